@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from dsr.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -41,3 +44,57 @@ class FitOptions:
     """``auto``, ``cpu`` or ``cuda``."""
     seed: int = 0
     """Seed of everything random; the same seed gives the same bodies."""
+
+
+def check_options(options: FitOptions) -> None:
+    """Refuse option values that cannot work, before any picture is opened.
+
+    Args:
+        options: what the user asked for.
+
+    Raises:
+        UsageError: naming the option, the value and what is allowed.
+    """
+    if options.person not in ("all", "largest") and not options.person.isdecimal():
+        raise UsageError(f"--person {options.person!r}: use all, largest, or a number counted from the left (0, 1, ...).")
+    _in_range("--min-score", options.min_score, 0.0, 1.0)
+    given = [name for name in ("focal", "focal35", "fov") if getattr(options, name) is not None]
+    if len(given) > 1:
+        raise UsageError("Give only one of " + ", ".join(f"--{name}" for name in given) + ": they say the same thing.")
+    if options.focal is not None:
+        _in_range("--focal", options.focal, 1.0, 1e7, "pixels")
+    if options.focal35 is not None:
+        _in_range("--focal35", options.focal35, 1.0, 5000.0, "millimetres")
+    if options.fov is not None:
+        _in_range("--fov", options.fov, 0.1, 179.0, "degrees")
+    if options.height is not None:
+        _in_range("--height", options.height, 0.4, 2.8, "metres")
+    if options.keypoints is not None and not options.keypoints.exists():
+        raise UsageError(f"--keypoints {options.keypoints}: no such folder or file.")
+    if options.boxes is not None and not options.boxes.is_file():
+        raise UsageError(f"--boxes {options.boxes}: no such file.")
+    if options.keypoints is not None and options.boxes is not None:
+        raise UsageError("Give only one of --keypoints, --boxes.")
+    if options.regressor != "default":
+        raise UsageError(f"--regressor {options.regressor!r} is not part of this version; use --regressor default.")
+    if options.refine not in ("none", "joints"):
+        raise UsageError(f"--refine {options.refine} is not part of this version; use --refine none or --refine joints.")
+    if options.quality not in ("fast", "standard", "best"):
+        raise UsageError(f"--quality {options.quality!r}: use fast, standard or best.")
+    if options.device not in ("auto", "cpu") and not options.device.startswith("cuda"):
+        raise UsageError(f"--device {options.device!r}: use auto, cpu or cuda.")
+    if not 0 <= options.seed < 2**63:
+        raise UsageError(f"--seed {options.seed}: use a whole number from 0 to 2**63 - 1.")
+
+
+def options_record(options: FitOptions) -> dict[str, Any]:
+    """The options as plain JSON values: what is written beside a result, and compared when a run is resumed."""
+    return {
+        name: str(Path(value).absolute()) if isinstance(value, Path) else value
+        for name, value in ((name, getattr(options, name)) for name in asdict(FitOptions()))
+    }
+
+
+def _in_range(flag: str, value: float, low: float, high: float, unit: str = "") -> None:
+    if not math.isfinite(value) or not low <= value <= high:
+        raise UsageError(f"{flag} {value:g}: use a number from {low:g} to {high:g}{' ' + unit if unit else ''}.")
