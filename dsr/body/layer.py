@@ -1,0 +1,281 @@
+"""Body: linear blend skinning of any SMPL-style asset as a torch module (SMPL, SIGGRAPH Asia 2015, section 3).
+
+Rest frame y up, facing +z, metres. As in SMPL, ``global_orient`` turns about the pelvis joint and ``transl`` is added
+last. Inside, coordinates are kept as separate planes (3, B, V): every step is one matrix product or one pass over memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dsr.body.asset import BodyAsset, load_asset, tree_levels
+from dsr.body.rotations import axis_angle_to_rotmat
+from dsr.errors import BodyError
+
+
+@dataclass(frozen=True)
+class BodyOutput:
+    """What a body computes.
+
+    Attributes:
+        vertices: (B, V, 3) metres.
+        joints: (B, J, 3) metres, the posed kinematic joints.
+        transforms: (B, J, 4, 4) from every joint's rest frame (axes parallel to the body frame, origin in the rest
+            joint) to the posed body, ``transl`` included.
+    """
+
+    vertices: Tensor
+    joints: Tensor
+    transforms: Tensor
+
+
+class Body(nn.Module):
+    """A posable, shapeable body.
+
+    Args:
+        asset: the body model's arrays.
+        dtype: ``torch.float32`` or ``torch.float64``; inputs are converted to it.
+
+    Attributes:
+        asset: the :class:`BodyAsset` it was made from.
+        faces: (F, 3) int64.
+        parents: (J,) int64, root -1.
+
+    Example:
+        >>> body = load_body("open")
+        >>> output = body(betas=torch.zeros(1, body.num_betas))
+        >>> output.vertices.shape[1] == body.asset.num_vertices
+        True
+    """
+
+    faces: Tensor
+    parents: Tensor
+    _template: Tensor
+    _shapedirs: Tensor
+    _posedirs: Tensor | None
+    _joint_template: Tensor
+    _joint_dirs: Tensor
+    _weights: Tensor
+    _to_order: Tensor
+    _level0: Tensor
+    _parent_row: Tensor
+
+    def __init__(self, asset: BodyAsset, dtype: torch.dtype = torch.float32) -> None:
+        super().__init__()
+        self.asset = asset
+        v, j, b = asset.num_vertices, asset.num_joints, asset.num_betas
+        self.num_vertices, self.num_joints, self.num_betas = v, j, b
+        regressor = asset.J_regressor.astype(np.float64)
+        template = asset.v_template.astype(np.float64)
+        joint_dirs = regressor @ asset.shapedirs.reshape(v, -1).astype(np.float64)
+
+        def keep(name: str, array: np.ndarray | None) -> None:
+            value = None if array is None else torch.from_numpy(np.ascontiguousarray(array)).to(dtype)
+            self.register_buffer(name, value, persistent=False)
+
+        keep("_template", np.ascontiguousarray(asset.v_template.T)[:, None])  # (3, 1, V)
+        keep("_shapedirs", asset.shapedirs.transpose(1, 2, 0))  # (3, nb, V)
+        keep("_posedirs", None if asset.posedirs is None else asset.posedirs.transpose(1, 2, 0))  # (3, 9 (J-1), V)
+        keep("_joint_template", regressor @ template)  # (J, 3)
+        keep("_joint_dirs", joint_dirs.reshape(j, 3, b).transpose(2, 0, 1).reshape(b, j * 3))  # (nb, 3 J)
+        keep("_weights", asset.weights.T)  # (J, V)
+        self.register_buffer("faces", torch.from_numpy(asset.faces.astype(np.int64)), persistent=False)
+        self.register_buffer("parents", torch.from_numpy(asset.parents.copy()), persistent=False)
+        self._keypoint_cache: dict[str, Tensor] = {}
+        self._plan_tree(tree_levels(asset.parents, asset.name))
+
+    def forward(
+        self,
+        betas: Tensor | None = None,
+        body_pose: Tensor | None = None,
+        global_orient: Tensor | None = None,
+        transl: Tensor | None = None,
+    ) -> BodyOutput:
+        """Shape and pose the body.
+
+        Args:
+            betas: (B, n) with n <= num_betas; missing ones are zero.
+            body_pose: (B, J-1, 3, 3) matrices, or (B, J-1, 3) or (B, 3 (J-1)) axis-angle in radians.
+            global_orient: (B, 3, 3) or (B, 3).
+            transl: (B, 3) metres.
+
+        Every argument may be left out or have a batch of 1 against the others' B.
+
+        Raises:
+            BodyError: if a shape does not fit this body.
+        """
+        betas = self._betas(betas)
+        transforms, rotations = self._pose(betas, body_pose, global_orient, transl)
+        return BodyOutput(self._skin(betas, transforms, rotations), transforms[..., :3, 3], transforms)
+
+    def pose_joints(
+        self,
+        betas: Tensor | None = None,
+        body_pose: Tensor | None = None,
+        global_orient: Tensor | None = None,
+        transl: Tensor | None = None,
+    ) -> Tensor:
+        """Posed joints (B, J, 3) alone, without touching a vertex; arguments as in :meth:`forward`."""
+        transforms, _ = self._pose(self._betas(betas), body_pose, global_orient, transl)
+        return transforms[..., :3, 3]
+
+    def rest_joints(self, betas: Tensor | None = None) -> Tensor:
+        """Joints of the shaped body in the rest pose, (B, J, 3) metres."""
+        return self._rest_joints(self._betas(betas))
+
+    def keypoints(self, vertices: Tensor, name: str) -> Tensor:
+        """Keypoints from vertices by a sparse regressor.
+
+        Args:
+            vertices: (B, V, 3).
+            name: ``coco17``, ``h36m17``, ``blazepose33`` or ``openpose25``.
+
+        Returns:
+            (B, K, 3) in the unit and frame of the vertices.
+
+        Raises:
+            BodyError: if the body has no such regressor.
+        """
+        regressor = self._keypoint_matrix(name).to(vertices)
+        columns = vertices.permute(1, 0, 2).reshape(self.num_vertices, -1)
+        return torch.sparse.mm(regressor, columns).unflatten(1, (-1, 3)).permute(1, 0, 2)
+
+    @classmethod
+    def from_smplx(cls, model: Any, dtype: torch.dtype = torch.float32) -> Body:
+        """The same body as an object of the ``smplx`` package (SMPL, SMPL-H or SMPL-X), expression after the shape.
+
+        Args:
+            model: an instance of one of smplx's classes; its arrays are copied.
+            dtype: of the new body.
+        """
+        from dsr.body.licensed import asset_from_smplx
+
+        return cls(asset_from_smplx(model), dtype)
+
+    def _betas(self, betas: Tensor | None) -> Tensor:
+        like = self._joint_template
+        if betas is None:
+            return like.new_zeros(1, self.num_betas)
+        betas = betas.to(like)
+        if betas.dim() != 2 or betas.shape[1] > self.num_betas:
+            raise BodyError(f"betas have shape {tuple(betas.shape)} where (B, up to {self.num_betas}) is needed.")
+        missing = self.num_betas - betas.shape[1]
+        return torch.nn.functional.pad(betas, (0, missing)) if missing else betas
+
+    def _rest_joints(self, betas: Tensor) -> Tensor:
+        return torch.addmm(self._joint_template.reshape(1, -1), betas, self._joint_dirs).unflatten(1, (-1, 3))
+
+    def _rotations(self, pose: Tensor | None, count: int, what: str) -> Tensor:
+        """Rotation matrices (B, count, 3, 3) from any accepted form."""
+        like = self._joint_template
+        if pose is None:
+            return torch.eye(3, dtype=like.dtype, device=like.device).expand(1, count, 3, 3)
+        pose = pose.to(like)
+        batch = pose.shape[0] if pose.dim() else 0
+        if pose.shape[1:] in ((count, 3, 3), (3, 3) if count == 1 else ()):
+            return pose.reshape(batch, count, 3, 3)
+        if pose.shape[1:] in ((count, 3), (3 * count,)):
+            return axis_angle_to_rotmat(pose.reshape(batch, count, 3))
+        raise BodyError(
+            f"{what} has shape {tuple(pose.shape)} where (B, {count}, 3, 3) matrices or (B, {count}, 3) axis-angle "
+            "is needed."
+        )
+
+    def _plan_tree(self, levels: list[np.ndarray]) -> None:
+        """Index tables of the batched kinematics: per level, where the parents sit in the level above."""
+        order = np.concatenate(levels)
+        self.register_buffer("_to_order", torch.from_numpy(np.argsort(order)), persistent=False)
+        self._depth = len(levels)
+        for depth, joints in enumerate(levels):
+            self.register_buffer(f"_level{depth}", torch.from_numpy(joints), persistent=False)
+            if depth:
+                above = {int(joint): i for i, joint in enumerate(levels[depth - 1])}
+                rows = np.array([above[int(p)] for p in self.asset.parents[joints]], np.int64)
+                self.register_buffer(f"_above{depth}", torch.from_numpy(rows), persistent=False)
+        safe = np.where(self.asset.parents < 0, len(order), self.asset.parents)
+        self.register_buffer("_parent_row", torch.from_numpy(safe), persistent=False)
+
+    def _pose(
+        self, betas: Tensor, body_pose: Tensor | None, global_orient: Tensor | None, transl: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Joint transforms (B, J, 4, 4) with ``transl``, and the body pose as matrices (B, J-1, 3, 3)."""
+        rotations = self._rotations(body_pose, self.num_joints - 1, "body_pose")
+        orient = self._rotations(global_orient, 1, "global_orient")
+        rest = self._rest_joints(betas)
+        batch = max(rest.shape[0], rotations.shape[0], orient.shape[0], 1 if transl is None else transl.shape[0])
+        try:
+            turns = torch.cat((orient.expand(batch, -1, -1, -1), rotations.expand(batch, -1, -1, -1)), 1)
+            rest = rest.expand(batch, -1, -1)
+            shift = rest.new_zeros(1, 1, 3) if transl is None else transl.to(rest).reshape(-1, 1, 3)
+            padded = torch.cat((rest, -shift.expand(batch, -1, -1)), 1)  # the root's "parent" sits at -transl
+        except RuntimeError as error:
+            raise BodyError(f"The batch sizes of betas, poses and transl do not fit together ({error}).") from error
+        local = torch.cat((turns, (rest - padded[:, self._parent_row]).unsqueeze(-1)), -1)
+        bottom = local.new_tensor([0.0, 0.0, 0.0, 1.0]).expand(batch, self.num_joints, 1, 4)
+        local = torch.cat((local, bottom), -2)
+        level = local[:, self._level0]
+        levels = [level]
+        for depth in range(1, self._depth):
+            level = level[:, getattr(self, f"_above{depth}")] @ local[:, getattr(self, f"_level{depth}")]
+            levels.append(level)
+        return torch.cat(levels, 1)[:, self._to_order], rotations
+
+    def _skin(self, betas: Tensor, transforms: Tensor, rotations: Tensor) -> Tensor:
+        """Vertices (B, V, 3): blend shapes, then the weighted transforms of the joints."""
+        batch, joints = transforms.shape[:2]
+        shaped = self._template + torch.matmul(betas, self._shapedirs)  # (3, B or 1, V)
+        if self._posedirs is not None:
+            eye = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
+            shaped = shaped + torch.matmul((rotations - eye).flatten(1), self._posedirs)
+        turn = transforms[..., :3, :3]
+        offset = transforms[..., :3, 3] - (turn @ self._rest_joints(betas).unsqueeze(-1)).squeeze(-1)
+        affine = torch.cat((turn, offset.unsqueeze(-1)), -1)  # (B, J, 3, 4)
+        planes = affine.permute(2, 3, 0, 1).reshape(-1, joints) @ self._weights
+        blend = planes.view(3, 4, batch, -1)
+        x, y, z = shaped.unbind(0)
+        moved = torch.addcmul(torch.addcmul(torch.addcmul(blend[:, 3], blend[:, 0], x), blend[:, 1], y), blend[:, 2], z)
+        return moved.permute(1, 2, 0).contiguous()
+
+    def _keypoint_matrix(self, name: str) -> Tensor:
+        if name not in self._keypoint_cache:
+            matrix = self.asset.keypoint_regressor(name).tocoo()
+            index = torch.from_numpy(np.stack((matrix.row, matrix.col)).astype(np.int64))
+            values = torch.from_numpy(matrix.data.astype(np.float64))
+            self._keypoint_cache[name] = torch.sparse_coo_tensor(index, values, matrix.shape).coalesce()
+        return self._keypoint_cache[name]
+
+    def _apply(self, *args: Any, **kwargs: Any) -> Body:
+        self._keypoint_cache.clear()
+        return super()._apply(*args, **kwargs)
+
+
+def load_body(
+    name_or_path: str | Path = "open",
+    *,
+    gender: str = "neutral",
+    num_betas: int | None = None,
+    dtype: torch.dtype = torch.float32,
+    device: str | torch.device = "cpu",
+) -> Body:
+    """Load a body model as a torch module.
+
+    Args:
+        name_or_path: ``open``, ``open-light``, or a licensed file or folder, as in :func:`dsr.body.load_asset`.
+        gender: ``neutral``, ``female`` or ``male``, where a folder holds several.
+        num_betas: keep only the first so many shape coefficients.
+        dtype: ``torch.float32`` or ``torch.float64``.
+        device: where its tensors live.
+
+    Raises:
+        BodyError: if the file is missing, of the wrong kind or not safe to read.
+    """
+    asset = load_asset(name_or_path, gender=gender)
+    if num_betas is not None:
+        asset = replace(asset, shapedirs=np.ascontiguousarray(asset.shapedirs[:, :, :num_betas]))
+    return Body(asset, dtype).to(device)
