@@ -44,6 +44,10 @@ class ExportError(DsrError):
     """A result cannot be written in the wanted format or place."""
 
 
+class ResultError(DsrError):
+    """A saved FitResult cannot be read, or not be saved under that name."""
+
+
 class DatasetError(DsrError):
     """A data-set file (BVH, mhclo, npz) cannot be read."""
 
