@@ -1,0 +1,80 @@
+"""The four keypoint conventions on the open body, as sparse rows over its vertices."""
+
+from __future__ import annotations
+
+import numpy as np
+from regressors import RegressorFitter, Row, blend, thin
+
+COCO17 = (
+    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist "
+    "left_hip right_hip left_knee right_knee left_ankle right_ankle"
+).split()
+
+
+def keypoint_rows(
+    fitter: RegressorFitter, joints: list[Row], anny_points: dict[str, np.ndarray], heads: dict[str, np.ndarray], mouth_left: Row
+) -> dict[str, list[Row]]:
+    """Rows of coco17, h36m17, blazepose33 and openpose25.
+
+    Args:
+        fitter: solver over the sample of shapes.
+        joints: rows of the 24 SMPL joints.
+        anny_points: Anny's own dense keypoint rows (V,) by name (COCO body, toes and heels; Apache-2.0).
+        heads: (N, 3) T-posed heads of the finger bones by name (left hand only).
+        mouth_left: row of the left corner of the mouth.
+    """
+    point = {name: thin(row) for name, row in anny_points.items()}
+    for name in list(point):  # exact left/right symmetry
+        if name.startswith("left_"):
+            point["right_" + name[5:]] = fitter.flip(point[name])
+    point["nose"] = blend([(0.5, point["nose"]), (0.5, fitter.flip(point["nose"]))])
+    sides = {"left": lambda row: row, "right": fitter.flip}
+    left_eye, right_eye = fitter.apply(point["left_eye"]), fitter.apply(point["right_eye"])
+    apart = left_eye - right_eye
+    extra = {
+        "eye_inner": fitter.solve(left_eye - 0.25 * apart, count=60),
+        "eye_outer": fitter.solve(left_eye + 0.22 * apart, count=60),
+        "mouth": mouth_left,
+        **{name: fitter.solve(target, count=120) for name, target in heads.items()},
+    }
+    for name, row in extra.items():
+        for side, mirrored in sides.items():
+            point[f"{side}_{name}"] = mirrored(row)
+
+    def both(name: str) -> list[Row]:
+        return [point[f"left_{name}"], point[f"right_{name}"]]
+
+    shoulders = blend([(0.5, point["left_shoulder"]), (0.5, point["right_shoulder"])])
+    hips = blend([(0.5, point["left_hip"]), (0.5, point["right_hip"])])
+    blazepose = [point["nose"]]
+    for side in ("left", "right"):
+        blazepose += [point[f"{side}_{name}"] for name in ("eye_inner", "eye", "eye_outer")]
+    for name in ("ear", "mouth", "shoulder", "elbow", "wrist", "pinky", "index", "thumb", "hip", "knee", "ankle", "heel", "big_toe"):
+        blazepose += both(name)
+    openpose = [point["nose"], shoulders]
+    for side in ("right", "left"):
+        openpose += [point[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist")]
+    openpose.append(hips)
+    for side in ("right", "left"):
+        openpose += [point[f"{side}_{name}"] for name in ("hip", "knee", "ankle")]
+    openpose += [*reversed(both("eye")), *reversed(both("ear"))]
+    for side in ("left", "right"):
+        openpose += [point[f"{side}_{name}"] for name in ("big_toe", "small_toe", "heel")]
+    return {
+        "coco17": [point[name] for name in COCO17],
+        "h36m17": _h36m(fitter, joints, point["nose"]),
+        "blazepose33": blazepose,
+        "openpose25": openpose,
+    }
+
+
+def _h36m(fitter: RegressorFitter, joint: list[Row], nose: Row) -> list[Row]:
+    """Pelvis, right leg, left leg, spine, thorax, nose, head top, left arm, right arm (PersPose spec, section 5.4)."""
+    pelvis = blend([(0.5, joint[1]), (0.5, joint[2])])
+    thorax = blend([(0.5, joint[12]), (0.25, joint[16]), (0.25, joint[17])])
+    spine = blend([(0.5, pelvis), (0.5, thorax)])
+    top = np.where(fitter.usable, fitter.template[:, 1], -np.inf)
+    crown = {int(v): 1 / 30 for v in np.argsort(-top)[:30]}
+    crown = blend([(0.5, crown), (0.5, fitter.flip(crown))])
+    legs = [joint[j] for j in (2, 5, 8, 1, 4, 7)]
+    return [pelvis, *legs, spine, thorax, nose, crown, *(joint[j] for j in (16, 18, 20, 17, 19, 21))]
