@@ -1,0 +1,287 @@
+"""The whole chain for one picture and for many: read, find people, camera, fit. One bad picture never stops the rest."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dsr.errors import DsrError, ImageError, UsageError
+from dsr.options import FitOptions, check_options
+from dsr.result import FitResult, PersonResult
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from dsr.body import Body
+    from dsr.image import Photo
+    from dsr.people import Detection
+
+_log = logging.getLogger(__name__)
+_Item = TypeVar("_Item")
+_Done = TypeVar("_Done")
+
+
+def fit_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], options: FitOptions | None = None, *,
+               jobs: int = 0, keep_pictures: bool = False) -> Iterator[FitResult]:
+    """Fit every person in every picture.
+
+    Args:
+        paths: pictures, or folders whose pictures are taken by name; one path or many.
+        options: what to do, :class:`FitOptions` () by default.
+        jobs: pictures worked on at a time; 0 chooses by the processor. The results do not depend on it.
+        keep_pictures: keep the upright picture in ``FitResult.overlay_rgb``.
+
+    Returns:
+        One result per picture, in the order given, as they become ready. A picture that cannot be used gives a result
+        whose ``status`` and ``message`` say why; nothing is raised for it.
+
+    Raises:
+        UsageError: for options that cannot work, or a path that does not exist; before the first result.
+        BodyError: if the body model cannot be read.
+
+    Example:
+        >>> for result in dsr.fit_images("photos/"):  # doctest: +SKIP
+        ...     print(result.input_path, result.status, len(result.people))
+    """
+    from dsr.inputs import find_inputs
+
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    pictures = find_inputs(paths)
+    fitter = Fitter(options or FitOptions(), keep_pictures=keep_pictures)
+    fitter.prepare()
+
+    def fit(picture: Any) -> FitResult:
+        return fitter.problem(picture.path, picture.problem) if picture.problem else fitter.fit(picture.path)
+
+    return ordered_map(fit, pictures, jobs)
+
+
+class Fitter:
+    """Models loaded once, pictures fitted one at a time; safe to call from several threads.
+
+    Args:
+        options: what to do.
+        keep_pictures: keep the upright picture in ``FitResult.overlay_rgb``.
+
+    Raises:
+        UsageError: for options that cannot work.
+    """
+
+    def __init__(self, options: FitOptions, keep_pictures: bool = False) -> None:
+        check_options(options)
+        self.options = options
+        self.keep_pictures = keep_pictures
+        self._body: Body | None = None
+        self._local = threading.local()
+        self._lock = threading.Lock()
+
+    @property
+    def body(self) -> Body:
+        """The body layer, loaded at first use, on the device wanted."""
+        with self._lock:
+            if self._body is None:
+                from dsr.body import load_body
+
+                self._body = load_body(self.options.body).to(choose_device(self.options.device))
+            return self._body
+
+    def prepare(self) -> None:
+        """Load everything now, so that a missing model is an error before the first picture.
+
+        Raises:
+            BodyError: if the body model cannot be read.
+            UsageError: if the device wanted is not there.
+        """
+        _ = self.body
+        if self.options.keypoints is None and self.options.boxes is None:
+            self._detector()
+
+    def fit(self, path: str | os.PathLike[str]) -> FitResult:
+        """Fit one picture.
+
+        Args:
+            path: the picture.
+
+        Returns:
+            A result; problems with the picture are in its ``status`` and ``message``, never raised.
+        """
+        result = FitResult(status="ok", input_path=os.fspath(path), seed=self.options.seed)
+        started = time.perf_counter()
+        try:
+            self._fit(Path(path), result)
+        except ImageError as error:
+            _fail(result, error.status, str(error))
+        except DsrError as error:
+            _fail(result, "failed", str(error))
+        except Exception as error:
+            _log.exception("unexpected error with %s", path)
+            _fail(result, "failed", f"{path}: unexpected {type(error).__name__}: {error}. This is a defect; please report it.")
+        result.timing_s["total"] = time.perf_counter() - started
+        return result
+
+    def problem(self, path: str | os.PathLike[str], sentence: str) -> FitResult:
+        """The result of an input that cannot even be opened."""
+        return FitResult(status="unreadable", input_path=os.fspath(path), message=sentence, seed=self.options.seed)
+
+    def _fit(self, path: Path, result: FitResult) -> None:
+        from dsr.camera import intrinsics_matrix
+        from dsr.image import read_photo, resolve_focal
+
+        options = self.options
+        clock = _Clock(result.timing_s)
+        photo = read_photo(path)
+        result.input_sha256 = photo.sha256
+        result.image_size = (photo.width, photo.height)
+        result.upright_differs = photo.upright_differs
+        result.warnings = list(photo.warnings)
+        if self.keep_pictures:
+            result.overlay_rgb = photo.rgb
+        focal = resolve_focal(photo, focal=options.focal, focal35=options.focal35, fov=options.fov)
+        result.focal_source, result.focal_detail = focal.source, focal.detail
+        result.K = _as_numpy(intrinsics_matrix(focal.focal_px, photo.width, photo.height))
+        clock.lap("read")
+
+        detections = self._people(photo)
+        clock.lap("people")
+        asset = self.body.asset
+        result.body = {"name": asset.name, "licence": asset.licence, "sha256": asset.sha256}
+        if not detections:
+            result.status = "no_person"
+            result.message = f"{path}: nobody was found in the picture."
+            return
+        result.people = self._bodies(detections, result.K, result.image_size)
+        clock.lap("fit")
+
+    def _people(self, photo: Photo) -> list[Detection]:
+        from dsr.people import load_detections, select_people
+
+        options = self.options
+        if options.keypoints is not None or options.boxes is not None:
+            source = options.keypoints or options.boxes
+            detections = load_detections(source, photo)
+        else:
+            detections = self._detector().detect(photo)
+        return select_people(detections, options.person, options.min_score)
+
+    def _detector(self) -> Any:
+        """This thread's own detector: interpreters cannot be shared between threads."""
+        if not hasattr(self._local, "detector"):
+            from dsr.people import PeopleDetector
+
+            self._local.detector = PeopleDetector(quality=self.options.quality)
+        return self._local.detector
+
+    def _bodies(self, detections: list[Detection], K: np.ndarray, size: tuple[int, int]) -> list[PersonResult]:
+        """Fit all people at once; where a GPU's memory is too small, half of them at a time."""
+        import torch
+
+        from dsr.fitting import fit_people
+
+        try:
+            return fit_people(detections, K, self.body, self.options, size)
+        except torch.OutOfMemoryError:
+            if len(detections) == 1:
+                raise
+            torch.cuda.empty_cache()
+            _log.warning("the device's memory is too small for %d people at once; halving", len(detections))
+        half = len(detections) // 2
+        people = self._bodies(detections[:half], K, size) + self._bodies(detections[half:], K, size)
+        for i, person in enumerate(people):
+            person.id = f"p{i}"
+        return people
+
+
+def ordered_map(function: Callable[[_Item], _Done], items: Iterable[_Item], jobs: int = 0) -> Iterator[_Done]:
+    """Apply ``function`` in threads; results in the order of ``items``, a bounded number in flight.
+
+    Args:
+        function: called once per item; heavy parts (decoding, networks, tensors, files) leave the interpreter lock.
+        items: taken only as fast as results are fetched.
+        jobs: threads; 0 for :func:`default_jobs`.
+
+    Raises:
+        UsageError: if ``jobs`` is negative.
+    """
+    if jobs < 0:
+        raise UsageError(f"--jobs {jobs}: use 0 (automatic) or the number of pictures to work on at a time.")
+    return _ordered_map(function, items, jobs or default_jobs())
+
+
+def _ordered_map(function: Callable[[_Item], _Done], items: Iterable[_Item], jobs: int) -> Iterator[_Done]:
+    waiting: deque[Future[_Done]] = deque()
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="dsr", initializer=_one_thread_each)
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            while waiting and (len(waiting) > jobs + 2 or waiting[0].done()):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def default_jobs() -> int:
+    """Pictures to work on at a time: one per core this process may use, at most eight."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Windows and macOS
+        cores = os.cpu_count() or 1
+    return max(1, min(8, cores))
+
+
+def choose_device(name: str) -> str:
+    """The torch device for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: if CUDA is asked for and not there.
+    """
+    if name == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda" if name == "auto" else name
+    if name == "auto":
+        return "cpu"
+    raise UsageError(f"--device {name}: torch {torch.__version__} finds no CUDA device; use --device cpu, or see dsr-doctor.")
+
+
+class _Clock:
+    """Seconds per stage into a dict."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds = seconds
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._seconds[stage] = now - self._last
+        self._last = now
+
+
+def _one_thread_each() -> None:
+    """One tensor thread per picture: small problems gain nothing from more, and sums stay the same for any ``jobs``."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _fail(result: FitResult, status: str, message: str) -> None:
+    result.status = status
+    result.message = message
+    result.people = []
+
+
+def _as_numpy(matrix: Any) -> np.ndarray:
+    import numpy as np
+
+    return np.asarray(matrix.detach().cpu() if hasattr(matrix, "detach") else matrix, np.float64).reshape(3, 3)
