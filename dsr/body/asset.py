@@ -182,7 +182,7 @@ def load_asset(name_or_path: str | Path = "open", *, gender: str = "neutral") ->
 
 
 def model_folders() -> list[Path]:
-    """Folders searched for body models: ``$DSR_BODY_MODELS``, ``./body_models``, the installed one, the repository's."""
+    """Folders searched for body models: ``$DSR_BODY_MODELS``, ``./body_models``, the installed and the repository's."""
     package = Path(__file__).resolve().parents[1]
     named = os.environ.get("DSR_BODY_MODELS")
     folders = [Path(named).expanduser()] if named else []
@@ -253,8 +253,8 @@ def _read_npz(path: Path) -> BodyAsset:
             keypoint_regressors={k: _sparse(arrays, f"kp_{k}") for k in KEYPOINT_SETS if f"kp_{k}_row" in arrays},
             joint_names=tuple(str(n) for n in arrays.get("joint_names", ())),
             part_names=part_names,
-            name=str(arrays.get("name", path.stem)),
-            licence=str(arrays.get("licence", "")),
+            name=_text(arrays.get("name", path.stem)),
+            licence=_text(arrays.get("licence", "")),
             sha256=file_sha256(path),
             path=path,
         ).check()
@@ -271,6 +271,10 @@ def clean_parents(row: np.ndarray) -> np.ndarray:
 
 def _plain(array: Any, dtype: Any) -> np.ndarray:
     return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _text(value: Any) -> str:
+    return " ".join(str(part) for part in np.atleast_1d(value).reshape(-1))
 
 
 def _sparse(arrays: dict[str, np.ndarray], key: str) -> csr_matrix:

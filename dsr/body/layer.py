@@ -1,7 +1,7 @@
 """Body: linear blend skinning of any SMPL-style asset as a torch module (SMPL, SIGGRAPH Asia 2015, section 3).
 
 Rest frame y up, facing +z, metres. As in SMPL, ``global_orient`` turns about the pelvis joint and ``transl`` is added
-last. Inside, coordinates are kept as separate planes (3, B, V): every step is one matrix product or one pass over memory.
+last. Inside, coordinates are kept as separate planes (3, B, V): each step is one matrix product or one pass over memory.
 """
 
 from __future__ import annotations
