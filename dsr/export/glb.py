@@ -1,0 +1,201 @@
+"""Rigged GLB: the shaped rest mesh, the skeleton in the pose of the fit, and the matched camera.
+
+glTF axes: y up, camera looking down -z, metres. Evaluating the skin of the file gives the vertices of the fit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+import pygltflib as gltf
+from scipy.spatial.transform import Rotation
+
+from dsr.export.rig import Frame, joint_names, local_translations, rig_person, skinning, vertex_normals
+
+if TYPE_CHECKING:
+    from dsr.body.asset import BodyAsset
+    from dsr.result import PersonResult
+
+_COMPONENT = {"uint8": 5121, "uint16": 5123, "uint32": 5125, "float32": 5126}
+_VERTEX_DATA, _INDEX_DATA = 34962, 34963
+_MATERIALS = {"body": [0.72, 0.68, 0.64, 1.0], "interior": [0.85, 0.78, 0.76, 1.0]}
+
+
+@dataclass(frozen=True)
+class _Static:
+    """Arrays of the file that are the same for everybody: vertices are split where the texture has seams."""
+
+    vertex: np.ndarray = field(repr=False)  # (S,) vertex of the asset
+    attributes: dict[str, np.ndarray] = field(repr=False)  # JOINTS_0, WEIGHTS_0, TEXCOORD_0
+    indices: dict[str, np.ndarray] = field(repr=False)  # per material
+
+
+_STATIC: WeakKeyDictionary[BodyAsset, _Static] = WeakKeyDictionary()
+
+
+def glb_bytes(
+    person: PersonResult, asset: BodyAsset, K: np.ndarray, image_size: tuple[int, int], frame: Frame = "camera"
+) -> bytes:
+    """A person as the bytes of a GLB file.
+
+    The mesh is the shaped T-pose (plus the pose correctives of this pose where the body model has them), skinned to
+    joints named as in the asset. In the camera frame there is a node ``camera`` with the picture's vertical field of
+    view; glTF has no principal point, so the exact intrinsics are in its extras.
+
+    Args:
+        person: the fit.
+        asset: the body it was fitted with.
+        K: (3, 3) intrinsics of the full, upright picture, pixels.
+        image_size: (width, height) of that picture.
+        frame: ``camera`` or ``body``.
+
+    Raises:
+        ExportError: if the person does not belong to the body or is not finite.
+    """
+    rig = rig_person(person, asset, frame)
+    static = _static(asset)
+    names = joint_names(asset)
+    file = _File(asset)
+
+    attributes = {
+        "POSITION": file.add(rig.rest_vertices[static.vertex], "VEC3", _VERTEX_DATA, bounds=True),
+        "NORMAL": file.add(vertex_normals(rig.rest_vertices, asset)[static.vertex], "VEC3", _VERTEX_DATA),
+        **{
+            key: file.add(array, "VEC2" if key == "TEXCOORD_0" else "VEC4", _VERTEX_DATA)
+            for key, array in static.attributes.items()
+        },
+    }
+    primitives = [
+        gltf.Primitive(
+            attributes=gltf.Attributes(**attributes), indices=file.add(indices, "SCALAR", _INDEX_DATA), material=k
+        )
+        for k, indices in enumerate(static.indices.values())
+    ]
+    model = file.model
+    model.materials = [
+        gltf.Material(
+            name=name,
+            pbrMetallicRoughness=gltf.PbrMetallicRoughness(
+                baseColorFactor=_MATERIALS[name], metallicFactor=0.0, roughnessFactor=0.7
+            ),
+        )
+        for name in static.indices
+    ]
+    model.meshes = [gltf.Mesh(name=f"{person.id}_body", primitives=primitives)]
+
+    inverse_bind = np.tile(np.eye(4, dtype=np.float32), (len(names), 1, 1))
+    inverse_bind[:, 3, :3] = -rig.rest_joints  # column major
+    quaternions = Rotation.from_matrix(rig.rotations).as_quat()
+    for joint, translation in enumerate(local_translations(rig, asset.parents)):
+        node = gltf.Node(
+            name=names[joint],
+            rotation=[float(q) for q in quaternions[joint]],
+            translation=[float(t) for t in translation],
+            children=np.flatnonzero(asset.parents == joint).tolist(),
+        )
+        model.nodes.append(node)
+    root = int(np.flatnonzero(asset.parents < 0)[0])
+    matrices = file.add(inverse_bind.reshape(-1, 16), "MAT4", None)
+    model.skins = [gltf.Skin(joints=list(range(len(names))), inverseBindMatrices=matrices, skeleton=root)]
+    model.scenes = [gltf.Scene(name=person.id, nodes=[])]
+    extras = {
+        "body": asset.name,
+        "body_sha256": asset.sha256,
+        "licence": asset.licence,
+        "frame": frame,
+        "betas": [float(b) for b in person.betas],
+    }
+    file.add_root(gltf.Node(name=person.id, children=[root], extras=extras))
+    file.add_root(gltf.Node(name=f"{person.id}_mesh", mesh=0, skin=0))
+    if frame == "camera":
+        camera, node = _camera(K, image_size)
+        model.cameras = [camera]
+        file.add_root(node)
+    return file.to_bytes()
+
+
+class _File:
+    """A glTF document that grows by accessors, one buffer view each."""
+
+    def __init__(self, asset: BodyAsset) -> None:
+        self.model = gltf.GLTF2(
+            asset=gltf.Asset(version="2.0", generator="dsr", copyright=asset.licence or None), scene=0
+        )
+        self._data: list[bytes] = []
+        self._length = 0
+
+    def add(self, array: np.ndarray, kind: str, target: int | None, bounds: bool = False) -> int:
+        """Append an array (float64 becomes float32) and return its accessor."""
+        array = np.ascontiguousarray(array, np.float32) if array.dtype == np.float64 else np.ascontiguousarray(array)
+        data = array.tobytes()
+        view = gltf.BufferView(buffer=0, byteOffset=self._length, byteLength=len(data), target=target)
+        self.model.bufferViews.append(view)
+        accessor = gltf.Accessor(
+            bufferView=len(self.model.bufferViews) - 1,
+            byteOffset=0,
+            componentType=_COMPONENT[array.dtype.name],
+            count=len(array),
+            type=kind,
+        )
+        if bounds:
+            accessor.min = [float(v) for v in array.min(axis=0)]
+            accessor.max = [float(v) for v in array.max(axis=0)]
+        self.model.accessors.append(accessor)
+        padding = -len(data) % 4
+        self._data.append(data + b"\0" * padding)
+        self._length += len(data) + padding
+        return len(self.model.accessors) - 1
+
+    def add_root(self, node: gltf.Node) -> None:
+        self.model.nodes.append(node)
+        self.model.scenes[0].nodes.append(len(self.model.nodes) - 1)
+
+    def to_bytes(self) -> bytes:
+        self.model.buffers = [gltf.Buffer(byteLength=self._length)]
+        self.model.set_binary_blob(b"".join(self._data))
+        return b"".join(self.model.save_to_bytes())
+
+
+def _camera(K: np.ndarray, image_size: tuple[int, int]) -> tuple[gltf.Camera, gltf.Node]:
+    width, height = (int(n) for n in image_size)
+    perspective = gltf.Perspective(
+        aspectRatio=float(width / height * K[1, 1] / K[0, 0]),
+        yfov=2.0 * math.atan(height / (2.0 * float(K[1, 1]))),
+        znear=0.01,
+        zfar=1000.0,
+    )
+    extras: dict[str, Any] = {"K": np.asarray(K, float).tolist(), "image_size": [width, height]}
+    camera = gltf.Camera(name="camera", type="perspective", perspective=perspective, extras=extras)
+    return camera, gltf.Node(name="camera", camera=0, extras=extras)
+
+
+def _static(asset: BodyAsset) -> _Static:
+    found = _STATIC.get(asset)
+    if found is None:
+        found = _STATIC[asset] = _build_static(asset)
+    return found
+
+
+def _build_static(asset: BodyAsset) -> _Static:
+    faces = asset.faces.astype(np.int64)
+    corner_uv = None
+    if asset.uv is not None and asset.faces_uv is not None:
+        pairs = faces.ravel() * len(asset.uv) + asset.faces_uv.ravel()
+        unique, corners = np.unique(pairs, return_inverse=True)
+        vertex, corner_uv = np.divmod(unique, len(asset.uv))
+    else:
+        vertex, corners = np.unique(faces.ravel(), return_inverse=True)
+    corners = corners.reshape(-1, 3).astype(np.uint16 if len(vertex) < 65535 else np.uint32)
+    parts = skinning(asset)
+    attributes = {"JOINTS_0": parts.joints[vertex], "WEIGHTS_0": parts.weights[vertex]}
+    if corner_uv is not None:
+        attributes["TEXCOORD_0"] = np.stack(
+            [asset.uv[corner_uv, 0], 1.0 - asset.uv[corner_uv, 1]], axis=1  # type: ignore[index]
+        ).astype(np.float32)
+    interior = asset.interior if len(asset.interior) == len(faces) else np.zeros(len(faces), bool)
+    indices = {"body": corners[~interior].ravel(), "interior": corners[interior].ravel()}
+    return _Static(vertex, attributes, {name: part for name, part in indices.items() if len(part)})

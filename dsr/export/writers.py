@@ -1,0 +1,98 @@
+"""One person to one file, in any format known: the registry behind ``dsr-fit --format``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from dsr.errors import UsageError
+from dsr.export.atomic import write_atomic, write_bytes
+from dsr.export.rig import FRAMES, Frame
+
+if TYPE_CHECKING:
+    from dsr.body.asset import BodyAsset
+    from dsr.result import PersonResult
+
+Writer = Callable[["PersonResult", "BodyAsset", np.ndarray, "tuple[int, int]", Path, Frame], None]
+
+
+def _write_mesh(
+    person: PersonResult, asset: BodyAsset, K: np.ndarray, size: tuple[int, int], path: Path, frame: Frame, kind: str
+) -> None:
+    from dsr.export.mesh import mesh_bytes
+
+    write_bytes(path, mesh_bytes(person, asset, K, size, frame, file_type=kind))
+
+
+def _write_glb(
+    person: PersonResult, asset: BodyAsset, K: np.ndarray, size: tuple[int, int], path: Path, frame: Frame
+) -> None:
+    from dsr.export.glb import glb_bytes
+
+    write_bytes(path, glb_bytes(person, asset, K, size, frame))
+
+
+def _write_blender(
+    person: PersonResult, asset: BodyAsset, K: np.ndarray, size: tuple[int, int], path: Path, frame: Frame, kind: str
+) -> None:
+    from dsr.export.blender import write_with_blender
+
+    write_atomic(path, lambda temporary: write_with_blender(person, asset, K, size, temporary, kind, frame))
+
+
+FORMATS: dict[str, Writer] = {
+    "obj": partial(_write_mesh, kind="obj"),
+    "ply": partial(_write_mesh, kind="ply"),
+    "glb": _write_glb,
+    "fbx": partial(_write_blender, kind="fbx"),
+    "bvh": partial(_write_blender, kind="bvh"),
+    "usd": partial(_write_blender, kind="usd"),
+    "blend": partial(_write_blender, kind="blend"),
+}
+"""Format name (also the suffix of its files) to what writes it."""
+
+BLENDER_FORMATS = ("fbx", "bvh", "usd", "blend")
+"""Formats that need the ``blender`` extra."""
+
+
+def write_person(
+    person: PersonResult,
+    asset: BodyAsset,
+    K: np.ndarray,
+    image_size: tuple[int, int],
+    path: str | os.PathLike[str],
+    format: str,
+    frame: Frame = "camera",
+) -> Path:
+    """Write one fitted person to a file: y up, metres, complete or not at all.
+
+    Args:
+        person: the fit.
+        asset: the body it was fitted with.
+        K: (3, 3) intrinsics of the full, upright picture, pixels.
+        image_size: (width, height) of that picture in pixels.
+        path: the file; its folder must exist, an existing file is replaced.
+        format: a name in :data:`FORMATS`.
+        frame: ``camera``: where the picture's camera saw the person, the camera at the origin looking down -z;
+            ``body``: global orientation removed, facing +z, standing at y = 0 with the pelvis at x = z = 0.
+
+    Returns:
+        The path written.
+
+    Raises:
+        UsageError: for an unknown format or frame.
+        MissingExtraError: if the format needs Blender's Python module and it is not installed.
+        ExportError: if the file cannot be written, or the person does not belong to the body.
+    """
+    if format not in FORMATS:
+        raise UsageError(f"Unknown format {format!r}; use one of: {', '.join(FORMATS)}.")
+    if frame not in FRAMES:
+        raise UsageError(f"Unknown frame {frame!r}; use one of: {', '.join(FRAMES)}.")
+    target = Path(path)
+    FORMATS[format](person, asset, np.asarray(K, np.float64), image_size, target, frame)
+    return target
