@@ -1,6 +1,6 @@
 """From what a user types (files, folders, globs, text lists) to an ordered list of pictures and safe output names.
 
-Nothing here opens a picture. The same arguments give the same list and the same names, whatever the file system's order.
+Nothing here opens a picture. The same arguments give the same list and names, whatever the file system's order.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ from pathlib import Path, PurePosixPath
 from dsr.errors import UsageError
 
 PICTURE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .tif .tiff .bmp .dib .gif .heic .heif .hif .avif .mpo .ppm .pgm .pnm".split()
+    f".{kind}"
+    for kind in (
+        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "tif", "tiff", "bmp", "dib", "gif"),
+        *("heic", "heif", "hif", "avif", "ppm", "pgm", "pnm"),
+    )
 )
-"""Suffixes looked for inside folders, whatever their case. A file named on the command line is taken with any suffix."""
+"""Suffixes looked for inside folders, in either case. A file that is named itself is taken with any suffix."""
 
 OWN_PICTURES = (".overlay.jpg", ".side.jpg", ".upright.jpg")
 _RESERVED_STEMS = frozenset(
@@ -44,12 +48,14 @@ class InputPicture:
     problem: str = ""
 
 
-def find_inputs(arguments: Iterable[str | os.PathLike[str]], recursive: bool = False,
-                skip: Path | None = None) -> list[InputPicture]:
+def find_inputs(
+    arguments: Iterable[str | os.PathLike[str]], recursive: bool = False, skip: Path | None = None
+) -> list[InputPicture]:
     """Expand files, folders, globs and text lists into pictures.
 
-    Folders give the pictures in them by name, files before subfolders; hidden files, ``__MACOSX`` and this program's own
-    overlay, side and upright pictures are left out. Links to folders are followed once. A picture named twice is taken once.
+    Folders give the pictures in them by name, files before subfolders; hidden files, ``__MACOSX`` and this program's
+    own overlay, side and upright pictures are left out. Links to folders are followed once. A picture named twice is
+    taken once.
 
     Args:
         arguments: paths or glob patterns; a ``.txt`` file holds one path per line (``#`` starts a comment), relative to
@@ -77,7 +83,9 @@ def _expand(argument: str, recursive: bool, skip: str | None) -> Iterator[InputP
         pictures = list(_walk(path, "", recursive, skip, set()))
         if not pictures:
             hint = "" if recursive else " Use --recursive to look into its subfolders."
-            raise UsageError(f"No picture found in the folder {path} (looked for .jpg, .png, .webp, .tif, .heic, ...).{hint}")
+            raise UsageError(
+                f"No picture found in the folder {path} (looked for .jpg, .png, .webp, .tif, .heic, ...).{hint}"
+            )
         yield from pictures
     elif path.suffix.lower() == ".txt" and path.is_file():
         yield from _read_list(path, recursive, skip)
@@ -122,10 +130,14 @@ def _walk(folder: Path, mirrored: str, recursive: bool, skip: str | None, seen: 
     seen.add(real)
     try:
         with os.scandir(folder) as entries:
-            names = sorted(((entry.name, entry.is_dir()) for entry in entries), key=lambda item: (item[0].casefold(), item[0]))
+            names = sorted(
+                ((entry.name, entry.is_dir()) for entry in entries), key=lambda item: (item[0].casefold(), item[0])
+            )
     except OSError as error:
         reason = error.strerror or type(error).__name__
-        yield InputPicture(folder, mirrored, problem=f"{folder}: the folder cannot be read ({reason}); check its permissions.")
+        yield InputPicture(
+            folder, mirrored, problem=f"{folder}: the folder cannot be read ({reason}); check its permissions."
+        )
         return
     for name, is_folder in names:
         if not is_folder and not name.startswith(".") and _is_picture(folder / name):
@@ -144,13 +156,16 @@ def _is_picture(path: Path) -> bool:
     return True
 
 
-def name_outputs(pictures: Iterable[InputPicture], owner: Callable[[str], str | None] = lambda name: None,
-                 reserved: Iterable[str] = ()) -> list[str]:
+def name_outputs(
+    pictures: Iterable[InputPicture],
+    owner: Callable[[str], str | None] = lambda name: None,
+    reserved: Iterable[str] = (),
+) -> list[str]:
     """Give every picture its own output name, so that no two ever write the same file.
 
     The name is the stem; a stem used by two pictures keeps its extension (``a.jpg``); the same file name from two
-    folders goes into a subfolder named after its parent (``sub1/a.jpg``); what still clashes gets six letters of a hash of
-    its path. A picture that already has results in the output folder keeps its name, and nobody else is given it.
+    folders goes into a subfolder named after its parent (``sub1/a.jpg``); what still clashes gets six letters of a hash
+    of its path. A picture that already has results in the output folder keeps its name, and nobody else is given it.
 
     Args:
         pictures: as :func:`find_inputs` returns them.
@@ -158,7 +173,7 @@ def name_outputs(pictures: Iterable[InputPicture], owner: Callable[[str], str | 
         reserved: names not to be used (the stem of the body asset).
 
     Returns:
-        One relative name per picture, forward slashes, without a suffix: results are ``<name>.json``, ``<name>.p0.glb``...
+        One relative name per picture, forward slashes: its results are ``<name>.json``, ``<name>.p0.glb``...
     """
     pictures = list(pictures)
     candidates = [_candidates(picture) for picture in pictures]
@@ -191,13 +206,17 @@ def _candidates(picture: InputPicture) -> list[str]:
     folder = "/".join(safe_name(part) for part in picture.folder.split("/") if part)
     parent = safe_name(Path(os.path.abspath(picture.path)).parent.name)  # noqa: PTH100
     hashed = f"{picture.path.name}-{_digest(os.path.abspath(picture.path))}"  # noqa: PTH100
-    plain = [safe_name(picture.path.stem), safe_name(picture.path.name),
-             f"{parent}/{safe_name(picture.path.name)}", safe_name(hashed, keep_end=7)]
+    plain = [
+        safe_name(picture.path.stem),
+        safe_name(picture.path.name),
+        f"{parent}/{safe_name(picture.path.name)}",
+        safe_name(hashed, keep_end=7),
+    ]
     return [f"{folder}/{name}" if folder else name for name in plain]
 
 
 def safe_name(name: str, keep_end: int = 0) -> str:
-    """One path component that every file system takes: no separators, control characters, reserved names or great length.
+    """One path component that every file system takes: no separators, no control characters, not too long.
 
     Args:
         name: any text; letters of every language and spaces stay.

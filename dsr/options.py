@@ -19,7 +19,7 @@ class FitOptions:
     min_score: float = 0.5
     """Detections below this score are ignored (0 to 1)."""
     keypoints: Path | None = None
-    """Folder of keypoint files to use instead of the detector: ``<stem>_keypoints.json`` (OpenPose) or one COCO JSON."""
+    """Keypoints to use instead of the detector: a folder of ``<stem>_keypoints.json`` (OpenPose) or one COCO JSON."""
     boxes: Path | None = None
     """JSON file of person boxes to use instead of the detector: ``{"photo.jpg": [[x, y, width, height], ...]}``."""
     focal: float | None = None
@@ -56,7 +56,9 @@ def check_options(options: FitOptions) -> None:
         UsageError: naming the option, the value and what is allowed.
     """
     if options.person not in ("all", "largest") and not options.person.isdecimal():
-        raise UsageError(f"--person {options.person!r}: use all, largest, or a number counted from the left (0, 1, ...).")
+        raise UsageError(
+            f"--person {options.person!r}: use all, largest, or a number counted from the left (0, 1, ...)."
+        )
     _in_range("--min-score", options.min_score, 0.0, 1.0)
     given = [name for name in ("focal", "focal35", "fov") if getattr(options, name) is not None]
     if len(given) > 1:
@@ -78,7 +80,9 @@ def check_options(options: FitOptions) -> None:
     if options.regressor != "default":
         raise UsageError(f"--regressor {options.regressor!r} is not part of this version; use --regressor default.")
     if options.refine not in ("none", "joints"):
-        raise UsageError(f"--refine {options.refine} is not part of this version; use --refine none or --refine joints.")
+        raise UsageError(
+            f"--refine {options.refine} is not part of this version; use --refine none or --refine joints."
+        )
     if options.quality not in ("fast", "standard", "best"):
         raise UsageError(f"--quality {options.quality!r}: use fast, standard or best.")
     if options.device not in ("auto", "cpu") and not options.device.startswith("cuda"):

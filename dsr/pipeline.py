@@ -1,4 +1,4 @@
-"""The whole chain for one picture and for many: read, find people, camera, fit. One bad picture never stops the rest."""
+"""The chain for one picture and for many: read, find people, camera, fit. One bad picture never stops the rest."""
 
 from __future__ import annotations
 
@@ -28,8 +28,13 @@ _Item = TypeVar("_Item")
 _Done = TypeVar("_Done")
 
 
-def fit_images(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]], options: FitOptions | None = None, *,
-               jobs: int = 0, keep_pictures: bool = False) -> Iterator[FitResult]:
+def fit_images(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    options: FitOptions | None = None,
+    *,
+    jobs: int = 0,
+    keep_pictures: bool = False,
+) -> Iterator[FitResult]:
     """Fit every person in every picture.
 
     Args:
@@ -123,7 +128,11 @@ class Fitter:
             _fail(result, "failed", str(error))
         except Exception as error:
             _log.exception("unexpected error with %s", path)
-            _fail(result, "failed", f"{path}: unexpected {type(error).__name__}: {error}. This is a defect; please report it.")
+            _fail(
+                result,
+                "failed",
+                f"{path}: unexpected {type(error).__name__}: {error}. This is a defect; please report it.",
+            )
         result.timing_s["total"] = time.perf_counter() - started
         return result
 
@@ -252,7 +261,9 @@ def choose_device(name: str) -> str:
         return "cuda" if name == "auto" else name
     if name == "auto":
         return "cpu"
-    raise UsageError(f"--device {name}: torch {torch.__version__} finds no CUDA device; use --device cpu, or see dsr-doctor.")
+    raise UsageError(
+        f"--device {name}: torch {torch.__version__} finds no CUDA device; use --device cpu, or see dsr-doctor."
+    )
 
 
 class _Clock:

@@ -1,7 +1,7 @@
 """FitResult: what a fit found in one picture, and the two files (JSON + NPZ) it lives in.
 
-Everything is in the original camera (OpenCV axes: x right, y down, z forward; metres) and in pixels of the full, upright
-picture. The files hold plain arrays: numpy and json alone can read them.
+Everything is in the original camera (OpenCV axes: x right, y down, z forward; metres) and in pixels of the full,
+upright picture. The files hold plain arrays: numpy and json alone can read them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from dsr.errors import ResultError
 SCHEMA = "dsr.fit_result"
 SCHEMA_VERSION = 1
 _CONVENTION = (
-    "camera OpenCV (x right, y down, z forward), metres; pixels u right, v down of the full upright picture, centres at "
-    "+0.5; rotations axis-angle in radians"
+    "camera OpenCV (x right, y down, z forward), metres; pixels u right, v down of the full upright picture, "
+    "centres at +0.5; rotations axis-angle in radians"
 )
 _ARRAYS = ("betas", "global_orient", "body_pose", "transl", "vertices_cam_m", "joints_cam_m", "keypoints_px")
 
@@ -46,7 +46,8 @@ class PersonResult:
         joints_cam_m: (J, 3) metres, camera frame.
         joint_uncertainty_mm: (J,) millimetres, or None until a model predicts it.
         height_m: standing height of the fitted shape, metres.
-        residuals: per stage, e.g. ``{"fit": {"reprojection_px": 3.1, "reprojection_rel": 0.008, "silhouette_iou": 0.8}}``.
+        residuals: per stage, e.g.
+            ``{"fit": {"reprojection_px": 3.1, "reprojection_rel": 0.008, "silhouette_iou": 0.8}}``.
         warnings: sentences for the user about this person.
     """
 
@@ -77,8 +78,8 @@ class FitResult:
         input_path: the picture as it was named.
         input_sha256: hex digest of the file ("" where it could not be read).
         image_size: (width, height) of the full, upright picture in pixels.
-        upright_differs: True where Blender would not show the file as we saw it (orientation, format), so that an upright
-            copy is written beside the result.
+        upright_differs: True where Blender would not show the file as we saw it (orientation, format), so that an
+            upright copy is written beside the result.
         K: (3, 3) intrinsics of the full, upright picture.
         focal_source: ``flag``, ``sidecar``, ``exif``, ``name`` or ``default``.
         focal_detail: how the focal length was worked out, a short sentence.
@@ -109,7 +110,9 @@ class FitResult:
     overlay_rgb: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
-def save_result(result: FitResult, json_path: str | os.PathLike[str], run: Mapping[str, Any] | None = None) -> list[Path]:
+def save_result(
+    result: FitResult, json_path: str | os.PathLike[str], run: Mapping[str, Any] | None = None
+) -> list[Path]:
     """Write a result as ``<stem>.json`` and ``<stem>.npz``, complete or not at all; the JSON file comes last.
 
     Args:
@@ -133,7 +136,7 @@ def save_result(result: FitResult, json_path: str | os.PathLike[str], run: Mappi
     arrays = _stack(result)
 
     def write(temporary: Path) -> None:
-        np.savez(temporary, **arrays)  # type: ignore[arg-type]
+        np.savez(temporary, **arrays)
 
     write_atomic(npz_path, write)
     document = _document(result, npz_path.name)
@@ -162,7 +165,9 @@ def load_result(path: str | os.PathLike[str]) -> FitResult:
         with np.load(npz_path, allow_pickle=False) as data:
             arrays = {key: data[key] for key in data.files}
     except FileNotFoundError as error:
-        raise ResultError(f"{npz_path} is missing: it holds the arrays of {json_path}; keep the two side by side.") from error
+        raise ResultError(
+            f"{npz_path} is missing: it holds the arrays of {json_path}; keep the two side by side."
+        ) from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ResultError(f"{npz_path} cannot be read as a result ({error}); run dsr-fit again for it.") from error
     try:

@@ -1,0 +1,265 @@
+"""``dsr-doctor``: what is installed, which models and devices are found, what is missing and how to get it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import tyro
+
+from dsr.cli.progress import say
+from dsr.errors import DsrError
+
+_NEEDED = (
+    "torch",
+    "numpy",
+    "scipy",
+    "pillow",
+    "mediapipe",
+    "ai-edge-litert",
+    "trimesh",
+    "pygltflib",
+    "safetensors",
+    "tyro",
+    "rich",
+)
+_EXTRAS = {
+    "heic": ("pillow_heif", "pillow-heif", "reads HEIC and HEIF pictures from phones"),
+    "video": ("av", "av", "reads video files"),
+    "detectors": ("onnxruntime", "onnxruntime", "runs RTMPose and other detectors from ONNX files"),
+    "blender": ("bpy", "bpy", "writes FBX, BVH, USD and .blend (Python 3.11 only)"),
+    "smplx": ("smplx", "smplx", "takes bodies of the smplx package (non-commercial code)"),
+    "build": ("anny", "anny", "bakes the open body again"),
+    "train": ("tensorboard", "tensorboard", "logs training"),
+    "cluster": ("ray", "ray", "spreads batch export over machines"),
+}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the self-test.
+
+    Attributes:
+        name: what was looked at.
+        status: ``ok``, ``note`` (works, worth knowing) or ``missing`` (the default job cannot run).
+        detail: what was found.
+        fix: what to do, "" where nothing is needed.
+    """
+
+    name: str
+    status: str
+    detail: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class DoctorCommand:
+    """Say what is installed, which models and devices are found, and what each missing extra would add.
+
+    Exit codes: 0 the default job can run, 1 it cannot (the lines say what to do), 2 usage.
+    """
+
+    json: bool = False
+    """Print one JSON object instead of a table."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    try:
+        command = tyro.cli(DoctorCommand, prog="dsr-doctor", args=argv, config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    checks = run_checks()
+    ready = all(check.status != "missing" for check in checks)
+    if command.json:
+        from dsr import __version__
+
+        document = {
+            "schema": "dsr.doctor",
+            "schema_version": 1,
+            "tool": {"name": "dsr", "version": __version__},
+            "ready": ready,
+            "checks": [asdict(check) for check in checks],
+        }
+        sys.stdout.write(json.dumps(document, indent=1) + "\n")
+        return 0 if ready else 1
+    width = max(len(check.name) for check in checks) + 2
+    for check in checks:
+        say(sys.stdout, f"{check.status:9}{check.name:{width}}{check.detail}")
+        if check.fix:
+            say(sys.stdout, f"{'':9}{'':{width}}-> {check.fix}")
+    say(sys.stdout, "")
+    say(
+        sys.stdout,
+        "Ready: dsr-fit can run." if ready else "Not ready: follow the arrows above, then run dsr-doctor again.",
+    )
+    return 0 if ready else 1
+
+
+def entry() -> None:
+    """Console script."""
+    sys.exit(main())
+
+
+def run_checks() -> list[Check]:
+    """All checks, in reading order; none of them raises."""
+    steps: list[Callable[[], list[Check]]] = [
+        _python,
+        _packages,
+        _tensors,
+        _people,
+        _body,
+        _prior,
+        _folders,
+        _opencv,
+        _extras,
+    ]
+    checks: list[Check] = []
+    for step in steps:
+        try:
+            checks += step()
+        except Exception as error:
+            name = step.__name__.strip("_")
+            checks.append(
+                Check(
+                    name, "missing", f"{type(error).__name__}: {error}", "python3 -m pip install --force-reinstall dsr"
+                )
+            )
+    return checks
+
+
+def _python() -> list[Check]:
+    version = platform.python_version()
+    detail = f"{version} on {platform.system()} {platform.machine()}"
+    if (3, 10) <= sys.version_info[:2] <= (3, 12):
+        return [Check("Python", "ok", detail)]
+    return [Check("Python", "missing", detail, "use Python 3.10, 3.11 or 3.12 (3.11 for the blender extra)")]
+
+
+def _packages() -> list[Check]:
+    checks = []
+    for name in _NEEDED:
+        try:
+            checks.append(Check(name, "ok", importlib.metadata.version(name)))
+        except importlib.metadata.PackageNotFoundError:
+            checks.append(Check(name, "missing", "not installed", f"python3 -m pip install -c constraints.txt {name}"))
+    return checks
+
+
+def _tensors() -> list[Check]:
+    import torch
+
+    devices = (
+        [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
+    )
+    cores = os.cpu_count() or 1
+    detail = f"CPU with {cores} cores" + "".join(f"; CUDA {i}: {name}" for i, name in enumerate(devices))
+    return [Check("devices", "ok", detail + ("" if devices else "; no CUDA device (not needed)"))]
+
+
+def _people() -> list[Check]:
+    from dsr.people.models import DETECTION_MODEL, LANDMARK_MODEL, LiteModel, find_model
+
+    checks = []
+    for label, name in (("people detector", DETECTION_MODEL), ("landmark model", LANDMARK_MODEL)):
+        try:
+            path = find_model(name)
+            LiteModel(name)
+            checks.append(Check(label, "ok", str(path)))
+        except (DsrError, ImportError, OSError, ValueError, RuntimeError) as error:
+            checks.append(
+                Check(label, "missing", str(error), "python3 -m pip install mediapipe==0.10.21 ai-edge-litert")
+            )
+    return checks
+
+
+def _body() -> list[Check]:
+    from dsr.body import load_asset
+
+    try:
+        asset = load_asset("open")
+    except DsrError as error:
+        return [Check("open body", "missing", str(error), "python3 -m pip install --force-reinstall --no-deps .")]
+    detail = f"{asset.name}, {asset.num_vertices} vertices, {asset.num_betas} betas, {asset.path}"
+    return [Check("open body", "ok", detail)]
+
+
+def _prior() -> list[Check]:
+    from importlib.resources import files
+
+    folder = files("dsr") / "weights"
+    names = (
+        sorted(item.name for item in folder.iterdir() if item.name.endswith(".safetensors")) if folder.is_dir() else []
+    )
+    if names:
+        return [Check("learned weights", "ok", ", ".join(names))]
+    return [
+        Check("learned weights", "missing", f"none in {folder}", "python3 -m pip install --force-reinstall --no-deps .")
+    ]
+
+
+def _folders() -> list[Check]:
+    checks = []
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for label, folder, needed in (
+        ("temporary folder", Path(tempfile.gettempdir()), True),
+        ("cache folder", cache, False),
+    ):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=folder):
+                free = shutil.disk_usage(folder).free / 2**30
+            checks.append(Check(label, "ok", f"{folder}, {free:.1f} GiB free"))
+        except OSError as error:
+            status = "missing" if needed else "note"
+            fix = (
+                "set TMPDIR to a folder you may write to"
+                if needed
+                else "set XDG_CACHE_HOME to a folder you may write to"
+            )
+            checks.append(Check(label, status, f"{folder} is not writable ({error.strerror or error})", fix))
+    return checks
+
+
+def _opencv() -> list[Check]:
+    """Two packages that both bring cv2 overwrite each other's files."""
+    names = ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")
+    present = []
+    for name in names:
+        try:
+            importlib.metadata.version(name)
+            present.append(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    if len(present) < 2:
+        return []
+    return [
+        Check(
+            "OpenCV", "note", f"{' and '.join(present)} overwrite each other", f"python3 -m pip uninstall {present[0]}"
+        )
+    ]
+
+
+def _extras() -> list[Check]:
+    checks = []
+    for extra, (module, package, adds) in _EXTRAS.items():
+        if find_spec(module) is not None:
+            checks.append(Check(f"extra {extra}", "ok", f"{package} {importlib.metadata.version(package)}: {adds}"))
+        else:
+            checks.append(
+                Check(f"extra {extra}", "note", f"not installed; {adds}", f"python3 -m pip install 'dsr[{extra}]'")
+            )
+    return checks
+
+
+if __name__ == "__main__":
+    entry()

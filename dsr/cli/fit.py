@@ -1,0 +1,343 @@
+"""``dsr-fit``: pictures in, bodies out. A folder of photographs becomes meshes, overlays, results and a report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from dsr.cli.progress import Progress, say
+from dsr.errors import BodyError, DsrError, ExportError, MissingExtraError, UsageError
+from dsr.inputs import InputPicture, find_inputs, name_outputs
+from dsr.options import FitOptions, check_options
+from dsr.outputs import (
+    OutputOptions,
+    body_file_name,
+    copy_body,
+    is_finished,
+    parse_formats,
+    read_earlier,
+    with_ending,
+    write_outputs,
+)
+from dsr.report import Row, read_rows, row_of, write_report
+
+EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitCommand(FitOptions):
+    """Fit posed, shaped, rigged bodies to the people in photographs.
+
+    Results go into the output folder: a mesh per person (NAME.p0.glb), everything found (NAME.json, NAME.npz), and one
+    report.csv and report.json. Finished pictures are skipped when the command is run again.
+    Exit codes: 0 all fine (nobody in a picture is fine), 2 usage, 3 some pictures failed, 4 all failed,
+    130 interrupted.
+    """
+
+    inputs: tyro.conf.Positional[tuple[str, ...]]
+    """Pictures, folders, globs, or text lists with one path per line."""
+    out: Path
+    """Folder for the results; made if it is not there."""
+    format: str = "glb"
+    """Comma list of mesh formats: obj, ply, glb, and fbx, bvh, usd, blend with the blender extra. NPZ + JSON are always
+    written."""
+    overlay: bool = False
+    """Also write NAME.overlay.jpg: the bodies drawn over the picture."""
+    side_view: bool = False
+    """Also write NAME.side.jpg: the bodies seen from the side."""
+    frame: Literal["camera", "body"] = "camera"
+    """Frame of the mesh files: where the camera saw the person, or standing at the origin facing forward."""
+    recursive: bool = False
+    """Also look into subfolders; the results mirror the tree."""
+    jobs: int = 0
+    """Pictures worked on at a time; 0 chooses by the processor. The results do not depend on it."""
+    overwrite: bool = False
+    """Do finished pictures again instead of skipping them."""
+    limit: int | None = None
+    """Take only this many pictures, the first ones."""
+    fail_fast: bool = False
+    """Stop at the first picture that cannot be used."""
+    dry_run: bool = False
+    """Only list what would be done; writes nothing."""
+    quiet: bool = False
+    """Say nothing but errors."""
+    json_log: bool = False
+    """One JSON object per line on standard output; everything meant for people goes to standard error."""
+    list_licences: bool = False
+    """List the licences of everything that has a part in a result, and stop."""
+
+    def fit_options(self) -> FitOptions:
+        """The part of the command that :func:`dsr.fit_images` takes."""
+        return FitOptions(**{f.name: getattr(self, f.name) for f in fields(FitOptions)})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: arguments without the program's name; those of the process by default.
+
+    Returns:
+        The exit code.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if "--list-licences" in arguments:
+        from dsr.cli.licences import licence_table
+
+        sys.stdout.write(licence_table())
+        return EXIT_FINE
+    try:
+        command = tyro.cli(FitCommand, prog="dsr-fit", args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    try:
+        return _Run(command).main()
+    except (UsageError, BodyError, MissingExtraError, ExportError) as error:
+        say(sys.stderr, f"dsr-fit: {error}")
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        sys.stderr.write("dsr-fit: interrupted.\n")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_INTERRUPTED
+
+
+def entry() -> None:
+    """Console script."""
+    sys.exit(main())
+
+
+@dataclass
+class _Job:
+    """One picture of this run."""
+
+    picture: InputPicture
+    name: str
+    finished: bool = False
+
+
+@dataclass
+class _Run:
+    """One run of the command: plan, work, report."""
+
+    command: FitCommand
+    jobs: list[_Job] = field(default_factory=list)
+    rows: dict[int, Row] = field(default_factory=dict)
+    report_failed: bool = False
+
+    def main(self) -> int:
+        """Plan, then work; returns the exit code."""
+        command = self.command
+        if not command.inputs:
+            raise UsageError("Name at least one picture or folder: dsr-fit INPUT... --out DIR.")
+        if command.limit is not None and command.limit < 1:
+            raise UsageError(f"--limit {command.limit}: use a whole number from 1.")
+        if command.jobs < 0:
+            raise UsageError(
+                f"--jobs {command.jobs}: use 0 (automatic) or the number of pictures to work on at a time."
+            )
+        options = command.fit_options()
+        check_options(options)
+        wanted = OutputOptions(parse_formats(command.format), command.overlay, command.side_view, command.frame)
+        self._plan(options, wanted)
+        if command.dry_run:
+            return self._list()
+        _make_folder(command.out)
+        return self._work(options, wanted)
+
+    def _plan(self, options: FitOptions, wanted: OutputOptions) -> None:
+        """Which pictures, under which names, and which of them are finished."""
+        from dsr.body import load_asset
+
+        out = self.command.out
+        pictures = find_inputs(self.command.inputs, self.command.recursive, skip=out)
+        asset_stem = Path(body_file_name(load_asset(options.body))).stem
+        earlier: dict[str, dict[str, Any] | None] = {}
+
+        def document(name: str) -> dict[str, Any] | None:
+            if name not in earlier:
+                earlier[name] = read_earlier(with_ending(out / name, ".json"))
+            return earlier[name]
+
+        def owner(name: str) -> str | None:
+            found = document(name)
+            return None if found is None else str(found.get("input", {}).get("absolute_path", ""))
+
+        names = name_outputs(pictures, owner, reserved=[asset_stem])
+        for picture, name in list(zip(pictures, names, strict=True))[: self.command.limit]:
+            found = None if self.command.overwrite or picture.problem else document(name)
+            finished = found is not None and is_finished(
+                found, with_ending(out / name, ".json"), picture.path, options, wanted
+            )
+            self.jobs.append(_Job(picture, name, finished))
+
+    def _list(self) -> int:
+        for job in self.jobs:
+            what = "skip" if job.finished else ("problem" if job.picture.problem else "fit")
+            if self.command.json_log:
+                _emit("plan", input=str(job.picture.path), action=what, name=job.name)
+            else:
+                say(sys.stdout, f"{what:8}{job.picture.path} -> {with_ending(self.command.out / job.name, '.*')}")
+        return EXIT_FINE
+
+    def _work(self, options: FitOptions, wanted: OutputOptions) -> int:
+        from dsr.pipeline import Fitter, ordered_map
+
+        logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        command = self.command
+        started = time.perf_counter()
+        before = {row.name: row for row in read_rows(command.out)}
+        todo = [i for i, job in enumerate(self.jobs) if not job.finished]
+        for i, job in enumerate(self.jobs):
+            if job.finished:
+                self.rows[i] = before.get(job.name) or _row_from_files(command.out, job)
+                self.rows[i].earlier = True
+                if command.json_log:
+                    _emit("result", index=i, **{**asdict(self.rows[i]), "status": "skipped"})
+        if command.json_log:
+            _emit("start", total=len(self.jobs), skipped=len(self.jobs) - len(todo))
+        fitter = Fitter(options, keep_pictures=True)
+        body_file = ""
+        if todo:
+            fitter.prepare()
+            body_file = copy_body(fitter.body.asset, command.out)
+
+        def work(i: int) -> int:
+            self.rows[i] = _fit_and_write(fitter, self.jobs[i], command.out, options, wanted, body_file)
+            return i
+
+        interrupted = False
+        saved = time.perf_counter()
+        progress = Progress(len(self.jobs), len(self.jobs) - len(todo), quiet=command.quiet, json_log=command.json_log)
+        finished = ordered_map(work, todo, command.jobs)
+        try:
+            with progress:
+                for i in finished:
+                    row = self.rows[i]
+                    progress.done(row)
+                    if command.json_log:
+                        _emit("result", index=i, **asdict(row))
+                    if row.failed and command.fail_fast:
+                        break
+                    if time.perf_counter() - saved > 30:
+                        self._report(before)
+                        saved = time.perf_counter()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            finished.close()  # type: ignore[attr-defined]
+            self._report(before, interrupted)
+        code = EXIT_INTERRUPTED if interrupted else self._exit_code()
+        self._summary(code, time.perf_counter() - started)
+        return code
+
+    def _report(self, before: dict[str, Row], interrupted: bool = False) -> None:
+        """This run's rows in input order, then rows of earlier runs into the same folder."""
+        rows = [row for _, row in sorted(self.rows.items())]
+        mine = {row.name for row in rows}
+        others = [row for name, row in before.items() if name not in mine]
+        for row in others:
+            row.earlier = True
+        try:
+            write_report(self.command.out, rows + others, interrupted)
+        except ExportError as error:
+            self.report_failed = True
+            say(sys.stderr, f"dsr-fit: {error}")
+
+    def _exit_code(self) -> int:
+        failed = sum(row.failed for row in self.rows.values())
+        if not failed:
+            return EXIT_SOME_FAILED if self.report_failed else EXIT_FINE
+        return EXIT_ALL_FAILED if failed == len(self.rows) else EXIT_SOME_FAILED
+
+    def _summary(self, code: int, seconds: float) -> None:
+        rows = list(self.rows.values())
+        new = [row for row in rows if not row.earlier]
+        failed = [row for row in rows if row.failed]
+        counts = {
+            "pictures": len(new),
+            "skipped": len(rows) - len(new),
+            "people": sum(row.people for row in new),
+            "without_people": sum(row.status == "no_person" for row in new),
+            "failed": len(failed),
+        }
+        if self.command.json_log:
+            _emit("end", exit_code=code, seconds=round(seconds, 3), **counts)
+        if self.command.quiet:
+            return
+        word = "Interrupted after" if code == EXIT_INTERRUPTED else "Done:"
+        parts = [f"{counts['pictures']} pictures", f"{counts['people']} people"]
+        parts += [f"{counts[k]} {k.replace('_', ' ')}" for k in ("without_people", "skipped", "failed") if counts[k]]
+        stream = sys.stderr if self.command.json_log else sys.stdout
+        say(stream, f"{word} {', '.join(parts)} in {seconds:.1f} s; see {self.command.out / 'report.csv'}")
+
+
+def _fit_and_write(
+    fitter: Any, job: _Job, out: Path, options: FitOptions, wanted: OutputOptions, body_file: str
+) -> Row:
+    """One picture from file to files; problems become the row's status."""
+    started = time.perf_counter()
+    picture = job.picture
+    result = fitter.problem(picture.path, picture.problem) if picture.problem else fitter.fit(picture.path)
+    outputs: list[str] = []
+    if result.status in ("ok", "no_person"):
+        try:
+            written = write_outputs(result, fitter.body.asset, out, job.name, options, wanted, body_file)
+            outputs = [path.relative_to(out).as_posix() for path in written]
+        except DsrError as error:
+            result.status, result.message = "failed", str(error)
+        except Exception as error:
+            logging.getLogger(__name__).exception("unexpected error while writing the results of %s", picture.path)
+            result.status = "failed"
+            result.message = f"{picture.path}: unexpected {type(error).__name__} while writing: {error}."
+    return row_of(result, job.name, outputs, time.perf_counter() - started)
+
+
+def _row_from_files(out: Path, job: _Job) -> Row:
+    """The row of a finished picture whose report is gone."""
+    from dsr.result import load_result
+
+    json_path = with_ending(out / job.name, ".json")
+    result = load_result(json_path)
+    run = (read_earlier(json_path) or {}).get("run", {})
+    folder = Path(job.name).parent
+    files = [*run.get("outputs", ()), with_ending(out / job.name, ".npz").name, json_path.name]
+    return row_of(result, job.name, [(folder / f).as_posix() for f in files], result.timing_s.get("total", 0.0))
+
+
+def _make_folder(out: Path) -> None:
+    """Make sure results can be written before any work is done."""
+    from dsr.export import write_bytes
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = "a file of that name is in the way" if out.exists() or _blocked(out) else error.strerror or str(error)
+        raise UsageError(f"The output folder {out} cannot be made: {reason}; choose another --out.") from error
+    probe = out / ".dsr-fit-probe"
+    write_bytes(probe, b"")
+    probe.unlink(missing_ok=True)
+
+
+def _blocked(out: Path) -> bool:
+    return any(parent.is_file() for parent in out.parents)
+
+
+def _emit(event: str, **values: Any) -> None:
+    """One line of the JSON log."""
+    sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    entry()
