@@ -1,0 +1,1 @@
+"""Training scripts; each is run as ``python -m dsr.training.<name>``."""
