@@ -1,0 +1,190 @@
+"""PeopleDetector: everybody in a photograph, large and small, with landmarks, 3D landmarks and silhouettes."""
+
+from __future__ import annotations
+
+import math
+import threading
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from dsr.errors import UsageError
+from dsr.image.types import Photo
+from dsr.people.candidates import CandidateFinder, body_length
+from dsr.people.landmarks import LandmarkModel, RegionLandmarks, region_mask
+from dsr.people.regions import Pyramid, Region
+from dsr.people.suppression import Body, explained, merge_candidates, stands_apart, suppress_bodies, without_bodies
+from dsr.people.types import Detection
+
+Quality = Literal["fast", "standard", "best"]
+MIN_PRESENCE = 0.5
+UPSIDE_DOWN = math.radians(100)
+_BOX_CONFIDENCE = 0.5
+
+
+@dataclass(frozen=True)
+class DetectorSettings:
+    """What a quality level means.
+
+    Attributes:
+        always: tile sides that are always searched, as parts of the longer picture side (1 is the whole picture).
+        on_cue: tile sides searched one after the other as long as the sides before hint at small people.
+        passes: landmark passes on each person.
+        peels: how often to take the people found out of the picture and look for people behind or beside them.
+    """
+
+    always: tuple[int, ...]
+    on_cue: tuple[int, ...]
+    passes: int
+    peels: int
+
+
+SETTINGS: dict[str, DetectorSettings] = {
+    "fast": DetectorSettings((1,), (2, 3), 1, 0),
+    "standard": DetectorSettings((1, 2), (3,), 2, 1),
+    "best": DetectorSettings((1, 2, 3), (4,), 2, 2),
+}
+MIN_SCORE = 0.5  # candidates taken as people
+MIN_HINT = 0.3  # candidates taken as a reason to look again
+
+
+class PeopleDetector:
+    """Finds people with the BlazePose models of the installed mediapipe package (never imported).
+
+    Deterministic: the same picture gives the same result every time and for every number of threads. One object may be
+    used from several threads; calls then wait for each other.
+
+    Args:
+        quality: ``fast`` looks at the whole picture and at tiles only where it shows somebody small or nobody, one
+            landmark pass; ``standard`` adds tiles of half the longer side always, tiles of a third where people are
+            small, and a second landmark pass; ``best`` looks everywhere.
+        threads: threads inside a model, default: the cores of this process, at most 4.
+
+    Raises:
+        UsageError: if the quality is unknown.
+        MissingExtraError: if mediapipe or ai-edge-litert is not installed.
+        DetectionError: if the installed mediapipe lacks the models.
+    """
+
+    def __init__(self, quality: Quality = "standard", threads: int | None = None) -> None:
+        if quality not in SETTINGS:
+            raise UsageError(f"quality {quality!r} is unknown; use one of {', '.join(SETTINGS)}")
+        self.settings = SETTINGS[quality]
+        self._finder = CandidateFinder(threads)
+        self._landmarks = LandmarkModel(threads)
+        self._lock = threading.Lock()
+
+    def detect(self, photo: Photo) -> list[Detection]:
+        """Everybody in a photo, left to right, in full-picture pixels; an empty list where there is nobody."""
+        with self._lock:
+            pyramid = Pyramid(photo.rgb)
+            candidates = self._candidates(pyramid)
+            kept = suppress_bodies(self._bodies(pyramid, candidates))
+            for _ in range(self.settings.peels):
+                hints = np.array([not explained(hips, kept) for hips in candidates[:, 5:7]], bool)
+                if not kept or (len(kept) == 1 and not np.any(hints)):
+                    break
+                peeled = Pyramid(without_bodies(photo.rgb, kept))
+                candidates = merge_candidates(np.concatenate([candidates[hints], self._candidates(peeled)]))
+                new = [body for body in self._bodies(peeled, candidates) if stands_apart(body, kept)]
+                more = suppress_bodies(kept + new)
+                if len(more) <= len(kept):
+                    break
+                kept = more
+        return left_to_right([to_detection(body, photo) for body in kept])
+
+    def detect_in_boxes(self, photo: Photo, boxes_px: np.ndarray, source: str = "boxes") -> list[Detection]:
+        """Landmarks of people whose boxes are known: one detection per box, whatever the model thinks of it.
+
+        Args:
+            photo: the picture.
+            boxes_px: (N, 4) x0, y0, x1, y1 in full-picture pixels.
+            source: name of where the boxes came from.
+        """
+        with self._lock:
+            pyramid = Pyramid(photo.rgb)
+            bodies = []
+            for box in np.asarray(boxes_px, np.float64).reshape(-1, 4) * photo.scale:
+                first = self._landmarks(pyramid, Region.from_box(box))
+                second = self._landmarks(pyramid, first.next_region)
+                bodies.append(Body(second if second.presence >= 0.9 * first.presence else first, 1.0))
+        return left_to_right([to_detection(body, photo, source) for body in bodies])
+
+    def _candidates(self, pyramid: Pyramid) -> np.ndarray:
+        """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints."""
+        longer = max(pyramid.width, pyramid.height)
+        shorter = min(pyramid.width, pyramid.height)
+        parts = [self._finder.in_tiles(pyramid, longer / n, MIN_HINT) for n in self.settings.always]
+        if longer > 3 * shorter:  # a panorama: people are as high as the picture, not a part of its width
+            parts.append(self._finder.in_tiles(pyramid, float(shorter), MIN_HINT))
+        last = self.settings.always[-1]
+        for n in self.settings.on_cue:
+            if not hints_at_small_people(merge_candidates(np.concatenate(parts)), longer / last):
+                break
+            parts.append(self._finder.in_tiles(pyramid, longer / n, MIN_HINT))
+            last = n
+        return merge_candidates(np.concatenate(parts))
+
+    def _bodies(self, pyramid: Pyramid, candidates: np.ndarray) -> list[Body]:
+        bodies = []
+        for candidate in candidates[candidates[:, 0] >= MIN_SCORE]:
+            region = Region.from_points(candidate[5:7], candidate[7:9])
+            found = [self._landmarks_of(pyramid, region)]
+            if abs(region.angle) > UPSIDE_DOWN:
+                found.append(self._landmarks_of(pyramid, region.turned()))
+            bodies += [Body(marks, float(candidate[0])) for marks in found if marks is not None]
+        return bodies
+
+    def _landmarks_of(self, pyramid: Pyramid, region: Region) -> RegionLandmarks | None:
+        """Landmarks of one candidate after all passes, or None where the model sees nobody."""
+        best = self._landmarks(pyramid, region)
+        for _ in range(self.settings.passes - 1):
+            if best.presence < 0.02:
+                return None
+            again = self._landmarks(pyramid, best.next_region)
+            if again.presence >= 0.9 * best.presence:
+                best = again
+        return best if best.presence >= MIN_PRESENCE else None
+
+
+def hints_at_small_people(candidates: np.ndarray, side: float) -> bool:
+    """True where candidates found with tiles of ``side`` make smaller tiles worth their time.
+
+    Small people are hinted at by any small candidate, or by several that fill at most two thirds of a tile.
+    """
+    length = body_length(candidates) / side
+    several = np.count_nonzero((candidates[:, 0] >= MIN_SCORE) & (length < 0.65)) >= 3
+    return bool(several or np.any(length < 0.45))
+
+
+def to_detection(body: Body, photo: Photo, source: str = "blazepose") -> Detection:
+    """Turn a landmark result in working pixels into a detection in full-picture pixels."""
+    marks = body.landmarks
+    points = marks.points / photo.scale
+    height, width = photo.rgb.shape[:2]
+    return Detection(
+        box_px=keypoint_box(points, marks.confidence, photo.width, photo.height),
+        score=body.score,
+        keypoint_set="blazepose33",
+        keypoints_px=points,
+        confidence=marks.confidence,
+        world_m=marks.world_m,
+        mask=region_mask(marks.mask_logits, marks.region, width, height, photo.scale),
+        source=source,
+    )
+
+
+def keypoint_box(points: np.ndarray, confidence: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Box (4,) around the seen keypoints (K, 2), cut to the picture; around all of them where none is seen."""
+    seen = confidence >= min(_BOX_CONFIDENCE, float(confidence.max()))
+    low = np.clip(points[seen].min(axis=0), 0, [width, height])
+    high = np.clip(points[seen].max(axis=0), 0, [width, height])
+    return np.concatenate([low, high])
+
+
+def left_to_right(detections: list[Detection]) -> list[Detection]:
+    """Stable order by the horizontal, then the vertical middle of the box."""
+    return sorted(
+        detections, key=lambda d: (float(d.box_px[0] + d.box_px[2]), float(d.box_px[1] + d.box_px[3]), -d.score)
+    )

@@ -1,0 +1,96 @@
+"""The BlazePose model files: found inside the installed mediapipe package (never imported) and run by ai-edge-litert."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsr.errors import DetectionError, MissingExtraError
+
+DETECTION_MODEL = "pose_detection/pose_detection.tflite"
+LANDMARK_MODEL = "pose_landmark/pose_landmark_full.tflite"
+_INSTALL_HINT = "install it with: python3 -m pip install mediapipe==0.10.21"
+
+
+def find_model(name: str) -> Path:
+    """Path of a model file under ``mediapipe/modules`` of the installed package.
+
+    Args:
+        name: path below ``mediapipe/modules``, e.g. ``pose_detection/pose_detection.tflite``.
+
+    Raises:
+        MissingExtraError: if mediapipe is not installed.
+        DetectionError: if the installed version does not carry the file (0.10.21 is the last one that does).
+    """
+    spec = importlib.util.find_spec("mediapipe")
+    if spec is None:
+        raise MissingExtraError(f"finding people needs the BlazePose models of the mediapipe package; {_INSTALL_HINT}")
+    for folder in spec.submodule_search_locations or ():
+        path = Path(folder) / "modules" / name
+        if path.is_file():
+            return path
+    raise DetectionError(
+        f"the installed mediapipe {_version('mediapipe')} does not carry modules/{name}; {_INSTALL_HINT}"
+    )
+
+
+def default_threads() -> int:
+    """Threads for one interpreter: the cores this process may use, at most 4 (the models are too small for more)."""
+    try:
+        cores = len(os.sched_getaffinity(0))  # type: ignore[attr-defined,unused-ignore]
+    except AttributeError:  # macOS, Windows
+        cores = os.cpu_count() or 1
+    return max(1, min(4, cores))
+
+
+class LiteModel:
+    """One ``.tflite`` model with a single float input and its outputs in file order.
+
+    The result does not depend on the number of threads (checked bit for bit in the tests). One call at a time: LiteRT
+    keeps one set of buffers per interpreter. Batches were measured and brought nothing (5.1 ms per tile, 7 ms per
+    person on two cores for every batch size, and no gain from two interpreters), so inputs go one by one.
+
+    Args:
+        name: path below ``mediapipe/modules``.
+        threads: threads inside one call, default :func:`default_threads`.
+
+    Raises:
+        MissingExtraError: if mediapipe or ai-edge-litert is not installed.
+        DetectionError: if the file is missing or cannot be loaded.
+    """
+
+    def __init__(self, name: str, threads: int | None = None) -> None:
+        path = find_model(name)
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            raise MissingExtraError(
+                f"finding people needs ai-edge-litert ({error}); install it with: python3 -m pip install ai-edge-litert"
+            ) from error
+        try:
+            self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads or default_threads())
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as error:
+            raise DetectionError(f"{path} cannot be loaded ({error}); {_INSTALL_HINT}") from error
+        entry = self._interpreter.get_input_details()[0]
+        self._input = entry["index"]
+        self.input_shape: tuple[int, ...] = tuple(int(n) for n in entry["shape"])
+        self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
+
+    def __call__(self, image: np.ndarray) -> list[np.ndarray]:
+        """Run on one image of shape ``input_shape[1:]``, float32; outputs lose their leading axis of 1."""
+        self._interpreter.set_tensor(self._input, np.ascontiguousarray(image[None], dtype=np.float32))
+        self._interpreter.invoke()
+        return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "(unknown version)"

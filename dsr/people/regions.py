@@ -1,0 +1,133 @@
+"""Square, rotated regions of a picture and the crops taken from them.
+
+Pixel convention: continuous coordinates, the centre of pixel (column i, row j) is at (i + 0.5, j + 0.5), the same in the
+picture and in the crop. A region's crop is upright for the person: its "up" is the picture direction hips -> head.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+REGION_SCALE = 2.0 * 1.25  # side = 2 x 1.25 x |p1 - p0| (specs/blazepose.md)
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rotated square.
+
+    Attributes:
+        u: centre, pixels.
+        v: centre, pixels.
+        side: side length, pixels.
+        angle: radians; turning crop axes by it (x right towards y down) gives picture axes.
+    """
+
+    u: float
+    v: float
+    side: float
+    angle: float
+
+    @classmethod
+    def from_points(cls, p0: np.ndarray, p1: np.ndarray) -> Region:
+        """Region of a body whose middle of the hips is ``p0`` (2,) and whose size and direction ``p1`` (2,) fixes."""
+        du, dv = float(p1[0] - p0[0]), float(p1[1] - p0[1])
+        angle = math.pi / 2 - math.atan2(-dv, du)
+        angle -= 2 * math.pi * math.floor((angle + math.pi) / (2 * math.pi))
+        return cls(float(p0[0]), float(p0[1]), REGION_SCALE * math.hypot(du, dv), angle)
+
+    @classmethod
+    def from_box(cls, box: np.ndarray) -> Region:
+        """Upright region around a person box (4,) x0, y0, x1, y1, with the room BlazePose expects around a body."""
+        x0, y0, x1, y1 = (float(value) for value in box)
+        return cls((x0 + x1) / 2, (y0 + y1) / 2, 1.25 * max(x1 - x0, y1 - y0), 0.0)
+
+    def turned(self) -> Region:
+        """The same square turned by half a turn."""
+        return Region(self.u, self.v, self.side, self.angle - math.copysign(math.pi, self.angle))
+
+    @property
+    def rotation(self) -> np.ndarray:
+        """(2, 2) matrix from crop directions to picture directions."""
+        c, s = math.cos(self.angle), math.sin(self.angle)
+        return np.array([[c, -s], [s, c]])
+
+    def to_picture(self, points: np.ndarray, size: float) -> np.ndarray:
+        """Map crop pixels (..., 2) of a crop of ``size`` pixels to picture pixels."""
+        local = (np.asarray(points, np.float64) / size - 0.5) * self.side
+        return local @ self.rotation.T + np.array([self.u, self.v])
+
+    def to_crop(self, points: np.ndarray, size: float) -> np.ndarray:
+        """Map picture pixels (..., 2) to crop pixels of a crop of ``size`` pixels."""
+        local = (np.asarray(points, np.float64) - np.array([self.u, self.v])) @ self.rotation
+        return (local / self.side + 0.5) * size
+
+
+class Pyramid:
+    """A picture and its halved copies, made when first needed, so that crops are never taken from far finer pixels.
+
+    Args:
+        rgb: (h, w, 3) uint8.
+    """
+
+    def __init__(self, rgb: np.ndarray) -> None:
+        from PIL import Image
+
+        self.height, self.width = rgb.shape[:2]
+        self._levels: list[Image.Image] = [Image.fromarray(np.ascontiguousarray(rgb))]
+
+    def level(self, reduction: float) -> tuple[Image, float]:
+        """The coarsest copy still at least as fine as ``reduction`` picture pixels per pixel, and its own reduction."""
+        wanted = max(0, int(math.floor(math.log2(max(reduction, 1.0)))))
+        while len(self._levels) <= wanted and min(self._levels[-1].size) >= 2:
+            self._levels.append(self._levels[-1].reduce(2))
+        index = min(wanted, len(self._levels) - 1)
+        return self._levels[index], float(2**index)
+
+    def crop(self, region: Region, size: int) -> np.ndarray:
+        """Bilinear crop (size, size, 3) uint8 of a region; outside the picture its edge pixels go on.
+
+        The landmark model was made with repeated edges: with black there its 3D landmarks of people at the border are
+        off by centimetres.
+        """
+        from PIL import Image
+
+        image, reduction = self.level(region.side / size)
+        step = region.side / size / reduction
+        c, s = math.cos(region.angle) * step, math.sin(region.angle) * step
+        centre = np.array([region.u, region.v]) / reduction
+        reach = (abs(c) + abs(s)) * size / 2 + 1
+        low, high = np.floor(centre - reach).astype(int), np.ceil(centre + reach).astype(int)
+        if np.any(low < 0) or np.any(high > image.size):
+            image = _padded(image, low, high)
+            centre = centre - low
+        # Pillow maps output (x + 0.5, y + 0.5) to input coordinates of the same convention.
+        matrix = (c, -s, centre[0] - (c - s) * size / 2, s, c, centre[1] - (s + c) * size / 2)
+        return np.asarray(image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
+
+    def resized(self, scale: float) -> np.ndarray:
+        """The whole picture at ``scale`` (output pixels per picture pixel), antialiased; (h', w', 3) uint8."""
+        from PIL import Image
+
+        image, reduction = self.level(1.0 / scale)
+        size = (max(1, round(self.width * scale)), max(1, round(self.height * scale)))
+        box = (0.0, 0.0, min(image.width, self.width / reduction), min(image.height, self.height / reduction))
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box))
+
+
+def _padded(image: Image, low: np.ndarray, high: np.ndarray) -> Image:
+    """The window ``low`` to ``high`` (u, v) of an image that may reach outside it, edge pixels repeated."""
+    from PIL import Image as Images
+
+    inner_low = np.clip(low, 0, np.array(image.size) - 1)
+    inner_high = np.clip(high, inner_low + 1, image.size)
+    inside = np.asarray(image.crop((*inner_low.tolist(), *inner_high.tolist())))
+    before, after = inner_low - low, high - inner_high
+    widths = ((int(before[1]), int(after[1])), (int(before[0]), int(after[0])), (0, 0))
+    return Images.fromarray(np.pad(inside, widths, mode="edge"))

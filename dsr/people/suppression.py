@@ -1,0 +1,136 @@
+"""One body per person: which candidates and landmark results are kept when several describe the same person or a part.
+
+The detector fires on people, on the same person at two scales, on parts of people (a glove, a raised arm) and on things.
+Candidates are merged only where they clearly agree; the landmark results then decide: presence, whole landmarks, masks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsr.people.candidates import body_length, box_iou
+from dsr.people.landmarks import CROP_SIZE, RegionLandmarks, region_mask, sigmoid
+
+HIP_DISTANCE = 0.4
+HEAD_IOU = 0.3
+PEELED_MAX_ANGLE = np.radians(75)
+_HEAD = list(range(11))
+_TORSO = [11, 12, 23, 24]
+_LIMBS = [0, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
+
+
+def merge_candidates(candidates: np.ndarray) -> np.ndarray:
+    """Greedy suppression of candidates (N, 13) from several tiles and scales, best first.
+
+    Two candidates are one person where their hips are closer than 0.4 x the smaller |p1 - p0| and, so that people in
+    front of each other survive, their head boxes overlap or one is less than half as sure as the other.
+    """
+    order = np.argsort(-candidates[:, 0], kind="stable")
+    candidates = candidates[order]
+    size = body_length(candidates) / 2
+    kept: list[int] = []
+    for i in np.flatnonzero(size > 0).tolist():
+        best = candidates[kept]
+        distance = np.hypot(best[:, 5] - candidates[i, 5], best[:, 6] - candidates[i, 6])
+        near = distance < HIP_DISTANCE * np.minimum(size[kept], size[i])
+        same_head = box_iou(candidates[i, 1:5], best[:, 1:5]) > HEAD_IOU
+        weak = candidates[i, 0] < 0.75 * best[:, 0]
+        if not np.any(near & (same_head | weak)):
+            kept.append(i)
+    return candidates[kept]
+
+
+@dataclass(frozen=True)
+class Body:
+    """A landmark result with the score of the candidate it came from."""
+
+    landmarks: RegionLandmarks
+    candidate_score: float
+
+    @property
+    def score(self) -> float:
+        """0 to 1: geometric mean of the candidate's score and presence x mean confidence of the landmarks."""
+        marks = self.landmarks
+        return float(np.sqrt(self.candidate_score * marks.presence * marks.confidence.mean()))
+
+    @property
+    def size(self) -> float:
+        """Rough standing height, pixels."""
+        return self.landmarks.region.side / 1.25
+
+
+def suppress_bodies(bodies: list[Body]) -> list[Body]:
+    """Bodies of different people, best first: each one that repeats a better one, or is a part of it, is left out."""
+    kept: list[Body] = []
+    for body in sorted(bodies, key=lambda b: (-b.score * b.size**0.25, b.landmarks.region.u, b.landmarks.region.v)):
+        if not any(same_person(body, other) for other in kept):
+            kept.append(body)
+    return kept
+
+
+def same_person(a: Body, b: Body) -> bool:
+    """True where two bodies share a head, a torso, most landmarks, or the smaller one is a part of the larger one."""
+    small, large = (a, b) if a.size <= b.size else (b, a)
+    scale = small.size
+    p, q = small.landmarks.points, large.landmarks.points
+    distance = np.hypot(*(p - q).T)
+    agree = np.exp(-0.5 * (distance[_LIMBS] / (0.08 * scale)) ** 2).mean()
+    head = np.hypot(*(p[_HEAD].mean(0) - q[_HEAD].mean(0))) / scale
+    torso = distance[_TORSO].mean() / scale
+    if agree > 0.45 or torso < 0.1 or head < 0.06:
+        return True
+    return small.size < 0.7 * large.size and inside_fraction(small, large) > 0.75
+
+
+def inside_fraction(small: Body, large: Body) -> float:
+    """How much of one body's seen landmarks lies on another body's silhouette, 0 to 1."""
+    seen = small.landmarks.confidence >= 0.3
+    if not np.any(seen):
+        return 1.0
+    return float((mask_at(large, small.landmarks.points[seen]) > 0.3).mean())
+
+
+def mask_at(body: Body, points: np.ndarray) -> np.ndarray:
+    """Silhouette probability (N,) of a body at picture points (N, 2); 0 outside its region."""
+    marks = body.landmarks
+    crop = np.floor(marks.region.to_crop(points, CROP_SIZE)).astype(int)
+    valid = np.all((crop >= 0) & (crop < CROP_SIZE), axis=1)
+    probability = np.zeros(len(crop))
+    probability[valid] = sigmoid(marks.mask_logits[crop[valid, 1], crop[valid, 0]])
+    return probability
+
+
+def explained(hips: np.ndarray, bodies: list[Body]) -> bool:
+    """True where a candidate's hips (2,) lie on a body that was found."""
+    return any(mask_at(body, hips[None])[0] > 0.3 for body in bodies)
+
+
+def stands_apart(body: Body, kept: list[Body]) -> bool:
+    """True where a body found after taking others out of the picture is somebody else, not what was left of them."""
+    marks = body.landmarks
+    if marks.presence < 0.8 or abs(marks.region.angle) > PEELED_MAX_ANGLE:
+        return False
+    points = marks.points[_LIMBS]
+    covered = np.max([mask_at(other, points) for other in kept], axis=0) > 0.3
+    return bool(covered.mean() < 0.5)
+
+
+def without_bodies(rgb: np.ndarray, bodies: list[Body]) -> np.ndarray:
+    """A copy of the picture (h, w, 3) uint8 with the silhouettes of bodies painted in its mean colour."""
+    from PIL import Image
+
+    picture = rgb.copy()
+    height, width = rgb.shape[:2]
+    colour = tuple(int(value) for value in rgb[::8, ::8].reshape(-1, 3).mean(axis=0).round())
+    for body in bodies:
+        mask = region_mask(body.landmarks.mask_logits, body.landmarks.region, width, height)
+        if mask is None:
+            continue
+        u0, v0, u1, v1 = mask.box_px.astype(int).tolist()
+        alpha = np.clip(mask.probability * 510.0, 0, 255).astype(np.uint8)
+        window = Image.fromarray(picture[v0:v1, u0:u1])
+        window.paste(colour, mask=Image.fromarray(alpha).resize(window.size, Image.Resampling.BILINEAR))
+        picture[v0:v1, u0:u1] = np.asarray(window)
+    return picture
