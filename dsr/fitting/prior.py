@@ -91,7 +91,7 @@ class PosePrior:
         return 0.5 * residual.square().sum(-1) + self.offset[index]
 
     def log_density(self, theta: Tensor) -> Tensor:
-        """log p(theta) (B,) in nats of the whole mixture, with all constants."""
+        """Log p(theta) (B,) in nats of the whole mixture, with all constants."""
         peak = self.log_weights + self.whiten.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         constant = (peak + self.offset)[0] - 0.5 * DIMENSIONS * torch.log(torch.tensor(2 * torch.pi)).to(theta)
         return torch.logsumexp(-self.component_nll(theta), -1) + constant

@@ -1,0 +1,240 @@
+"""Keypoints to bodies: all people of one picture in one batch, each fitted in the camera turned to look straight at them.
+
+Start: closed-form inverse kinematics from the 3D landmarks, or several facings where only 2D keypoints are known. Then robust
+second-order optimisation. The result is turned back into the original camera before anyone sees it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dsr.body import Body
+from dsr.body.asset import BodyAsset
+from dsr.body.joints import joint_names
+from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
+from dsr.camera import perspective_rotation, project, rotate_body_to_original
+from dsr.errors import FittingError
+from dsr.fitting.initial import pose_from_landmarks, translation_from_keypoints
+from dsr.fitting.keypoint_model import KeypointModel
+from dsr.fitting.prior import PosePrior
+from dsr.fitting.solver import FitWeights, State, Targets, solve
+from dsr.options import FitOptions
+from dsr.people.types import Detection
+from dsr.result import PersonResult
+
+VISIBLE = 0.5
+"""Keypoints of at least this confidence count as visible in residuals and warnings."""
+
+_STEPS = {"fast": 8, "standard": 12, "best": 30}
+# How far each kind of keypoint can be trusted against the limbs' 1: the definition of some differs from picture to picture.
+_TRUST = {"foot": 0.6, "eye": 0.3, "ear": 0.5, "mouth": 0.3, "nose": 0.5, "pinky": 0.3, "index": 0.3, "thumb": 0.2, "hip": 0.6, "heel": 0.6, "toe": 0.6}
+
+
+def fit_people(
+    detections: Sequence[Detection], K: np.ndarray, body: Body, options: FitOptions, image_size: tuple[int, int]
+) -> list[PersonResult]:
+    """Fit a body to every detection of one picture.
+
+    Args:
+        detections: people, left to right; each becomes ``p0``, ``p1``, ...
+        K: (3, 3) intrinsics of the full, upright picture, pixels.
+        body: body layer; its asset needs the detections' keypoint set.
+        options: ``height``, ``quality`` and ``refine`` are used.
+        image_size: width and height of the full, upright picture, pixels.
+
+    Returns:
+        One result per detection, in the same order, in the original camera.
+
+    Raises:
+        FittingError: if the body has no regressor for a keypoint set, or no keypoint of a person is usable.
+    """
+    people: dict[int, PersonResult] = {}
+    for name in sorted({d.keypoint_set for d in detections}):
+        for has_world in (True, False):
+            index = [i for i, d in enumerate(detections) if d.keypoint_set == name and (d.world_m is not None) == has_world]
+            if index:
+                group = [detections[i] for i in index]
+                people.update(zip(index, _fit_group(group, np.asarray(K, np.float64), body, options, image_size), strict=True))
+    results = [people[i] for i in range(len(detections))]
+    for i, person in enumerate(results):
+        person.id = f"p{i}"
+    return results
+
+
+def _fit_group(
+    detections: list[Detection], K: np.ndarray, body: Body, options: FitOptions, image_size: tuple[int, int]
+) -> list[PersonResult]:
+    """Fit people that share a keypoint set and either all have 3D landmarks or all have none."""
+    keypoint_set = detections[0].keypoint_set
+    device = body.faces.device
+    model, prior = _model(body.asset, keypoint_set, str(device)), _prior(str(device))
+
+    def tensor(arrays: list[np.ndarray]) -> Tensor:
+        return torch.as_tensor(np.stack(arrays), dtype=model.dtype, device=device)
+
+    boxes, pixels = tensor([d.box_px for d in detections]), tensor([d.keypoints_px for d in detections])
+    confidence = tensor([d.confidence for d in detections])
+    if bool((confidence.max(1).values <= 0).any()):
+        raise FittingError("a person has no keypoint with a confidence above 0; remove it from the keypoint file.")
+    camera = torch.as_tensor(K, dtype=model.dtype, device=device).expand(len(detections), 3, 3)
+    turn = perspective_rotation(camera, (boxes[:, :2] + boxes[:, 2:]) / 2)
+    homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1)
+    rays = homogeneous @ torch.linalg.inv(camera).transpose(1, 2) @ turn.transpose(1, 2)
+    # A ray at a right angle to the optical axis or behind it says nothing usable.
+    confidence = torch.where(rays[..., 2] > 0.05, confidence, torch.zeros_like(confidence))
+    rays = rays[..., :2] / rays[..., 2:].clamp(min=0.05)
+    side = (boxes[:, 2:] - boxes[:, :2]).max(1).values
+    targets = Targets(
+        rays=rays,
+        weight=confidence.square() * _trust(keypoint_set).to(confidence),
+        scale=side / camera[:, 0, 0],
+        landmarks=tensor([d.world_m for d in detections]) @ turn.transpose(1, 2) if detections[0].world_m is not None else None,
+        height=None if options.height is None else torch.full_like(side, options.height),
+    )
+    weights = FitWeights(steps=_STEPS[options.quality])
+    state = _best_of(model, prior, targets, _starts(model, prior, targets, options), weights)
+    return _results(detections, state, turn, camera, body, image_size)
+
+
+def _starts(model: KeypointModel, prior: PosePrior, targets: Targets, options: FitOptions) -> list[State]:
+    """Where to start from: the landmarks' pose, or a typical pose in four facings."""
+    rest = model.pose(*_rest_pose(model, 1)).points[0]
+    batch = len(targets.rays)
+    if targets.landmarks is not None:
+        poses = [pose_from_landmarks(targets.landmarks, rest)]
+        if options.refine == "joints" or options.quality == "best":  # the same picture with all depths reversed
+            mirrored = targets.landmarks * targets.landmarks.new_tensor([1.0, 1.0, -1.0])
+            poses.append(pose_from_landmarks(mirrored, rest))
+    else:
+        usual = prior.means[int(prior.log_weights.argmax())].expand(batch, -1)
+        upright = torch.tensor([math.pi, 0.0, 0.0], dtype=model.dtype, device=model.device)  # y up to y down
+        flip = axis_angle_to_rotmat(upright)
+        poses = []
+        for quarter in range(4):
+            yaw = torch.tensor([0.0, quarter * math.pi / 2, 0.0], dtype=model.dtype, device=model.device)
+            poses.append(((flip @ axis_angle_to_rotmat(yaw)).expand(batch, 3, 3), usual))
+    starts = []
+    for root, theta in poses:
+        theta = theta.clamp(prior.lower, prior.upper)
+        betas, nowhere = torch.zeros(batch, model.num_betas).to(theta), torch.zeros(batch, 3).to(theta)
+        points = model.pose(root, theta, betas, nowhere).points
+        transl = translation_from_keypoints(points, targets.rays, targets.weight + 1e-6)
+        # in front of the camera whatever the keypoints say: at the distance where the body has the box's size
+        size = (points.amax(1) - points.amin(1))[:, :2].amax(1)
+        far = size / targets.scale.clamp(min=1e-3)
+        wrong = (transl[:, 2] < 0.3 * far) | (transl[:, 2] > 3 * far)
+        ahead = torch.cat([targets.rays.median(1).values * far[:, None], far[:, None]], 1)
+        starts.append(State(root, theta, betas, torch.where(wrong[:, None], ahead, transl)))
+    return starts
+
+
+def _best_of(model: KeypointModel, prior: PosePrior, targets: Targets, starts: list[State], weights: FitWeights) -> State:
+    """Solve from every start in one batch and keep each person's cheapest."""
+    many, batch = len(starts), len(targets.rays)
+
+    def repeat(value: Tensor | None) -> Tensor | None:
+        return None if value is None else value.repeat(many, *[1] * (value.ndim - 1))
+
+    stacked = State(*(torch.cat([getattr(s, f) for s in starts]) for f in ("root", "theta", "betas", "transl")))
+    rays, weight, scale = (repeat(v) for v in (targets.rays, targets.weight, targets.scale))
+    assert rays is not None and weight is not None and scale is not None
+    state, cost = solve(
+        model, prior, Targets(rays, weight, scale, repeat(targets.landmarks), repeat(targets.height)), stacked, weights
+    )
+    best = cost.reshape(many, batch).argmin(0)
+    return state.select(best * batch + torch.arange(batch, device=best.device))
+
+
+def _results(
+    detections: list[Detection], state: State, turn: Tensor, camera: Tensor, body: Body, image_size: tuple[int, int]
+) -> list[PersonResult]:
+    """Back to the original camera, through the full body, into arrays."""
+    dtype = body.rest_joints().dtype
+    betas = state.betas.to(dtype)
+    root_rest = body.rest_joints(betas)[:, 0].to(turn)
+    root, transl = rotate_body_to_original(state.root, state.transl, root_rest, turn)
+    orient = rotmat_to_axis_angle(root)
+    pose = torch.zeros(len(root), body.num_joints - 1, 3).to(orient)
+    pose[:, :21] = state.theta.reshape(-1, 21, 3)
+    with torch.no_grad():
+        output = body(betas, pose.to(dtype), orient.to(dtype), transl.to(dtype))
+        shaped = body(betas).vertices[..., 1]
+        points = body.keypoints(output.vertices, detections[0].keypoint_set)
+        projected = project(points.to(camera), camera).cpu().numpy()
+    height = (shaped.amax(1) - shaped.amin(1)).cpu().numpy()
+    arrays = [t.detach().cpu().numpy() for t in (state.betas, orient, pose, transl, output.vertices, output.joints)]
+    results = []
+    for i, detection in enumerate(detections):
+        betas_i, orient_i, pose_i, transl_i, vertices, joints = (a[i] for a in arrays)
+        results.append(
+            PersonResult(
+                id=f"p{i}",
+                box_px=np.asarray(detection.box_px, np.float32),
+                score=float(detection.score),
+                keypoint_set=detection.keypoint_set,
+                keypoints_px=np.concatenate([detection.keypoints_px, detection.confidence[:, None]], 1).astype(np.float32),
+                betas=betas_i.astype(np.float32),
+                global_orient=orient_i.astype(np.float32),
+                body_pose=pose_i.astype(np.float32),
+                transl=transl_i.astype(np.float32),
+                vertices_cam_m=vertices.astype(np.float32),
+                joints_cam_m=joints.astype(np.float32),
+                height_m=float(height[i]),
+                residuals={"fit": _residuals(detection, projected[i])},
+                warnings=_warnings(detection, image_size, transl_i),
+            )
+        )
+    return results
+
+
+def _residuals(detection: Detection, projected: np.ndarray) -> dict[str, float | None]:
+    """Median distance of visible keypoints to their projections, in pixels and as a share of the box height."""
+    seen = detection.confidence >= VISIBLE
+    if not seen.any():
+        return {"reprojection_px": None, "reprojection_rel": None, "silhouette_iou": None}
+    error = float(np.median(np.linalg.norm(projected[seen] - detection.keypoints_px[seen], axis=1)))
+    height = max(float(detection.box_px[3] - detection.box_px[1]), 1.0)
+    return {"reprojection_px": error, "reprojection_rel": error / height, "silhouette_iou": None}
+
+
+def _warnings(detection: Detection, image_size: tuple[int, int], transl: np.ndarray) -> list[str]:
+    names = joint_names(detection.keypoint_set)
+    hidden = [n for n, c in zip(names, detection.confidence, strict=True) if c < VISIBLE]
+    out = []
+    if all(any(part in n for n in hidden) for part in ("left_knee", "right_knee", "left_ankle", "right_ankle")):
+        out.append("The legs are hidden or outside the picture; their pose is a guess.")
+    width, height = image_size
+    x0, y0, x1, y1 = detection.box_px
+    if x0 < 1 or y0 < 1 or x1 > width - 1 or y1 > height - 1:
+        out.append("The person is cut by the border of the picture.")
+    return out
+
+
+def _rest_pose(model: KeypointModel, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    eye = torch.eye(3, dtype=model.dtype, device=model.device).expand(batch, 3, 3)
+    return eye, eye.new_zeros(batch, 63), eye.new_zeros(batch, model.num_betas), eye.new_zeros(batch, 3)
+
+
+def _trust(keypoint_set: str) -> Tensor:
+    """(K,) factor on each keypoint's confidence."""
+    return torch.tensor(
+        [next((w for part, w in _TRUST.items() if part in name), 1.0) for name in joint_names(keypoint_set)]
+    )
+
+
+@lru_cache(maxsize=8)
+def _model(asset: BodyAsset, keypoint_set: str, device: str) -> KeypointModel:
+    if keypoint_set not in asset.keypoint_regressors:
+        raise FittingError(f"body {asset.name!r} has no keypoint regressor {keypoint_set!r}; it has {sorted(asset.keypoint_regressors)}.")
+    return KeypointModel(asset, keypoint_set, device=device)
+
+
+@lru_cache(maxsize=2)
+def _prior(device: str) -> PosePrior:
+    return PosePrior.load(device=device, dtype=torch.float64)

@@ -1,0 +1,148 @@
+"""Keypoints of a posed body and their exact derivatives, without touching the mesh.
+
+A keypoint is a fixed blend of vertices, and a vertex a fixed blend of joint transforms, so a keypoint is a sum over the joints of
+one attached point each: ``p_k = sum_j G_j a_kj + w_kj t_j`` with world rotation ``G_j`` and position ``t_j`` of joint j. That makes
+33 keypoints as cheap as 33 vertices and gives closed-form Jacobians for second-order fitting. Pose-dependent blend shapes
+(licensed SMPL only) move these points by a few millimetres at most and are left out here; the final mesh has them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dsr.body.asset import BodyAsset, tree_levels
+from dsr.body.rotations import axis_angle_to_rotmat
+
+POSED_JOINTS = 21
+"""Joints 1..21 are fitted; the two hand joints stay at rest (no keypoint sees them)."""
+
+
+@dataclass(frozen=True)
+class PosedKeypoints:
+    """Keypoints and their Jacobian.
+
+    Attributes:
+        points: (B, K, 3) metres.
+        jacobian: (B, K, 3, P), columns: world rotation of the root (3), axis-angle of joints 1..21 (63), betas (n), transl (3).
+        root_m: (B, 3) position of the root joint.
+        rotations: (B, J, 3, 3) world rotations of the joints.
+        joints: (B, J, 3) metres.
+    """
+
+    points: Tensor
+    jacobian: Tensor
+    root_m: Tensor
+    rotations: Tensor
+    joints: Tensor
+
+
+class KeypointModel:
+    """Differentiable keypoints of one body asset.
+
+    Args:
+        asset: body with 24 or more joints whose first 22 are SMPL's.
+        keypoint_set: ``blazepose33``, ``coco17``, ``openpose25`` or ``h36m17``.
+        dtype: float64 by default: the matrices are tiny and normal equations like it.
+        device: where to compute.
+    """
+
+    def __init__(
+        self, asset: BodyAsset, keypoint_set: str, dtype: torch.dtype = torch.float64, device: str | torch.device = "cpu"
+    ) -> None:
+        regressor = asset.keypoint_regressors[keypoint_set].astype(np.float64)
+        v, j, n = asset.num_vertices, asset.num_joints, asset.num_betas
+        shapes = np.concatenate([asset.v_template[..., None], asset.shapedirs], -1).astype(np.float64)  # (V, 3, 1+n)
+        rest = (asset.J_regressor.astype(np.float64) @ shapes.reshape(v, -1)).reshape(j, 3, 1 + n)
+        weights = asset.weights.astype(np.float64)
+        attached = np.stack([(regressor @ (weights[:, i, None] * shapes.reshape(v, -1))) for i in range(j)], 1)
+        share = regressor @ weights  # (K, J)
+        attached = attached.reshape(-1, j, 3, 1 + n) - share[..., None, None] * rest
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
+
+        self.dtype, self.device = dtype, torch.device(device)
+        self.num_betas, self.num_joints, self.num_keypoints = n, j, len(share)
+        self.num_parameters = 3 + 3 * POSED_JOINTS + n + 3
+        self._attached, self._attached_dirs = tensor(attached[..., 0]), tensor(attached[..., 1:])
+        self._share, self._rest, self._rest_dirs = tensor(share), tensor(rest[..., 0]), tensor(rest[..., 1:])
+        parents = asset.parents
+        self._levels = [
+            (torch.as_tensor(level), torch.as_tensor(parents[level])) for level in tree_levels(parents, asset.name)[1:]
+        ]
+        below = np.eye(j)
+        for child in range(j - 1, 0, -1):  # parents come before children in every SMPL-family tree
+            below[parents[child]] += below[child]
+        self._below = tensor(below)
+        self._parents = torch.as_tensor(parents[1 : 1 + POSED_JOINTS].copy())
+        self._share_below = self._share @ self._below.T  # (K, J): how much of a keypoint hangs below a joint
+        height = asset.v_template[:, 1]
+        ends = shapes[[int(height.argmax()), int(height.argmin())], 1]
+        self._height = tensor(ends[0] - ends[1])  # (1+n): standing height is linear in betas, all but exactly
+
+    def height(self, betas: Tensor) -> tuple[Tensor, Tensor]:
+        """Standing height (B,) in metres and its gradient (n,)."""
+        return self._height[0] + betas @ self._height[1:], self._height[1:]
+
+    def pose(self, root: Tensor, theta: Tensor, betas: Tensor, transl: Tensor) -> PosedKeypoints:
+        """Pose the keypoints.
+
+        Args:
+            root: (B, 3, 3) world rotation of the root.
+            theta: (B, 63) axis-angle of joints 1..21, radians.
+            betas: (B, n).
+            transl: (B, 3) metres.
+        """
+        batch = len(root)
+        local = axis_angle_to_rotmat(theta.reshape(batch, POSED_JOINTS, 3))
+        turns = torch.eye(3, dtype=self.dtype, device=self.device).expand(batch, self.num_joints, 3, 3).clone()
+        turns[:, 0], turns[:, 1 : 1 + POSED_JOINTS] = root, local
+        rest = self._rest + torch.einsum("jcn,bn->bjc", self._rest_dirs, betas)
+        world, position = turns.clone(), torch.empty_like(rest)
+        slope = torch.empty(batch, self.num_joints, 3, self.num_betas, dtype=self.dtype, device=self.device)
+        position[:, 0], slope[:, 0] = rest[:, 0] + transl, self._rest_dirs[0]
+        for own, parent in self._levels:
+            above = world[:, parent]
+            world[:, own] = above @ turns[:, own]
+            position[:, own] = position[:, parent] + (above @ (rest[:, own] - rest[:, parent])[..., None])[..., 0]
+            slope[:, own] = slope[:, parent] + above @ (self._rest_dirs[own] - self._rest_dirs[parent])
+        attached = self._attached + torch.einsum("kjcn,bn->bkjc", self._attached_dirs, betas)
+        part = torch.einsum("bjxy,bkjy->bkjx", world, attached) + self._share[..., None] * position[:, None]
+        points = part.sum(2)
+
+        # lever arm of everything a joint carries of a keypoint, about that joint
+        lever = torch.einsum("mj,bkjx->bkmx", self._below, part) - self._share_below[..., None] * position[:, None]
+        jacobian = torch.zeros(batch, self.num_keypoints, 3, self.num_parameters, dtype=self.dtype, device=self.device)
+        jacobian[..., 0:3] = -_skew(lever[:, :, 0])
+        axes = world[:, self._parents] @ left_jacobian(theta.reshape(batch, POSED_JOINTS, 3))  # (B, 21, 3, 3)
+        turn = -_skew(lever[:, :, 1 : 1 + POSED_JOINTS]) @ axes[:, None]  # (B, K, 21, 3, 3)
+        stop = 3 + 3 * POSED_JOINTS
+        jacobian[..., 3:stop] = turn.permute(0, 1, 3, 2, 4).flatten(3)
+        jacobian[..., stop : stop + self.num_betas] = torch.einsum(
+            "bjxy,kjyn->bkxn", world, self._attached_dirs
+        ) + torch.einsum("kj,bjxn->bkxn", self._share, slope)
+        jacobian[..., -3:] = torch.eye(3, dtype=self.dtype, device=self.device)
+        return PosedKeypoints(points, jacobian, position[:, 0], world, position)
+
+
+def left_jacobian(axis_angle: Tensor) -> Tensor:
+    """Left Jacobian of SO(3): ``exp(theta + d) = exp(J_l(theta) d) exp(theta)`` to first order; (..., 3) to (..., 3, 3)."""
+    angle2 = (axis_angle**2).sum(-1)[..., None, None]
+    small = angle2 < 1e-8
+    safe = torch.where(small, torch.ones_like(angle2), angle2)
+    angle = safe.sqrt()
+    a = torch.where(small, 0.5 - angle2 / 24, (1 - angle.cos()) / safe)
+    b = torch.where(small, 1 / 6 - angle2 / 120, (angle - angle.sin()) / (safe * angle))
+    k = _skew(axis_angle)
+    return torch.eye(3, dtype=k.dtype, device=k.device) + a * k + b * (k @ k)
+
+
+def _skew(v: Tensor) -> Tensor:
+    """Cross-product matrices (..., 3, 3) of (..., 3)."""
+    x, y, z = v.unbind(-1)
+    o = torch.zeros_like(x)
+    return torch.stack([o, -z, y, z, o, -x, -y, x, o], -1).unflatten(-1, (3, 3))

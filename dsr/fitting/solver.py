@@ -1,0 +1,229 @@
+"""Robust Levenberg-Marquardt for many bodies at once, each in the rotated camera that looks straight at it.
+
+The cost of one body is the sum of squares of: reprojection of its keypoints (confidence-weighted, Geman-McClure as in SMPLify,
+ECCV 2016), agreement with 3D landmarks up to scale and place where there are any, a learned pose prior, joint limits, a unit
+Gaussian on the betas, and a height where the user knows it. All Jacobians are closed-form, so a dozen steps do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from dsr.body.rotations import axis_angle_to_rotmat
+from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel, PosedKeypoints
+from dsr.fitting.prior import PosePrior
+
+
+@dataclass(frozen=True)
+class FitWeights:
+    """How far each term may be off before it hurts: one standard deviation each."""
+
+    pixel: float = 0.012
+    """Reprojection, as a share of the person's box side."""
+    landmark_across_m: float = 0.06
+    """3D landmarks across the viewing direction, metres."""
+    landmark_along_m: float = 0.10
+    """3D landmarks along the viewing direction, metres: depth is the detector's weak side."""
+    prior: float = 0.6
+    """Factor on the pose prior's residual."""
+    limit_rad: float = 0.05
+    """Overshoot of a joint limit, radians."""
+    beta: float = 1.0
+    """Shape coefficients."""
+    child: float = 0.25
+    """The last coefficient of the open body, which leads to a child."""
+    height_m: float = 0.004
+    """Standing height where the user gave one, metres."""
+    robust: float = 4.0
+    """Where the reprojection term stops growing, in standard deviations."""
+    steps: int = 12
+    """Most steps of the solver."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What a batch of bodies is fitted to.
+
+    Attributes:
+        rays: (B, K, 2) x/z, y/z in the rotated camera.
+        weight: (B, K) confidence, 0 to 1.
+        scale: (B,) the person's size in normalised units (box side over focal length).
+        landmarks: (B, K, 3) 3D landmarks in the rotated camera's axes, metres, or None.
+        height: (B,) standing height in metres, or None.
+    """
+
+    rays: Tensor
+    weight: Tensor
+    scale: Tensor
+    landmarks: Tensor | None = None
+    height: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """Bodies being fitted: root (B,3,3), theta (B,63), betas (B,n), transl (B,3)."""
+
+    root: Tensor
+    theta: Tensor
+    betas: Tensor
+    transl: Tensor
+
+    def step(self, delta: Tensor) -> State:
+        """Move by (B, P) in the parameter order of :class:`PosedKeypoints`."""
+        n, stop = self.betas.shape[1], 3 + 3 * POSED_JOINTS
+        return State(
+            axis_angle_to_rotmat(delta[:, :3]) @ self.root,
+            self.theta + delta[:, 3:stop],
+            self.betas + delta[:, stop : stop + n],
+            self.transl + delta[:, stop + n :],
+        )
+
+    def where(self, mask: Tensor, other: State) -> State:
+        """This state where ``mask`` (B,) holds, ``other`` elsewhere."""
+        return State(
+            *(
+                torch.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b)
+                for a, b in (
+                    (self.root, other.root),
+                    (self.theta, other.theta),
+                    (self.betas, other.betas),
+                    (self.transl, other.transl),
+                )
+            )
+        )
+
+    def select(self, index: Tensor) -> State:
+        """Rows ``index`` of the batch."""
+        return State(self.root[index], self.theta[index], self.betas[index], self.transl[index])
+
+
+def solve(
+    model: KeypointModel, prior: PosePrior, targets: Targets, start: State, weights: FitWeights
+) -> tuple[State, Tensor]:
+    """Minimise every body's cost.
+
+    Returns:
+        The best states and their costs (B,).
+    """
+    state = start
+    system = _linearise(model, prior, targets, state, weights)
+    damping = torch.full_like(system.cost, 1e-2)
+    eye = torch.eye(model.num_parameters, dtype=model.dtype, device=model.device)
+    for _ in range(weights.steps):
+        diagonal = system.normal.diagonal(dim1=1, dim2=2)
+        damped = system.normal + torch.diag_embed(damping[:, None] * diagonal) + 1e-9 * eye
+        delta = -torch.cholesky_solve(system.gradient[..., None], torch.linalg.cholesky_ex(damped)[0])[..., 0]
+        trial = state.step(delta)
+        next_system = _linearise(model, prior, targets, trial, weights)
+        better = next_system.cost < system.cost  # NaN compares false: a wild step is simply refused
+        done = bool(((system.cost - next_system.cost)[better] < 1e-4 * system.cost[better]).all()) and bool(better.any())
+        state, system = trial.where(better, state), next_system.where(better, system)
+        damping = torch.where(better, damping * 0.3, damping * 6.0).clamp(1e-6, 1e6)
+        if done and bool(better.all()):
+            break
+    return state, system.cost
+
+
+@dataclass(frozen=True)
+class _System:
+    cost: Tensor
+    gradient: Tensor
+    normal: Tensor
+
+    def where(self, mask: Tensor, other: _System) -> _System:
+        return _System(
+            torch.where(mask, self.cost, other.cost),
+            torch.where(mask[:, None], self.gradient, other.gradient),
+            torch.where(mask[:, None, None], self.normal, other.normal),
+        )
+
+
+def _linearise(model: KeypointModel, prior: PosePrior, targets: Targets, state: State, weights: FitWeights) -> _System:
+    """Cost, gradient and Gauss-Newton matrix at a state."""
+    posed = model.pose(state.root, state.theta, state.betas, state.transl)
+    batch, size = len(state.theta), model.num_parameters
+    rows, residuals = [], []
+    residual, jacobian = _reprojection(posed, targets, weights)
+    bend = residual.square().sum(-1)  # (B, K)
+    c2 = weights.robust**2
+    cost = (targets.weight * c2 * bend / (c2 + bend)).sum(1)
+    factor = (targets.weight.sqrt() * c2 / (c2 + bend))[..., None]  # square root of the robust weight
+    rows.append((factor[..., None] * jacobian).flatten(1, 2))
+    residuals.append((factor * residual).flatten(1))
+    if targets.landmarks is not None:
+        residual, jacobian = _landmarks(posed, targets, weights)
+        cost = cost + residual.square().sum(1)
+        rows.append(jacobian)
+        residuals.append(residual)
+
+    # terms on the parameters themselves
+    stop, n = 3 + 3 * POSED_JOINTS, model.num_betas
+    pull, component, whiten = prior.residual(state.theta)
+    cost = cost + weights.prior**2 * (pull.square().sum(1) + 2 * prior.offset[component])
+    block = torch.zeros(batch, 3 * POSED_JOINTS, size, dtype=model.dtype, device=model.device)
+    block[:, :, 3:stop] = weights.prior * whiten
+    rows.append(block)
+    residuals.append(weights.prior * pull)
+    over = (state.theta - prior.upper).clamp(min=0) + (state.theta - prior.lower).clamp(max=0)
+    diagonal = torch.zeros(batch, size, dtype=model.dtype, device=model.device)
+    linear = torch.zeros_like(diagonal)
+    diagonal[:, 3:stop] = (over != 0).to(model.dtype) / weights.limit_rad**2
+    linear[:, 3:stop] = over / weights.limit_rad**2
+    cost = cost + (over / weights.limit_rad).square().sum(1)
+    sigma = torch.full((n,), weights.beta, dtype=model.dtype, device=model.device)
+    if n == 11:
+        sigma[10] = weights.child
+    diagonal[:, stop : stop + n] = 1 / sigma**2
+    linear[:, stop : stop + n] = state.betas / sigma**2
+    cost = cost + (state.betas / sigma).square().sum(1)
+    if targets.height is not None:
+        height, slope = model.height(state.betas)
+        residual = (height - targets.height) / weights.height_m
+        cost = cost + residual.square()
+        row = torch.zeros(batch, 1, size, dtype=model.dtype, device=model.device)
+        row[:, 0, stop : stop + n] = slope / weights.height_m
+        rows.append(row)
+        residuals.append(residual[:, None])
+    jacobian, residual = torch.cat(rows, 1), torch.cat(residuals, 1)
+    transposed = jacobian.transpose(1, 2)
+    normal = transposed @ jacobian + torch.diag_embed(diagonal)
+    gradient = (transposed @ residual[..., None])[..., 0] + linear
+    return _System(cost, gradient, normal)
+
+
+def _reprojection(posed: PosedKeypoints, targets: Targets, weights: FitWeights) -> tuple[Tensor, Tensor]:
+    """Residuals (B, K, 2) in standard deviations and their Jacobian (B, K, 2, P)."""
+    x, y, z = posed.points.unbind(-1)
+    z = z.clamp(min=0.1)  # a point behind the camera pushes, but never divides by zero
+    unit = (weights.pixel * targets.scale)[:, None]
+    projected = torch.stack([x / z, y / z], -1)
+    residual = (projected - targets.rays) / unit[..., None]
+    jacobian = posed.jacobian[..., :2, :] - projected[..., None] * posed.jacobian[..., 2:, :]
+    return residual, jacobian / (z * unit)[..., None, None]
+
+
+def _landmarks(posed: PosedKeypoints, targets: Targets, weights: FitWeights) -> tuple[Tensor, Tensor]:
+    """Residuals (B, 3K) of shape and orientation against the 3D landmarks, and their Jacobian; scale and place are free."""
+    landmarks = targets.landmarks
+    assert landmarks is not None
+    weight = targets.weight / targets.weight.sum(1, keepdim=True).clamp(min=1e-9)
+
+    def centred(points: Tensor) -> Tensor:
+        return points - torch.einsum("bk,bk...->b...", weight, points)[:, None]
+
+    mine, theirs = centred(posed.points), centred(landmarks)
+    size = [torch.einsum("bk,bkx->b", weight, p.square()).clamp(min=1e-9).sqrt() for p in (mine, theirs)]
+    residual = mine - (size[0] / size[1])[:, None, None] * theirs
+    sigma = torch.tensor(
+        [weights.landmark_across_m, weights.landmark_across_m, weights.landmark_along_m], dtype=mine.dtype, device=mine.device
+    )
+    factor = targets.weight.sqrt()[..., None] / sigma
+    return (factor * residual).flatten(1), (factor[..., None] * centred(posed.jacobian)).flatten(1, 2)
+
+
+def with_steps(weights: FitWeights, steps: int) -> FitWeights:
+    """The same weights with another number of steps."""
+    return replace(weights, steps=steps)
