@@ -1,7 +1,7 @@
 """Body: linear blend skinning of any SMPL-style asset as a torch module (SMPL, SIGGRAPH Asia 2015, section 3).
 
 Rest frame y up, facing +z, metres. As in SMPL, ``global_orient`` turns about the pelvis joint and ``transl`` is added
-last. Inside, coordinates are kept as separate planes (3, B, V): each step is one matrix product or one pass over memory.
+last. Rest joints are linear in the betas, so no vertex is touched to pose the skeleton.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from dsr.body.asset import BodyAsset, load_asset, tree_levels
+from dsr.body.keypoints import keypoint_table
 from dsr.body.rotations import axis_angle_to_rotmat
+from dsr.body.skinning import skin, skin_blocks
 from dsr.errors import BodyError
 
 
@@ -46,6 +48,7 @@ class Body(nn.Module):
         asset: the :class:`BodyAsset` it was made from.
         faces: (F, 3) int64.
         parents: (J,) int64, root -1.
+        fused: True for the fast skinning; set it to False to use ``torch.func`` transforms on the vertices.
 
     Example:
         >>> body = load_body("open")
@@ -57,8 +60,7 @@ class Body(nn.Module):
     faces: Tensor
     parents: Tensor
     _template: Tensor
-    _shapedirs: Tensor
-    _posedirs: Tensor | None
+    _directions: Tensor
     _joint_template: Tensor
     _joint_dirs: Tensor
     _weights: Tensor
@@ -69,25 +71,28 @@ class Body(nn.Module):
     def __init__(self, asset: BodyAsset, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.asset = asset
+        self.fused = True
         v, j, b = asset.num_vertices, asset.num_joints, asset.num_betas
         self.num_vertices, self.num_joints, self.num_betas = v, j, b
         regressor = asset.J_regressor.astype(np.float64)
         template = asset.v_template.astype(np.float64)
         joint_dirs = regressor @ asset.shapedirs.reshape(v, -1).astype(np.float64)
 
-        def keep(name: str, array: np.ndarray | None) -> None:
-            value = None if array is None else torch.from_numpy(np.ascontiguousarray(array)).to(dtype)
-            self.register_buffer(name, value, persistent=False)
+        def keep(name: str, array: np.ndarray) -> None:
+            self.register_buffer(name, torch.from_numpy(np.array(array, order="C")).to(dtype), persistent=False)
 
-        keep("_template", np.ascontiguousarray(asset.v_template.T)[:, None])  # (3, 1, V)
-        keep("_shapedirs", asset.shapedirs.transpose(1, 2, 0))  # (3, nb, V)
-        keep("_posedirs", None if asset.posedirs is None else asset.posedirs.transpose(1, 2, 0))  # (3, 9 (J-1), V)
+        directions = asset.shapedirs
+        if asset.posedirs is not None:
+            directions = np.concatenate((directions, asset.posedirs), 2)
+        keep("_template", asset.v_template.T.reshape(1, -1))  # (1, 3 V)
+        keep("_directions", directions.transpose(2, 1, 0).reshape(-1, 3 * v))  # (nb [+ 9 (J-1)], 3 V)
         keep("_joint_template", regressor @ template)  # (J, 3)
         keep("_joint_dirs", joint_dirs.reshape(j, 3, b).transpose(2, 0, 1).reshape(b, j * 3))  # (nb, 3 J)
         keep("_weights", asset.weights.T)  # (J, V)
         self.register_buffer("faces", torch.from_numpy(asset.faces.astype(np.int64)), persistent=False)
         self.register_buffer("parents", torch.from_numpy(asset.parents.copy()), persistent=False)
-        self._keypoint_cache: dict[str, Tensor] = {}
+        self._regressors: dict[str, Tensor] = {}
+        self._tables: dict[str, tuple[Tensor, Tensor]] = {}
         self._plan_tree(tree_levels(asset.parents, asset.name))
 
     def forward(
@@ -145,6 +150,29 @@ class Body(nn.Module):
         regressor = self._keypoint_matrix(name).to(vertices)
         columns = vertices.permute(1, 0, 2).reshape(self.num_vertices, -1)
         return torch.sparse.mm(regressor, columns).unflatten(1, (-1, 3)).permute(1, 0, 2)
+
+    def pose_keypoints(
+        self,
+        name: str,
+        betas: Tensor | None = None,
+        body_pose: Tensor | None = None,
+        global_orient: Tensor | None = None,
+        transl: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Keypoints (B, K, 3) and posed joints (B, J, 3) without computing the vertices; exact, and made for fitting.
+
+        Equal to ``body.keypoints(body(...).vertices, name)``; arguments as in :meth:`forward`.
+
+        Raises:
+            BodyError: if the body has no such regressor or a shape does not fit.
+        """
+        betas = self._betas(betas)
+        transforms, rotations = self._pose(betas, body_pose, global_orient, transl)
+        base, directions = self._keypoint_table(name)
+        pulls = torch.addmm(base, self._features(betas, rotations), directions)
+        affine = self._affine(betas, transforms).transpose(2, 3).flatten(1, 2)  # (B, 4 J, 3)
+        pulls = pulls.unflatten(1, (-1, affine.shape[1])).expand(len(affine), -1, -1)  # (B, K, 4 J)
+        return pulls @ affine, transforms[..., :3, 3]
 
     @classmethod
     def from_smplx(cls, model: Any, dtype: torch.dtype = torch.float32) -> Body:
@@ -228,30 +256,48 @@ class Body(nn.Module):
 
     def _skin(self, betas: Tensor, transforms: Tensor, rotations: Tensor) -> Tensor:
         """Vertices (B, V, 3): blend shapes, then the weighted transforms of the joints."""
-        batch, joints = transforms.shape[:2]
-        shaped = self._template + torch.matmul(betas, self._shapedirs)  # (3, B or 1, V)
-        if self._posedirs is not None:
-            eye = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-            shaped = shaped + torch.matmul((rotations - eye).flatten(1), self._posedirs)
+        features = self._features(betas, rotations)
+        shaped = torch.addmm(self._template, features, self._directions).unflatten(1, (3, -1))
+        affine = self._affine(betas, transforms)
+        shaped = shaped.expand(len(affine), -1, -1)
+        return (skin_blocks if self.fused else skin)(affine, shaped, self._weights)
+
+    def _features(self, betas: Tensor, rotations: Tensor) -> Tensor:
+        """What the rest vertices are linear in, (B, L): betas, and R - I of every joint where there are correctives."""
+        if self.asset.posedirs is None:
+            return betas
+        bends = (rotations - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).flatten(1)
+        batch = max(len(betas), len(bends))
+        return torch.cat((betas.expand(batch, -1), bends.expand(batch, -1)), 1)
+
+    def _affine(self, betas: Tensor, transforms: Tensor) -> Tensor:
+        """Transforms (B, J, 3, 4) that act on rest coordinates of the body instead of the joint's."""
         turn = transforms[..., :3, :3]
         offset = transforms[..., :3, 3] - (turn @ self._rest_joints(betas).unsqueeze(-1)).squeeze(-1)
-        affine = torch.cat((turn, offset.unsqueeze(-1)), -1)  # (B, J, 3, 4)
-        planes = affine.permute(2, 3, 0, 1).reshape(-1, joints) @ self._weights
-        blend = planes.view(3, 4, batch, -1)
-        x, y, z = shaped.unbind(0)
-        moved = torch.addcmul(torch.addcmul(torch.addcmul(blend[:, 3], blend[:, 0], x), blend[:, 1], y), blend[:, 2], z)
-        return moved.permute(1, 2, 0).contiguous()
+        return torch.cat((turn, offset.unsqueeze(-1)), -1)
+
+    def _keypoint_table(self, name: str) -> tuple[Tensor, Tensor]:
+        if name not in self._tables:
+            base, directions = keypoint_table(self.asset, name)
+            like = self._joint_template
+            self._tables[name] = (
+                torch.from_numpy(base.reshape(1, -1)).to(like),
+                torch.from_numpy(directions.reshape(len(directions), -1)).to(like),
+            )
+        return self._tables[name]
 
     def _keypoint_matrix(self, name: str) -> Tensor:
-        if name not in self._keypoint_cache:
+        if name not in self._regressors:
             matrix = self.asset.keypoint_regressor(name).tocoo()
             index = torch.from_numpy(np.stack((matrix.row, matrix.col)).astype(np.int64))
             values = torch.from_numpy(matrix.data.astype(np.float64))
-            self._keypoint_cache[name] = torch.sparse_coo_tensor(index, values, matrix.shape).coalesce()
-        return self._keypoint_cache[name]
+            sparse = torch.sparse_coo_tensor(index, values, matrix.shape, check_invariants=True).coalesce()
+            self._regressors[name] = sparse.to(self._joint_template)
+        return self._regressors[name]
 
     def _apply(self, *args: Any, **kwargs: Any) -> Body:
-        self._keypoint_cache.clear()
+        self._regressors.clear()
+        self._tables.clear()
         return super()._apply(*args, **kwargs)
 
 
