@@ -212,6 +212,10 @@ def _stack(result: FitResult) -> dict[str, np.ndarray]:
         arrays[name] = np.stack(rows) if rows else np.zeros(empty.get(name, (0, 0, 3)), dtype)
     arrays["boxes_px"] = np.asarray([person.box_px for person in people], np.float64).reshape(-1, 4)
     arrays["scores"] = np.asarray([person.score for person in people], np.float64)
+    if any(person.joint_uncertainty_mm is not None for person in people):
+        unknown = np.full(arrays["joints_cam_m"].shape[1], np.nan)
+        known = [person.joint_uncertainty_mm for person in people]
+        arrays["joint_uncertainty_mm"] = np.stack([unknown if row is None else np.asarray(row) for row in known])
     return arrays
 
 
@@ -304,7 +308,7 @@ def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Per
         score=float(arrays["scores"][i]),
         keypoint_set=entry["keypoint_set"],
         height_m=entry["height_m"],
-        joint_uncertainty_mm=None if uncertainty is None else np.asarray(uncertainty, np.float64),
+        joint_uncertainty_mm=None if uncertainty is None else arrays["joint_uncertainty_mm"][i],
         residuals=entry["residuals"],
         warnings=entry["warnings"],
         **parts,
@@ -312,12 +316,13 @@ def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Per
 
 
 def _number(value: Any) -> float | None:
-    """Seven digits, what single precision holds; None for what JSON cannot say."""
-    number = float(value)
-    return float(f"{number:.7g}") if math.isfinite(number) else None
+    """A float, or None for what JSON cannot say."""
+    return float(value) if math.isfinite(value) else None
 
 
 def _numbers(array: Any) -> Any:
-    """Nested lists of :func:`_number`."""
+    """Nested lists of seven digits, what single precision holds; the NPZ file has the exact values."""
     values = np.asarray(array, np.float64)
-    return [_number(v) for v in values] if values.ndim == 1 else [_numbers(row) for row in values]
+    if values.ndim == 0:
+        return _number(float(f"{values:.7g}"))
+    return [_numbers(row) for row in values]
