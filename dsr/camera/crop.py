@@ -52,9 +52,9 @@ def perspective_crop(
     """Turn the camera towards a box and crop a square around it.
 
     The box is warped by the rotation, made symmetric about the principal point and scaled so that its longer half fills
-    the crop. Where a warped corner would come near or behind the camera plane (very wide lenses), the crop ends 80 degrees
-    from its axis instead. With fx != fy the shorter focal length's axis is stretched afterwards, as published, and may
-    reach over the crop's border.
+    the crop. Where a warped corner would come near or behind the camera plane (very wide lenses), the crop ends
+    80 degrees from its axis instead. With fx != fy the shorter focal length's axis is stretched afterwards, as
+    published, and may reach over the crop's border.
 
     Args:
         K: intrinsics of the full picture, shape (..., 3, 3), pixels.

@@ -16,11 +16,13 @@ class FocalHint:
         focal_px: pixels of the full, upright picture.
         source: ``flag``, ``sidecar``, ``exif``, ``name`` or ``default``.
         detail: how it was worked out, a short sentence.
+        principal_px: principal point (u, v) in full-picture pixels where a sidecar's K gives one; None: the middle.
     """
 
     focal_px: float
     source: str
     detail: str
+    principal_px: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
