@@ -2,8 +2,8 @@
 
     python body_models/build_open.py            # needs the extra `build`; writes body_models/open/*.npz and REPORT.json
 
-Writes DSR_OPEN.npz (13 718 vertices), DSR_OPEN_LIGHT.npz (about 7 000) and DSR_OPEN_HELPERS.npz (the MakeHuman helper vertices that
-garments hang on). The layout is described in body_models/README.md. Two runs give the same bytes.
+Writes DSR_OPEN.npz (13 718 vertices), DSR_OPEN_LIGHT.npz (about 7 000) and DSR_OPEN_HELPERS.npz (the MakeHuman helper
+vertices that garments hang on). The layout is described in body_models/README.md. Two runs give the same bytes.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Source:
 
 
 def interior_faces(source: Source, template: np.ndarray) -> np.ndarray:
-    """(F,) True for faces nobody sees from outside: loose pieces (eyes, teeth, tongue) and Anny's list of internal cavities."""
+    """(F,) True for faces nobody sees from outside: loose pieces (eyes, teeth, tongue) and Anny's internal cavities."""
     import scipy.sparse as sp
     from scipy.sparse.csgraph import connected_components
 
@@ -88,7 +88,9 @@ def interior_faces(source: Source, template: np.ndarray) -> np.ndarray:
     graph = sp.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
     _, piece = connected_components(graph, directed=False)
     skin = piece == np.bincount(piece).argmax()
-    cavity_base = source.torch.load(source.root / "data/template_mesh_internal_cavities.pth", weights_only=True)["vertex_indices"]
+    cavity_base = source.torch.load(source.root / "data/template_mesh_internal_cavities.pth", weights_only=True)[
+        "vertex_indices"
+    ]
     cavity = np.isin(source.body_index, cavity_base)
     return ~skin[faces].all(1) | cavity[faces].all(1)
 
@@ -96,8 +98,8 @@ def interior_faces(source: Source, template: np.ndarray) -> np.ndarray:
 def shape_space(vertices: np.ndarray, child: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean shape, 11 directions (V, 3, 11) and the share of variance of the first ten.
 
-    The first ten are principal components scaled to unit variance, signed so that a positive first one is taller; the last goes
-    from the adult mean to the child.
+    The first ten are principal components scaled to unit variance, signed so that a positive first one is taller; the
+    last goes from the adult mean to the child.
     """
     count = len(vertices)
     mean = vertices.mean(0)
@@ -130,7 +132,9 @@ def save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
         for name, array in arrays.items():
             buffer = io.BytesIO()
             np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy", (2020, 1, 1, 0, 0, 0)), buffer.getvalue(), zipfile.ZIP_DEFLATED, 9)
+            archive.writestr(
+                zipfile.ZipInfo(f"{name}.npy", (2020, 1, 1, 0, 0, 0)), buffer.getvalue(), zipfile.ZIP_DEFLATED, 9
+            )
 
 
 def main() -> None:
@@ -216,7 +220,10 @@ def main() -> None:
         "mirror_error_mm": round(1000 * fitter.mirror_error_m, 3),
         "variance_explained": [round(float(s), 5) for s in share],
         "variance_explained_total": round(float(share.sum()), 5),
-        "height_m": {q: round(float(np.percentile(heights, p)), 4) for q, p in (("min", 0), ("p1", 1), ("mean", 50), ("p99", 99), ("max", 100))},
+        "height_m": {
+            q: round(float(np.percentile(heights, p)), 4)
+            for q, p in (("min", 0), ("p1", 1), ("mean", 50), ("p99", 99), ("max", 100))
+        },
         "height_of_mean_m": round(float(np.ptp(mean[body][:, 1])), 4),
         "height_first_beta_pm3_m": [round(float(np.ptp((mean[body] + s * fitted)[:, 1])), 4) for s in (-1, 1)],
         "height_child_m": round(float(np.ptp(child[body][:, 1])), 4),

@@ -5,14 +5,33 @@ from __future__ import annotations
 import numpy as np
 from regressors import RegressorFitter, Row, blend, thin
 
-COCO17 = (
-    "nose left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist "
-    "left_hip right_hip left_knee right_knee left_ankle right_ankle"
-).split()
+COCO17 = [
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+]
 
 
 def keypoint_rows(
-    fitter: RegressorFitter, joints: list[Row], anny_points: dict[str, np.ndarray], heads: dict[str, np.ndarray], mouth_left: Row
+    fitter: RegressorFitter,
+    joints: list[Row],
+    anny_points: dict[str, np.ndarray],
+    heads: dict[str, np.ndarray],
+    mouth_left: Row,
 ) -> dict[str, list[Row]]:
     """Rows of coco17, h36m17, blazepose33 and openpose25.
 
@@ -49,7 +68,21 @@ def keypoint_rows(
     blazepose = [point["nose"]]
     for side in ("left", "right"):
         blazepose += [point[f"{side}_{name}"] for name in ("eye_inner", "eye", "eye_outer")]
-    for name in ("ear", "mouth", "shoulder", "elbow", "wrist", "pinky", "index", "thumb", "hip", "knee", "ankle", "heel", "big_toe"):
+    for name in (
+        "ear",
+        "mouth",
+        "shoulder",
+        "elbow",
+        "wrist",
+        "pinky",
+        "index",
+        "thumb",
+        "hip",
+        "knee",
+        "ankle",
+        "heel",
+        "big_toe",
+    ):
         blazepose += both(name)
     openpose = [point["nose"], shoulders]
     for side in ("right", "left"):

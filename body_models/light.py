@@ -10,7 +10,7 @@ TARGET_FACES = 14000
 
 
 def decimate(asset: dict[str, np.ndarray], template: np.ndarray) -> dict[str, np.ndarray]:
-    """Quadric decimation; each new vertex is bound to a point of a face of the full mesh, so that shapes, weights and rows follow.
+    """Quadric decimation; every new vertex is bound to a point on the full mesh, so that shapes and weights follow.
 
     Args:
         asset: arrays of the full asset.
@@ -26,7 +26,10 @@ def decimate(asset: dict[str, np.ndarray], template: np.ndarray) -> dict[str, np
     corners = template[faces[triangle]]
     bary = np.clip(trimesh.triangles.points_to_barycentric(corners, points), 0, 1)
     bary /= bary.sum(1, keepdims=True)
-    bind = sp.csr_matrix((bary.ravel(), (np.repeat(np.arange(len(points)), 3), faces[triangle].ravel())), shape=(len(points), len(template)))
+    bind = sp.csr_matrix(
+        (bary.ravel(), (np.repeat(np.arange(len(points)), 3), faces[triangle].ravel())),
+        shape=(len(points), len(template)),
+    )
 
     def carry(values: np.ndarray) -> np.ndarray:
         return np.asarray(bind @ values.reshape(len(template), -1)).reshape(len(points), *values.shape[1:])
@@ -53,21 +56,40 @@ def decimate(asset: dict[str, np.ndarray], template: np.ndarray) -> dict[str, np
     )
     for key in [k for k in asset if k.endswith("_val")]:
         name = key[:-4]
-        out.update({f"{name}_{k}": v for k, v in _rebind(asset, name, template, out["v_template"].astype(np.float64), asset["shapedirs"], out["shapedirs"]).items()})
+        out.update(
+            {
+                f"{name}_{k}": v
+                for k, v in _rebind(
+                    asset, name, template, out["v_template"].astype(np.float64), asset["shapedirs"], out["shapedirs"]
+                ).items()
+            }
+        )
     return out
 
 
-def _rebind(asset: dict[str, np.ndarray], name: str, full: np.ndarray, light: np.ndarray, full_dirs: np.ndarray, light_dirs: np.ndarray) -> dict[str, np.ndarray]:
-    """Move a regressor to the light vertices: nearest ones first, then the smallest change that keeps every point through all shapes."""
+def _rebind(
+    asset: dict[str, np.ndarray],
+    name: str,
+    full: np.ndarray,
+    light: np.ndarray,
+    full_dirs: np.ndarray,
+    light_dirs: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """A regressor on the light vertices: the nearest ones, then the least change that keeps its point in all shapes."""
     from scipy.spatial import cKDTree
 
     shape = asset[f"{name}_shape"]
     row, col, val = (asset[f"{name}_{k}"] for k in ("row", "col", "val"))
     near = cKDTree(light).query(full[col])[1]
     moved = sp.csr_matrix((val, (row, near)), shape=(shape[0], len(light)))
-    basis_full = np.concatenate([full[..., None], full_dirs], -1)  # the point must agree for the template and every direction
+    basis_full = np.concatenate(
+        [full[..., None], full_dirs], -1
+    )  # the point must agree for the template and every direction
     basis_light = np.concatenate([light[..., None], light_dirs], -1)
-    exact = np.stack([np.bincount(row, val * basis_full[col, c, k], shape[0]) for c in range(3) for k in range(basis_full.shape[2])], 1)
+    exact = np.stack(
+        [np.bincount(row, val * basis_full[col, c, k], shape[0]) for c in range(3) for k in range(basis_full.shape[2])],
+        1,
+    )
     rows, cols, vals = [], [], []
     for index in range(shape[0]):
         start = moved.getrow(index)

@@ -29,7 +29,9 @@ class RegressorFitter:
         distance, self.mirror = cKDTree(template).query(template * np.array([-1.0, 1.0, 1.0]))
         self.mirror_error_m = float(distance.max())
 
-    def solve(self, target: np.ndarray, allowed: np.ndarray | None = None, count: int = 150, central: bool = False) -> Row:
+    def solve(
+        self, target: np.ndarray, allowed: np.ndarray | None = None, count: int = 150, central: bool = False
+    ) -> Row:
         """Convex weights over nearby skin vertices that follow ``target`` (N, 3) through all shapes."""
         usable = self.usable if allowed is None else self.usable & allowed
         distance = np.linalg.norm(self.template - target.mean(0), axis=-1)
@@ -70,7 +72,7 @@ class RegressorFitter:
             if FLIP[joint] < joint:
                 rows[joint] = self.flip(rows[FLIP[joint]])
                 continue
-            family = [joint, *np.flatnonzero(PARENTS == joint)]
+            family = [joint, *np.flatnonzero(joint == PARENTS)]
             if joint > 0:
                 family.append(PARENTS[joint])
             allowed = weights[:, family].sum(1) > 0.5

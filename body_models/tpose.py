@@ -1,23 +1,55 @@
 """From Anny's rest shapes (104 bones, Z up, relaxed arms) to SMPL's T-pose (24 joints, Y up, facing +Z), all in numpy.
 
-Every shape is brought to the same canonical pose, so that one set of pose parameters means the same limb directions whatever
-the betas: upper arms, forearms and hands along +-x with palms down, thighs and shins along -y, feet as Anny stands on them.
+Every shape is brought to the same canonical pose, so that one set of pose parameters means the same limb directions
+whatever the betas: upper arms, forearms and hands along +-x with palms down, thighs and shins along -y, feet as Anny
+stands on them.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-JOINT_NAMES = (
-    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot neck "
-    "left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hand right_hand"
-).split()
+JOINT_NAMES = [
+    "pelvis",
+    "left_hip",
+    "right_hip",
+    "spine1",
+    "left_knee",
+    "right_knee",
+    "spine2",
+    "left_ankle",
+    "right_ankle",
+    "spine3",
+    "left_foot",
+    "right_foot",
+    "neck",
+    "left_collar",
+    "right_collar",
+    "head",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hand",
+    "right_hand",
+]
 PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
 FLIP = np.array([0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22])
 
 # SMPL joint -> the Anny bone whose head it is (feet: the mean of the five toe bones). DESIGN section 5.
 _CENTRAL = {0: "root", 3: "spine04", 6: "spine03", 9: "spine01", 12: "neck01", 15: "head"}
-_LEFT = {1: "upperleg01", 4: "lowerleg01", 7: "foot", 13: "clavicle", 16: "upperarm01", 18: "lowerarm01", 20: "wrist", 22: "finger3-1"}
+_LEFT = {
+    1: "upperleg01",
+    4: "lowerleg01",
+    7: "foot",
+    13: "clavicle",
+    16: "upperarm01",
+    18: "lowerarm01",
+    20: "wrist",
+    22: "finger3-1",
+}
 _TOES = [f"toe{i}-1" for i in range(1, 6)]
 
 
@@ -97,12 +129,16 @@ def repose(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray) -> tup
 def _world_rotations(joints: np.ndarray) -> np.ndarray:
     """World rotation of each joint that takes the rest directions to the T-pose's; (N, 24, 3, 3)."""
     rotations = np.tile(np.eye(3), (len(joints), 24, 1, 1))
-    for side, (hip, knee, ankle, shoulder, elbow, wrist, hand) in ((1, (1, 4, 7, 16, 18, 20, 22)), (-1, (2, 5, 8, 17, 19, 21, 23))):
+    for side, (hip, knee, ankle, shoulder, elbow, wrist, hand) in (
+        (1, (1, 4, 7, 16, 18, 20, 22)),
+        (-1, (2, 5, 8, 17, 19, 21, 23)),
+    ):
         down, out = np.array([0.0, -1.0, 0.0]), np.array([float(side), 0.0, 0.0])
         rotations[:, hip] = _swing(joints[:, knee] - joints[:, hip], down)
         rotations[:, knee] = _swing(joints[:, ankle] - joints[:, knee], down)
         upper, fore = joints[:, elbow] - joints[:, shoulder], joints[:, wrist] - joints[:, elbow]
-        # Straighten about the elbow's own hinge, then turn the arm so that the hinge is vertical and flexion goes forward.
+        # Straighten about the elbow's own hinge, then turn the arm so that the hinge is vertical and flexion goes
+        # forward.
         hinge = np.cross(upper, fore)
         target = np.cross(out, np.array([0.0, 0.0, 1.0]))
         rotations[:, shoulder] = _frame(out, target) @ np.swapaxes(_frame(upper, hinge), -1, -2)

@@ -1,7 +1,7 @@
-"""Keypoints to bodies: all people of one picture in one batch, each fitted in the camera turned to look straight at them.
+"""Keypoints to bodies: all people of one picture in one batch, each in the camera turned to look straight at them.
 
-Start: closed-form inverse kinematics from the 3D landmarks, or several facings where only 2D keypoints are known. Then robust
-second-order optimisation. The result is turned back into the original camera before anyone sees it.
+Start: closed-form inverse kinematics from the 3D landmarks, or several facings where only 2D keypoints are known.
+    Then robust second-order optimisation. The result is turned back into the original camera before anyone sees it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,21 @@ VISIBLE = 0.5
 """Keypoints of at least this confidence count as visible in residuals and warnings."""
 
 _STEPS = {"fast": 8, "standard": 12, "best": 30}
-# How far each kind of keypoint can be trusted against the limbs' 1: the definition of some differs from picture to picture.
-_TRUST = {"foot": 0.6, "eye": 0.3, "ear": 0.5, "mouth": 0.3, "nose": 0.5, "pinky": 0.3, "index": 0.3, "thumb": 0.2, "hip": 0.6, "heel": 0.6, "toe": 0.6}
+# How far each kind of keypoint can be trusted against the limbs' 1: the definition of some differs from picture to
+# picture.
+_TRUST = {
+    "foot": 0.6,
+    "eye": 0.3,
+    "ear": 0.5,
+    "mouth": 0.3,
+    "nose": 0.5,
+    "pinky": 0.3,
+    "index": 0.3,
+    "thumb": 0.2,
+    "hip": 0.6,
+    "heel": 0.6,
+    "toe": 0.6,
+}
 
 
 def fit_people(
@@ -57,10 +70,14 @@ def fit_people(
     people: dict[int, PersonResult] = {}
     for name in sorted({d.keypoint_set for d in detections}):
         for has_world in (True, False):
-            index = [i for i, d in enumerate(detections) if d.keypoint_set == name and (d.world_m is not None) == has_world]
+            index = [
+                i for i, d in enumerate(detections) if d.keypoint_set == name and (d.world_m is not None) == has_world
+            ]
             if index:
                 group = [detections[i] for i in index]
-                people.update(zip(index, _fit_group(group, np.asarray(K, np.float64), body, options, image_size), strict=True))
+                people.update(
+                    zip(index, _fit_group(group, np.asarray(K, np.float64), body, options, image_size), strict=True)
+                )
     results = [people[i] for i in range(len(detections))]
     for i, person in enumerate(results):
         person.id = f"p{i}"
@@ -94,7 +111,9 @@ def _fit_group(
         rays=rays,
         weight=confidence.square() * _trust(keypoint_set).to(confidence),
         scale=side / camera[:, 0, 0],
-        landmarks=tensor([d.world_m for d in detections]) @ turn.transpose(1, 2) if detections[0].world_m is not None else None,
+        landmarks=tensor([d.world_m for d in detections if d.world_m is not None]) @ turn.transpose(1, 2)
+        if detections[0].world_m is not None
+        else None,
         height=None if options.height is None else torch.full_like(side, options.height),
     )
     weights = FitWeights(steps=_STEPS[options.quality])
@@ -134,7 +153,9 @@ def _starts(model: KeypointModel, prior: PosePrior, targets: Targets, options: F
     return starts
 
 
-def _best_of(model: KeypointModel, prior: PosePrior, targets: Targets, starts: list[State], weights: FitWeights) -> State:
+def _best_of(
+    model: KeypointModel, prior: PosePrior, targets: Targets, starts: list[State], weights: FitWeights
+) -> State:
     """Solve from every start in one batch and keep each person's cheapest."""
     many, batch = len(starts), len(targets.rays)
 
@@ -178,7 +199,9 @@ def _results(
                 box_px=np.asarray(detection.box_px, np.float32),
                 score=float(detection.score),
                 keypoint_set=detection.keypoint_set,
-                keypoints_px=np.concatenate([detection.keypoints_px, detection.confidence[:, None]], 1).astype(np.float32),
+                keypoints_px=np.concatenate([detection.keypoints_px, detection.confidence[:, None]], 1).astype(
+                    np.float32
+                ),
                 betas=betas_i.astype(np.float32),
                 global_orient=orient_i.astype(np.float32),
                 body_pose=pose_i.astype(np.float32),
@@ -231,7 +254,10 @@ def _trust(keypoint_set: str) -> Tensor:
 @lru_cache(maxsize=8)
 def _model(asset: BodyAsset, keypoint_set: str, device: str) -> KeypointModel:
     if keypoint_set not in asset.keypoint_regressors:
-        raise FittingError(f"body {asset.name!r} has no keypoint regressor {keypoint_set!r}; it has {sorted(asset.keypoint_regressors)}.")
+        raise FittingError(
+            f"body {asset.name!r} has no keypoint regressor {keypoint_set!r}; "
+            f"it has {sorted(asset.keypoint_regressors)}."
+        )
     return KeypointModel(asset, keypoint_set, device=device)
 
 

@@ -1,6 +1,7 @@
 """Where a fit starts: closed-form inverse kinematics from 3D landmarks, and the camera translation from 2D ones.
 
-Rest directions are the T-pose's: arms along +-x with a vertical elbow hinge, legs along -y with the knee hinge along +x.
+Rest directions are the T-pose's: arms along +-x with a vertical elbow hinge, legs along -y with the knee hinge along
++x.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ def pose_from_landmarks(landmarks: Tensor, rest: Tensor) -> tuple[Tensor, Tensor
     Returns:
         Root rotation (B, 3, 3), body to camera, and axis-angle (B, 63) of joints 1..21, radians.
     """
-    batch, kind = len(landmarks), {"dtype": landmarks.dtype, "device": landmarks.device}
+    batch = len(landmarks)
     mid = {name: landmarks[:, pair].mean(1) for name, pair in (("hip", HIPS), ("shoulder", SHOULDERS), ("ear", EARS))}
     up = mid["shoulder"] - mid["hip"]
 
     def side_axis(pair: tuple[int, int]) -> Tensor:
         return landmarks[:, pair[0]] - landmarks[:, pair[1]]
 
-    world = torch.eye(3, **kind).expand(batch, 22, 3, 3).clone()
+    world = torch.eye(3).to(landmarks).expand(batch, 22, 3, 3).clone()
     pelvis, chest = _upright(up, side_axis(HIPS)), _upright(up, side_axis(SHOULDERS))
     twist = rotmat_to_axis_angle(pelvis.transpose(1, 2) @ chest)
     twist = twist * (1.2 / twist.norm(dim=-1, keepdim=True).clamp(min=1.2))  # a spine turns no further
@@ -48,18 +49,20 @@ def pose_from_landmarks(landmarks: Tensor, rest: Tensor) -> tuple[Tensor, Tensor
     world[:, 15] = world[:, 12] @ half
     world[:, 13] = world[:, 14] = world[:, 9]
 
-    forward = torch.tensor([0.0, 0.0, 1.0], **kind)
+    forward = landmarks.new_tensor([0.0, 0.0, 1.0])
     for side, sign in enumerate((1.0, -1.0)):
-        out = torch.tensor([sign, 0.0, 0.0], **kind)
+        out = landmarks.new_tensor([sign, 0.0, 0.0])
         hinge = torch.linalg.cross(out, forward)
         shoulder, elbow, wrist = (landmarks[:, j[side]] for j in (SHOULDERS, ELBOWS, WRISTS))
         world[:, 16 + side], world[:, 18 + side] = _limb(elbow - shoulder, wrist - elbow, out, hinge, world[:, 9], 0.2)
         world[:, 20 + side] = world[:, 18 + side]
         hip, knee, ankle = (landmarks[:, j[side]] for j in (HIPS, KNEES, ANKLES))
-        down, axis = torch.tensor([0.0, -1.0, 0.0], **kind), torch.tensor([1.0, 0.0, 0.0], **kind)
+        down, axis = landmarks.new_tensor([0.0, -1.0, 0.0]), landmarks.new_tensor([1.0, 0.0, 0.0])
         world[:, 1 + side], world[:, 4 + side] = _limb(knee - hip, ankle - knee, down, axis, world[:, 0], 0.4)
         foot = world[:, 4 + side] @ (rest[TOES[side]] - rest[HEELS[side]])
-        world[:, 7 + side] = _swing(foot, landmarks[:, TOES[side]] - landmarks[:, HEELS[side]], 0.6) @ world[:, 4 + side]
+        world[:, 7 + side] = (
+            _swing(foot, landmarks[:, TOES[side]] - landmarks[:, HEELS[side]], 0.6) @ world[:, 4 + side]
+        )
         world[:, 10 + side] = world[:, 7 + side]
 
     parents = torch.tensor([0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19])
@@ -89,7 +92,9 @@ def translation_from_keypoints(points: Tensor, rays: Tensor, weight: Tensor) -> 
     return torch.linalg.solve(normal, a.transpose(1, 2) @ b)[..., 0]
 
 
-def _limb(upper: Tensor, lower: Tensor, rest: Tensor, hinge: Tensor, parent: Tensor, straight: float) -> tuple[Tensor, Tensor]:
+def _limb(
+    upper: Tensor, lower: Tensor, rest: Tensor, hinge: Tensor, parent: Tensor, straight: float
+) -> tuple[Tensor, Tensor]:
     """World rotations of a two-bone limb; ``straight`` is how far the resting hinge wins where the limb is straight."""
     upper, lower = (v / v.norm(dim=-1, keepdim=True).clamp(min=1e-9) for v in (upper, lower))
     axis = torch.linalg.cross(upper, lower) + straight * (parent @ hinge)

@@ -1,9 +1,10 @@
 """Keypoints of a posed body and their exact derivatives, without touching the mesh.
 
-A keypoint is a fixed blend of vertices, and a vertex a fixed blend of joint transforms, so a keypoint is a sum over the joints of
-one attached point each: ``p_k = sum_j G_j a_kj + w_kj t_j`` with world rotation ``G_j`` and position ``t_j`` of joint j. That makes
-33 keypoints as cheap as 33 vertices and gives closed-form Jacobians for second-order fitting. Pose-dependent blend shapes
-(licensed SMPL only) move these points by a few millimetres at most and are left out here; the final mesh has them.
+A keypoint is a fixed blend of vertices, and a vertex a fixed blend of joint transforms, so a keypoint is a sum over
+the joints of one attached point each: ``p_k = sum_j G_j a_kj + w_kj t_j`` with world rotation ``G_j`` and position
+``t_j`` of joint j. That makes 33 keypoints as cheap as 33 vertices and gives closed-form Jacobians for second-order
+fitting. Pose-dependent blend shapes (licensed SMPL only) move these points by a few millimetres at most and are left
+out here; the final mesh has them.
 """
 
 from __future__ import annotations
@@ -27,10 +28,9 @@ class PosedKeypoints:
 
     Attributes:
         points: (B, K, 3) metres.
-        jacobian: (B, K, 3, P), columns: world rotation of the root (3), axis-angle of joints 1..21 (63), betas (n), transl (3).
-        root_m: (B, 3) position of the root joint.
-        rotations: (B, J, 3, 3) world rotations of the joints.
-        joints: (B, J, 3) metres.
+        jacobian: (B, K, 3, P), columns: world rotation of the root (3), axis-angle of joints 1..21 (63), betas (n),
+            transl (3). root_m: (B, 3) position of the root joint. rotations: (B, J, 3, 3) world rotations of the
+            joints. joints: (B, J, 3) metres.
     """
 
     points: Tensor
@@ -51,7 +51,11 @@ class KeypointModel:
     """
 
     def __init__(
-        self, asset: BodyAsset, keypoint_set: str, dtype: torch.dtype = torch.float64, device: str | torch.device = "cpu"
+        self,
+        asset: BodyAsset,
+        keypoint_set: str,
+        dtype: torch.dtype = torch.float64,
+        device: str | torch.device = "cpu",
     ) -> None:
         regressor = asset.keypoint_regressors[keypoint_set].astype(np.float64)
         v, j, n = asset.num_vertices, asset.num_joints, asset.num_betas
@@ -130,7 +134,7 @@ class KeypointModel:
 
 
 def left_jacobian(axis_angle: Tensor) -> Tensor:
-    """Left Jacobian of SO(3): ``exp(theta + d) = exp(J_l(theta) d) exp(theta)`` to first order; (..., 3) to (..., 3, 3)."""
+    """Left Jacobian J of SO(3), (..., 3) to (..., 3, 3): ``exp(theta + d) = exp(J d) exp(theta)`` at first order."""
     angle2 = (axis_angle**2).sum(-1)[..., None, None]
     small = angle2 < 1e-8
     safe = torch.where(small, torch.ones_like(angle2), angle2)

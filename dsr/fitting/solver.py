@@ -1,8 +1,9 @@
 """Robust Levenberg-Marquardt for many bodies at once, each in the rotated camera that looks straight at it.
 
-The cost of one body is the sum of squares of: reprojection of its keypoints (confidence-weighted, Geman-McClure as in SMPLify,
-ECCV 2016), agreement with 3D landmarks up to scale and place where there are any, a learned pose prior, joint limits, a unit
-Gaussian on the betas, and a height where the user knows it. All Jacobians are closed-form, so a dozen steps do.
+The cost of one body is the sum of squares of: reprojection of its keypoints (confidence-weighted, Geman-McClure as in
+SMPLify, ECCV 2016), agreement with 3D landmarks up to scale and place where there are any, a learned pose prior,
+joint limits, a unit Gaussian on the betas, and a height where the user knows it. All Jacobians are closed-form, so a
+dozen steps do.
 """
 
 from __future__ import annotations
@@ -119,7 +120,9 @@ def solve(
         trial = state.step(delta)
         next_system = _linearise(model, prior, targets, trial, weights)
         better = next_system.cost < system.cost  # NaN compares false: a wild step is simply refused
-        done = bool(((system.cost - next_system.cost)[better] < 1e-4 * system.cost[better]).all()) and bool(better.any())
+        done = bool(((system.cost - next_system.cost)[better] < 1e-4 * system.cost[better]).all()) and bool(
+            better.any()
+        )
         state, system = trial.where(better, state), next_system.where(better, system)
         damping = torch.where(better, damping * 0.3, damping * 6.0).clamp(1e-6, 1e6)
         if done and bool(better.all()):
@@ -206,7 +209,7 @@ def _reprojection(posed: PosedKeypoints, targets: Targets, weights: FitWeights) 
 
 
 def _landmarks(posed: PosedKeypoints, targets: Targets, weights: FitWeights) -> tuple[Tensor, Tensor]:
-    """Residuals (B, 3K) of shape and orientation against the 3D landmarks, and their Jacobian; scale and place are free."""
+    """Residuals (B, 3K) against the 3D landmarks and their Jacobian; scale and place are free."""
     landmarks = targets.landmarks
     assert landmarks is not None
     weight = targets.weight / targets.weight.sum(1, keepdim=True).clamp(min=1e-9)
@@ -218,7 +221,9 @@ def _landmarks(posed: PosedKeypoints, targets: Targets, weights: FitWeights) -> 
     size = [torch.einsum("bk,bkx->b", weight, p.square()).clamp(min=1e-9).sqrt() for p in (mine, theirs)]
     residual = mine - (size[0] / size[1])[:, None, None] * theirs
     sigma = torch.tensor(
-        [weights.landmark_across_m, weights.landmark_across_m, weights.landmark_along_m], dtype=mine.dtype, device=mine.device
+        [weights.landmark_across_m, weights.landmark_across_m, weights.landmark_along_m],
+        dtype=mine.dtype,
+        device=mine.device,
     )
     factor = targets.weight.sqrt()[..., None] / sigma
     return (factor * residual).flatten(1), (factor[..., None] * centred(posed.jacobian)).flatten(1, 2)
