@@ -45,16 +45,16 @@ def render_overlay(result: FitResult, asset: BodyAsset) -> np.ndarray:
         return picture.copy()
     height, width = picture.shape[:2]
     K = np.diag([width / result.image_size[0], height / result.image_size[1], 1.0]) @ result.K
-    drawing, opacity = _draw_people(_vertices(result), asset, K, (width, height))
-    opacity *= _OPACITY
-    return _blend(picture, drawing, opacity)
+    out = picture.copy()
+    _draw_people(out, _vertices(result), asset, K, _OPACITY)
+    return out
 
 
 def render_side_view(result: FitResult, asset: BodyAsset, size: tuple[int, int] = (960, 640)) -> np.ndarray:
     """Draw everybody from the side: turned by 90 degrees about the vertical axis through the people's centre.
 
-    The photograph's camera is on the left, depth grows to the right; the ground lies under the lowest foot, its lines are
-    one metre apart (five where people are far apart) and whole metres from the camera, the numbers say how many.
+    The photograph's camera is on the left, depth grows to the right. The ground lies under the lowest foot; its lines
+    are one metre apart (five where people are far apart) and whole metres from the camera, the numbers say how many.
 
     Args:
         result: a fit.
@@ -64,13 +64,12 @@ def render_side_view(result: FitResult, asset: BodyAsset, size: tuple[int, int] 
     Returns:
         (height, width, 3) uint8.
     """
-    width, height = size
     people = _vertices(result)
     everybody = np.concatenate(people) if people else np.array([[0.0, -1.7, 4.0], [0.0, 0.0, 5.0]])
     view = _SideView(everybody, size)
-    ground = view.ground()
-    drawing, opacity = _draw_people([view.see(v) for v in people], asset, view.K, size)
-    return view.label(_blend(ground, drawing, opacity))
+    picture = view.ground()
+    _draw_people(picture, [view.see(v) for v in people], asset, view.K, 1.0)
+    return view.label(picture)
 
 
 def _vertices(result: FitResult) -> list[np.ndarray]:
@@ -78,24 +77,37 @@ def _vertices(result: FitResult) -> list[np.ndarray]:
 
 
 def _draw_people(
-    people: list[np.ndarray], asset: BodyAsset, K: np.ndarray, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Colours (h, w, 3) float32 and coverage (h, w, 1) float32 of shaded bodies in front of this camera."""
-    drawing = np.zeros((size[1], size[0], 3), np.float32)
-    opacity = np.zeros((size[1], size[0], 1), np.float32)
+    picture: np.ndarray, people: list[np.ndarray], asset: BodyAsset, K: np.ndarray, opacity: float
+) -> None:
+    """Draw shaded bodies in front of this camera into a picture (h, w, 3) uint8, in place."""
     if not people:
-        return drawing, opacity
+        return
+    everybody = np.concatenate(people)
+    u0, v0, u1, v1 = _window(everybody, K, (picture.shape[1], picture.shape[0]))
+    if u0 >= u1 or v0 >= v1:
+        return
     faces = asset.faces[~asset.interior] if len(asset.interior) == len(asset.faces) else asset.faces
     stacked = np.concatenate([faces + k * asset.num_vertices for k in range(len(people))])
-    zb = rasterise(np.concatenate(people), stacked, K, size, cull_back=True)
+    zb = rasterise(everybody, stacked, K - [[0, 0, u0], [0, 0, v0], [0, 0, 0]], (u1 - u0, v1 - v0), cull_back=True)
     lambert = np.concatenate([vertex_normals(v, asset) @ _LIGHT for v in people])
-    shade = np.maximum(zb.interpolate(lambert[:, None].astype(np.float32)), 0.0) * (1.0 - _AMBIENT) + _AMBIENT
+    shade = np.maximum(zb.interpolate(lambert[:, None]), 0.0) * (1.0 - _AMBIENT) + _AMBIENT
     covered = zb.covered
     who = zb.face_index[covered] // len(faces)
     shade *= np.where(_outline(zb, len(faces))[covered], 0.45, 1.0)[:, None]
-    drawing[covered] = COLOURS[who % len(COLOURS)] * shade
-    opacity[covered] = 1.0
-    return drawing, opacity
+    window = picture[v0:v1, u0:u1]
+    mixed = opacity * COLOURS[who % len(COLOURS)] * shade + (1.0 - opacity) * window[covered]
+    window[covered] = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+
+
+def _window(points: np.ndarray, K: np.ndarray, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Columns and rows [u0, u1) x [v0, v1) of the picture that the points in front of the camera span."""
+    seen = points[(points[:, 2] > 0.05) & np.isfinite(points).all(axis=1)]
+    if not len(seen):
+        return 0, 0, 0, 0
+    pixels = (seen @ K.T)[:, :2] / seen[:, 2:]
+    low = np.clip(np.floor(pixels.min(axis=0)), 0, size).astype(int)
+    high = np.clip(np.ceil(pixels.max(axis=0)), 0, size).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
 def _outline(zb: ZBuffer, faces_each: int) -> np.ndarray:
@@ -108,11 +120,6 @@ def _outline(zb: ZBuffer, faces_each: int) -> np.ndarray:
     border[1:] |= down
     border[:-1] |= down
     return border & zb.covered
-
-
-def _blend(picture: np.ndarray, drawing: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-    mixed = picture + (drawing - picture) * opacity
-    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 
 
 class _SideView:
@@ -130,7 +137,7 @@ class _SideView:
         look = np.array([[1.0, 0, 0], [0, np.cos(pitch), -np.sin(pitch)], [0, np.sin(pitch), np.cos(pitch)]])
         self.R = look @ across
         width, height = size
-        focal = 1.6 * max(width, height)
+        focal = 2.5 * max(width, height)
         self.K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
         self.distance = focal * max(span[2] * 1.25 / width, span[1] * 1.35 / height) + span[0] / 2
         self.step = 1.0 if max(span[0], span[2]) < 15.0 else 5.0
@@ -140,26 +147,24 @@ class _SideView:
         return (points - self.centre) @ self.R.T + [0.0, 0.0, self.distance]
 
     def ground(self) -> np.ndarray:
-        """The plain floor with its grid, (h, w, 3) float32."""
+        """The plain floor with its grid under a light sky, (h, w, 3) uint8."""
         width, height = self.size
-        u, v = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-        rays = np.stack([(u - self.K[0, 2]) / self.K[0, 0], (v - self.K[1, 2]) / self.K[1, 1], np.ones_like(u)], -1) @ self.R
+        u = ((np.arange(width) + 0.5 - self.K[0, 2]) / self.K[0, 0])[None, :]
+        v = ((np.arange(height) + 0.5 - self.K[1, 2]) / self.K[1, 1])[:, None]
         eye = self.centre - self.R.T @ np.array([0.0, 0.0, self.distance])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            t = (self.floor - eye[1]) / rays[..., 1]
-        seen = (t > 0) & np.isfinite(t)
-        spot = eye + rays * np.where(seen, t, 0.0)[..., None]
-        pixel = np.where(seen, t, 1.0) / self.K[0, 0]  # metres per pixel across the line of sight
-        dark = np.zeros(u.shape)
-        for axis in (0, 2):
-            near = np.abs(spot[..., axis] / self.step - np.round(spot[..., axis] / self.step)) * self.step
-            tilt = np.abs(rays[..., 1]) if axis == 0 else 1.0  # lines that run across are seen foreshortened
-            dark = np.maximum(dark, np.clip(1.2 - near / pixel * tilt, 0.0, 1.0))
-        fade = np.clip(1.0 - (np.abs(spot - self.centre).max(axis=-1) / (6.0 * self.distance)), 0.0, 1.0)
-        sky = np.linspace(252, 238, height)[:, None] * np.ones(width)
-        floor = 226.0 - 70.0 * dark * fade
-        grey = np.where(seen, floor, sky)
-        return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
+        grey = np.broadcast_to(np.linspace(252, 238, height)[:, None], (height, width)).copy()
+        down = v * self.R[1, 1] + self.R[2, 1]  # how fast the rays of a row fall; all alike, the camera does not roll
+        rows = down[:, 0] > 1e-3
+        v, down = v[rows], down[rows]
+        along = (self.floor - eye[1]) / down  # steps of the ray to the floor
+        metre = along / self.K[0, 0]  # per pixel, across the line of sight
+        z = eye[2] + along * (u * self.R[0, 2])
+        x = eye[0] + along * (v * self.R[1, 0] + self.R[2, 0])
+        to_z, to_x = (np.abs(w / self.step - np.round(w / self.step)) * self.step for w in (z, x))
+        dark = np.maximum(np.clip(1.2 - to_z / metre, 0, 1), np.clip(1.2 - to_x / metre * np.abs(down), 0, 1))
+        fade = np.clip(1.0 - along / (5.0 * self.distance), 0.0, 1.0)
+        grey[rows] = 226.0 - 70.0 * dark * fade
+        return np.repeat(grey[..., None].astype(np.uint8), 3, axis=2)
 
     def label(self, picture: np.ndarray) -> np.ndarray:
         """Write the metres from the photograph's camera along the front of the floor."""

@@ -44,14 +44,15 @@ class ZBuffer:
         """
         rows, cols = np.nonzero(self.covered)
         corners = self._faces[self.face_index[rows, cols]]
-        a, b, c = (self._points_px[corners[:, k]] for k in range(3))
-        p = np.stack([cols + 0.5, rows + 0.5], axis=1)
-        weights = np.stack([_cross(b - p, c - p), _cross(c - p, a - p), _cross(a - p, b - p)], axis=1)
-        weights /= weights.sum(axis=1, keepdims=True)
+        u, v = cols + 0.5, rows + 0.5
+        # edge functions; a, b, c relative to the pixel
+        (au, av), (bu, bv), (cu, cv) = ((self._points_px[k, 0] - u, self._points_px[k, 1] - v) for k in corners.T)
+        weights = np.stack([bu * cv - bv * cu, cu * av - cv * au, au * bv - av * bu])
+        weights /= weights.sum(axis=0)
         np.clip(weights, 0.0, 1.0, out=weights)
-        weights *= self._inverse_z[corners]
-        weights /= weights.sum(axis=1, keepdims=True)
-        return corners, weights
+        weights *= self._inverse_z[corners.T]
+        weights /= weights.sum(axis=0)
+        return corners, weights.T
 
     def interpolate(self, attributes: np.ndarray) -> np.ndarray:
         """Values of the covered pixels from values at the vertices.

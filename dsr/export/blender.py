@@ -1,0 +1,181 @@
+"""FBX, BVH, USD and .blend through Blender's Python module, in one helper process for the whole batch.
+
+The module takes two seconds and 340 MB to load, prints on standard output and must stay on one thread, so it lives in a
+process of its own (:mod:`dsr.export.blender_worker`) that is started by the first file and ends with this one.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from functools import cache
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsr.errors import ExportError, MissingExtraError
+from dsr.export.rig import Frame, joint_names, rig_person
+
+if TYPE_CHECKING:
+    from dsr.body.asset import BodyAsset
+    from dsr.result import PersonResult
+
+_TIMEOUT_S = 300.0
+
+
+def write_with_blender(
+    person: PersonResult,
+    asset: BodyAsset,
+    K: np.ndarray,
+    image_size: tuple[int, int],
+    path: Path,
+    format: str,
+    frame: Frame = "camera",
+) -> None:
+    """Write a person as a posed armature with its skinned mesh and, in the camera frame, the matched camera.
+
+    Args:
+        person: the fit.
+        asset: the body it was fitted with.
+        K: (3, 3) intrinsics of the full, upright picture, pixels.
+        image_size: (width, height) of that picture.
+        path: the file; its suffix is the format's.
+        format: ``fbx``, ``bvh`` (skeleton only), ``usd`` or ``blend``.
+        frame: ``camera`` or ``body``.
+
+    Raises:
+        MissingExtraError: if Blender's Python module is not installed.
+        ExportError: if the file cannot be written.
+    """
+    if importlib.util.find_spec("bpy") is None:
+        raise MissingExtraError(
+            f"Writing .{format} needs Blender's Python module (Python 3.11): pip install 'dsr[blender]'."
+        )
+    rig = rig_person(person, asset, frame)
+    path.touch()  # a folder that cannot be written says so here, as for every other format
+    path.unlink()
+    arrays: dict[str, Any] = {
+        "name": person.id,
+        "joint_names": joint_names(asset),
+        "parents": asset.parents,
+        # BVH readers differ in whether they add the root's offset to its position: keep it zero there
+        "rest_joints": rig.rest_joints - (rig.rest_joints[0] if format == "bvh" else 0.0),
+        "rotations": rig.rotations,
+        "root_translation": rig.root_translation,
+    }
+    if format != "bvh":
+        arrays |= {"vertices": rig.rest_vertices, "faces": asset.faces, "weights": asset.weights}
+        if asset.uv is not None and asset.faces_uv is not None:
+            arrays["corner_uv"] = asset.uv[asset.faces_uv].reshape(-1, 2)
+        if len(asset.interior) == len(asset.faces):
+            arrays["interior"] = asset.interior
+        if frame == "camera":
+            arrays |= {"K": K, "image_size": image_size}
+    with tempfile.TemporaryDirectory(prefix="dsr-") as folder:
+        request = Path(folder) / "person.npz"
+        np.savez(request, **arrays)
+        _helper().write({"arrays": str(request), "path": str(path.resolve()), "format": format})
+
+
+@cache
+def _helper() -> _Helper:
+    helper = _Helper()
+    atexit.register(helper.close)
+    return helper
+
+
+class _Helper:
+    """The process that holds Blender; one request at a time, from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[str] | None = None
+        self._owner = 0
+        self._settings: tempfile.TemporaryDirectory[str] | None = None
+        self._noise: IO[bytes] | None = None
+
+    def write(self, request: dict[str, str]) -> None:
+        """Send a request and wait for its answer.
+
+        Raises:
+            ExportError: if Blender cannot write the file, or the process ends or hangs (the next request starts anew).
+        """
+        with self._lock:
+            process = self._running()
+            assert process.stdin is not None and process.stdout is not None
+            watchdog = threading.Timer(_TIMEOUT_S, process.kill)
+            watchdog.start()
+            try:
+                process.stdin.write(json.dumps(request) + "\n")
+                process.stdin.flush()
+                line = process.stdout.readline()
+            except OSError:
+                line = ""
+            finally:
+                watchdog.cancel()
+            if not line:
+                tail = self._last_words()
+                self._stop()
+                raise ExportError(f"Blender ended while writing {request['format']}{tail}; the file was not written.")
+            answer = json.loads(line)
+            if not answer["ok"]:
+                raise ExportError(f"Blender could not write {request['format']}: {answer['error']}")
+
+    def close(self) -> None:
+        with self._lock:
+            self._stop()
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is not None and self._owner == os.getpid() and self._process.poll() is None:
+            return self._process
+        if self._owner == os.getpid():
+            self._stop()
+        self._owner = os.getpid()
+        self._noise = tempfile.TemporaryFile()  # noqa: SIM115
+        self._settings = tempfile.TemporaryDirectory(prefix="dsr-blender-")
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("BLENDER_", "PYTHON"))}
+        environment["BLENDER_USER_RESOURCES"] = self._settings.name  # not the user's own settings and add-ons
+        environment["PYTHONPATH"] = os.pathsep.join(p for p in sys.path if p) or str(Path(__file__).parents[2])
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "dsr.export.blender_worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._noise,
+            env=environment,
+            text=True,
+            encoding="utf-8",
+        )
+        return self._process
+
+    def _last_words(self) -> str:
+        if self._noise is None:
+            return ""
+        self._noise.seek(0)
+        lines = self._noise.read().decode("utf-8", "replace").strip().splitlines()
+        return f" ({lines[-1].strip()[:200]})" if lines else ""
+
+    def _stop(self) -> None:
+        if self._process is not None and self._owner == os.getpid():
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    try:
+                        pipe.close()
+                    except OSError:
+                        continue
+            try:
+                self._process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            if self._settings is not None:
+                self._settings.cleanup()
+            if self._noise is not None:
+                self._noise.close()
+        self._process = self._settings = self._noise = None

@@ -1,0 +1,212 @@
+"""The process that holds Blender: one JSON request per line on standard input, one JSON answer per line.
+
+A request names an ``.npz`` of plain arrays in file axes (y up, metres), the file to write and its format. Blender's
+world is z up, so everything is turned (x, y, z) -> (x, -z, y); the exporters for FBX and USD turn it back. BVH is
+written as it stands, so there the armature is built y up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Y_UP_TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+
+_SENSOR_MM = 36.0
+_COLOURS = {"body": (0.72, 0.68, 0.64, 1.0), "interior": (0.85, 0.78, 0.76, 1.0)}
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever Blender prints goes to the error stream
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            _write(request)
+            answer: dict[str, object] = {"ok": True}
+        except Exception as error:
+            answer = {"ok": False, "error": f"{type(error).__name__}: {error}".strip()}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _write(request: dict[str, str]) -> None:
+    import bpy
+
+    with np.load(request["arrays"], allow_pickle=False) as data:
+        arrays = {key: data[key] for key in data.files}
+    kind, path = request["format"], request["path"]
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    bpy.context.preferences.filepaths.save_version = 0  # no .blend1 beside the file
+    scene = bpy.context.scene
+    scene.frame_start = scene.frame_end = 1
+    scene.frame_set(1)
+    axes = np.eye(3) if kind == "bvh" else Y_UP_TO_Z_UP
+    armature = _armature(bpy, arrays, axes)
+    _pose(bpy, armature, arrays, axes, keyed=kind != "blend")
+    if "vertices" in arrays:
+        _mesh(bpy, armature, arrays, axes)
+    if "K" in arrays:
+        _camera(bpy, arrays)
+    bpy.context.view_layer.update()
+    _SAVERS[kind](bpy, path)
+    if not Path(path).is_file() or not Path(path).stat().st_size:
+        raise RuntimeError("Blender wrote nothing")
+
+
+def _armature(bpy: Any, arrays: dict[str, np.ndarray], axes: np.ndarray) -> Any:
+    names, parents = [str(n) for n in arrays["joint_names"]], arrays["parents"]
+    heads = arrays["rest_joints"] @ axes.T
+    tails = _tails(heads, parents)
+    data = bpy.data.armatures.new(f"{arrays['name']}_armature")
+    armature = bpy.data.objects.new(str(arrays["name"]), data)
+    bpy.context.collection.objects.link(armature)
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    bones = [data.edit_bones.new(name) for name in names]
+    for joint, bone in enumerate(bones):
+        bone.head, bone.tail = heads[joint].tolist(), tails[joint].tolist()
+        if parents[joint] >= 0:
+            bone.parent = bones[int(parents[joint])]
+    bpy.ops.object.mode_set(mode="OBJECT")
+    return armature
+
+
+def _tails(heads: np.ndarray, parents: np.ndarray) -> np.ndarray:
+    """Where bones end: at the child nearest to the body's middle, else a little further along the parent's bone."""
+    tails = np.empty_like(heads)
+    for joint in range(len(heads)):
+        children = np.flatnonzero(parents == joint)
+        if len(children):
+            middle = np.abs(heads[children, 0] - heads[joint, 0])
+            tails[joint] = heads[children[np.argmin(middle)]]
+        else:
+            parent = int(parents[joint])
+            along = heads[joint] - heads[parent] if parent >= 0 else np.array([0.0, 0.0, 0.1])
+            tails[joint] = heads[joint] + along * (0.08 / max(float(np.linalg.norm(along)), 1e-6))
+        if np.linalg.norm(tails[joint] - heads[joint]) < 0.01:  # Blender drops bones without length
+            tails[joint] = heads[joint] + [0.0, 0.0, 0.05]
+    return tails
+
+
+def _pose(bpy: Any, armature: Any, arrays: dict[str, np.ndarray], axes: np.ndarray, keyed: bool) -> None:
+    from mathutils import Matrix
+
+    for joint, name in enumerate(arrays["joint_names"]):
+        bone = armature.pose.bones[str(name)]
+        rest = np.array(bone.bone.matrix_local.to_3x3())
+        bone.rotation_mode = "QUATERNION"
+        turn = rest.T @ axes @ arrays["rotations"][joint] @ axes.T @ rest
+        bone.rotation_quaternion = Matrix(turn.tolist()).to_quaternion()
+        if arrays["parents"][joint] < 0:
+            bone.location = (rest.T @ axes @ (arrays["root_translation"] - arrays["rest_joints"][joint])).tolist()
+        if keyed:
+            bone.keyframe_insert("rotation_quaternion", frame=1)
+            bone.keyframe_insert("location", frame=1)
+
+
+def _mesh(bpy: Any, armature: Any, arrays: dict[str, np.ndarray], axes: np.ndarray) -> None:
+    faces = arrays["faces"]
+    mesh = bpy.data.meshes.new(f"{arrays['name']}_mesh")
+    mesh.from_pydata((arrays["vertices"] @ axes.T).tolist(), [], faces.tolist())
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
+    interior = arrays.get("interior", np.zeros(len(faces), bool))
+    for name in ("body", "interior") if interior.any() else ("body",):
+        material = bpy.data.materials.new(name)
+        material.diffuse_color = _COLOURS[name]
+        if not material.use_nodes:
+            material.use_nodes = True
+        shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
+        shader.inputs["Base Color"].default_value = _COLOURS[name]
+        shader.inputs["Roughness"].default_value = 0.7
+        mesh.materials.append(material)
+    mesh.polygons.foreach_set("material_index", interior.astype(np.int32))
+    if "corner_uv" in arrays:
+        mesh.uv_layers.new(name="UVMap").data.foreach_set("uv", arrays["corner_uv"].astype(np.float32).ravel())
+    mesh.update()
+    body = bpy.data.objects.new(f"{arrays['name']}_body", mesh)
+    bpy.context.collection.objects.link(body)
+    weights = arrays["weights"]
+    for joint, name in enumerate(arrays["joint_names"]):
+        group = body.vertex_groups.new(name=str(name))
+        for vertex in np.flatnonzero(weights[:, joint] > 0).tolist():
+            group.add([vertex], float(weights[vertex, joint]), "REPLACE")
+    body.parent = armature
+    body.modifiers.new("Armature", "ARMATURE").object = armature
+
+
+def _camera(bpy: Any, arrays: dict[str, np.ndarray]) -> None:
+    K, (width, height) = arrays["K"], (int(n) for n in arrays["image_size"])
+    data = bpy.data.cameras.new("camera")
+    data.sensor_fit, data.sensor_width = "HORIZONTAL", _SENSOR_MM
+    data.lens = float(K[0, 0]) * _SENSOR_MM / width
+    data.shift_x = (width / 2 - float(K[0, 2])) / width
+    data.shift_y = (float(K[1, 2]) - height / 2) / width
+    data.clip_start, data.clip_end = 0.01, 1000.0
+    camera = bpy.data.objects.new("camera", data)
+    camera.rotation_euler = (np.pi / 2, 0.0, 0.0)
+    bpy.context.collection.objects.link(camera)
+    scene = bpy.context.scene
+    scene.camera = camera
+    scene.render.resolution_x, scene.render.resolution_y = width, height
+    scene.render.resolution_percentage = 100
+
+
+def _save_blend(bpy: Any, path: str) -> None:
+    bpy.ops.wm.save_as_mainfile(filepath=path, copy=True, check_existing=False, compress=True)
+
+
+def _save_fbx(bpy: Any, path: str) -> None:
+    bpy.ops.export_scene.fbx(
+        filepath=path,
+        object_types={"ARMATURE", "MESH", "CAMERA"},
+        apply_scale_options="FBX_SCALE_ALL",
+        axis_forward="-Z",
+        axis_up="Y",
+        add_leaf_bones=False,
+        bake_anim=True,
+        bake_anim_use_nla_strips=False,
+        bake_anim_use_all_actions=False,
+        bake_anim_simplify_factor=0.0,
+        mesh_smooth_type="OFF",
+        path_mode="STRIP",
+        check_existing=False,
+    )
+
+
+def _save_usd(bpy: Any, path: str) -> None:
+    bpy.ops.wm.usd_export(
+        filepath=path,
+        export_animation=True,
+        export_armatures=True,
+        convert_orientation=True,
+        export_global_forward_selection="NEGATIVE_Z",
+        export_global_up_selection="Y",
+        check_existing=False,
+    )
+
+
+def _save_bvh(bpy: Any, path: str) -> None:
+    bpy.ops.export_anim.bvh(
+        filepath=path, frame_start=1, frame_end=1, rotate_mode="ZXY", root_transform_only=True, check_existing=False
+    )
+
+
+_SAVERS: dict[str, Callable[[Any, str], None]] = {
+    "blend": _save_blend,
+    "fbx": _save_fbx,
+    "usd": _save_usd,
+    "bvh": _save_bvh,
+}
+
+if __name__ == "__main__":
+    main()

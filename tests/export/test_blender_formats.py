@@ -1,0 +1,146 @@
+"""FBX, BVH, USD and .blend, opened again by Blender and compared in metres."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from export_toys import SIZE, K, posed, toy_asset
+from scipy.spatial.transform import Rotation
+
+from dsr.errors import ExportError
+from dsr.export import write_person
+
+pytestmark = [
+    pytest.mark.blender,
+    pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="needs bpy: pip install 'dsr[blender]'"),
+]
+
+FILES = [(kind, frame) for kind in ("blend", "fbx", "usd", "bvh", "glb") for frame in ("camera", "body")]
+SKINNED = [f for f in FILES if f[0] in ("blend", "fbx", "usd")]
+
+
+def to_blender(file_axes: np.ndarray) -> np.ndarray:
+    return np.asarray(file_axes) @ np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).T
+
+
+def expected(person, frame):
+    """Vertices and joints in Blender's world."""
+    v, j = np.asarray(person.vertices_cam_m, float), np.asarray(person.joints_cam_m, float)
+    if frame == "camera":
+        flip = np.array([1.0, -1, -1])
+        return to_blender(v * flip), to_blender(j * flip)
+    turn = Rotation.from_rotvec(person.global_orient).as_matrix()
+    v, j = (v - j[0]) @ turn, (j - j[0]) @ turn
+    floor = np.array([0.0, v[:, 1].min(), 0.0])
+    return to_blender(v - floor), to_blender(j - floor)
+
+
+@pytest.fixture(scope="module", params=["plain", "correctives"])
+def reopened(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("blender")
+    asset = toy_asset(correctives=request.param == "correctives")
+    person = posed(asset, yaw=0.9)
+    paths = [folder / f"{frame}.{kind}" for kind, frame in FILES]
+    for path, (kind, frame) in zip(paths, FILES, strict=True):
+        write_person(person, asset, K, SIZE, path, kind, frame)
+    assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in paths)  # nothing else, no .blend1
+    environment = {**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path_factory.mktemp("user"))}
+    command = [sys.executable, str(Path(__file__).with_name("reimport.py")), *map(str, paths)]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert run.returncode == 0, run.stderr[-2000:]
+    answers = [json.loads(line) for line in run.stdout.splitlines()]
+    return asset, person, dict(zip(FILES, answers, strict=True))
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_bones_are_where_the_joints_are(file, reopened):
+    asset, person, scenes = reopened
+    heads = scenes[file]["heads"]
+    _, joints = expected(person, file[1])
+    got = np.array([heads[name] for name in asset.joint_names])
+    assert np.abs(got - joints).max() < 1e-3
+    parents = scenes[file]["parents"]
+    for child, parent in enumerate(asset.parents):
+        assert parents[asset.joint_names[child]] == (asset.joint_names[parent] if parent >= 0 else None)
+    assert np.allclose(scenes[file]["bones_scale"], 1.0)
+
+
+@pytest.mark.parametrize("file", SKINNED)
+def test_skinned_mesh_is_the_fitted_one(file, reopened):
+    _, person, scenes = reopened
+    vertices, _ = expected(person, file[1])
+    scene = scenes[file]
+    assert np.abs(np.array(scene["vertices"]) - vertices).max() < 1e-3
+    assert scene["materials"] == ["body", "interior"] and scene["uv"] == 1 and scene["meshes"] == 1
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f[0] != "bvh"])
+def test_rest_pose_is_the_t_pose(file, reopened):
+    asset, person, scenes = reopened
+    shaped = asset.v_template + asset.shapedirs[..., :4] @ person.betas
+    joints = to_blender(asset.J_regressor @ shaped)
+    got = np.array([scenes[file]["rest_heads"][name] for name in asset.joint_names])
+    offset = got[0] - joints[0]  # importers may put the armature anywhere
+    if file[0] == "glb":
+        return  # the bind pose is checked from the bytes in test_glb.py
+    assert np.abs(got - offset - joints).max() < 1e-3
+    assert np.linalg.norm(offset) < 1e-3
+    if asset.posedirs is None:
+        assert np.abs(np.array(scenes[file]["rest_vertices"]) - to_blender(shaped)).max() < 1e-3
+
+
+@pytest.mark.parametrize("kind", ["blend", "fbx", "usd"])
+def test_camera_is_matched(kind, reopened):
+    scenes = reopened[2]
+    scene = scenes[kind, "camera"]
+    width, height = SIZE
+    lens = [K[0, 0] * 36 / width, (width / 2 - K[0, 2]) / width, (K[1, 2] - height / 2) / width, 36.0]
+    assert np.allclose(scene["lens"], lens, atol=1e-4)
+    at_origin_level = [[1, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
+    assert np.allclose(scene["camera_world"], at_origin_level, atol=1e-5)
+    assert "lens" not in scenes[kind, "body"]
+
+
+def test_blend_camera_sees_the_pixels_of_the_picture(reopened):
+    _, person, scenes = reopened
+    scene = scenes["blend", "camera"]
+    assert scene["resolution"] == list(SIZE)
+    seen = np.array(scene["seen"])
+    pixels = np.stack([seen[:, 0] * SIZE[0], (1 - seen[:, 1]) * SIZE[1]], 1)
+    true = person.vertices_cam_m[: len(seen)] @ K.T
+    assert np.abs(pixels - true[:, :2] / true[:, 2:]).max() < 0.05
+
+
+def test_missing_folder_is_an_export_error(tmp_path):
+    asset = toy_asset()
+    with pytest.raises(ExportError, match="does not exist"):
+        write_person(posed(asset), asset, K, SIZE, tmp_path / "none" / "p.blend", "blend")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dead_helper_is_reported_and_replaced(tmp_path):
+    from dsr.export.blender import _helper
+
+    asset = toy_asset()
+    path = tmp_path / "p.bvh"
+    write_person(posed(asset), asset, K, SIZE, path, "bvh")
+    old = path.read_bytes()
+    with pytest.raises(ExportError, match="Blender could not write nonsense"):
+        _helper().write({"arrays": str(tmp_path / "none.npz"), "path": str(path), "format": "nonsense"})
+    process = _helper()._process
+    os.kill(process.pid, signal.SIGSTOP)
+    threading.Timer(0.3, process.kill).start()
+    with pytest.raises(ExportError, match="Blender ended while writing"):
+        write_person(posed(asset), asset, K, SIZE, path, "bvh")
+    write_person(posed(asset), asset, K, SIZE, path, "bvh")
+    assert path.read_bytes() == old
+    assert [p.name for p in tmp_path.iterdir()] == ["p.bvh"]

@@ -1,0 +1,123 @@
+"""Overlays and side views: where people are drawn, who is in front, and what depth looks like from the side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from export_toys import SIZE, K, posed, result_of, toy_asset
+
+from dsr.errors import ExportError
+from dsr.export import render_overlay, render_side_view
+from dsr.export.overlay import COLOURS
+
+
+def grey(width=400, height=300):
+    return np.full((height, width, 3), 128, np.uint8)
+
+
+def whose(picture, number):
+    """Pixels whose colour is nearest to a person's colour."""
+    tint = picture.astype(float) - picture.mean(-1, keepdims=True)
+    palette = COLOURS - COLOURS.mean(1, keepdims=True)
+    score = tint @ (palette / np.linalg.norm(palette, axis=1, keepdims=True)).T
+    return (score.argmax(-1) == number) & (score.max(-1) > 8)
+
+
+def test_drawn_where_the_camera_sees_the_body_at_working_size():
+    asset = toy_asset()
+    person = posed(asset)
+    picture = render_overlay(result_of([person], grey()), asset)
+    pixels = person.vertices_cam_m @ K.T
+    pixels = pixels[:, :2] / pixels[:, 2:] * 0.5  # working size is half the picture
+    rows, cols = np.nonzero((picture != 128).any(-1))
+    assert picture.shape == (300, 400, 3) and picture.dtype == np.uint8
+    visible = pixels[asset.faces[~asset.interior].ravel()]
+    assert abs(cols.min() - visible[:, 0].min()) < 2 and abs(cols.max() + 1 - visible[:, 0].max()) < 2
+    assert abs(rows.min() - visible[:, 1].min()) < 2 and abs(rows.max() + 1 - visible[:, 1].max()) < 2
+
+
+def test_the_nearer_person_is_in_front_whatever_the_order():
+    asset = toy_asset()
+    near, far = posed(asset, id="p0", at=(0.1, 0, 3.0)), posed(asset, id="p1", seed=2, at=(0.1, 0, 6.0))
+    alone = render_overlay(result_of([near], grey()), asset)
+    both = render_overlay(result_of([near, far], grey()), asset)
+    swapped = render_overlay(result_of([far, near], grey()), asset)
+    drawn = (alone != 128).any(-1)
+    assert np.array_equal(both[drawn], alone[drawn])
+    assert whose(both, 1).any() and not (whose(both, 1) & drawn).any()
+    assert (whose(swapped, 1) == whose(both, 0)).mean() > 0.995
+
+
+def test_interior_faces_are_not_drawn():
+    asset = toy_asset()
+    person = posed(asset)
+    shown = render_overlay(result_of([person], grey()), asset)
+    object.__setattr__(asset, "interior", np.ones(len(asset.faces), bool))
+    hidden = render_overlay(result_of([person], grey()), asset)
+    assert (shown != 128).any() and (hidden == 128).all()
+
+
+def test_photograph_shows_through_and_is_not_changed():
+    asset = toy_asset()
+    light, dark = np.full((300, 400, 3), 250, np.uint8), np.zeros((300, 400, 3), np.uint8)
+    a = render_overlay(result_of([posed(asset)], light), asset)
+    b = render_overlay(result_of([posed(asset)], dark), asset)
+    body = (b != 0).any(-1)
+    assert 30 < np.median(a[body].astype(int) - b[body]) < 150
+    assert (light == 250).all() and (dark == 0).all()
+    assert (a[~body] == 250).all()
+
+
+def test_shading_is_smooth_and_comes_from_above():
+    asset = toy_asset()
+    one_box = slice(15 * 12, 16 * 12)
+    asset = replace(asset, faces=asset.faces[one_box], interior=np.zeros(12, bool), uv=None, faces_uv=None)
+    person = posed(asset)
+    person.vertices_cam_m[...] = asset.v_template * [1, -1, -1] - [0, -0.6, -1.0]  # upright, facing the camera
+    picture = render_overlay(result_of([person], grey(800, 600)), asset)
+    rows, cols = np.nonzero(whose(picture, 0))
+    middle = slice(cols.min() + 10, cols.max() - 10)
+    brightness = picture[rows.min() + 4 : rows.max() - 4, middle].mean(axis=(1, 2))
+    assert brightness[0] > brightness[-1] + 10
+    assert np.abs(np.diff(brightness)).max() < 6
+
+
+def test_nobody_and_no_picture():
+    asset = toy_asset()
+    empty = result_of([], grey())
+    assert np.array_equal(render_overlay(empty, asset), grey())
+    assert render_side_view(empty, asset).shape == (640, 960, 3)
+    empty.overlay_rgb = None
+    with pytest.raises(ExportError, match=r"a\.jpg"):
+        render_overlay(empty, asset)
+
+
+def test_behind_the_camera_and_partly_outside():
+    asset = toy_asset()
+    behind = render_overlay(result_of([posed(asset, at=(0, 0, -4.0))], grey()), asset)
+    assert (behind == 128).all()
+    cut = render_overlay(result_of([posed(asset, at=(2.2, 0, 4.0))], grey()), asset)
+    assert (cut != 128).any(-1)[:, -1].any() and (cut[:, :200] == 128).all()
+
+
+def test_side_view_shows_depth_to_the_right():
+    asset = toy_asset()
+    near, far = posed(asset, at=(0.0, 0, 3.0)), posed(asset, id="p1", at=(0.0, 0, 6.0))
+    picture = render_side_view(result_of([near, far], grey()), asset, (900, 600))
+    first, second = (np.nonzero(whose(picture, k)) for k in (0, 1))
+    metres = (second[1].mean() - first[1].mean()) / 3.0  # pixels for a metre of depth
+    tall = np.ptp(first[0]) / np.ptp(near.vertices_cam_m[:, 1])  # pixels for a metre of height
+    assert metres > 50 and abs(metres / tall - 1) < 0.15
+    assert abs(first[0].max() - second[0].max()) < 10  # on the same ground
+
+
+def test_side_view_of_a_depth_error_differs_where_the_overlay_hardly_does():
+    asset = toy_asset()
+    person, other = posed(asset, at=(0.0, 0, 4.0)), posed(asset, id="p1", at=(0.5, 0, 4.0))
+    wrong = posed(asset, id="p1", at=(0.5, 0, 5.0))
+    right_view = render_side_view(result_of([person, other], grey()), asset)
+    wrong_view = render_side_view(result_of([person, wrong], grey()), asset)
+    gap = [np.nonzero(whose(p, 1))[1].mean() - np.nonzero(whose(p, 0))[1].mean() for p in (right_view, wrong_view)]
+    assert abs(gap[0]) < 40 < gap[1]
