@@ -7,7 +7,7 @@ Convention: a joint's local rotation is the product of its channels' elementary 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -56,10 +56,10 @@ class Motion:
             raise DatasetError(f"{self.name or 'the motion'} has no joint named {joint!r}; its joints are "
                                f"{', '.join(self.joint_names[:60])}.") from None
 
-    def every(self, stride: int) -> Motion:
-        """The same clip with one frame in ``stride`` kept."""
-        return Motion(self.joint_names, self.parents, self.offsets_m, self.end_sites, self.rotations[::stride],
-                      self.root_position_m[::stride], self.fps / stride, self.channels, self.name)
+    def every(self, stride: int, start: int = 0) -> Motion:
+        """The same clip with one frame in ``stride`` kept, from frame ``start`` on."""
+        return replace(self, rotations=self.rotations[start::stride], fps=self.fps / stride,
+                       root_position_m=self.root_position_m[start::stride])  # fmt: skip
 
     def world(self) -> tuple[np.ndarray, np.ndarray]:
         """Forward kinematics.
@@ -240,9 +240,12 @@ def _read_motion(path: Path, lines: list[str], line: int, channels: int) -> tupl
         _fail(path, len(lines) - 1, f"the header promises {frames} frames but {rows} rows of numbers follow")
     if frames == 0 or channels == 0:
         return frame_time, np.zeros((frames, channels))
-    with warnings.catch_warnings():  # numpy warns where it stops at something that is no number; the count tells us
-        warnings.simplefilter("ignore", DeprecationWarning)
-        values = np.fromstring("\n".join(body), sep=" ")
+    with warnings.catch_warnings():  # numpy stops with a warning or an error at something that is no number
+        warnings.simplefilter("error", DeprecationWarning)
+        try:
+            values = np.fromstring("\n".join(body), sep=" ")
+        except (DeprecationWarning, ValueError):
+            values = np.empty(0)
     if values.size != frames * channels or not np.isfinite(values).all():
         for number, row in enumerate(body, line + 1):
             if row and not row.isspace():

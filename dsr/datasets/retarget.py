@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +29,14 @@ _LEFT = {
     22: (0.768, 0.444, 0.011),
 }  # fmt: skip
 
-# The joint whose world rotation a SMPL joint takes; spine2 lies halfway between abdomen and chest. The source's collars,
-# buttocks, toes and fingers never move, so SMPL's collars (13, 14), feet (10, 11) and hands (22, 23) follow their parents.
+# The joint whose world rotation a SMPL joint of the trunk takes; spine2 lies halfway between abdomen and chest. The
+# source's collars, buttocks, toes and fingers never move: SMPL's collars, feet and hands follow their parents.
 _CENTRE_SOURCE = {0: "hip", 3: "abdomen", 9: "chest", 12: "neck", 15: "head"}
-_SIDE_SOURCE = {1: "Thigh", 4: "Shin", 7: "Foot", 16: "Shldr", 18: "ForeArm", 20: "Hand"}
+_FOLLOWERS = ((10, 7), (11, 8), (13, 9), (14, 9), (22, 20), (23, 21))
 # The left elbow's flexion axis in the source's rest pose, measured: over the whole collection the axis of the forearm's
 # rotation stays within 4 degrees (90th percentile) of this direction. The right one is its mirror image.
 _LEFT_ELBOW_AXIS = (-0.061, -0.873, 0.484)
+_LEAD_IN = 3  # frames: each clip starts with a T-pose of the converter's and jumps from it into the motion
 
 
 @dataclass(frozen=True)
@@ -101,9 +102,9 @@ def mirror_rotmat(rotmat: np.ndarray) -> np.ndarray:
 def retarget_to_smpl(motion: Motion, rest: np.ndarray | None = None) -> SmplMotion:
     """SMPL poses of a clip on the CMU/Daz skeleton.
 
-    Directions of upper arms, forearms, thighs and shins in the world are exactly the source's; the trunk follows the
-    source's abdomen and chest, and the pelvis is placed so that the middle of the hips is the source's, scaled by the
-    ratio of leg lengths.
+    Directions of upper arms, forearms, hands, thighs, shins and of the trunk (middle of the hips to neck) in the world
+    are the source's; the pelvis is placed so that the middle of the hips is the source's, scaled by the ratio of leg
+    lengths.
 
     Args:
         motion: the clip.
@@ -121,11 +122,12 @@ def retarget_to_smpl(motion: Motion, rest: np.ndarray | None = None) -> SmplMoti
     for joint, (name, align) in _alignment(motion, rest).items():
         world[:, joint] = source[:, motion.index(name)] @ align
     world[:, 6] = _halfway(world[:, 3], world[:, 9])
-    for joint, parent in ((10, 7), (11, 8), (13, 9), (14, 9), (22, 20), (23, 21)):
+    hips = (positions[:, motion.index("lThigh")] + positions[:, motion.index("rThigh")]) / 2
+    _aim_trunk(world, rest, positions[:, motion.index("neck")] - hips)
+    for joint, parent in _FOLLOWERS:
         world[:, joint] = world[:, parent]
     parents = np.array(SMPL_PARENTS[1:])
     local = np.swapaxes(world[:, parents], -1, -2) @ world[:, 1:]
-    hips = (positions[:, motion.index("lThigh")] + positions[:, motion.index("rThigh")]) / 2
     scale = _leg_length(rest) / _source_leg_length(motion)
     root = hips * scale - world[:, 0] @ ((rest[1] + rest[2]) / 2 - rest[0])
     return SmplMotion(local, world[:, 0], root, motion.fps, motion.name)
@@ -137,6 +139,7 @@ def load_mocap(
     """Stream the clips below a folder as SMPL poses, in the order of their paths.
 
     The split is by clip, never by frame: subjects 08 and 13 and every tenth dance or martial-arts clip are validation.
+    The first three frames of a clip are dropped: they hold the converter's T-pose.
 
     Args:
         folder: where the archives were unpacked; searched recursively for ``*.bvh``.
@@ -159,8 +162,9 @@ def load_mocap(
     for path in paths:
         if split == "all" or (path in validation) == (split == "val"):
             motion = read_bvh(path)
+            motion = motion.every(max(1, int(motion.fps / fps + 1e-6)), _LEAD_IN)
             if len(motion):
-                yield retarget_to_smpl(motion.every(max(1, int(motion.fps / fps + 1e-6))), rest)
+                yield retarget_to_smpl(motion, rest)
 
 
 def _subject(path: Path) -> str | None:
@@ -178,9 +182,8 @@ def _check_rest(rest: np.ndarray) -> np.ndarray:
 
 def _alignment(motion: Motion, rest: np.ndarray) -> dict[int, tuple[str, np.ndarray]]:
     """For each driven SMPL joint the source joint's name and A (3, 3): SMPL rest frame to source rest frame."""
-    at_rest = Motion(motion.joint_names, motion.parents, motion.offsets_m, motion.end_sites,
-                     np.tile(np.eye(3), (1, len(motion.parents), 1, 1)), np.zeros((1, 3)), motion.fps, motion.channels,
-                     motion.name).world()[1][0]  # fmt: skip
+    identity = np.tile(np.eye(3), (1, len(motion.parents), 1, 1))
+    at_rest = replace(motion, rotations=identity, root_position_m=np.zeros((1, 3))).world()[1][0]
 
     def at(name: str) -> np.ndarray:
         return at_rest[motion.index(name)]
@@ -191,20 +194,25 @@ def _alignment(motion: Motion, rest: np.ndarray) -> dict[int, tuple[str, np.ndar
     }
     lateral, forward = np.array([1.0, 0.0, 0.0]), np.array([0.0, 0.0, 1.0])
     for side, prefix in ((1.0, "l"), (-1.0, "r")):
-        hip, knee, ankle, shoulder, elbow, wrist, hand = (1, 4, 7, 16, 18, 20, 22) if side > 0 else (2, 5, 8, 17, 19, 21, 23)
+        left = (1, 4, 7, 16, 18, 20, 22)
+        hip, knee, ankle, shoulder, elbow, wrist, hand = left if side > 0 else (SMPL_FLIP[joint] for joint in left)
         # Axial vectors keep x and change the sign of y and z in a mirror.
         flexion = np.array(_LEFT_ELBOW_AXIS) * [1.0, side, side]
         down = np.array([0.0, -side, 0.0])
-        palm = at(prefix + "Index1") - at(prefix + "Pinky1")
+
+        def bone(start: str, end: str, prefix: str = prefix) -> np.ndarray:
+            return at(prefix + end) - at(prefix + start)
+
+        # SMPL joint: source joint, then bone and hinge in the rest pose of SMPL and of the source.
         bones = {
-            hip: ("Thigh", rest[knee] - rest[hip], lateral, at(prefix + "Shin") - at(prefix + "Thigh"), lateral),
-            knee: ("Shin", rest[ankle] - rest[knee], lateral, at(prefix + "Foot") - at(prefix + "Shin"), lateral),
-            shoulder: ("Shldr", rest[elbow] - rest[shoulder], down, at(prefix + "ForeArm") - at(prefix + "Shldr"), flexion),
-            elbow: ("ForeArm", rest[wrist] - rest[elbow], down, at(prefix + "Hand") - at(prefix + "ForeArm"), flexion),
-            wrist: ("Hand", rest[hand] - rest[wrist], forward, at(prefix + "Mid1") - at(prefix + "Hand"), palm),
+            hip: ("Thigh", rest[knee] - rest[hip], lateral, bone("Thigh", "Shin"), lateral),
+            knee: ("Shin", rest[ankle] - rest[knee], lateral, bone("Shin", "Foot"), lateral),
+            shoulder: ("Shldr", rest[elbow] - rest[shoulder], down, bone("Shldr", "ForeArm"), flexion),
+            elbow: ("ForeArm", rest[wrist] - rest[elbow], down, bone("ForeArm", "Hand"), flexion),
+            wrist: ("Hand", rest[hand] - rest[wrist], forward, bone("Hand", "Mid1"), bone("Pinky1", "Index1")),
         }
-        for joint, (name, target, target_axis, bone, axis) in bones.items():
-            result[joint] = (prefix + name, _frame(bone, axis) @ _frame(target, target_axis).T)
+        for joint, (name, target, target_axis, source, axis) in bones.items():
+            result[joint] = (prefix + name, _frame(source, axis) @ _frame(target, target_axis).T)
         # Both skeletons stand with flat feet at rest, though their toe points differ: carried over as they are.
         result[ankle] = (prefix + "Foot", np.eye(3))
     return result
@@ -240,6 +248,26 @@ def _swing(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     if sine < 1e-12:
         return np.eye(3)
     return Rotation.from_rotvec(axis / sine * np.arctan2(sine, float(a @ b))).as_matrix()
+
+
+def _aim_trunk(world: np.ndarray, rest: np.ndarray, direction: np.ndarray) -> None:
+    """Turn the three spine joints together, in place, until the middle of the hips to the neck points as in the source.
+
+    The two skeletons bend at different heights, so the same rotations leave a few degrees between them. The pelvis does
+    not turn, hence the iteration; the third step changes less than 0.01 degrees.
+    """
+    middle = (rest[1] + rest[2]) / 2
+    target = direction / np.linalg.norm(direction, axis=-1, keepdims=True)
+    for _ in range(4):
+        neck = world[:, 0] @ (rest[3] - middle)
+        for joint, end in ((3, 6), (6, 9), (9, 12)):
+            neck = neck + world[:, joint] @ (rest[end] - rest[joint])
+        neck /= np.linalg.norm(neck, axis=-1, keepdims=True)
+        axis = np.cross(neck, target)
+        sine = np.linalg.norm(axis, axis=-1, keepdims=True)
+        angle = np.arctan2(sine, (neck * target).sum(-1, keepdims=True))
+        turn = Rotation.from_rotvec(axis * angle / np.maximum(sine, 1e-12)).as_matrix()
+        world[:, [3, 6, 9]] = turn[:, None] @ world[:, [3, 6, 9]]
 
 
 def _halfway(first: np.ndarray, second: np.ndarray) -> np.ndarray:
