@@ -17,15 +17,6 @@ from pathlib import Path, PurePosixPath
 
 from dsr.errors import UsageError
 
-PICTURE_SUFFIXES = frozenset(
-    f".{kind}"
-    for kind in (
-        *("jpg", "jpeg", "jpe", "jfif", "mpo", "png", "apng", "webp", "tif", "tiff", "bmp", "dib", "gif"),
-        *("heic", "heif", "hif", "avif", "ppm", "pgm", "pnm"),
-    )
-)
-"""Suffixes looked for inside folders, in either case. A file that is named itself is taken with any suffix."""
-
 OWN_PICTURES = (".overlay.jpg", ".side.jpg", ".upright.jpg")
 _RESERVED_STEMS = frozenset(
     ["report", "con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))]
@@ -148,6 +139,8 @@ def _walk(folder: Path, mirrored: str, recursive: bool, skip: str | None, seen: 
 
 
 def _is_picture(path: Path) -> bool:
+    from dsr.image.formats import PICTURE_SUFFIXES
+
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         return False
     for ending in OWN_PICTURES:

