@@ -22,8 +22,8 @@ CANDIDATE_COLUMNS = 13
 def anchor_centres(input_size: int = INPUT_SIZE) -> np.ndarray:
     """Anchor centres (N, 2) in units of the input side, N = 2254 for 224 pixels.
 
-    Strides 8, 16, 32, 32, 32 with two anchors per layer and cell; layers of one stride share a grid, anchors of one cell
-    lie next to each other. Anchor size is 1, so only centres matter.
+    Strides 8, 16, 32, 32, 32 with two anchors per layer and cell; layers of one stride share a grid, anchors of one
+    cell lie next to each other. Anchor size is 1, so only centres matter.
     """
     parts = []
     for stride, per_cell in ((8, 2), (16, 2), (32, 6)):
@@ -65,7 +65,7 @@ def box_iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 def weighted_nms(candidates: np.ndarray, iou: float = NMS_IOU) -> np.ndarray:
-    """Merge overlapping candidates (best first) into their score-weighted mean, keeping the best score of each group."""
+    """Merge overlapping candidates into their score-weighted mean with the best score of each group, best first."""
     merged = []
     rest = candidates[np.argsort(-candidates[:, 0], kind="stable")]
     while len(rest):
@@ -82,6 +82,11 @@ def weighted_nms(candidates: np.ndarray, iou: float = NMS_IOU) -> np.ndarray:
 def body_length(candidates: np.ndarray) -> np.ndarray:
     """Rough standing height of each candidate, 2 x |p1 - p0|, in its own units."""
     return 2.0 * np.hypot(candidates[:, 7] - candidates[:, 5], candidates[:, 8] - candidates[:, 6])
+
+
+def body_angle(candidates: np.ndarray) -> np.ndarray:
+    """Turn of each candidate's hips-to-head direction from upright, radians, -pi to pi."""
+    return np.arctan2(candidates[:, 7] - candidates[:, 5], candidates[:, 6] - candidates[:, 8])
 
 
 def tile_starts(extent: float, side: float) -> list[float]:

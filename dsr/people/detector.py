@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 import threading
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from dsr.errors import UsageError
-from dsr.image.types import Photo
-from dsr.people.candidates import CandidateFinder, body_length
+from dsr.people.candidates import CandidateFinder, body_angle, body_length
 from dsr.people.landmarks import LandmarkModel, RegionLandmarks, region_mask
 from dsr.people.regions import Pyramid, Region
-from dsr.people.suppression import Body, explained, merge_candidates, stands_apart, suppress_bodies, without_bodies
+from dsr.people.suppression import (
+    PEELED_MAX_ANGLE,
+    Body,
+    explained,
+    merge_candidates,
+    stands_apart,
+    suppress_bodies,
+    without_bodies,
+)
 from dsr.people.types import Detection
+
+if TYPE_CHECKING:
+    from dsr.image.types import Photo
 
 Quality = Literal["fast", "standard", "best"]
 MIN_PRESENCE = 0.5
@@ -86,7 +96,9 @@ class PeopleDetector:
                 if not kept or (len(kept) == 1 and not np.any(hints)):
                     break
                 peeled = Pyramid(without_bodies(photo.rgb, kept))
-                candidates = merge_candidates(np.concatenate([candidates[hints], self._candidates(peeled)]))
+                again = self._candidates(peeled)
+                again = again[np.abs(body_angle(again)) < PEELED_MAX_ANGLE]  # remains of bodies look like lying people
+                candidates = merge_candidates(np.concatenate([candidates[hints], again]))
                 new = [body for body in self._bodies(peeled, candidates) if stands_apart(body, kept)]
                 more = suppress_bodies(kept + new)
                 if len(more) <= len(kept):
@@ -120,7 +132,8 @@ class PeopleDetector:
             parts.append(self._finder.in_tiles(pyramid, float(shorter), MIN_HINT))
         last = self.settings.always[-1]
         for n in self.settings.on_cue:
-            if not hints_at_small_people(merge_candidates(np.concatenate(parts)), longer / last):
+            found = merge_candidates(np.concatenate(parts))
+            if np.any(found[:, 0] >= MIN_SCORE) and not hints_at_small_people(found, longer / last):
                 break
             parts.append(self._finder.in_tiles(pyramid, longer / n, MIN_HINT))
             last = n
@@ -130,10 +143,12 @@ class PeopleDetector:
         bodies = []
         for candidate in candidates[candidates[:, 0] >= MIN_SCORE]:
             region = Region.from_points(candidate[5:7], candidate[7:9])
-            found = [self._landmarks_of(pyramid, region)]
-            if abs(region.angle) > UPSIDE_DOWN:
-                found.append(self._landmarks_of(pyramid, region.turned()))
-            bodies += [Body(marks, float(candidate[0])) for marks in found if marks is not None]
+            regions = [region]
+            if abs(region.angle) > UPSIDE_DOWN:  # the detector turns people whose face it cannot see
+                regions.append(region.upright())
+            found = [self._landmarks_of(pyramid, each) for each in regions]
+            seen = [Body(marks, float(candidate[0])) for marks in found if marks is not None]
+            bodies += sorted(seen, key=lambda body: -body.rank)[:1]
         return bodies
 
     def _landmarks_of(self, pyramid: Pyramid, region: Region) -> RegionLandmarks | None:

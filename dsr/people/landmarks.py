@@ -97,7 +97,7 @@ def refine_by_heatmap(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     reach = _HEATMAP_WINDOW // 2
     cell = np.array([CROP_SIZE / width, CROP_SIZE / height])
     for k, (u, v) in enumerate(points / cell):
-        column, row = int(math.floor(u)), int(math.floor(v))
+        column, row = math.floor(u), math.floor(v)
         if not (0 <= column < width and 0 <= row < height):
             continue
         u0, v0 = max(0, column - reach), max(0, row - reach)
@@ -122,8 +122,8 @@ def region_mask(logits: np.ndarray, region: Region, width: int, height: int, sca
         scale: working pixels per full pixel.
 
     Returns:
-        The mask over a box in full-picture pixels, trimmed to the silhouette, at most 256 pixels on its longer side; None
-        where there is no silhouette inside the picture.
+        The mask over a box in full-picture pixels, trimmed to the silhouette, at most 256 pixels on its longer side;
+        None where there is no silhouette inside the picture.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""The BlazePose model files: found inside the installed mediapipe package (never imported) and run by ai-edge-litert."""
+"""The BlazePose model files: found in the installed mediapipe package (never imported), run by ai-edge-litert."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Square, rotated regions of a picture and the crops taken from them.
 
-Pixel convention: continuous coordinates, the centre of pixel (column i, row j) is at (i + 0.5, j + 0.5), the same in the
-picture and in the crop. A region's crop is upright for the person: its "up" is the picture direction hips -> head.
+Pixel convention: continuous coordinates, the centre of pixel (column i, row j) is at (i + 0.5, j + 0.5), the same in
+the picture and in the crop. A region's crop is upright for the person: its "up" is the picture direction hips -> head.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Region:
         x0, y0, x1, y1 = (float(value) for value in box)
         return cls((x0 + x1) / 2, (y0 + y1) / 2, 1.25 * max(x1 - x0, y1 - y0), 0.0)
 
-    def turned(self) -> Region:
-        """The same square turned by half a turn."""
-        return Region(self.u, self.v, self.side, self.angle - math.copysign(math.pi, self.angle))
+    def upright(self) -> Region:
+        """The same square without its turn."""
+        return Region(self.u, self.v, self.side, 0.0)
 
     @property
     def rotation(self) -> np.ndarray:
@@ -84,7 +84,7 @@ class Pyramid:
 
     def level(self, reduction: float) -> tuple[Image, float]:
         """The coarsest copy still at least as fine as ``reduction`` picture pixels per pixel, and its own reduction."""
-        wanted = max(0, int(math.floor(math.log2(max(reduction, 1.0)))))
+        wanted = max(0, math.floor(math.log2(max(reduction, 1.0))))
         while len(self._levels) <= wanted and min(self._levels[-1].size) >= 2:
             self._levels.append(self._levels[-1].reduce(2))
         index = min(wanted, len(self._levels) - 1)

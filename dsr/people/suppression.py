@@ -1,7 +1,7 @@
-"""One body per person: which candidates and landmark results are kept when several describe the same person or a part.
+"""One body per person: which candidates and landmark results stay when several describe one person or a part of one.
 
-The detector fires on people, on the same person at two scales, on parts of people (a glove, a raised arm) and on things.
-Candidates are merged only where they clearly agree; the landmark results then decide: presence, whole landmarks, masks.
+The detector fires on people, on one person at two scales, on parts of people (a glove, a raised arm) and on things.
+Candidates are merged only where they clearly agree; the landmark results then decide: presence, landmarks, masks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from dsr.people.landmarks import CROP_SIZE, RegionLandmarks, region_mask, sigmoi
 
 HIP_DISTANCE = 0.4
 HEAD_IOU = 0.3
-PEELED_MAX_ANGLE = np.radians(75)
+SURE_MASK = 0.8  # a silhouette bleeds onto neighbours with less than this
+PEELED_MAX_ANGLE = np.radians(60)
 _HEAD = list(range(11))
 _TORSO = [11, 12, 23, 24]
 _LIMBS = [0, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
@@ -51,9 +52,13 @@ class Body:
 
     @property
     def score(self) -> float:
-        """0 to 1: geometric mean of the candidate's score and presence x mean confidence of the landmarks."""
-        marks = self.landmarks
-        return float(np.sqrt(self.candidate_score * marks.presence * marks.confidence.mean()))
+        """0 to 1: geometric mean of the candidate's score and the landmark model's presence."""
+        return float(np.sqrt(self.candidate_score * self.landmarks.presence))
+
+    @property
+    def rank(self) -> float:
+        """What decides between two bodies of one person: sure, with many seen landmarks, and rather the larger one."""
+        return self.score * float(self.landmarks.confidence.mean()) * self.size**0.25
 
     @property
     def size(self) -> float:
@@ -64,7 +69,7 @@ class Body:
 def suppress_bodies(bodies: list[Body]) -> list[Body]:
     """Bodies of different people, best first: each one that repeats a better one, or is a part of it, is left out."""
     kept: list[Body] = []
-    for body in sorted(bodies, key=lambda b: (-b.score * b.size**0.25, b.landmarks.region.u, b.landmarks.region.v)):
+    for body in sorted(bodies, key=lambda b: (-b.rank, b.landmarks.region.u, b.landmarks.region.v)):
         if not any(same_person(body, other) for other in kept):
             kept.append(body)
     return kept
@@ -81,7 +86,7 @@ def same_person(a: Body, b: Body) -> bool:
     torso = distance[_TORSO].mean() / scale
     if agree > 0.45 or torso < 0.1 or head < 0.06:
         return True
-    return small.size < 0.7 * large.size and inside_fraction(small, large) > 0.75
+    return inside_fraction(small, large) > 0.75
 
 
 def inside_fraction(small: Body, large: Body) -> float:
@@ -89,7 +94,7 @@ def inside_fraction(small: Body, large: Body) -> float:
     seen = small.landmarks.confidence >= 0.3
     if not np.any(seen):
         return 1.0
-    return float((mask_at(large, small.landmarks.points[seen]) > 0.3).mean())
+    return float((mask_at(large, small.landmarks.points[seen]) > SURE_MASK).mean())
 
 
 def mask_at(body: Body, points: np.ndarray) -> np.ndarray:

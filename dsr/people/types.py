@@ -30,7 +30,8 @@ class Detection:
         keypoint_set: ``blazepose33``, ``coco17`` or ``openpose25``.
         keypoints_px: (K, 2) full-picture pixels, may lie outside the picture.
         confidence: (K,) 0 to 1; 0 means not seen.
-        world_m: (K, 3) metres, hips at the origin, camera-aligned axes (x right, y down, z away from the camera), or None.
+        world_m: (K, 3) metres, hips at the origin, camera-aligned axes (x right, y down, z away from the
+            camera), or None.
         mask: silhouette, or None.
         source: ``blazepose`` or the name of the imported file.
     """
