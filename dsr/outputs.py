@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from dsr.errors import ExportError, MissingExtraError, ResultError, UsageError
 from dsr.options import FitOptions, options_record
@@ -171,29 +174,27 @@ def copy_body(asset: BodyAsset, out: Path) -> str:
     """Put one copy of the body asset into the output folder, so that the results can be read without this package.
 
     Returns:
-        Its file name.
+        Its file name; another body of the same name that is there already stays, and this one gets part of its hash.
 
     Raises:
         ExportError: if it cannot be written.
     """
-    from dsr.body.asset import file_sha256
+    from dsr.body.save import save_asset
     from dsr.export import write_atomic
 
     name = body_file_name(asset)
-    target = out / name
-    source = asset.path
-    if source is not None and source.suffix == ".npz":
-        if target.is_file() and file_sha256(target) == asset.sha256:
-            return name
+    if (out / name).exists() and not _holds_body(out / name, asset):
+        name = f"{name[:-4]}-{asset.sha256[:8]}.npz"
+    if _holds_body(out / name, asset):
+        return name
 
-        def copy(temporary: Path) -> None:
-            shutil.copyfile(source, temporary)
+    def write(temporary: Path) -> None:
+        if asset.path is not None and _is_own_layout(asset.path):
+            shutil.copyfile(asset.path, temporary)
+        else:
+            save_asset(asset, temporary)
 
-        write_atomic(target, copy)
-    else:
-        from dsr.body.asset import save_asset
-
-        write_atomic(target, lambda temporary: save_asset(asset, temporary))
+    write_atomic(out / name, write)
     return name
 
 
@@ -202,6 +203,27 @@ def body_file_name(asset: BodyAsset) -> str:
     from dsr.inputs import safe_name
 
     return safe_name(asset.path.stem if asset.path is not None else asset.name) + ".npz"
+
+
+def _holds_body(path: Path, asset: BodyAsset) -> bool:
+    """Whether a file is a whole copy of this body, byte for byte or converted."""
+    from dsr.body.asset import file_sha256
+
+    try:
+        if file_sha256(path) == asset.sha256:
+            return True
+        with np.load(path, allow_pickle=False) as data:
+            return "source_sha256" in data.files and str(data["source_sha256"]) == asset.sha256
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return False
+
+
+def _is_own_layout(path: Path) -> bool:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return "J_regressor_row" in data.files
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return False
 
 
 def with_ending(base: Path, ending: str) -> Path:

@@ -106,7 +106,7 @@ class Fitter:
             UsageError: if the device wanted is not there.
         """
         _ = self.body
-        if self.options.keypoints is None and self.options.boxes is None:
+        if self.options.keypoints is None:
             self._detector()
 
     def fit(self, path: str | os.PathLike[str]) -> FitResult:
@@ -173,9 +173,10 @@ class Fitter:
         from dsr.people import load_detections, select_people
 
         options = self.options
-        if options.keypoints is not None or options.boxes is not None:
-            source = options.keypoints or options.boxes
-            detections = load_detections(source, photo)
+        if options.keypoints is not None:
+            detections = load_detections(options.keypoints, photo, kind="keypoints")
+        elif options.boxes is not None:
+            detections = load_detections(options.boxes, photo, self._detector(), kind="boxes")
         else:
             detections = self._detector().detect(photo)
         return select_people(detections, options.person, options.min_score)
