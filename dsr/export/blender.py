@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from dsr.errors import ExportError, MissingExtraError
+from dsr.export.atomic import write_atomic
 from dsr.export.rig import Frame, joint_names, rig_person
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def write_with_blender(
         asset: the body it was fitted with.
         K: (3, 3) intrinsics of the full, upright picture, pixels.
         image_size: (width, height) of that picture.
-        path: the file; its suffix is the format's.
+        path: the file; complete or not there.
         format: ``fbx``, ``bvh`` (skeleton only), ``usd`` or ``blend``.
         frame: ``camera`` or ``body``.
 
@@ -59,8 +60,6 @@ def write_with_blender(
             f"Writing .{format} needs Blender's Python module (Python 3.11): pip install 'dsr[blender]'."
         )
     rig = rig_person(person, asset, frame)
-    path.touch()  # a folder that cannot be written says so here, as for every other format
-    path.unlink()
     arrays: dict[str, Any] = {
         "name": person.id,
         "joint_names": joint_names(asset),
@@ -81,7 +80,18 @@ def write_with_blender(
     with tempfile.TemporaryDirectory(prefix="dsr-") as folder:
         request = Path(folder) / "person.npz"
         np.savez(request, **arrays)
-        _helper().write({"arrays": str(request), "path": str(path.resolve()), "format": format})
+
+        def write(temporary: Path) -> None:
+            temporary.touch()  # a folder that cannot be written says so here, as for every other format
+            temporary.unlink()
+            named = temporary.resolve().with_name(f"{temporary.stem}.blender.{format}")  # Blender goes by the suffix
+            try:
+                _helper().write({"arrays": str(request), "path": str(named), "format": format, "target": str(path)})
+                named.replace(temporary)
+            finally:
+                named.unlink(missing_ok=True)
+
+        write_atomic(path, write)
 
 
 @cache
@@ -123,10 +133,10 @@ class _Helper:
             if not line:
                 tail = self._last_words()
                 self._stop()
-                raise ExportError(f"Blender ended while writing {request['format']}{tail}; the file was not written.")
+                raise ExportError(f"{request['target']} cannot be written: Blender's process ended{tail}; try again.")
             answer = json.loads(line)
             if not answer["ok"]:
-                raise ExportError(f"Blender could not write {request['format']}: {answer['error']}")
+                raise ExportError(f"{request['target']} cannot be written by Blender: {answer['error']}.")
 
     def close(self) -> None:
         with self._lock:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,7 @@ def main() -> None:
             _write(request)
             answer: dict[str, object] = {"ok": True}
         except Exception as error:
-            answer = {"ok": False, "error": f"{type(error).__name__}: {error}".strip()}
+            answer = {"ok": False, "error": _reason(error)}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 
@@ -60,7 +61,37 @@ def _write(request: dict[str, str]) -> None:
     bpy.context.view_layer.update()
     _SAVERS[kind](bpy, path)
     if not Path(path).is_file() or not Path(path).stat().st_size:
-        raise RuntimeError("Blender wrote nothing")
+        raise RuntimeError("nothing was written")
+    whole = {"usd": _is_whole_usd, "blend": _is_whole_blend}.get(kind)  # Blender may say nothing when the disk fills up
+    if whole is not None and not whole(Path(path)):
+        raise RuntimeError("only a part of the file could be written, free some space")
+
+
+def _reason(error: Exception) -> str:
+    """The line of an error, or of the traceback an operator raises as one, that says what is wrong."""
+    lines = [line.strip().rstrip(".") for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "Error:" in line] or lines or [type(error).__name__]
+    return telling[-1].removeprefix("Error: ").removeprefix("Python: ")
+
+
+def _is_whole_usd(path: Path) -> bool:
+    """Whether all sections of a binary USD file are in it."""
+    data = path.read_bytes()
+    if data[:8] != b"PXR-USDC" or len(data) < 24:
+        return False
+    (table,) = struct.unpack_from("<q", data, 16)
+    if not 24 <= table <= len(data) - 8:
+        return False
+    (count,) = struct.unpack_from("<Q", data, table)
+    if table + 8 + 32 * count > len(data):
+        return False
+    sections = (struct.unpack_from("<16sqq", data, table + 8 + 32 * k) for k in range(count))
+    return count > 0 and all(start + size <= len(data) for _, start, size in sections)
+
+
+def _is_whole_blend(path: Path) -> bool:
+    """Whether a compressed .blend ends with the table of its parts (zstd's seekable format)."""
+    return path.read_bytes()[-4:] == struct.pack("<I", 0x8F92EAB1)
 
 
 def _armature(bpy: Any, arrays: dict[str, np.ndarray], axes: np.ndarray) -> Any:

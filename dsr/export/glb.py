@@ -14,7 +14,15 @@ import numpy as np
 import pygltflib as gltf
 from scipy.spatial.transform import Rotation
 
-from dsr.export.rig import Frame, joint_names, local_translations, rig_person, skinning, vertex_normals
+from dsr.export.rig import (
+    Frame,
+    joint_names,
+    local_translations,
+    rig_person,
+    skinning,
+    vertex_normals,
+    with_four_influences,
+)
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
@@ -56,7 +64,7 @@ def glb_bytes(
     Raises:
         ExportError: if the person does not belong to the body or is not finite.
     """
-    rig = rig_person(person, asset, frame)
+    rig = with_four_influences(rig_person(person, asset, frame), person, asset)
     static = _static(asset)
     names = joint_names(asset)
     file = _File(asset)

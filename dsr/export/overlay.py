@@ -80,13 +80,13 @@ def _draw_people(
     picture: np.ndarray, people: list[np.ndarray], asset: BodyAsset, K: np.ndarray, opacity: float
 ) -> None:
     """Draw shaded bodies in front of this camera into a picture (h, w, 3) uint8, in place."""
-    if not people:
+    faces = asset.faces[~asset.interior] if len(asset.interior) == len(asset.faces) else asset.faces
+    if not people or not len(faces):
         return
     everybody = np.concatenate(people)
     u0, v0, u1, v1 = _window(everybody, K, (picture.shape[1], picture.shape[0]))
     if u0 >= u1 or v0 >= v1:
         return
-    faces = asset.faces[~asset.interior] if len(asset.interior) == len(asset.faces) else asset.faces
     stacked = np.concatenate([faces + k * asset.num_vertices for k in range(len(people))])
     zb = rasterise(everybody, stacked, K - [[0, 0, u0], [0, 0, v0], [0, 0, 0]], (u1 - u0, v1 - v0), cull_back=True)
     lambert = np.concatenate([vertex_normals(v, asset) @ _LIGHT for v in people])

@@ -109,8 +109,33 @@ def rig_person(person: PersonResult, asset: BodyAsset, frame: Frame = "camera") 
         root = np.array([0.0, -vertices[:, 1].min(), 0.0])
         vertices = vertices + root
     rotations[0] = turn
-    rig = Rig(vertices, rest, rest_joints, rotations, root)
-    return _with_cut_weights(rig, person, asset)
+    return Rig(vertices, rest, rest_joints, rotations, root)
+
+
+def with_four_influences(rig: Rig, person: PersonResult, asset: BodyAsset) -> Rig:
+    """Move the rest vertices that lose influences so that four still carry them to where the fit has them.
+
+    Args:
+        rig: of this person.
+        person: the fit.
+        asset: the body it was fitted with.
+
+    Returns:
+        The rig for :func:`skinning`; the same one where no vertex has more than four influences.
+    """
+    parts = skinning(asset)
+    cut = parts.cut
+    if not len(cut):
+        return rig
+    transl = rig.root_translation - rig.rest_joints[0]
+    _, transforms = skeleton(asset, person.betas, rig.rotations[1:], rig.rotations[0], transl)
+    transforms[:, :3, 3] -= np.einsum("jab,jb->ja", transforms[:, :3, :3], rig.rest_joints)
+    blended = np.einsum("vk,vkab->vab", parts.weights[cut].astype(np.float64), transforms[parts.joints[cut]])
+    usable = np.linalg.det(blended[:, :3, :3]) > 0.1  # a blend of opposite rotations can fold flat
+    cut, blended = cut[usable], blended[usable]
+    rest = rig.rest_vertices.copy()
+    rest[cut] = np.linalg.solve(blended[:, :3, :3], (rig.vertices[cut] - blended[:, :3, 3])[..., None])[..., 0]
+    return replace(rig, rest_vertices=rest)
 
 
 def local_translations(rig: Rig, parents: np.ndarray) -> np.ndarray:
@@ -179,20 +204,3 @@ def _skinning(asset: BodyAsset) -> Skinning:
     rows = np.repeat(np.arange(len(asset.faces)), 3)
     face_sum = sparse.csr_matrix((np.ones(len(flat)), (flat, rows)), shape=(count, len(asset.faces)))
     return Skinning(joints, weights.astype(np.float32), cut, face_sum)
-
-
-def _with_cut_weights(rig: Rig, person: PersonResult, asset: BodyAsset) -> Rig:
-    """Move the rest vertices that lost influences so that four still carry them to where the fit has them."""
-    parts = skinning(asset)
-    cut = parts.cut
-    if not len(cut):
-        return rig
-    transl = rig.root_translation - rig.rest_joints[0]
-    _, transforms = skeleton(asset, person.betas, rig.rotations[1:], rig.rotations[0], transl)
-    transforms[:, :3, 3] -= np.einsum("jab,jb->ja", transforms[:, :3, :3], rig.rest_joints)
-    blended = np.einsum("vk,vkab->vab", parts.weights[cut].astype(np.float64), transforms[parts.joints[cut]])
-    usable = np.linalg.det(blended[:, :3, :3]) > 0.1  # a blend of opposite rotations can fold flat
-    cut, blended = cut[usable], blended[usable]
-    rest = rig.rest_vertices.copy()
-    rest[cut] = np.linalg.solve(blended[:, :3, :3], (rig.vertices[cut] - blended[:, :3, 3])[..., None])[..., 0]
-    return replace(rig, rest_vertices=rest)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsr.errors import UsageError
-from dsr.export.atomic import write_atomic, write_bytes
+from dsr.export.atomic import write_bytes
 from dsr.export.rig import FRAMES, Frame
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def _write_blender(
 ) -> None:
     from dsr.export.blender import write_with_blender
 
-    write_atomic(path, lambda temporary: write_with_blender(person, asset, K, size, temporary, kind, frame))
+    write_with_blender(person, asset, K, size, path, kind, frame)
 
 
 FORMATS: dict[str, Writer] = {

@@ -44,10 +44,11 @@ def expected(person, frame):
     return to_blender(v - floor), to_blender(j - floor)
 
 
-@pytest.fixture(scope="module", params=["plain", "correctives"])
+@pytest.fixture(scope="module", params=["plain", "correctives and six influences"])
 def reopened(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("blender")
-    asset = toy_asset(correctives=request.param == "correctives")
+    plain = request.param == "plain"
+    asset = toy_asset(correctives=not plain, influences=3 if plain else 6)
     person = posed(asset, yaw=0.9)
     paths = [folder / f"{frame}.{kind}" for kind, frame in FILES]
     for path, (kind, frame) in zip(paths, FILES, strict=True):
@@ -127,6 +128,29 @@ def test_missing_folder_is_an_export_error(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["blend", "fbx", "usd", "bvh"])
+def test_full_disk_leaves_the_old_file_and_no_rest(kind, tmp_path):
+    resource = pytest.importorskip("resource")
+    if not hasattr(resource, "prlimit"):
+        pytest.skip("needs prlimit (Linux) to limit the helper's files")
+    from dsr.export.blender import _helper
+
+    asset = toy_asset()
+    path = tmp_path / f"p.{kind}"
+    path.write_bytes(b"old")
+    process = _helper()._running()
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))
+    try:
+        with pytest.raises(ExportError, match=rf"p\.{kind} cannot be written by Blender"):
+            write_person(posed(asset), asset, K, SIZE, path, kind)
+    finally:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    write_person(posed(asset), asset, K, SIZE, path, kind)
+    assert path.stat().st_size > 1500
+
+
 def test_a_dead_helper_is_reported_and_replaced(tmp_path):
     from dsr.export.blender import _helper
 
@@ -134,12 +158,12 @@ def test_a_dead_helper_is_reported_and_replaced(tmp_path):
     path = tmp_path / "p.bvh"
     write_person(posed(asset), asset, K, SIZE, path, "bvh")
     old = path.read_bytes()
-    with pytest.raises(ExportError, match="Blender could not write nonsense"):
-        _helper().write({"arrays": str(tmp_path / "none.npz"), "path": str(path), "format": "nonsense"})
+    with pytest.raises(ExportError, match=r"a\.fbx cannot be written by Blender: .*none\.npz"):
+        _helper().write({"arrays": str(tmp_path / "none.npz"), "path": "", "format": "fbx", "target": "a.fbx"})
     process = _helper()._process
     os.kill(process.pid, signal.SIGSTOP)
     threading.Timer(0.3, process.kill).start()
-    with pytest.raises(ExportError, match="Blender ended while writing"):
+    with pytest.raises(ExportError, match=r"p\.bvh cannot be written: Blender's process ended"):
         write_person(posed(asset), asset, K, SIZE, path, "bvh")
     write_person(posed(asset), asset, K, SIZE, path, "bvh")
     assert path.read_bytes() == old

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from export_toys import SIZE, K, posed, result_of, toy_asset
+from export_toys import K, posed, result_of, toy_asset
 
 from dsr.errors import ExportError
 from dsr.export import render_overlay, render_side_view

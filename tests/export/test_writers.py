@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import resource
 
 import numpy as np
 import pytest
@@ -66,6 +65,7 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path):
 
 @pytest.mark.parametrize("format", ["obj", "ply", "glb"])
 def test_full_disk_leaves_the_old_file_and_no_rest(format, tmp_path):
+    resource = pytest.importorskip("resource")
     asset = toy_asset()
     path = tmp_path / f"p.{format}"
     path.write_bytes(b"old")
