@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +46,7 @@ class BodyAsset:
         keypoint_regressors: per keypoint set a sparse (K, V) matrix.
         joint_names: names of the J joints.
         part_names: names of the parts.
+        num_expressions: how many of the last betas are facial expression (SMPL-X).
         name: short name of the model.
         licence: one line.
         sha256: hex digest of the file.
@@ -67,6 +68,7 @@ class BodyAsset:
     keypoint_regressors: dict[str, csr_matrix] = field(default_factory=dict, repr=False)
     joint_names: tuple[str, ...] = field(default=(), repr=False)
     part_names: tuple[str, ...] = field(default=(), repr=False)
+    num_expressions: int = 0
     name: str = "body"
     licence: str = ""
     sha256: str = ""
@@ -158,7 +160,9 @@ def tree_levels(parents: np.ndarray, where: str = "body") -> list[np.ndarray]:
     return levels
 
 
-def load_asset(name_or_path: str | Path = "open", *, gender: str = "neutral") -> BodyAsset:
+def load_asset(
+    name_or_path: str | Path = "open", *, gender: str = "neutral", num_betas: int | None = None
+) -> BodyAsset:
     """Read a body model into numpy arrays, without torch and without running code from the file.
 
     Args:
@@ -166,19 +170,19 @@ def load_asset(name_or_path: str | Path = "open", *, gender: str = "neutral") ->
             SMPL, SMPL-H or SMPL-X file (``.npz`` or ``.pkl``), a folder of those, or ``smpl``, ``smplh``, ``smplx`` to
             look for one in ``body_models/``.
         gender: ``neutral``, ``female`` or ``male``, where a folder holds several.
+        num_betas: shape coefficients to keep; by default all of the open body and 10 of a licensed one.
 
     Raises:
         BodyError: if the file is missing, of the wrong kind or not safe to read; the message names the file expected.
     """
     name = str(name_or_path)
-    if name in OPEN_FILES:
-        return _read_npz(find_open(name))
-    path = Path(name_or_path).expanduser()
-    if path.is_file() and path.suffix == ".npz" and _is_own_layout(path):
-        return _read_npz(path)
+    path = find_open(name) if name in OPEN_FILES else Path(name_or_path).expanduser()
+    if name in OPEN_FILES or (path.is_file() and _is_own_layout(path)):
+        asset = _read_npz(path)
+        return replace(asset, shapedirs=np.ascontiguousarray(asset.shapedirs[..., :num_betas]))
     from dsr.body.licensed import load_licensed
 
-    return load_licensed(name_or_path, gender=gender)
+    return load_licensed(name_or_path, gender=gender, num_betas=num_betas)
 
 
 def model_folders() -> list[Path]:

@@ -1,7 +1,7 @@
 """Keypoints of a posed body without its vertices: skinning and regressor folded into one small table, exactly.
 
-A keypoint is ``sum_v R[k, v] sum_j w[v, j] A[j] (x[v], 1)`` and the rest vertices ``x`` are linear in the features (betas
-and pose correctives), so the sum over vertices is done once. Made for fitting, which needs keypoints thousands of times.
+A keypoint is ``sum_v R[k, v] sum_j w[v, j] A[j] (x[v], 1)`` and the rest vertices ``x`` are linear in the features
+(betas and pose correctives), so the sum over vertices is done once. Made for fitting, which needs keypoints often.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ last. Rest joints are linear in the betas, so no vertex is touched to pose the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -314,14 +314,11 @@ def load_body(
     Args:
         name_or_path: ``open``, ``open-light``, or a licensed file or folder, as in :func:`dsr.body.load_asset`.
         gender: ``neutral``, ``female`` or ``male``, where a folder holds several.
-        num_betas: keep only the first so many shape coefficients.
+        num_betas: shape coefficients to keep; by default all of the open body and 10 of a licensed one.
         dtype: ``torch.float32`` or ``torch.float64``.
         device: where its tensors live.
 
     Raises:
         BodyError: if the file is missing, of the wrong kind or not safe to read.
     """
-    asset = load_asset(name_or_path, gender=gender)
-    if num_betas is not None:
-        asset = replace(asset, shapedirs=np.ascontiguousarray(asset.shapedirs[:, :, :num_betas]))
-    return Body(asset, dtype).to(device)
+    return Body(load_asset(name_or_path, gender=gender, num_betas=num_betas), dtype).to(device)
