@@ -15,7 +15,7 @@ from dsr.image.png_strips import can_strip, png_strips
 
 NEUTRAL = (128, 128, 128)
 """Ground laid under transparent pixels: mid grey hides neither a dark nor a bright person."""
-_STRIP_ROWS = 256
+_STRIP_PIXELS = 2**20
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -25,8 +25,8 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_DECODER_BYTES_PER_PIXEL = {"WEBP": 14, "HEIF": 10, "AVIF": 10, "GIF": 6}
-"""Estimated peak of decoders that hold planes or canvases of their own besides the picture."""
+_DECODER_BYTES_PER_PIXEL = {"WEBP": 16, "HEIF": 9, "AVIF": 10, "GIF": 5}
+"""Measured peak of decoders that hold planes or canvases of their own besides the picture."""
 
 
 @dataclass
@@ -98,8 +98,8 @@ def decode(
     if not strips:
         _check_memory(path, image, format_name, orientation, max_decode_bytes)
     if strips:
-        exif = Image.Exif()
-        rgb_image = _reduce_strips(png_strips(stream, _STRIP_ROWS * reduction, exif), (width, height), reduction)
+        exif = Image.Exif()  # filled from the strips, together with the last one
+        rgb_image = _reduce_strips(png_strips(stream, _strip_rows(width, reduction), exif), (width, height), reduction)
     elif format_name == "JPEG":
         inside = min(reduction, 8)
         if inside > 1:
@@ -107,16 +107,17 @@ def decode(
         rgb_image = to_rgb(image)
         if reduction > inside:
             rgb_image = rgb_image.reduce(reduction // inside)
-        exif = image.getexif()
+        exif = _exif(image)
     else:
         image.load()
         width, height = image.size
         scaled = _full_range(image, warnings)
         if reduction > 1:
-            rgb_image = _reduce_strips(_whole_in_strips(scaled, _STRIP_ROWS * reduction), scaled.size, reduction)
+            parts = _whole_in_strips(scaled, _strip_rows(scaled.width, reduction))
+            rgb_image = _reduce_strips(parts, scaled.size, reduction)
         else:
             rgb_image = to_rgb(scaled)
-        exif = image.getexif()
+        exif = _exif(image)
     if not turned_on_load:
         orientation = _valid_orientation(exif.get(0x0112))
         if orientation != 1:
@@ -168,10 +169,16 @@ def _full_range(image: Image.Image, warnings: list[str]) -> Image.Image:
         if top not in (1.0, 255.0, 65535.0):
             warnings.append(f"Pixel values reach {peak:.6g}; they were scaled so that this is white.")
     grey = np.empty(values.shape, np.uint8)
-    for row in range(0, len(values), _STRIP_ROWS):
-        piece = np.nan_to_num(values[row : row + _STRIP_ROWS].astype(np.float32), posinf=top, neginf=0.0)
-        grey[row : row + _STRIP_ROWS] = np.clip(piece * (255.0 / top) + 0.5, 0, 255)
+    rows = _strip_rows(values.shape[1], 1)
+    for row in range(0, len(values), rows):
+        piece = np.nan_to_num(values[row : row + rows].astype(np.float32), posinf=top, neginf=0.0)
+        grey[row : row + rows] = np.clip(piece * (255.0 / top) + 0.5, 0, 255)
     return Image.fromarray(grey)
+
+
+def _strip_rows(width: int, reduction: int) -> int:
+    """Rows of a strip of about a million pixels, a multiple of the reduction."""
+    return max(1, _STRIP_PIXELS // (width * reduction)) * reduction
 
 
 def _whole_in_strips(image: Image.Image, rows: int) -> Iterator[Image.Image]:
@@ -221,7 +228,15 @@ def _orientation(image: ImageFile.ImageFile, format_name: str) -> int:
     """EXIF orientation as the file has it, for formats that are turned while loading."""
     if format_name == "HEIF":
         return _valid_orientation(image.info.get("original_orientation"))
-    return _valid_orientation(image.getexif().get(0x0112))
+    return _valid_orientation(_exif(image).get(0x0112))
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """EXIF data, empty where it is damaged: that must not cost the picture."""
+    try:
+        return image.getexif()
+    except Exception:  # Pillow raises anything here
+        return Image.Exif()
 
 
 def _valid_orientation(value: object) -> int:

@@ -1,7 +1,7 @@
 """Decode a large PNG in horizontal strips: Pillow alone would hold all of it.
 
-The compressed stream is inflated piece by piece. Every strip becomes a small PNG of its own, stored uncompressed, headed
-by the last row of the strip before it, which is what PNG's row filters refer to; Pillow decodes it at full speed.
+The compressed stream is inflated piece by piece. Every strip becomes a small PNG of its own, stored uncompressed and
+headed by the last row of the strip before it, which PNG's row filters refer to; Pillow decodes it at full speed.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO
 
 from PIL import Image
@@ -58,7 +59,8 @@ def png_strips(stream: BinaryIO, rows: int, exif: Image.Exif) -> Iterator[Image.
         if kind in (b"PLTE", b"tRNS"):
             extra += _chunk(kind, data)
         elif kind == b"eXIf":
-            exif.load(data)
+            with suppress(Exception):  # Pillow raises anything on damaged EXIF data, which must not cost the picture
+                exif.load(data)
         elif kind == b"IDAT":
             while data and done < height:
                 wanted = min(rows, height - done) * stride

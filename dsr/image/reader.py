@@ -48,8 +48,8 @@ def read_photo(path: str | Path, limits: ReadLimits | None = None) -> Photo:
     """Read a photograph.
 
     JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, and HEIC where ``pillow-heif`` is installed; told apart by content, not by
-    name. EXIF orientation is applied. 16-bit, integer and float pictures are scaled to 8 bit, alpha is laid over mid grey, of
-    several frames or pages the first is taken; embedded colour profiles are not applied.
+    name. EXIF orientation is applied. 16-bit, integer and float pictures are scaled to 8 bit, alpha is laid over mid
+    grey, of several frames or pages the first is taken; embedded colour profiles are not applied.
 
     Args:
         path: the file.
@@ -75,10 +75,10 @@ def read_photo(path: str | Path, limits: ReadLimits | None = None) -> Photo:
         format_name = formats.sniff(head)
         if format_name is None or path.suffix.lower() in formats.RAW_SUFFIXES:
             what, status = formats.refusal(head if format_name is None else b"", path.suffix.lower())
-            hint = "Check the file or leave it out."
+            advice = "Check the file or leave it out."
             if status == "unsupported":
-                hint = "Take pictures from it." if what == "a video" else "Save it as JPEG, PNG or TIFF."
-            raise ImageError(f"{path} is {what}. {hint}", status)
+                advice = "Take pictures from it." if what == "a video" else "Save it as JPEG, PNG or TIFF."
+            raise ImageError(f"{path} is {what}. {advice}", status)
         image = formats.open_picture(str(path), format_name, stream)
         _check_size(path, image.size, limits)
         reduction = working_reduction(image, format_name, limits.max_work_pixels)
