@@ -55,6 +55,7 @@ def render_side_view(result: FitResult, asset: BodyAsset, size: tuple[int, int] 
 
     The photograph's camera is on the left, depth grows to the right. The ground lies under the lowest foot; its lines
     are one metre apart (five where people are far apart) and whole metres from the camera, the numbers say how many.
+    Shadows fall straight down, so they tell where somebody stands whose feet are off the ground.
 
     Args:
         result: a fit.
@@ -68,12 +69,21 @@ def render_side_view(result: FitResult, asset: BodyAsset, size: tuple[int, int] 
     everybody = np.concatenate(people) if people else np.array([[0.0, -1.7, 4.0], [0.0, 0.0, 5.0]])
     view = _SideView(everybody, size)
     picture = view.ground()
+    _draw_shadows(picture, [view.see(np.where([False, True, False], view.floor, v)) for v in people], asset, view.K)
     _draw_people(picture, [view.see(v) for v in people], asset, view.K, 1.0)
     return view.label(picture)
 
 
 def _vertices(result: FitResult) -> list[np.ndarray]:
     return [np.asarray(person.vertices_cam_m, np.float64) for person in result.people]
+
+
+def _draw_shadows(picture: np.ndarray, flattened: list[np.ndarray], asset: BodyAsset, K: np.ndarray) -> None:
+    """Darken the floor under everybody, in place."""
+    size = (picture.shape[1], picture.shape[0])
+    for points in flattened:
+        under = rasterise(points, asset.faces, K, size).covered
+        picture[under] = (picture[under] * 0.78).astype(np.uint8)
 
 
 def _draw_people(

@@ -33,7 +33,7 @@ def save_picture(rgb: np.ndarray, path: str | os.PathLike[str], quality: int = 9
     kind = _FORMATS.get(Path(path).suffix.lower())
     if kind is None:
         raise UsageError(f"{path}: pictures are saved as .jpg or .png; choose one of these suffixes.")
-    picture = Image.fromarray(np.ascontiguousarray(rgb, dtype=np.uint8), "RGB")
+    picture = Image.fromarray(np.ascontiguousarray(rgb, dtype=np.uint8))
 
     def write(temporary: Path) -> None:
         picture.save(temporary, kind, **({"quality": quality, "subsampling": 0} if kind == "JPEG" else {}))

@@ -113,6 +113,22 @@ def test_side_view_shows_depth_to_the_right():
     assert abs(first[0].max() - second[0].max()) < 10  # on the same ground
 
 
+def test_side_view_drops_shadows_straight_down(monkeypatch):
+    asset = toy_asset()
+    standing, floating = posed(asset, at=(0.0, 0.6, 4.0)), posed(asset, id="p1", at=(0.0, -0.6, 6.0))
+    result = result_of([standing, floating], grey())
+    picture = render_side_view(result, asset, (900, 600))
+    monkeypatch.setattr("dsr.export.overlay._draw_shadows", lambda *a: None)
+    without = render_side_view(result, asset, (900, 600))
+    shadow = (picture != without).any(-1)
+    assert (picture[shadow] < without[shadow]).all()
+    person = np.nonzero(whose(picture, 1))
+    rows, cols = np.nonzero(shadow)
+    under = np.abs(cols - person[1].mean()) < np.ptp(person[1])
+    assert under.sum() > 200 and rows[under].min() > person[0].max() + 20
+    assert abs(cols[under].mean() - person[1].mean()) < 25
+
+
 def test_side_view_of_a_depth_error_differs_where_the_overlay_hardly_does():
     asset = toy_asset()
     person, other = posed(asset, at=(0.0, 0, 4.0)), posed(asset, id="p1", at=(0.5, 0, 4.0))
