@@ -320,6 +320,12 @@ def test_huge_pictures_need_little_memory(tmp_path) -> None:
     assert float(done.stdout) < 250
 
 
+def test_reading_pictures_imports_nothing_heavy() -> None:
+    program = "import sys, dsr.image; sys.exit(bool({'torch', 'cv2', 'pillow_heif', 'mediapipe'} & set(sys.modules)))"
+    root = str(Path(__file__).resolve().parents[2])
+    assert subprocess.run([sys.executable, "-c", program], cwd=root, check=False).returncode == 0
+
+
 def test_suffixes() -> None:
     assert {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".gif"} <= PICTURE_SUFFIXES
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in PICTURE_SUFFIXES)
