@@ -20,6 +20,9 @@ _PUBLIC = {
     "flip_pairs": "joints",
     "flip_permutation": "joints",
     "joint_names": "joints",
+    "Measurements": "measure",
+    "measure_body": "measure",
+    "standing_height_m": "measure",
     "pose_vertices": "numpy_lbs",
     "skeleton": "numpy_lbs",
     "axis_angle_to_rotmat": "rotations",
@@ -39,12 +42,14 @@ __all__ = [
     "Body",
     "BodyAsset",
     "BodyOutput",
+    "Measurements",
     "axis_angle_to_rotmat",
     "flip_pairs",
     "flip_permutation",
     "joint_names",
     "load_asset",
     "load_body",
+    "measure_body",
     "nearest_rotmat",
     "pose_vertices",
     "quaternion_to_axis_angle",
@@ -54,12 +59,14 @@ __all__ = [
     "rotmat_to_quaternion",
     "rotmat_to_rot6d",
     "skeleton",
+    "standing_height_m",
 ]
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset, load_asset
     from dsr.body.joints import JOINT_SETS, KEYPOINT_SETS, PARENTS, flip_pairs, flip_permutation, joint_names
     from dsr.body.layer import Body, BodyOutput, load_body
+    from dsr.body.measure import Measurements, measure_body, standing_height_m
     from dsr.body.numpy_lbs import pose_vertices, skeleton
     from dsr.body.rotations import (
         axis_angle_to_rotmat,
