@@ -59,8 +59,9 @@ def measure_body(asset: BodyAsset, betas: np.ndarray | None = None) -> Measureme
         True
     """
     vertices, joints = rest_shape(asset, np.zeros(1) if betas is None else betas)
-    skin = asset.faces if len(asset.interior) == 0 else asset.faces[~asset.interior]
+    skin = _skin_faces(asset)
     torso = _torso_faces(asset)
+    edges = _edges(torso)
     try:
         index = {
             name: asset.joint_names.index(name) for name in ("left_hip", "right_hip", "left_shoulder", "right_shoulder")
@@ -71,17 +72,17 @@ def measure_body(asset: BodyAsset, betas: np.ndarray | None = None) -> Measureme
     high = (joints[index["left_shoulder"], 1] + joints[index["right_shoulder"], 1]) / 2
 
     def girths(ends: tuple[float, float]) -> list[float]:
-        return [girth(vertices, torso, low + share * (high - low)) for share in np.linspace(*ends, _SLICES)]
+        return [_girth(vertices, edges, low + share * (high - low)) for share in np.linspace(*ends, _SLICES)]
 
-    front = vertices[np.unique(torso)]
+    front = vertices[_used(torso, len(vertices))]
     share = (front[:, 1] - low) / (high - low)
     front = front[(share >= _CHEST_RANGE[0]) & (share <= _CHEST_RANGE[1])]
     if len(front) == 0:
         raise BodyError(f"Body {asset.name} cannot be measured: it has no torso between hips and shoulders.")
     volume = volume_m3(vertices, skin)
     return Measurements(
-        height_m=float(np.ptp(vertices[np.unique(skin), 1])),
-        chest_m=girth(vertices, torso, float(front[np.argmax(front[:, 2]), 1])),
+        height_m=float(np.ptp(vertices[_used(skin, len(vertices)), 1])),
+        chest_m=_girth(vertices, edges, float(front[np.argmax(front[:, 2]), 1])),
         waist_m=min(girths(_WAIST_RANGE)),
         hip_m=max(girths(_HIP_RANGE)),
         volume_m3=volume,
@@ -100,7 +101,7 @@ def standing_height_m(asset: BodyAsset, betas: np.ndarray) -> np.ndarray:
         (...) metres.
     """
     betas = np.asarray(betas, np.float32)
-    rows = np.unique(asset.faces if len(asset.interior) == 0 else asset.faces[~asset.interior])
+    rows = np.flatnonzero(_used(_skin_faces(asset), asset.num_vertices))
     heights = asset.v_template[rows, 1] + betas @ asset.shapedirs[rows, 1, : betas.shape[-1]].T
     return np.ptp(heights, axis=-1)
 
@@ -116,15 +117,21 @@ def girth(vertices: np.ndarray, faces: np.ndarray, height: float) -> float:
     Returns:
         Perimeter of the slice's convex hull in metres; 0 where the mesh is not cut.
     """
+    return _girth(vertices, _edges(faces), height)
+
+
+def _edges(faces: np.ndarray) -> np.ndarray:
+    return np.concatenate((faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]))
+
+
+def _girth(vertices: np.ndarray, edges: np.ndarray, height: float) -> float:
     from scipy.spatial import ConvexHull, QhullError
 
     above = vertices[:, 1] > height
-    crossed = faces[above[faces].any(1) & ~above[faces].all(1)]
-    if len(crossed) < 2:
+    crossed = edges[above[edges[:, 0]] != above[edges[:, 1]]]
+    if len(crossed) < 4:
         return 0.0
-    edges = np.concatenate((crossed[:, :2], crossed[:, 1:], crossed[:, ::2]))
-    edges = edges[above[edges[:, 0]] != above[edges[:, 1]]]
-    start, end = vertices[edges[:, 0]], vertices[edges[:, 1]]
+    start, end = vertices[crossed[:, 0]], vertices[crossed[:, 1]]
     along = (height - start[:, 1]) / (end[:, 1] - start[:, 1])
     points = (start + along[:, None] * (end - start))[:, ::2]
     try:
@@ -154,17 +161,28 @@ def volume_m3(vertices: np.ndarray, faces: np.ndarray) -> float:
 
 def _rims(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Directed edges (E, 2) without a neighbouring face, and the number of the hole each belongs to."""
-    from scipy.sparse import coo_matrix
+    from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
-    edges = np.concatenate((faces[:, :2], faces[:, 1:], faces[:, [2, 0]])).astype(np.int64)
-    keys = edges[:, 0] * count + edges[:, 1]
-    rims = edges[~np.isin(keys, edges[:, 1] * count + edges[:, 0])]
+    edges = _edges(faces)
+    graph = csr_matrix((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), shape=(count, count))
+    alone = (graph - graph.T).tocoo()  # +1 where an edge has no neighbour running the other way
+    rims = np.stack((alone.row, alone.col), 1)[alone.data > 0]
     if len(rims) == 0:
         return rims, np.zeros(0, np.int64)
-    graph = coo_matrix((np.ones(len(rims)), (rims[:, 0], rims[:, 1])), shape=(count, count))
-    _, component = connected_components(graph, directed=False)
+    _, component = connected_components(alone, directed=False)
     return rims, component[rims[:, 0]]
+
+
+def _used(faces: np.ndarray, count: int) -> np.ndarray:
+    """(V,) True for vertices that a face uses."""
+    used = np.zeros(count, bool)
+    used[faces] = True
+    return used
+
+
+def _skin_faces(asset: BodyAsset) -> np.ndarray:
+    return asset.faces[~asset.interior] if len(asset.interior) else asset.faces
 
 
 def _torso_faces(asset: BodyAsset) -> np.ndarray:
@@ -173,4 +191,4 @@ def _torso_faces(asset: BodyAsset) -> np.ndarray:
     if not wanted or len(asset.part_ids) != len(asset.faces):
         raise BodyError(f"Body {asset.name} cannot be measured: it has no part ids for the torso.")
     keep = np.isin(asset.part_ids, wanted)
-    return asset.faces[keep & ~asset.interior] if len(asset.interior) else asset.faces[keep]
+    return asset.faces[keep & ~asset.interior if len(asset.interior) else keep]
