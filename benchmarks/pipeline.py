@@ -57,11 +57,11 @@ def environment() -> dict[str, str]:
 
 def fit(folder: Path, out: Path, *options: str) -> dict[str, float]:
     """Run dsr-fit over a folder and watch it: rate once warm, time to the first result, memory."""
-    command = [sys.executable, "-m", "dsr.cli.fit", str(folder), "--out", str(out), "--json-log", "--overwrite", *options]
+    command = [sys.executable, "-m", "dsr.cli.fit", str(folder), "--out", str(out), "--json-log", *options]
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
-    memory: list[tuple[float, float]] = []
-    watcher = threading.Thread(target=_watch_memory, args=(process.pid, memory, started), daemon=True)
+    samples: list[tuple[float, float, float]] = []
+    watcher = threading.Thread(target=_watch, args=(process.pid, samples, started), daemon=True)
     watcher.start()
     times, people, failed = [], 0, 0
     assert process.stdout is not None
@@ -76,22 +76,27 @@ def fit(folder: Path, out: Path, *options: str) -> dict[str, float]:
     warm = times[len(times) // 5 :] if len(times) >= 10 else times
     rate = (len(warm) - 1) / (warm[-1] - warm[0]) if len(warm) > 1 and warm[-1] > warm[0] else float("nan")
     half = times[len(times) // 2]
-    late = [mib for at, mib in memory if at >= half]
-    early = [mib for at, mib in memory if times[0] <= at < half]
+    late = [mib for at, mib, _ in samples if at >= half]
+    early = [mib for at, mib, _ in samples if times[0] <= at < half]
+    busy = [(at, cpu) for at, _, cpu in samples if warm[0] <= at <= warm[-1]]
+    cpu = busy[-1][1] - busy[0][1] if len(busy) > 1 else float("nan")
     return {
-        "pictures": len(times), "people": people, "failed": failed, "per_second_warm": rate, "first_result_s": times[0],
-        "peak_rss_mib": max((mib for _, mib in memory), default=float("nan")),
+        "pictures": len(times), "people": people, "failed": failed, "per_second_warm": rate,
+        "cpu_s_per_picture_warm": cpu / max(len(warm) - 1, 1), "first_result_s": times[0],
+        "peak_rss_mib": max((mib for _, mib, _ in samples), default=float("nan")),
         "rss_growth_mib": max(late, default=0.0) - max(early, default=0.0),
     }  # fmt: skip
 
 
-def _watch_memory(pid: int, memory: list[tuple[float, float]], started: float) -> None:
+def _watch(pid: int, samples: list[tuple[float, float, float]], started: float) -> None:
+    """Time, memory (MiB) and processor seconds of a process, until it ends."""
     import psutil
 
     try:
         process = psutil.Process(pid)
         while True:
-            memory.append((time.perf_counter() - started, process.memory_info().rss / 2**20))
+            used = process.cpu_times()
+            samples.append((time.perf_counter() - started, process.memory_info().rss / 2**20, used.user + used.system))
             time.sleep(0.05)
     except psutil.Error:
         return

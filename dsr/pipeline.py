@@ -60,7 +60,8 @@ def fit_images(
     if isinstance(paths, (str, os.PathLike)):
         paths = [paths]
     pictures = find_inputs(paths)
-    fitter = Fitter(options or FitOptions(), keep_pictures=keep_pictures)
+    jobs = check_jobs(jobs)
+    fitter = Fitter(options or FitOptions(), keep_pictures=keep_pictures, jobs=jobs)
     fitter.prepare()
 
     def fit(picture: Any) -> FitResult:
@@ -75,15 +76,17 @@ class Fitter:
     Args:
         options: what to do.
         keep_pictures: keep the upright picture in ``FitResult.overlay_rgb``.
+        jobs: threads that will call :meth:`fit`; they share the cores. The results do not depend on it.
 
     Raises:
         UsageError: for options that cannot work.
     """
 
-    def __init__(self, options: FitOptions, keep_pictures: bool = False) -> None:
+    def __init__(self, options: FitOptions, keep_pictures: bool = False, jobs: int = 1) -> None:
         check_options(options)
         self.options = options
         self.keep_pictures = keep_pictures
+        self._threads = max(1, min(4, _cores() // jobs))
         self._body: Body | None = None
         self._local = threading.local()
         self._lock = threading.Lock()
@@ -186,7 +189,7 @@ class Fitter:
         if not hasattr(self._local, "detector"):
             from dsr.people import PeopleDetector
 
-            self._local.detector = PeopleDetector(quality=self.options.quality)
+            self._local.detector = PeopleDetector(self.options.quality, self._threads)
         return self._local.detector
 
     def _bodies(self, detections: list[Detection], K: np.ndarray, size: tuple[int, int]) -> list[PersonResult]:
@@ -209,23 +212,14 @@ class Fitter:
         return people
 
 
-def ordered_map(function: Callable[[_Item], _Done], items: Iterable[_Item], jobs: int = 0) -> Iterator[_Done]:
+def ordered_map(function: Callable[[_Item], _Done], items: Iterable[_Item], jobs: int) -> Iterator[_Done]:
     """Apply ``function`` in threads; results in the order of ``items``, a bounded number in flight.
 
     Args:
         function: called once per item; heavy parts (decoding, networks, tensors, files) leave the interpreter lock.
         items: taken only as fast as results are fetched.
-        jobs: threads; 0 for :func:`default_jobs`.
-
-    Raises:
-        UsageError: if ``jobs`` is negative.
+        jobs: threads.
     """
-    if jobs < 0:
-        raise UsageError(f"--jobs {jobs}: use 0 (automatic) or the number of pictures to work on at a time.")
-    return _ordered_map(function, items, jobs or default_jobs())
-
-
-def _ordered_map(function: Callable[[_Item], _Done], items: Iterable[_Item], jobs: int) -> Iterator[_Done]:
     waiting: deque[Future[_Done]] = deque()
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="dsr", initializer=_one_thread_each)
     try:
@@ -239,13 +233,15 @@ def _ordered_map(function: Callable[[_Item], _Done], items: Iterable[_Item], job
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def default_jobs() -> int:
-    """Pictures to work on at a time: one per core this process may use, at most eight."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Windows and macOS
-        cores = os.cpu_count() or 1
-    return max(1, min(8, cores))
+def check_jobs(jobs: int) -> int:
+    """Pictures to work on at a time: as asked for, or for 0 one per core this process may use, at most eight.
+
+    Raises:
+        UsageError: if ``jobs`` is negative.
+    """
+    if jobs < 0:
+        raise UsageError(f"--jobs {jobs}: use 0 (automatic) or the number of pictures to work on at a time.")
+    return jobs or min(8, _cores())
 
 
 def choose_device(name: str) -> str:
@@ -265,6 +261,13 @@ def choose_device(name: str) -> str:
     raise UsageError(
         f"--device {name}: torch {torch.__version__} finds no CUDA device; use --device cpu, or see dsr-doctor."
     )
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Windows and macOS
+        return os.cpu_count() or 1
 
 
 class _Clock:

@@ -45,7 +45,8 @@ def cheap_bodies(monkeypatch):
                 id=f"p{i}", box_px=d.box_px, score=d.score, keypoint_set=d.keypoint_set,
                 keypoints_px=np.column_stack([d.keypoints_px, d.confidence]), betas=np.zeros(asset.num_betas),
                 global_orient=orient, body_pose=np.zeros((23, 3)), transl=transl, vertices_cam_m=vertices,
-                joints_cam_m=joints, height_m=1.7, residuals={"fit": {"reprojection_px": 2.0, "reprojection_rel": 0.01}},
+                joints_cam_m=joints, height_m=1.7,
+                residuals={"fit": {"reprojection_px": 2.0, "reprojection_rel": 0.01}},
             )
             for i, d in enumerate(detections)
         ]  # fmt: skip

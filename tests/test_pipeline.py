@@ -11,7 +11,7 @@ import pytest
 import dsr
 from dsr.errors import FittingError, UsageError
 from dsr.options import FitOptions, check_options, options_record
-from dsr.pipeline import Fitter, default_jobs, ordered_map
+from dsr.pipeline import Fitter, check_jobs, ordered_map
 
 
 def test_results_come_in_the_order_of_the_items_whatever_they_take():
@@ -49,9 +49,9 @@ def test_an_interrupt_ends_the_map_and_its_threads():
 
 
 def test_jobs_are_checked_and_chosen():
-    assert 1 <= default_jobs() <= 8
+    assert 1 <= check_jobs(0) <= 8 and check_jobs(3) == 3
     with pytest.raises(UsageError, match="--jobs -1"):
-        ordered_map(str, [], jobs=-1)
+        dsr.fit_images([], jobs=-1)
 
 
 def test_every_picture_gives_a_result_in_order(tmp_path, make_picture, cheap_bodies):
@@ -79,7 +79,7 @@ def test_one_path_is_enough_and_flags_reach_the_camera(tmp_path, make_picture, c
     assert result.overlay_rgb.shape == (128, 96, 3)
 
 
-def test_a_failure_of_one_picture_is_its_status_and_the_run_goes_on(tmp_path, make_picture, cheap_bodies, monkeypatch, caplog):
+def test_a_failure_of_one_picture_is_its_status(tmp_path, make_picture, cheap_bodies, monkeypatch, caplog):
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         make_picture(tmp_path / name)
     fine = Fitter._bodies
@@ -150,7 +150,7 @@ def test_options_that_cannot_work_are_refused_before_any_picture(tmp_path, make_
 def test_good_options_pass_and_are_plain_json():
     import json
 
-    options = FitOptions(person="2", refine="joints", fov=60.0, keypoints=Path("."))
+    options = FitOptions(person="2", refine="joints", fov=60.0, keypoints=Path())
     check_options(options)
     record = options_record(options)
     assert json.loads(json.dumps(record)) == record and record["fov"] == 60.0

@@ -28,6 +28,7 @@ from dsr.outputs import (
     with_ending,
     write_outputs,
 )
+from dsr.pipeline import Fitter, check_jobs, ordered_map
 from dsr.report import Row, read_rows, row_of, write_report
 
 EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
@@ -191,7 +192,6 @@ class _Run:
         return EXIT_FINE
 
     def _work(self, options: FitOptions, wanted: OutputOptions) -> int:
-        from dsr.pipeline import Fitter, ordered_map
 
         logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
         command = self.command
@@ -206,7 +206,8 @@ class _Run:
                     _emit("result", index=i, **{**asdict(self.rows[i]), "status": "skipped"})
         if command.json_log:
             _emit("start", total=len(self.jobs), skipped=len(self.jobs) - len(todo))
-        fitter = Fitter(options, keep_pictures=True)
+        jobs = check_jobs(command.jobs)
+        fitter = Fitter(options, keep_pictures=True, jobs=jobs)
         body_file = ""
         if todo:
             fitter.prepare()
@@ -219,7 +220,7 @@ class _Run:
         interrupted = False
         saved = time.perf_counter()
         progress = Progress(len(self.jobs), len(self.jobs) - len(todo), quiet=command.quiet, json_log=command.json_log)
-        finished = ordered_map(work, todo, command.jobs)
+        finished = ordered_map(work, todo, jobs)
         try:
             with progress:
                 for i in finished:
@@ -283,7 +284,7 @@ class _Run:
 
 
 def _fit_and_write(
-    fitter: Any, job: _Job, out: Path, options: FitOptions, wanted: OutputOptions, body_file: str
+    fitter: Fitter, job: _Job, out: Path, options: FitOptions, wanted: OutputOptions, body_file: str
 ) -> Row:
     """One picture from file to files; problems become the row's status."""
     started = time.perf_counter()

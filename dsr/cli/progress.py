@@ -62,7 +62,7 @@ class Progress:
         if row.status == "ok":
             what = f"{row.people} {'person' if row.people == 1 else 'people'}"
         else:
-            what = row.status if not row.failed else f"{row.status}: {row.message}"
+            what = row.status if not row.failed else f"{row.status}: {row.message.removeprefix(row.input + ': ')}"
         left = (time.perf_counter() - self._started) / self._fresh * (self._total - self._count)
         eta = f", {_duration(left)} left" if self._count < self._total else ""
         return f"[{self._count:{len(str(self._total))}}/{self._total}] {row.input}: {what} ({row.seconds:.2f} s{eta})"

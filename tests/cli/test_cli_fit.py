@@ -1,4 +1,4 @@
-"""dsr-fit as its users run it: files, names, reports, exit codes; reading and writing are real, the bodies are cheap."""
+"""dsr-fit as its users run it: files, names, reports, exit codes; reading and writing are real, bodies are cheap."""
 
 import csv
 import json
@@ -136,7 +136,7 @@ def test_an_unreadable_folder_is_a_row(folder, tmp_path, monkeypatch, capsys):
     real = os.scandir
 
     def scandir(path="."):
-        if os.path.basename(path) == "locked":  # chmod does not stop root
+        if Path(path).name == "locked":  # chmod does not stop root
             raise PermissionError(13, "Permission denied", str(path))
         return real(path)
 
@@ -319,7 +319,7 @@ def test_odd_names_work_from_end_to_end(tmp_path, make_picture):
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="these file systems refuse such names")
 def test_names_that_are_no_text_work_too(tmp_path, make_picture):
     make_picture(tmp_path / "a.jpg")
-    os.rename(tmp_path / "a.jpg", os.fsencode(tmp_path) + b"/bad\xff.jpg")
+    (tmp_path / "a.jpg").rename(tmp_path / "bad\udcff.jpg")
     assert run(tmp_path, "--out", tmp_path / "out") == 0
     assert (tmp_path / "out" / "bad_.p0.glb").is_file() and (tmp_path / "out" / "report.csv").is_file()
 
