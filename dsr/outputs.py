@@ -111,7 +111,9 @@ def write_outputs(
     written += _pictures(result, asset, base, wanted)
     result.body["file"] = os.path.relpath(out / body_file, base.parent).replace(os.sep, "/")
     outputs = [path.name for path in written]
-    run = {"options": options_record(fit), **wanted.record(), "outputs": outputs, **_stamp(Path(result.input_path))}
+    picture = Path(result.input_path)
+    run = {"options": options_record(fit), **wanted.record(), "outputs": outputs, "sidecar": _sidecar(picture)}
+    run |= _stamp(picture)
     return written + save_result(result, json_path, run)
 
 
@@ -146,7 +148,7 @@ def is_finished(
     run = document.get("run")
     if not isinstance(run, dict) or run.get("options") != options_record(fit):
         return False
-    if any(run.get(key) != value for key, value in wanted.record().items()):
+    if any(run.get(key) != value for key, value in wanted.record().items()) or run.get("sidecar") != _sidecar(picture):
         return False
     files = [*run.get("outputs", ()), document.get("arrays", "")]
     if not all((json_path.parent / file).is_file() for file in files):
@@ -229,6 +231,18 @@ def _is_own_layout(path: Path) -> bool:
 def with_ending(base: Path, ending: str) -> Path:
     """``base`` with an ending appended; unlike ``with_suffix`` it keeps dots in the name."""
     return base.with_name(base.name + ending)
+
+
+def _sidecar(picture: Path) -> str:
+    """Hash of the camera sidecar beside a picture, "" where there is none."""
+    from dsr.body.asset import file_sha256
+    from dsr.image.sidecar import find_sidecar
+
+    try:
+        found = find_sidecar(picture)
+        return "" if found is None else file_sha256(found)
+    except OSError:
+        return ""
 
 
 def _stamp(path: Path) -> dict[str, int]:

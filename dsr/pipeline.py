@@ -158,7 +158,7 @@ class Fitter:
             result.overlay_rgb = photo.rgb
         focal = resolve_focal(photo, focal=options.focal, focal35=options.focal35, fov=options.fov)
         result.focal_source, result.focal_detail = focal.source, focal.detail
-        result.K = _as_numpy(intrinsics_matrix(focal.focal_px, photo.width, photo.height))
+        result.K = _as_numpy(intrinsics_matrix(focal.focal_px, photo.width, photo.height, focal.principal_px))
         clock.lap("read")
 
         detections = self._people(photo)

@@ -267,6 +267,10 @@ def test_what_changed_is_done_again(folder, tmp_path, make_picture, monkeypatch)
     assert redone() == ["b.png"]
     (out / "b.json").write_text("{")
     assert redone() == ["b.png"]
+    (folder / "a.camera.json").write_text('{"K": [[300, 0, 50], [0, 300, 60], [0, 0, 1]]}')
+    assert redone() == ["a.jpg"] and redone() == []
+    a = dsr.load_result(out / "a.json")
+    assert a.focal_source == "sidecar" and a.K.tolist() == [[300, 0, 50], [0, 300, 60], [0, 0, 1]]
     assert redone("--focal", "500") == ["a.jpg", "b.png", "c.jpg"]
     assert redone("--focal", "500") == []
     assert redone("--focal", "500", "--overlay") == ["a.jpg", "b.png", "c.jpg"]
