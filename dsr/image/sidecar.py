@@ -48,8 +48,11 @@ def find_sidecar(picture: Path) -> Path | None:
     """
     for name in (f"{picture.name}.camera.json", f"{picture.stem}.camera.json"):
         candidate = picture.with_name(name)
-        if candidate.is_file():
-            return candidate
+        try:
+            if candidate.is_file():
+                return candidate
+        except OSError:  # the picture's name leaves no room for the suffix
+            continue
     return None
 
 
