@@ -179,7 +179,10 @@ def load_asset(
     path = find_open(name) if name in OPEN_FILES else Path(name_or_path).expanduser()
     if name in OPEN_FILES or (path.is_file() and _is_own_layout(path)):
         asset = _read_npz(path)
-        return replace(asset, shapedirs=np.ascontiguousarray(asset.shapedirs[..., :num_betas]))
+        if num_betas is None:
+            return asset
+        shapes, expressions = np.split(asset.shapedirs, [asset.num_betas - asset.num_expressions], 2)
+        return replace(asset, shapedirs=np.concatenate((shapes[..., :num_betas], expressions), 2))
     from dsr.body.licensed import load_licensed
 
     return load_licensed(name_or_path, gender=gender, num_betas=num_betas)
@@ -257,6 +260,7 @@ def _read_npz(path: Path) -> BodyAsset:
             keypoint_regressors={k: _sparse(arrays, f"kp_{k}") for k in KEYPOINT_SETS if f"kp_{k}_row" in arrays},
             joint_names=tuple(str(n) for n in arrays.get("joint_names", ())),
             part_names=part_names,
+            num_expressions=int(arrays.get("num_expressions", 0)),
             name=_text(arrays.get("name", path.stem)),
             licence=_text(arrays.get("licence", "")),
             sha256=file_sha256(path),

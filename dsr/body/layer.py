@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from dsr.body.asset import BodyAsset, load_asset, tree_levels
-from dsr.body.keypoints import keypoint_table
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.body.skinning import skin, skin_blocks
 from dsr.errors import BodyError
@@ -92,7 +91,6 @@ class Body(nn.Module):
         self.register_buffer("faces", torch.from_numpy(asset.faces.astype(np.int64)), persistent=False)
         self.register_buffer("parents", torch.from_numpy(asset.parents.copy()), persistent=False)
         self._regressors: dict[str, Tensor] = {}
-        self._tables: dict[str, tuple[Tensor, Tensor]] = {}
         self._plan_tree(tree_levels(asset.parents, asset.name))
 
     def forward(
@@ -150,29 +148,6 @@ class Body(nn.Module):
         regressor = self._keypoint_matrix(name).to(vertices)
         columns = vertices.permute(1, 0, 2).reshape(self.num_vertices, -1)
         return torch.sparse.mm(regressor, columns).unflatten(1, (-1, 3)).permute(1, 0, 2)
-
-    def pose_keypoints(
-        self,
-        name: str,
-        betas: Tensor | None = None,
-        body_pose: Tensor | None = None,
-        global_orient: Tensor | None = None,
-        transl: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Keypoints (B, K, 3) and posed joints (B, J, 3) without computing the vertices; exact, and made for fitting.
-
-        Equal to ``body.keypoints(body(...).vertices, name)``; arguments as in :meth:`forward`.
-
-        Raises:
-            BodyError: if the body has no such regressor or a shape does not fit.
-        """
-        betas = self._betas(betas)
-        transforms, rotations = self._pose(betas, body_pose, global_orient, transl)
-        base, directions = self._keypoint_table(name)
-        pulls = torch.addmm(base, self._features(betas, rotations), directions)
-        affine = self._affine(betas, transforms).transpose(2, 3).flatten(1, 2)  # (B, 4 J, 3)
-        pulls = pulls.unflatten(1, (-1, affine.shape[1])).expand(len(affine), -1, -1)  # (B, K, 4 J)
-        return pulls @ affine, transforms[..., :3, 3]
 
     @classmethod
     def from_smplx(cls, model: Any, dtype: torch.dtype = torch.float32) -> Body:
@@ -276,16 +251,6 @@ class Body(nn.Module):
         offset = transforms[..., :3, 3] - (turn @ self._rest_joints(betas).unsqueeze(-1)).squeeze(-1)
         return torch.cat((turn, offset.unsqueeze(-1)), -1)
 
-    def _keypoint_table(self, name: str) -> tuple[Tensor, Tensor]:
-        if name not in self._tables:
-            base, directions = keypoint_table(self.asset, name)
-            like = self._joint_template
-            self._tables[name] = (
-                torch.from_numpy(base.reshape(1, -1)).to(like),
-                torch.from_numpy(directions.reshape(len(directions), -1)).to(like),
-            )
-        return self._tables[name]
-
     def _keypoint_matrix(self, name: str) -> Tensor:
         if name not in self._regressors:
             matrix = self.asset.keypoint_regressor(name).tocoo()
@@ -297,7 +262,6 @@ class Body(nn.Module):
 
     def _apply(self, *args: Any, **kwargs: Any) -> Body:
         self._regressors.clear()
-        self._tables.clear()
         return super()._apply(*args, **kwargs)
 
 

@@ -62,14 +62,7 @@ def measure_body(asset: BodyAsset, betas: np.ndarray | None = None) -> Measureme
     skin = _skin_faces(asset)
     torso = _torso_faces(asset)
     edges = _edges(torso)
-    try:
-        index = {
-            name: asset.joint_names.index(name) for name in ("left_hip", "right_hip", "left_shoulder", "right_shoulder")
-        }
-    except ValueError as error:
-        raise BodyError(f"Body {asset.name} cannot be measured: {error} of its joint names.") from error
-    low = (joints[index["left_hip"], 1] + joints[index["right_hip"], 1]) / 2
-    high = (joints[index["left_shoulder"], 1] + joints[index["right_shoulder"], 1]) / 2
+    low, high = _level(asset, joints, "hip"), _level(asset, joints, "shoulder")
 
     def girths(ends: tuple[float, float]) -> list[float]:
         return [_girth(vertices, edges, low + share * (high - low)) for share in np.linspace(*ends, _SLICES)]
@@ -183,6 +176,14 @@ def _used(faces: np.ndarray, count: int) -> np.ndarray:
 
 def _skin_faces(asset: BodyAsset) -> np.ndarray:
     return asset.faces[~asset.interior] if len(asset.interior) else asset.faces
+
+
+def _level(asset: BodyAsset, joints: np.ndarray, name: str) -> float:
+    """Height of a pair of joints."""
+    pair = [i for i, joint in enumerate(asset.joint_names) if joint in (f"left_{name}", f"right_{name}")]
+    if not pair:
+        raise BodyError(f"Body {asset.name} cannot be measured: it names no {name} joints.")
+    return float(joints[pair, 1].mean())
 
 
 def _torso_faces(asset: BodyAsset) -> np.ndarray:

@@ -28,6 +28,7 @@ def save_asset(asset: BodyAsset, path: str | os.PathLike[str]) -> None:
         "joint_names": np.array(asset.joint_names, dtype=str),
         "part_names": np.array(asset.part_names, dtype=str),
         "name": np.array(asset.name),
+        "num_expressions": np.array(asset.num_expressions),
         "licence": np.array(asset.licence),
         "source_sha256": np.array(asset.sha256),
         "posedirs": asset.posedirs,

@@ -185,22 +185,3 @@ def test_moves_between_dtypes_and_keeps_no_weights_in_the_state_dict():
     assert output.vertices.dtype == torch.float64 and body.keypoints(output.vertices, "coco17").dtype == torch.float64
     assert not body.state_dict()
     assert list(body.parameters()) == []
-
-
-@pytest.mark.parametrize("posedirs", [True, False])
-def test_keypoints_without_vertices_equal_those_from_vertices(posedirs):
-    asset = toy_asset(80, posedirs=posedirs)
-    body = Body(asset, torch.float64)
-    inputs = [p.requires_grad_() for p in parameters(asset)]
-    output = body(*inputs)
-    want = body.keypoints(output.vertices, "coco17")
-    got, joints = body.pose_keypoints("coco17", *inputs)
-    assert torch.allclose(got, want, atol=1e-10) and torch.allclose(joints, output.joints)
-    assert torch.allclose(
-        body.pose_keypoints("coco17", inputs[0][:1], inputs[1])[0][0],
-        body.pose_keypoints("coco17", inputs[0][:1], inputs[1][:1])[0][0],
-    )
-    probe = torch.randn(got.shape, dtype=got.dtype, generator=torch.Generator().manual_seed(4))
-    exact = torch.autograd.grad((want * probe).sum(), inputs)
-    for gradient, value in zip(torch.autograd.grad((got * probe).sum(), inputs), exact, strict=True):
-        assert torch.allclose(gradient, value, atol=1e-9)

@@ -257,10 +257,15 @@ STACK_GLOBAL_DOTTED = b"\x80\x04\x8c\x05numpy\x8c\x11ndarray.__class__\x93."
         (b"\x80\x02\x82\x01.", "extension code 1"),
         (b"\x80\x02Pmine\n.", "persistent id"),
         (b"\x80\x02c_codecs\nencode\n}X\x01\x00\x00\x00xK\x01sb.", "state for function"),
-        (b"\x80\x02c__builtin__\nset\n}X\x01\x00\x00\x00xK\x01sb.", "state for type"),
+        (b"\x80\x02c__builtin__\nlist\n}X\x01\x00\x00\x00xK\x01sb.", "state for type"),
+        (b"\x80\x02}N" + b"\x85" * 300_000 + b"Ns.", "tuple as a key"),
+        (b"\x80\x02c__builtin__\nset\n]N" + b"\x85" * 300_000 + b"a\x85R.", "tuple as a key"),
+        (b"\x80\x04\x8f(N" + b"\x85" * 300_000 + b"\x90.", "tuple as a key"),
+        (b"\x80\x02c_codecs\nencode\nNNs.", "entries for a function"),
         (b"\x80\x02ccopy_reg\n_reconstructor\nc__builtin__\nset\nc__builtin__\nobject\nN\x87R.", "not an array class"),
         (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00rot13\x86R.", "rot13"),
     ],
+    ids=range(13),
 )
 def test_hand_written_streams_are_refused(tmp_path, stream, found):
     path = tmp_path / "SMPL_NEUTRAL.pkl"
@@ -310,7 +315,7 @@ def test_an_array_that_claims_a_gigabyte_is_refused(tmp_path, kind):
         assert whole.count(b"K\nK\x03\x86") == 1
         path.write_bytes(whole.replace(b"K\nK\x03\x86", b"J\x00\x00\x00\x08K\x01\x86"))
     else:
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
             if kind == "npz":
                 archive.writestr("v_template.npy", stream.getvalue() + b"\x00" * 80)
             else:
