@@ -68,7 +68,7 @@ def parse_formats(text: str) -> tuple[str, ...]:
     if need_blender and find_spec("bpy") is None:
         raise MissingExtraError(
             f"--format {','.join(need_blender)} needs Blender's Python module; install it (Python 3.11) with: "
-            "python3 -m pip install 'dsr[blender]'"
+            "python3 -m pip install bpy==5.0.1"
         )
     return tuple(dict.fromkeys(name for name in names if name in FORMATS))
 

