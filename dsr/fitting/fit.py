@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -25,13 +26,17 @@ from dsr.fitting.keypoint_model import KeypointModel
 from dsr.fitting.prior import PosePrior
 from dsr.fitting.solver import FitWeights, State, Targets, solve
 from dsr.options import FitOptions
-from dsr.people.types import Detection
+from dsr.people.types import Detection, PersonMask
+from dsr.rendering import rasterise
 from dsr.result import PersonResult
 
 VISIBLE = 0.5
 """Keypoints of at least this confidence count as visible in residuals and warnings."""
 
 _STEPS = {"fast": 8, "standard": 12, "best": 30}
+_TYPICAL_POSES = {"fast": 1, "standard": 4, "best": 12}
+"""How many of the prior's poses a fit without 3D landmarks starts from, in four facings each."""
+_FINALISTS = 3
 # How far each kind of keypoint can be trusted against the limbs' 1: the definition of some differs from picture to
 # picture.
 _TRUST = {
@@ -122,7 +127,7 @@ def _fit_group(
 
 
 def _starts(model: KeypointModel, prior: PosePrior, targets: Targets, options: FitOptions) -> list[State]:
-    """Where to start from: the landmarks' pose, or a typical pose in four facings."""
+    """Where to start from: the landmarks' pose, or typical poses in four facings."""
     rest = model.pose(*_rest_pose(model, 1)).points[0]
     batch = len(targets.rays)
     if targets.landmarks is not None:
@@ -131,13 +136,14 @@ def _starts(model: KeypointModel, prior: PosePrior, targets: Targets, options: F
             mirrored = targets.landmarks * targets.landmarks.new_tensor([1.0, 1.0, -1.0])
             poses.append(pose_from_landmarks(mirrored, rest))
     else:
-        usual = prior.means[int(prior.log_weights.argmax())].expand(batch, -1)
         upright = torch.tensor([math.pi, 0.0, 0.0], dtype=model.dtype, device=model.device)  # y up to y down
         flip = axis_angle_to_rotmat(upright)
         poses = []
-        for quarter in range(4):
-            yaw = torch.tensor([0.0, quarter * math.pi / 2, 0.0], dtype=model.dtype, device=model.device)
-            poses.append(((flip @ axis_angle_to_rotmat(yaw)).expand(batch, 3, 3), usual))
+        for component in prior.log_weights.argsort(descending=True)[: _TYPICAL_POSES[options.quality]]:
+            for quarter in range(4):
+                yaw = torch.tensor([0.0, quarter * math.pi / 2, 0.0], dtype=model.dtype, device=model.device)
+                root = (flip @ axis_angle_to_rotmat(yaw)).expand(batch, 3, 3)
+                poses.append((root, prior.means[component].expand(batch, -1)))
     starts = []
     for root, theta in poses:
         theta = theta.clamp(prior.lower, prior.upper)
@@ -156,20 +162,17 @@ def _starts(model: KeypointModel, prior: PosePrior, targets: Targets, options: F
 def _best_of(
     model: KeypointModel, prior: PosePrior, targets: Targets, starts: list[State], weights: FitWeights
 ) -> State:
-    """Solve from every start in one batch and keep each person's cheapest."""
-    many, batch = len(starts), len(targets.rays)
-
-    def repeat(value: Tensor | None) -> Tensor | None:
-        return None if value is None else value.repeat(many, *[1] * (value.ndim - 1))
-
-    stacked = State(*(torch.cat([getattr(s, f) for s in starts]) for f in ("root", "theta", "betas", "transl")))
-    rays, weight, scale = (repeat(v) for v in (targets.rays, targets.weight, targets.scale))
-    assert rays is not None and weight is not None and scale is not None
-    state, cost = solve(
-        model, prior, Targets(rays, weight, scale, repeat(targets.landmarks), repeat(targets.height)), stacked, weights
-    )
-    best = cost.reshape(many, batch).argmin(0)
-    return state.select(best * batch + torch.arange(batch, device=best.device))
+    """Solve from every start in one batch and keep each person's cheapest; of many, only three after a few steps."""
+    batch, device = len(targets.rays), targets.rays.device
+    state = State(*(torch.cat([getattr(s, f) for s in starts]) for f in ("root", "theta", "betas", "transl")))
+    person = torch.arange(batch, device=device).repeat(len(starts))  # whom a row of the batch belongs to
+    if len(starts) > _FINALISTS:
+        state, cost = solve(model, prior, targets.select(person), state, replace(weights, steps=4))
+        finalists = cost.reshape(-1, batch).argsort(0)[:_FINALISTS] * batch + torch.arange(batch, device=device)
+        state, person = state.select(finalists.flatten()), person[finalists.flatten()]
+    state, cost = solve(model, prior, targets.select(person), state, weights)
+    best = cost.reshape(-1, batch).argmin(0)
+    return state.select(best * batch + torch.arange(batch, device=device))
 
 
 def _results(
@@ -190,6 +193,9 @@ def _results(
         projected = project(points.to(camera), camera).cpu().numpy()
     height = (shaped.amax(1) - shaped.amin(1)).cpu().numpy()
     arrays = [t.detach().cpu().numpy() for t in (state.betas, orient, pose, transl, output.vertices, output.joints)]
+    outside = body.asset.faces[~body.asset.interior]
+    K = camera[0].cpu().numpy()
+    overlaps = [silhouette_iou(d.mask, v, outside, K) for d, v in zip(detections, arrays[4], strict=True)]
     results = []
     for i, detection in enumerate(detections):
         betas_i, orient_i, pose_i, transl_i, vertices, joints = (a[i] for a in arrays)
@@ -209,7 +215,7 @@ def _results(
                 vertices_cam_m=vertices.astype(np.float32),
                 joints_cam_m=joints.astype(np.float32),
                 height_m=float(height[i]),
-                residuals={"fit": _residuals(detection, projected[i])},
+                residuals={"fit": {**_residuals(detection, projected[i]), "silhouette_iou": overlaps[i]}},
                 warnings=_warnings(detection, image_size, transl_i),
             )
         )
@@ -220,10 +226,38 @@ def _residuals(detection: Detection, projected: np.ndarray) -> dict[str, float |
     """Median distance of visible keypoints to their projections, in pixels and as a share of the box height."""
     seen = detection.confidence >= VISIBLE
     if not seen.any():
-        return {"reprojection_px": None, "reprojection_rel": None, "silhouette_iou": None}
+        return {"reprojection_px": None, "reprojection_rel": None}
     error = float(np.median(np.linalg.norm(projected[seen] - detection.keypoints_px[seen], axis=1)))
     height = max(float(detection.box_px[3] - detection.box_px[1]), 1.0)
-    return {"reprojection_px": error, "reprojection_rel": error / height, "silhouette_iou": None}
+    return {"reprojection_px": error, "reprojection_rel": error / height}
+
+
+def silhouette_iou(mask: PersonMask | None, vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray) -> float | None:
+    """Overlap of a fitted body with the detector's mask: intersection over union inside the mask's box.
+
+    Args:
+        mask: the person's mask, or None.
+        vertices_cam: (V, 3) metres, camera frame.
+        faces: (F, 3) outer faces.
+        K: (3, 3) intrinsics of the full picture.
+
+    Returns:
+        0 to 1 on a raster of 64 rows, or None without a mask or where both are empty.
+    """
+    if mask is None:
+        return None
+    x0, y0, x1, y1 = (float(v) for v in mask.box_px)
+    rows, cols = mask.probability.shape
+    high = 64
+    scale = high / max(y1 - y0, 1e-6)
+    wide = min(max(round((x1 - x0) * scale), 1), 8 * high)
+    shift = np.array([[scale, 0, -x0 * scale], [0, scale, -y0 * scale], [0, 0, 1]])
+    body = rasterise(vertices_cam, faces, shift @ K, (wide, high), cull_back=True).covered
+    row = ((np.arange(high) + 0.5) * rows / high).astype(int)
+    col = ((np.arange(wide) + 0.5) * cols / wide).astype(int).clip(max=cols - 1)
+    seen = mask.probability[np.ix_(row, col)] > 0.5
+    union = int((body | seen).sum())
+    return float((body & seen).sum() / union) if union else None
 
 
 def _warnings(detection: Detection, image_size: tuple[int, int], transl: np.ndarray) -> list[str]:

@@ -8,7 +8,7 @@ dozen steps do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -61,6 +61,11 @@ class Targets:
     scale: Tensor
     landmarks: Tensor | None = None
     height: Tensor | None = None
+
+    def select(self, index: Tensor) -> Targets:
+        """Rows ``index`` of the batch, each as often as it is named."""
+        landmarks, height = (None if v is None else v[index] for v in (self.landmarks, self.height))
+        return Targets(self.rays[index], self.weight[index], self.scale[index], landmarks, height)
 
 
 @dataclass(frozen=True)
@@ -227,8 +232,3 @@ def _landmarks(posed: PosedKeypoints, targets: Targets, weights: FitWeights) -> 
     )
     factor = targets.weight.sqrt()[..., None] / sigma
     return (factor * residual).flatten(1), (factor[..., None] * centred(posed.jacobian)).flatten(1, 2)
-
-
-def with_steps(weights: FitWeights, steps: int) -> FitWeights:
-    """The same weights with another number of steps."""
-    return replace(weights, steps=steps)

@@ -12,8 +12,10 @@ from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera import project
 from dsr.errors import FittingError
 from dsr.fitting import PosePrior, fit_people
+from dsr.fitting.fit import silhouette_iou
 from dsr.options import FitOptions
-from dsr.people.types import Detection
+from dsr.people.types import Detection, PersonMask
+from dsr.rendering import rasterise
 
 SIZE = (1920, 1080)
 K = np.array([[1500.0, 0, 960], [0, 1500.0, 540], [0, 0, 1]])
@@ -52,16 +54,20 @@ def detections(body, vertices, keypoint_set="blazepose33", world=True):
     return found
 
 
-def errors_mm(people, truth):
+def facing(joints):
+    return np.cross(joints[1] - joints[2], joints[12] - joints[0])
+
+
+def errors_mm(people, target):
     joints = np.stack([p.joints_cam_m for p in people])[:, LIMBS]
-    target = truth.joints.numpy()[:, LIMBS]
+    target = target[:, LIMBS]
     joints, target = (a - a[:, :2].mean(1, keepdims=True) for a in (joints, target))
     return 1000 * np.linalg.norm(joints - target, axis=-1).mean(1)
 
 
 def test_known_people_come_back(body, truth):
     people = fit_people(detections(body, truth[0].vertices), K, body, FitOptions(), SIZE)
-    error = errors_mm(people, truth[0])
+    error = errors_mm(people, truth[0].joints.numpy())
     assert np.median(error) < 35  # scale is only known from the shape prior
     assert np.median([p.residuals["fit"]["reprojection_rel"] for p in people]) < 0.005
     for person, joints in zip(people, truth[0].joints.numpy(), strict=True):
@@ -96,7 +102,10 @@ def test_two_dimensional_keypoints_alone(body, truth, keypoint_set):
     found = detections(body, truth[0].vertices[:6], keypoint_set, world=False)
     people = fit_people(found, K, body, FitOptions(), SIZE)
     assert max(p.residuals["fit"]["reprojection_rel"] for p in people) < 0.02
-    assert np.median(errors_mm(people, type(truth[0])(*(t[:6] for t in dataclasses.astuple(truth[0]))))) < 120
+    joints = truth[0].joints[:6].numpy()
+    assert np.median(errors_mm(people, joints)) < 100
+    for person, target in zip(people, joints, strict=True):
+        assert np.dot(facing(person.joints_cam_m), facing(target)) > 0
 
 
 def test_mirrored_picture_gives_the_mirrored_person(body, truth):
@@ -116,3 +125,17 @@ def test_nothing_to_see_is_a_clear_error(body):
     empty = Detection(np.array([0, 0, 100, 200.0]), 0.9, "coco17", np.zeros((17, 2)), np.zeros(17))
     with pytest.raises(FittingError, match="confidence"):
         fit_people([empty], K, body, FitOptions(), SIZE)
+
+
+def test_silhouette_iou_of_a_perfect_and_a_shifted_mask(body, truth):
+    vertices, faces = truth[0].vertices[0].numpy(), body.asset.faces[~body.asset.interior]
+    seen = rasterise(vertices, faces, K, SIZE, cull_back=True).covered
+    perfect = PersonMask(np.array([0.0, 0, *SIZE]), seen.astype(np.float32))
+    assert silhouette_iou(perfect, vertices, faces, K) > 0.85  # the raster is coarse: the person is 20 rows high
+    rows, cols = np.nonzero(seen)
+    x0, x1, y0, y1 = cols.min(), cols.max() + 1, rows.min(), rows.max() + 1
+    tight = PersonMask(np.array([x0, y0, x1, y1], float), seen[y0:y1, x0:x1].astype(np.float32))
+    assert silhouette_iou(tight, vertices, faces, K) > 0.97
+    aside = PersonMask(np.array([x1, y0, 2 * x1 - x0, y1], float), tight.probability)
+    assert silhouette_iou(aside, vertices, faces, K) < 0.1
+    assert silhouette_iou(None, vertices, faces, K) is None
