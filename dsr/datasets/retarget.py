@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from ..body.joints import SMPL24_PARENTS, flip_permutation
 from ..errors import DatasetError
 from .bvh import Motion, read_bvh
 
-SMPL_PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21)
-SMPL_FLIP = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22)
+SMPL_FLIP = flip_permutation("smpl24")
 
 # Rest joints (metres) of the open body's mean shape, rounded; used where the caller names no other skeleton.
 _CENTRE = {0: (0, 0), 3: (0.08, -0.039), 6: (0.15, -0.025), 9: (0.356, -0.038), 12: (0.541, 0.001), 15: (0.637, 0.034)}
@@ -70,7 +70,7 @@ class SmplMotion:
         world = np.empty((len(self), 24, 3, 3))
         positions = np.empty((len(self), 24, 3))
         world[:, 0], positions[:, 0] = self.global_orient, self.root_position_m
-        for joint, parent in enumerate(SMPL_PARENTS[1:], 1):
+        for joint, parent in enumerate(SMPL24_PARENTS[1:], 1):
             world[:, joint] = world[:, parent] @ self.body_pose_rotmat[:, joint - 1]
             positions[:, joint] = positions[:, parent] + world[:, parent] @ (rest[joint] - rest[parent])
         return positions
@@ -126,7 +126,7 @@ def retarget_to_smpl(motion: Motion, rest: np.ndarray | None = None) -> SmplMoti
     _aim_trunk(world, rest, positions[:, motion.index("neck")] - hips)
     for joint, parent in _FOLLOWERS:
         world[:, joint] = world[:, parent]
-    parents = np.array(SMPL_PARENTS[1:])
+    parents = np.array(SMPL24_PARENTS[1:])
     local = np.swapaxes(world[:, parents], -1, -2) @ world[:, 1:]
     scale = _leg_length(rest) / _source_leg_length(motion)
     root = hips * scale - world[:, 0] @ ((rest[1] + rest[2]) / 2 - rest[0])
