@@ -198,14 +198,14 @@ class _Run:
         started = time.perf_counter()
         before = {row.name: row for row in read_rows(command.out)}
         todo = [i for i, job in enumerate(self.jobs) if not job.finished]
+        if command.json_log:
+            _emit("start", total=len(self.jobs), skipped=len(self.jobs) - len(todo))
         for i, job in enumerate(self.jobs):
             if job.finished:
                 self.rows[i] = before.get(job.name) or _row_from_files(command.out, job)
                 self.rows[i].earlier = True
                 if command.json_log:
                     _emit("result", index=i, **{**asdict(self.rows[i]), "status": "skipped"})
-        if command.json_log:
-            _emit("start", total=len(self.jobs), skipped=len(self.jobs) - len(todo))
         jobs = check_jobs(command.jobs)
         fitter = Fitter(options, keep_pictures=True, jobs=jobs)
         body_file = ""
