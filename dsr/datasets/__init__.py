@@ -1,8 +1,27 @@
-"""Data sets: BVH motion capture, its retargeting to SMPL poses, and MakeHuman garments."""
+"""Data sets: BVH motion capture, its retargeting to SMPL poses, and MakeHuman garments.
+
+Nothing is imported until a name is used.
+"""
 
 from __future__ import annotations
 
-from .bvh import Motion, read_bvh
-from .retarget import SmplMotion, load_mocap, retarget_to_smpl
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Motion", "SmplMotion", "load_mocap", "read_bvh", "retarget_to_smpl"]
+__all__ = [
+    "Garment", "Motion", "SmplMotion", "assemble_base", "load_garment", "load_mocap", "read_bvh", "retarget_to_smpl",
+]  # fmt: skip
+
+_HOME = {"Garment": "mhclo", "Motion": "bvh", "SmplMotion": "retarget", "assemble_base": "mhclo", "load_garment": "mhclo",
+         "load_mocap": "retarget", "read_bvh": "bvh", "retarget_to_smpl": "retarget"}  # fmt: skip
+
+if TYPE_CHECKING:
+    from .bvh import Motion, read_bvh
+    from .mhclo import Garment, assemble_base, load_garment
+    from .retarget import SmplMotion, load_mocap, retarget_to_smpl
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ import pytest
 from bvh_toys import toy_motion, write_bvh
 from scipy.spatial.transform import Rotation
 
+from dsr.body import load_asset
 from dsr.datasets import Motion, load_mocap, read_bvh, retarget_to_smpl
 from dsr.datasets.retarget import SMPL_FLIP, default_rest_joints, mirror_rotmat
 from dsr.errors import DatasetError
@@ -123,6 +124,12 @@ def test_hips_keep_their_place_at_the_skeleton_s_scale():
     assert ratio == pytest.approx(np.full((5, 3), ratio[0, 0]))
     legs = np.linalg.norm(np.diff(default_rest_joints()[[1, 4, 7]], axis=0), axis=-1).sum()
     assert ratio[0, 0] == pytest.approx(legs / 0.822, rel=0.01)
+
+
+def test_default_rest_is_the_open_body_s():
+    asset = load_asset("open")
+    joints = asset.J_regressor @ asset.v_template
+    assert np.abs(joints - joints[0] - default_rest_joints()).max() < 0.01
 
 
 def test_wrong_skeletons_are_refused():
