@@ -12,8 +12,11 @@ __all__ = [
     "Garment", "Motion", "SmplMotion", "assemble_base", "load_garment", "load_mocap", "read_bvh", "retarget_to_smpl",
 ]  # fmt: skip
 
-_HOME = {"Garment": "mhclo", "Motion": "bvh", "SmplMotion": "retarget", "assemble_base": "mhclo", "load_garment": "mhclo",
-         "load_mocap": "retarget", "read_bvh": "bvh", "retarget_to_smpl": "retarget"}  # fmt: skip
+_HOME = {
+    **dict.fromkeys(("Garment", "assemble_base", "load_garment"), "mhclo"),
+    **dict.fromkeys(("Motion", "read_bvh"), "bvh"),
+    **dict.fromkeys(("SmplMotion", "load_mocap", "retarget_to_smpl"), "retarget"),
+}
 
 if TYPE_CHECKING:
     from .bvh import Motion, read_bvh
