@@ -14,10 +14,13 @@ from dsr.people.candidates import CandidateFinder, body_angle, body_length
 from dsr.people.landmarks import LandmarkModel, RegionLandmarks, region_mask
 from dsr.people.regions import Pyramid, Region
 from dsr.people.suppression import (
+    MIN_CONSISTENCY,
     PEELED_MAX_ANGLE,
+    SURE_PRESENCE,
     Body,
     explained,
     merge_candidates,
+    repeats,
     stands_apart,
     suppress_bodies,
     without_bodies,
@@ -88,22 +91,7 @@ class PeopleDetector:
     def detect(self, photo: Photo) -> list[Detection]:
         """Everybody in a photo, left to right, in full-picture pixels; an empty list where there is nobody."""
         with self._lock:
-            pyramid = Pyramid(photo.rgb)
-            candidates = self._candidates(pyramid)
-            kept = suppress_bodies(self._bodies(pyramid, candidates))
-            for _ in range(self.settings.peels):
-                hints = np.array([not explained(hips, kept) for hips in candidates[:, 5:7]], bool)
-                if not kept or (len(kept) == 1 and not np.any(hints)):
-                    break
-                peeled = Pyramid(without_bodies(photo.rgb, kept))
-                again = self._candidates(peeled)
-                again = again[np.abs(body_angle(again)) < PEELED_MAX_ANGLE]  # remains of bodies look like lying people
-                candidates = merge_candidates(np.concatenate([candidates[hints], again]))
-                new = [body for body in self._bodies(peeled, candidates) if stands_apart(body, kept)]
-                more = suppress_bodies(kept + new)
-                if len(more) <= len(kept):
-                    break
-                kept = more
+            kept = self._people(photo.rgb)
         return left_to_right([to_detection(body, photo) for body in kept])
 
     def detect_in_boxes(self, photo: Photo, boxes_px: np.ndarray, source: str = "boxes") -> list[Detection]:
@@ -122,6 +110,43 @@ class PeopleDetector:
                 second = self._landmarks(pyramid, first.next_region)
                 bodies.append(Body(second if second.presence >= 0.9 * first.presence else first, 1.0))
         return left_to_right([to_detection(body, photo, source) for body in bodies])
+
+    def _people(self, rgb: np.ndarray) -> list[Body]:
+        """Bodies of everybody: those that are clear at once, then those behind and beside them, then the doubtful."""
+        pyramid = Pyramid(rgb)
+        candidates = self._candidates(pyramid)
+        bodies = self._bodies(pyramid, candidates)
+        sure = suppress_bodies([body for body in bodies if body.landmarks.presence >= SURE_PRESENCE])
+        if not sure:
+            return suppress_bodies(bodies)
+        doubtful = bodies
+        hints = [not explained(hips, sure) for hips in candidates[:, 5:7]]
+        for _ in range(self.settings.peels if len(sure) > 1 or any(hints) else 0):
+            peeled = Pyramid(without_bodies(rgb, sure))
+            again = self._candidates(peeled)
+            again = again[np.abs(body_angle(again)) < PEELED_MAX_ANGLE]  # remains of bodies look like lying people
+            new = [body for body in self._bodies(peeled, again) if stands_apart(body, sure)]
+            doubtful = doubtful + new
+            more = suppress_bodies(sure + [body for body in new if body.landmarks.presence >= SURE_PRESENCE])
+            if len(more) == len(sure):
+                break
+            sure = more
+        return sure + self._confirmed(rgb, sure, doubtful)
+
+    def _confirmed(self, rgb: np.ndarray, sure: list[Body], doubtful: list[Body]) -> list[Body]:
+        """Doubtful bodies that are still there when all sure ones are taken out: no mixtures of two people."""
+        rest = [body for body in doubtful if body not in sure and not repeats(body, sure)]
+        if not rest:
+            return []
+        peeled = Pyramid(without_bodies(rgb, sure))
+        found = []
+        for body in rest:
+            marks = self._landmarks_of(peeled, body.landmarks.region)
+            if marks is not None and abs(marks.region.angle) < PEELED_MAX_ANGLE:
+                found.append(Body(marks, body.candidate_score))
+        found = [body for body in found if body.consistency >= MIN_CONSISTENCY]
+        kept = suppress_bodies(sure + [body for body in found if stands_apart(body, sure)])
+        return [body for body in kept if body in found]
 
     def _candidates(self, pyramid: Pyramid) -> np.ndarray:
         """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints."""
@@ -148,6 +173,7 @@ class PeopleDetector:
                 regions.append(region.upright())
             found = [self._landmarks_of(pyramid, each) for each in regions]
             seen = [Body(marks, float(candidate[0])) for marks in found if marks is not None]
+            seen = [body for body in seen if body.consistency >= MIN_CONSISTENCY]
             bodies += sorted(seen, key=lambda body: -body.rank)[:1]
         return bodies
 

@@ -37,15 +37,15 @@ def load_detections(
               ``<stem>_openpose.json`` or ``<stem>.json``; or one such file,
             * a COCO keypoint JSON: a data set with ``images`` and ``annotations``, or a list of results whose
               ``image_id`` is the picture's name, its stem, or the number its stem ends with,
-            * a JSON file of boxes: ``{"photo.jpg": [[x, y, width, height], ...]}`` or COCO-style with ``bbox`` and without
-              ``keypoints``. The landmark model is run on each box.
+            * a JSON file of boxes: ``{"photo.jpg": [[x, y, width, height], ...]}`` or COCO-style with ``bbox`` and
+              without ``keypoints``. The landmark model is run on each box.
         photo: the picture the files speak of; found by its file name.
         detector: runs on the boxes; a standard one is made where it is needed and not given.
         kind: ``keypoints`` or ``boxes`` where a COCO file holds both; ``auto`` prefers keypoints.
 
     Returns:
-        Detections left to right; empty where the source knows the picture and nobody in it. Imported 2D keypoints have no
-        ``world_m`` and no mask.
+        Detections left to right; empty where the source knows the picture and nobody in it. Imported 2D keypoints have
+        no ``world_m`` and no mask.
 
     Raises:
         DetectionError: if a file is missing, is not what it should be, or does not know the picture.

@@ -7,6 +7,7 @@ Candidates are merged only where they clearly agree; the landmark results then d
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from dsr.people.landmarks import CROP_SIZE, RegionLandmarks, region_mask, sigmoi
 
 HIP_DISTANCE = 0.4
 HEAD_IOU = 0.3
+SURE_PRESENCE = 0.9  # bodies above are kept before all others and taken out of the picture to look behind them
+MAX_INSIDE = 0.75
+MIN_CONSISTENCY = 0.4
 SURE_MASK = 0.8  # a silhouette bleeds onto neighbours with less than this
 PEELED_MAX_ANGLE = np.radians(60)
 _HEAD = list(range(11))
@@ -43,7 +47,7 @@ def merge_candidates(candidates: np.ndarray) -> np.ndarray:
     return candidates[kept]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Body:
     """A landmark result with the score of the candidate it came from."""
 
@@ -57,8 +61,15 @@ class Body:
 
     @property
     def rank(self) -> float:
-        """What decides between two bodies of one person: sure, with many seen landmarks, and rather the larger one."""
-        return self.score * float(self.landmarks.confidence.mean()) * self.size**0.25
+        """What decides between two bodies of one person: sure, many seen landmarks, on its silhouette, rather large."""
+        marks = self.landmarks
+        return marks.presence * float(marks.confidence.mean()) * self.consistency * self.size**0.25
+
+    @cached_property
+    def consistency(self) -> float:
+        """0 to 1: how much the seen landmarks lie on the body's own silhouette; low for mixtures of two people."""
+        seen = self.landmarks.confidence >= 0.5
+        return float(mask_at(self, self.landmarks.points[seen]).mean()) if np.any(seen) else 0.0
 
     @property
     def size(self) -> float:
@@ -67,34 +78,49 @@ class Body:
 
 
 def suppress_bodies(bodies: list[Body]) -> list[Body]:
-    """Bodies of different people, best first: each one that repeats a better one, or is a part of it, is left out."""
+    """Bodies of different people, sure ones first: a body that repeats a better one or lies on others is left out."""
     kept: list[Body] = []
-    for body in sorted(bodies, key=lambda b: (-b.rank, b.landmarks.region.u, b.landmarks.region.v)):
-        if not any(same_person(body, other) for other in kept):
-            kept.append(body)
+    for body in sorted(bodies, key=_order):
+        if not repeats(body, kept):
+            # A larger body may turn up after a part of it: the part goes.
+            kept = [other for other in kept if inside_fraction(other, [body]) <= MAX_INSIDE] + [body]
     return kept
 
 
+def repeats(body: Body, kept: list[Body]) -> bool:
+    """True where a body is one of those kept, or lies on them."""
+    return any(same_person(body, other) for other in kept) or inside_fraction(body, kept) > MAX_INSIDE
+
+
+def _order(body: Body) -> tuple[bool, float, float, float]:
+    marks = body.landmarks
+    return (marks.presence < SURE_PRESENCE, -body.rank, marks.region.u, marks.region.v)
+
+
 def same_person(a: Body, b: Body) -> bool:
-    """True where two bodies share a head, a torso, most landmarks, or the smaller one is a part of the larger one."""
-    small, large = (a, b) if a.size <= b.size else (b, a)
-    scale = small.size
-    p, q = small.landmarks.points, large.landmarks.points
-    distance = np.hypot(*(p - q).T)
-    agree = np.exp(-0.5 * (distance[_LIMBS] / (0.08 * scale)) ** 2).mean()
+    """True where two bodies share a head, a torso, or most landmarks."""
+    scale = min(a.size, b.size)
+    p, q = a.landmarks.points, b.landmarks.points
     head = np.hypot(*(p[_HEAD].mean(0) - q[_HEAD].mean(0))) / scale
-    torso = distance[_TORSO].mean() / scale
-    if agree > 0.45 or torso < 0.1 or head < 0.06:
-        return True
-    return inside_fraction(small, large) > 0.75
+    torso = np.hypot(*(p[_TORSO] - q[_TORSO]).T).mean() / scale
+    return bool(agreement(a, b) > 0.45 or torso < 0.1 or head < 0.06)
 
 
-def inside_fraction(small: Body, large: Body) -> float:
-    """How much of one body's seen landmarks lies on another body's silhouette, 0 to 1."""
-    seen = small.landmarks.confidence >= 0.3
+def agreement(a: Body, b: Body) -> float:
+    """How well the landmarks of two bodies lie on each other: 1 where they are the same, 0 where they are far apart."""
+    distance = np.hypot(*(a.landmarks.points[_LIMBS] - b.landmarks.points[_LIMBS]).T)
+    return float(np.exp(-0.5 * (distance / (0.08 * min(a.size, b.size))) ** 2).mean())
+
+
+def inside_fraction(body: Body, others: list[Body]) -> float:
+    """How much of a body's seen landmarks lies on the silhouettes of other bodies, 0 to 1."""
+    seen = body.landmarks.confidence >= 0.3
+    if not others:
+        return 0.0
     if not np.any(seen):
         return 1.0
-    return float((mask_at(large, small.landmarks.points[seen]) > SURE_MASK).mean())
+    points = body.landmarks.points[seen]
+    return float((np.max([mask_at(other, points) for other in others], axis=0) > SURE_MASK).mean())
 
 
 def mask_at(body: Body, points: np.ndarray) -> np.ndarray:
@@ -115,7 +141,7 @@ def explained(hips: np.ndarray, bodies: list[Body]) -> bool:
 def stands_apart(body: Body, kept: list[Body]) -> bool:
     """True where a body found after taking others out of the picture is somebody else, not what was left of them."""
     marks = body.landmarks
-    if marks.presence < 0.8 or abs(marks.region.angle) > PEELED_MAX_ANGLE:
+    if abs(marks.region.angle) > PEELED_MAX_ANGLE:
         return False
     points = marks.points[_LIMBS]
     covered = np.max([mask_at(other, points) for other in kept], axis=0) > 0.3
@@ -134,7 +160,7 @@ def without_bodies(rgb: np.ndarray, bodies: list[Body]) -> np.ndarray:
         if mask is None:
             continue
         u0, v0, u1, v1 = mask.box_px.astype(int).tolist()
-        alpha = np.clip(mask.probability * 510.0, 0, 255).astype(np.uint8)
+        alpha = (np.clip((mask.probability - 0.4) / 0.4, 0, 1) * 255).astype(np.uint8)
         window = Image.fromarray(picture[v0:v1, u0:u1])
         window.paste(colour, mask=Image.fromarray(alpha).resize(window.size, Image.Resampling.BILINEAR))
         picture[v0:v1, u0:u1] = np.asarray(window)
