@@ -1,0 +1,221 @@
+"""Who the people are and what they wear: shape, skin, hair and clothes, and putting them into the Blender scene."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import _cast as cast
+import numpy as np
+
+Colour = tuple[float, float, float]
+
+OUTFITS: dict[str, tuple[str, ...]] = {
+    "male_casualsuit01": ("shoes01", "shoes02"),
+    "male_casualsuit02": ("shoes02", "shoes05"),
+    "male_casualsuit03": ("shoes02", "shoes04"),
+    "male_casualsuit04": ("shoes02", "shoes06"),
+    "male_casualsuit05": ("shoes03", "shoes05"),
+    "male_casualsuit06": ("shoes01", "shoes05"),
+    "male_elegantsuit01": ("shoes01", "shoes04"),
+    "male_worksuit01": ("shoes03",),
+    "female_casualsuit01": ("shoes02", "shoes05"),
+    "female_casualsuit02": ("shoes02", "shoes06"),
+    "female_elegantsuit01": ("shoes02",),
+    "female_sportsuit01": ("shoes02", "shoes05"),
+}
+BARE_LEGS = ("female_casualsuit02", "female_elegantsuit01")
+MALE_HAIR = ("short01", "short02", "short03", "short04", "afro01")
+FEMALE_HAIR = ("bob01", "bob02", "long01", "braid01", "ponytail01")
+
+# Linear RGB.
+SKIN: tuple[Colour, ...] = (
+    (0.66, 0.41, 0.31), (0.56, 0.33, 0.23), (0.45, 0.25, 0.16), (0.33, 0.17, 0.1), (0.2, 0.095, 0.055), (0.1, 0.047, 0.03),
+)
+HAIR: tuple[Colour, ...] = (
+    (0.012, 0.009, 0.008), (0.03, 0.018, 0.012), (0.07, 0.038, 0.02), (0.16, 0.09, 0.04), (0.3, 0.19, 0.09), (0.2, 0.19, 0.18),
+)
+TOPS: tuple[Colour, ...] = (
+    (0.62, 0.61, 0.58), (0.35, 0.36, 0.38), (0.04, 0.045, 0.05), (0.03, 0.06, 0.16), (0.28, 0.03, 0.04), (0.06, 0.13, 0.07),
+    (0.45, 0.28, 0.06), (0.1, 0.22, 0.4), (0.5, 0.33, 0.3), (0.16, 0.07, 0.16), (0.5, 0.08, 0.03), (0.05, 0.2, 0.22), (0.4, 0.36, 0.27),
+)
+BOTTOMS: tuple[Colour, ...] = (
+    (0.03, 0.06, 0.14), (0.06, 0.1, 0.2), (0.02, 0.022, 0.026), (0.12, 0.12, 0.13), (0.3, 0.23, 0.14), (0.07, 0.07, 0.045),
+    (0.14, 0.08, 0.05),
+)
+SHOES: tuple[Colour, ...] = ((0.015, 0.015, 0.016), (0.1, 0.05, 0.025), (0.6, 0.6, 0.58), (0.05, 0.07, 0.12), (0.3, 0.05, 0.04))
+
+
+def draw_person(
+    rng: np.random.Generator, betas_count: int, pose: np.ndarray, orient: np.ndarray, seated: bool
+) -> cast.Person:
+    """A person with random shape and colouring, not dressed yet."""
+    betas = np.zeros(betas_count)
+    betas[:10] = np.clip(rng.normal(0.0, 1.0, 10), -2.0, 2.0)
+    if rng.random() < 0.05 and betas_count > 10:
+        betas[10] = rng.uniform(0.2, 0.6)
+    tone = int(rng.integers(len(SKIN)))
+    hair = int(rng.integers(len(HAIR))) if tone < 3 else int(rng.integers(2))
+    look = {
+        "skin": tuple(np.asarray(SKIN[tone]) * rng.uniform(0.9, 1.1)),
+        "hair_colour": HAIR[hair],
+        "iris": ((0.05, 0.025, 0.012), (0.1, 0.16, 0.22), (0.07, 0.09, 0.03))[int(rng.integers(3)) if tone < 3 else 0],
+        "lips": float(rng.uniform(0.35, 0.9)),
+    }
+    return cast.Person(betas, pose, orient, np.zeros(2), seated, [], look)
+
+
+def dress(person: cast.Person, rng: np.random.Generator, outfit: str | None, hair: str | None) -> None:
+    """Choose clothes, shoes, hair and their colours."""
+    female = bool(rng.random() < 0.5)
+    if outfit is None:
+        outfit = str(rng.choice([name for name in OUTFITS if name.startswith("female") == female]))
+    female = outfit.startswith("female")
+    if hair is None:
+        hair = str(rng.choice(FEMALE_HAIR if female else MALE_HAIR))
+    person.outfit = [outfit, str(rng.choice(OUTFITS[outfit])), f"eyebrow{int(rng.integers(1, 13)):03d}", hair]
+    top, bottom = (colours[int(rng.integers(len(colours)))] for colours in (TOPS, BOTTOMS))
+    suit = outfit == "male_elegantsuit01" or (outfit == "female_elegantsuit01" and rng.random() < 0.5)
+    person.look.update(
+        top=bottom if suit else top,
+        bottom=bottom,
+        accent=(0.62, 0.62, 0.6) if suit else TOPS[int(rng.integers(len(TOPS)))],
+        shoe=SHOES[int(rng.integers(2 if suit else len(SHOES)))],
+        sole=((0.02, 0.02, 0.02), (0.5, 0.48, 0.44))[int(rng.integers(2))],
+        sock=((0.6, 0.6, 0.6), (0.05, 0.05, 0.055))[int(rng.integers(2))],
+        pattern="plain" if suit else str(rng.choice(["plain", "plain", "stripes", "plaid", "dots"])),
+        pattern_scale=float(rng.uniform(12, 40)),
+        print=tuple(rng.uniform(0.25, 0.8, 3)),
+    )
+
+
+@lru_cache(maxsize=1)
+def _face_paint() -> dict[str, np.ndarray]:
+    with np.load(Path(__file__).with_name("face_paint.npz")) as data:
+        return {name: data[name] / 255.0 for name in data.files}
+
+
+def _skin_colours(person: cast.Person, clothes: cast.Wardrobe) -> np.ndarray:
+    """(V, 3) colours of the body: skin with lips, ears, nails and mouth, eyes with iris and pupil."""
+    index = clothes.body.base_index
+    assert index is not None
+    skin = np.asarray(person.look["skin"])
+    colours = np.tile(skin, (len(index), 1))
+    on_skin = index < 13380
+    masks = _face_paint()
+
+    def blend(name: str, colour: np.ndarray, strength: float) -> None:
+        share = strength * masks[name][index[on_skin]][:, None]
+        colours[on_skin] = colours[on_skin] * (1 - share) + share * colour
+
+    blend("ears", skin * (1.05, 0.82, 0.8), 0.7)
+    blend("eyelids", skin * (0.85, 0.72, 0.72), 0.6)
+    blend("lips", skin * (0.92, 0.5, 0.52), float(person.look["lips"]))  # type: ignore[arg-type]
+    blend("fingernails", skin * 0.5 + (0.35, 0.25, 0.24), 0.6)
+    blend("inside_mouth", np.array([0.12, 0.02, 0.02]), 1.0)
+    for first in (14598, 14670):
+        eye = (index >= first) & (index < first + 72)
+        points = clothes.body.v_template[eye]
+        centre = (points.min(axis=0) + points.max(axis=0)) / 2
+        away = points - centre
+        angle = np.degrees(np.arccos(np.clip(away[:, 2] / np.linalg.norm(away, axis=1), -1, 1)))
+        white, iris = np.array([0.62, 0.6, 0.58]), np.asarray(person.look["iris"])
+        colours[eye] = np.where(angle[:, None] < 16, 0.003, np.where(angle[:, None] < 38, iris, white))
+    colours[(index >= 13380) & (index < 13606)] = (0.3, 0.08, 0.07)
+    return colours
+
+
+def _parts(piece: cast.Piece, rest: np.ndarray, outfit: str) -> tuple[np.ndarray, np.ndarray]:
+    """Name of the part every garment vertex belongs to, (N,), and the faces that are worn, (F, 3)."""
+    garment = piece.garment
+    part = np.full(len(rest), "top", dtype=object)
+    floor = rest[:, 1].min()
+    if garment.name.startswith("shoes"):
+        part[:] = "shoe"
+        for number in range(piece.component.max() + 1):
+            mine = piece.component == number
+            if rest[mine, 1].max() > floor + 0.16 and mine.sum() == 144:
+                part[mine] = "sock"
+        worn = garment.faces
+        if outfit not in BARE_LEGS:
+            worn = worn[(part[worn] != "sock").any(axis=1)]
+        return part, worn
+    labels = piece.component
+    if garment.name in ("male_casualsuit01", "male_elegantsuit01") and len(garment.uv):
+        islands = cast.components(garment.faces_uv, len(garment.uv))
+        labels = np.zeros(len(rest), dtype=int)
+        labels[garment.faces.ravel()] = islands[garment.faces_uv.ravel()]
+    scale = float(np.ptp(rest[:, 1])) / 1.34  # the suits reach from ankle to collar, 1.34 m on the default body
+    top = rest[:, 1].max()
+    sizes = np.bincount(labels)
+    for number in np.unique(labels):
+        mine = labels == number
+        low, high = (top - rest[mine, 1].max()) / scale, (top - rest[mine, 1].min()) / scale
+        if low > 0.38 or (high > 1.1 and low < 0.3):
+            part[mine] = "bottom"
+        elif garment.name == "male_elegantsuit01" and low < 0.05 and high < 0.3:
+            part[mine] = "accent"
+        elif garment.name == "male_casualsuit05" and sizes[number] < 500:
+            part[mine] = "accent"
+    return part, garment.faces
+
+
+def add_person(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Generator) -> None:
+    """Put body, clothes, hair and, if seated, a stool into the scene."""
+    import _studio as studio
+
+    body = clothes.body
+    assert body.base_index is not None
+    look: dict[str, Any] = person.look
+    hidden = np.zeros(19158, dtype=bool)
+    for name in person.outfit:
+        hidden[clothes.piece(name).garment.delete_vertices] = True
+    shown = body.faces[~hidden[body.base_index][body.faces].all(axis=1)]
+    eyes = (body.base_index[shown] >= 14598).all(axis=1)
+    colours = _skin_colours(person, clothes)
+    studio.add_mesh("body", person.vertices, shown[~eyes], studio.skin_material(), colours, body.v_template)
+    studio.add_mesh("eyes", person.vertices, shown[eyes], studio.painted_material("eyes", 0.15), colours)
+    for name in person.outfit:
+        piece, rest = clothes.piece(name), person.garment_rest[name]
+        garment = piece.garment
+        faces = garment.faces
+        paint = printed = None
+        if name.startswith("eyebrow"):
+            brow = tuple(0.55 * np.asarray(look["hair_colour"]) + 0.35 * np.asarray(look["skin"]))
+            material = studio.plain_material("brow", brow, 0.9, 0.0)
+        elif name in (*MALE_HAIR, *FEMALE_HAIR):
+            material = studio.hair_material(look["hair_colour"])
+        else:
+            parts, faces = _parts(piece, rest, person.outfit[0])
+            paint = np.array([look[part] for part in parts], dtype=np.float64)
+            if name.startswith("shoes"):
+                paint[(rest[:, 1] < rest[:, 1].min() + 0.02) & (parts == "shoe")] = look["sole"]
+            if name.startswith("shoes"):
+                material = studio.painted_material("shoe", float(rng.uniform(0.3, 0.7)))
+            else:
+                material = studio.cloth_material(name, look["pattern"], look["print"], look["pattern_scale"])
+                printed = np.isin(parts.astype(str), ["top"]).astype(np.float64)
+        studio.add_mesh(name, person.garments[name], faces, material, paint, rest, garment.uv, garment.faces_uv, printed)
+    if person.seated:
+        _add_stool(person, clothes, rng)
+
+
+def _add_stool(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Generator) -> None:
+    import _studio as studio
+
+    weights = clothes.body.weights
+    seat = person.vertices[weights[:, 0] + weights[:, 1] + weights[:, 2] > 0.75]
+    pelvis = person.joints[0]
+    near = np.hypot(seat[:, 0] - pelvis[0], seat[:, 2] - pelvis[2]) < 0.22
+    top = float(seat[near, 1].min()) - 0.012
+    forward = person.orient @ np.array([0.0, 0.0, 1.0])
+    yaw = float(np.arctan2(forward[0], forward[2]))
+    material = studio.plain_material("stool", tuple(float(c) for c in rng.uniform(0.08, 0.4, 3)), 0.5)
+    centre = pelvis + 0.05 * forward
+    low = [centre[0] - 0.24, max(top - 0.06, 0.01), centre[2] - 0.22]
+    studio.add_box("seat", low, [centre[0] + 0.24, top, centre[2] + 0.22], material, yaw)
+    if top > 0.12:
+        studio.add_box(
+            "leg", [centre[0] - 0.17, 0.0, centre[2] - 0.15], [centre[0] + 0.17, top - 0.05, centre[2] + 0.15], material, yaw
+        )
