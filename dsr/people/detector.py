@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Quality = Literal["fast", "standard", "best"]
 MIN_PRESENCE = 0.5
+MIN_LENGTH = 16.0  # working pixels; below that there is nothing to see of a person
 UPSIDE_DOWN = math.radians(100)
 _BOX_CONFIDENCE = 0.5
 
@@ -166,7 +167,7 @@ class PeopleDetector:
 
     def _bodies(self, pyramid: Pyramid, candidates: np.ndarray) -> list[Body]:
         bodies = []
-        for candidate in candidates[candidates[:, 0] >= MIN_SCORE]:
+        for candidate in candidates[(candidates[:, 0] >= MIN_SCORE) & (body_length(candidates) >= MIN_LENGTH)]:
             region = Region.from_points(candidate[5:7], candidate[7:9])
             regions = [region]
             if abs(region.angle) > UPSIDE_DOWN:  # the detector turns people whose face it cannot see

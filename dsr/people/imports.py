@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dsr.errors import DetectionError
-from dsr.people.detector import left_to_right
+from dsr.people.detector import PeopleDetector, left_to_right
 from dsr.people.types import Detection
 
 if TYPE_CHECKING:
     from dsr.image.types import Photo
-    from dsr.people.detector import PeopleDetector
 
 # COCO-18 of OpenPose: nose, neck, right arm, left arm, right leg, left leg, eyes, ears -> COCO-17 (no neck).
 _COCO17_OF_OPENPOSE18 = [0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10]
@@ -53,11 +52,10 @@ def load_detections(
     path = _source_file(Path(source), photo.path)
     data = _read_json(path)
     if kind == "boxes" or (kind == "auto" and _holds_boxes(data)):
+        rows = load_boxes(path, photo.path)
         if detector is None:
-            from dsr.people.detector import PeopleDetector
-
             detector = PeopleDetector()
-        return detector.detect_in_boxes(photo, load_boxes(path, photo.path), path.name)
+        return detector.detect_in_boxes(photo, rows, path.name)
     if isinstance(data, dict) and "people" in data:
         found = _openpose_people(data, path)
     else:

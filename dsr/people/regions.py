@@ -125,9 +125,8 @@ def _padded(image: Image, low: np.ndarray, high: np.ndarray) -> Image:
     """The window ``low`` to ``high`` (u, v) of an image that may reach outside it, edge pixels repeated."""
     from PIL import Image as Images
 
-    inner_low = np.clip(low, 0, np.array(image.size) - 1)
-    inner_high = np.clip(high, inner_low + 1, image.size)
-    inside = np.asarray(image.crop((*inner_low.tolist(), *inner_high.tolist())))
-    before, after = inner_low - low, high - inner_high
-    widths = ((int(before[1]), int(after[1])), (int(before[0]), int(after[0])), (0, 0))
-    return Images.fromarray(np.pad(inside, widths, mode="edge"))
+    columns = np.clip(np.arange(low[0], high[0]), 0, image.width - 1)
+    rows = np.clip(np.arange(low[1], high[1]), 0, image.height - 1)
+    u0, v0 = int(columns[0]), int(rows[0])
+    inside = np.asarray(image.crop((u0, v0, int(columns[-1]) + 1, int(rows[-1]) + 1)))
+    return Images.fromarray(inside[np.ix_(rows - v0, columns - u0)])
