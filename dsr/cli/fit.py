@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if "--list-licences" in arguments:
+    if {"--list-licences", "--list_licences"} & set(arguments):
         from dsr.cli.licences import licence_table
 
         sys.stdout.write(licence_table())
