@@ -5,102 +5,16 @@ from __future__ import annotations
 import tarfile
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _poses import JOINTS, POSES
 
 from dsr.body import BodyAsset, load_asset
 from dsr.datasets.mhclo import Garment, assemble_base, load_garment
 
-JOINTS = [
-    "pelvis", "l_hip", "r_hip", "spine1", "l_knee", "r_knee", "spine2", "l_ankle", "r_ankle", "spine3", "l_foot", "r_foot",
-    "neck", "l_collar", "r_collar", "head", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow", "l_wrist", "r_wrist",
-    "l_hand", "r_hand",
-]
-
-# Degrees about x, y, z of each joint's rest frame (x left, y up, z front); applied x first, then y, then z.
-# Arms hang by turning a shoulder about z (left minus, right plus); elbows bend about y (left minus, right plus).
-POSES: dict[str, dict[str, tuple[float, float, float]]] = {
-    "stand": {"l_shoulder": (0, 8, -74), "r_shoulder": (0, -8, 74), "l_elbow": (0, -18, 0), "r_elbow": (0, 16, 0)},
-    "contrapposto": {
-        "pelvis": (0, 0, 5), "spine1": (0, 0, -5), "spine2": (0, 4, -3), "l_hip": (-8, 10, 3), "l_knee": (16, 0, 0),
-        "r_hip": (0, -6, -5), "l_shoulder": (0, 5, -66), "r_shoulder": (6, -10, 62), "l_elbow": (0, -12, 0),
-        "r_elbow": (0, 35, 0), "head": (4, 12, 0),
-    },
-    "hands_on_hips": {
-        "l_shoulder": (0, 32, -47), "r_shoulder": (0, -32, 47), "l_elbow": (0, -100, 28), "r_elbow": (0, 100, -28),
-        "l_hip": (0, 0, 6), "r_hip": (0, 0, -6), "l_wrist": (0, 0, -15), "r_wrist": (0, 0, 15),
-    },
-    "walk": {
-        "l_hip": (-24, 0, 0), "l_knee": (6, 0, 0), "r_hip": (18, 0, 0), "r_knee": (30, 0, 0), "r_ankle": (14, 0, 0),
-        "l_ankle": (0, 0, 0), "l_shoulder": (0, 26, -70), "r_shoulder": (0, 24, 70), "l_elbow": (0, -18, 0),
-        "r_elbow": (0, 34, 0), "spine1": (3, 6, 0), "spine3": (0, -8, 0),
-    },
-    "run": {
-        "pelvis": (12, 0, 0), "l_hip": (-62, 0, 0), "l_knee": (80, 0, 0), "r_hip": (22, 0, 0), "r_knee": (38, 0, 0),
-        "r_ankle": (22, 0, 0), "l_shoulder": (0, 45, -66), "r_shoulder": (0, 32, 62), "l_elbow": (0, -85, 0),
-        "r_elbow": (0, 88, 0), "spine2": (4, 8, 0), "spine3": (0, -10, 0), "head": (-10, 0, 0),
-    },
-    "arms_up": {
-        "l_collar": (0, 0, 12), "r_collar": (0, 0, -12), "l_shoulder": (0, -10, 48), "r_shoulder": (0, 10, -48),
-        "l_elbow": (0, -22, 12), "r_elbow": (0, 22, -12), "head": (-12, 0, 0), "l_hip": (0, 0, 7), "r_hip": (0, 0, -7),
-    },
-    "wave": {
-        "l_shoulder": (0, 6, -68), "l_elbow": (0, -20, 0), "r_collar": (0, 0, -6), "r_shoulder": (0, -12, 8),
-        "r_elbow": (0, 20, -88), "r_wrist": (0, 0, -10), "head": (0, -8, -4), "spine2": (0, 0, 2),
-    },
-    "point": {
-        "l_shoulder": (0, -55, -8), "l_elbow": (0, -10, 0), "r_shoulder": (0, -6, 68), "r_elbow": (0, 20, 0),
-        "head": (0, 25, 0), "spine3": (0, 8, 0), "l_hip": (-14, 6, 3), "l_knee": (8, 0, 0), "r_hip": (6, -6, -3),
-    },
-    "reach": {
-        "l_shoulder": (0, -60, -25), "r_shoulder": (0, 62, 20), "l_elbow": (0, -30, 0), "r_elbow": (0, 30, 0),
-        "spine1": (12, 0, 0), "spine2": (10, 0, 0), "l_hip": (-20, 4, 4), "l_knee": (20, 0, 0), "r_hip": (-4, -4, -4),
-        "r_knee": (8, 0, 0),
-    },
-    "squat": {
-        "pelvis": (28, 0, 0), "l_hip": (-105, 14, 16), "r_hip": (-105, -14, -16), "l_knee": (98, 0, 0), "r_knee": (98, 0, 0),
-        "l_ankle": (-21, 0, 0), "r_ankle": (-21, 0, 0), "l_shoulder": (0, -70, -12), "r_shoulder": (0, 70, 12),
-        "l_elbow": (0, -25, 0), "r_elbow": (0, 25, 0), "neck": (-12, 0, 0),
-    },
-    "lunge": {
-        "l_hip": (-76, 0, 4), "l_knee": (78, 0, 0), "l_ankle": (-2, 0, 0), "r_hip": (34, 0, -4), "r_knee": (42, 0, 0),
-        "r_ankle": (6, 0, 0), "r_foot": (-28, 0, 0), "l_shoulder": (0, 28, -48), "r_shoulder": (0, -28, 48),
-        "l_elbow": (0, -98, 20), "r_elbow": (0, 98, -20),
-    },
-    "kick": {
-        "pelvis": (-8, 0, 0), "l_hip": (-68, 0, 6), "l_knee": (14, 0, 0), "l_ankle": (22, 0, 0), "r_hip": (4, 0, -4),
-        "r_knee": (12, 0, 0), "l_shoulder": (0, 20, -35), "r_shoulder": (0, 40, 28), "l_elbow": (0, -30, 0),
-        "r_elbow": (0, 45, 0), "spine2": (12, 0, 0),
-    },
-    "tree": {
-        "r_hip": (-52, -55, -38), "r_knee": (118, 0, 0), "r_ankle": (20, 0, 0), "l_collar": (0, 0, 14), "r_collar": (0, 0, -14),
-        "l_shoulder": (0, -14, 56), "r_shoulder": (0, 14, -56), "l_elbow": (0, -30, 22), "r_elbow": (0, 30, -22),
-    },
-    "star": {
-        "l_shoulder": (0, -5, 18), "r_shoulder": (0, 5, -18), "l_elbow": (0, -8, 0), "r_elbow": (0, 8, 0),
-        "l_hip": (0, 0, 26), "r_hip": (0, 0, -26),
-    },
-    "sit": {
-        "l_hip": (-84, 6, 8), "r_hip": (-84, -6, -8), "l_knee": (84, 0, 0), "r_knee": (84, 0, 0), "spine1": (6, 0, 0),
-        "l_shoulder": (0, -18, -62), "r_shoulder": (0, 18, 62), "l_elbow": (0, -48, 0), "r_elbow": (0, 48, 0),
-    },
-    "sit_lean": {
-        "l_hip": (-88, 10, 10), "r_hip": (-78, -4, -6), "l_knee": (92, 0, 0), "r_knee": (64, 0, 0), "spine1": (16, 0, 0),
-        "spine2": (12, 0, 0), "spine3": (8, 0, 0), "neck": (-12, 0, 0), "head": (-10, 10, 0), "l_shoulder": (0, -42, -48),
-        "r_shoulder": (0, 36, 50), "l_elbow": (0, -62, 0), "r_elbow": (0, 50, 0),
-    },
-    "hand_to_head": {
-        "l_shoulder": (0, 6, -66), "l_elbow": (0, -20, 0), "r_collar": (0, 0, -8), "r_shoulder": (0, 20, -32),
-        "r_elbow": (0, 118, -40), "head": (6, -6, -6), "r_hip": (-6, -6, -3), "r_knee": (10, 0, 0),
-    },
-    "carry": {
-        "l_shoulder": (0, 4, -62), "r_shoulder": (0, -4, 62), "l_elbow": (0, -82, 0), "r_elbow": (0, 82, 0),
-        "spine1": (-3, 0, 0), "l_hip": (-6, 4, 3), "r_hip": (4, -4, -3),
-    },
-}
-SEATED = ("sit", "sit_lean")
 
 @dataclass
 class Piece:
@@ -174,7 +88,9 @@ class Wardrobe:
         """Read a garment once."""
         found = sorted(self.folder.glob(f"**/{name}.mhclo"))
         if not found:
-            raise SystemExit(f"{self.folder}: no garment {name}.mhclo; pass the unpacked MakeHuman assets with --garments.")
+            raise SystemExit(
+                f"{self.folder}: no garment {name}.mhclo; pass the unpacked MakeHuman assets with --garments."
+            )
         present = np.isfinite(self.base_template).all(axis=1)
         garment = load_garment(found[0]).rebound(self.rest, present).turned(self.rest, self.base_template)
         return Piece(garment, garment.skinning(self.base_weights), components(garment.faces, len(garment.indices)))
@@ -209,7 +125,7 @@ def rotation_matrices(axis_angle: np.ndarray) -> np.ndarray:
 
 
 def named_pose(name: str, rng: np.random.Generator, jitter_deg: float = 4.0) -> np.ndarray:
-    """(24, 3) axis-angle of a hand-written pose (the first row tilts the pelvis), mirrored half of the time and varied."""
+    """(24, 3) axis-angle of a hand-written pose (row 0 tilts the pelvis), mirrored half of the time and varied."""
     from scipy.spatial.transform import Rotation
 
     angles = np.zeros((24, 3))
@@ -260,7 +176,9 @@ def pose_person(person: Person, wardrobe: Wardrobe) -> None:
         person.garments[name], person.garment_rest[name] = posed, placed
         if name.startswith("shoes"):
             lowest = min(lowest, posed[:, 1].min())
-    person.transl = np.array([person.position[0] - posed_joints[0, 0], -lowest, person.position[1] - posed_joints[0, 2]])
+    person.transl = np.array(
+        [person.position[0] - posed_joints[0, 0], -lowest, person.position[1] - posed_joints[0, 2]]
+    )
     person.vertices, person.joints = vertices + person.transl, posed_joints + person.transl
     person.garments = {name: posed + person.transl for name, posed in person.garments.items()}
 
@@ -290,7 +208,7 @@ def separate(people: list[Person], gap: float = 0.06) -> None:
     """Push people apart along x until nobody is closer than ``gap`` metres to the neighbour."""
     from scipy.spatial import cKDTree
 
-    for left, right in zip(people, people[1:], strict=False):
+    for left, right in pairwise(people):
         for _ in range(60):
             distance, _ = cKDTree(left.vertices[::4]).query(right.vertices[::4], distance_upper_bound=gap)
             overlap = left.vertices[:, 0].max() > right.vertices[:, 0].max()

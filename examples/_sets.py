@@ -1,4 +1,4 @@
-"""Backgrounds and light of the example renders, all procedural: rooms, streets, parks and a plain studio (y up, metres)."""
+"""Backgrounds and light of the example renders, all procedural: rooms, streets, parks and a plain studio."""
 
 from __future__ import annotations
 
@@ -94,14 +94,19 @@ def _sun(rng: np.random.Generator, scene: Any) -> None:
     """Sun from the camera's side of the scene or from the side, sometimes from behind the people."""
     soft = rng.random() < 0.35
     lamp = _lamp(
-        scene, "SUN", 1.2 if soft else float(rng.uniform(2.6, 4.2)), (1.0, 0.95, float(rng.uniform(0.8, 0.92))),
+        scene,
+        "SUN",
+        1.2 if soft else float(rng.uniform(2.6, 4.2)),
+        (1.0, 0.95, float(rng.uniform(0.8, 0.92))),
         angle=0.35 if soft else 0.02,
     )
-    # A lamp shines along its -z; turning about x by a positive angle tilts it so that light travels away from the camera.
+    # A lamp shines along its -z; a positive turn about x makes its light travel away from the camera.
     lamp.rotation_euler = (float(rng.uniform(0.35, 1.0)), 0.0, float(rng.normal(0.0, 0.8)))
 
 
-def _tiles(name: str, first: Colour, second: Colour, mortar: Colour, size: tuple[float, float], roughness: float) -> Any:
+def _tiles(
+    name: str, first: Colour, second: Colour, mortar: Colour, size: tuple[float, float], roughness: float
+) -> Any:
     """Bricks, paving or planks by object coordinates; ``size`` is width and height in metres."""
     nodes = studio.Nodes(name)
     bricks = nodes.node("ShaderNodeTexBrick", Scale=1.0)
@@ -151,11 +156,15 @@ def _room(rng: np.random.Generator, scene: Any, camera_distance: float) -> float
         tone = _grey(rng, 0.3, 0.6, 0.06)
         floor = _tiles("tiles", tone, tuple(0.92 * c for c in tone), tuple(0.6 * c for c in tone), (0.4, 0.4), 0.35)
     studio.add_box("floor", [-side, -0.1, back], [side, 0.0, near], floor)
-    studio.add_box("ceiling", [-side, height, back], [side, height + 0.1, near], studio.plain_material("c", (0.8, 0.8, 0.78)))
+    studio.add_box(
+        "ceiling", [-side, height, back], [side, height + 0.1, near], studio.plain_material("c", (0.8, 0.8, 0.78))
+    )
     _upright(back_wall, [-side, 0.0, back - 0.1], [side, height, back])
     studio.add_box("left", [-side - 0.1, 0, back], [-side, height, near], wall)
     studio.add_box("right", [side, 0, back], [side + 0.1, height, near], wall)
-    studio.add_box("skirting", [-side, 0, back], [side, 0.09, back + 0.015], studio.plain_material("s", (0.75, 0.74, 0.7), 0.4))
+    studio.add_box(
+        "skirting", [-side, 0, back], [side, 0.09, back + 0.015], studio.plain_material("s", (0.75, 0.74, 0.7), 0.4)
+    )
     window = rng.random() < 0.5
     if window:
         _window(rng, back, float(rng.uniform(-side + 0.9, side - 0.9)))
@@ -200,7 +209,9 @@ def _furniture(rng: np.random.Generator, back: float, side: float, wood: Colour,
                 if rng.random() < 0.85:
                     cover = studio.plain_material("book", tuple(float(c) for c in rng.uniform(0.03, 0.6, 3)), 0.6)
                     deep = back + float(rng.uniform(0.18, 0.26))
-                    studio.add_box("book", [place, level + 0.03, back + 0.03], [place + thick, level + tall, deep], cover)
+                    studio.add_box(
+                        "book", [place, level + 0.03, back + 0.03], [place + thick, level + tall, deep], cover
+                    )
                 place += thick + 0.004
         for edge in (x - width / 2, x + width / 2 - 0.03):
             studio.add_box("side", [edge, 0, back], [edge + 0.03, 1.9, back + 0.3], timber)
@@ -211,12 +222,16 @@ def _furniture(rng: np.random.Generator, back: float, side: float, wood: Colour,
         x, y = (float(rng.uniform(-0.6, -0.1)) + 0.7 * part) * side, float(rng.uniform(1.35, 1.7))
         half = rng.uniform(0.2, 0.4, 2)
         studio.add_box(
-            "frame", [x - half[0], y - half[1], back], [x + half[0], y + half[1], back + 0.03],
+            "frame",
+            [x - half[0], y - half[1], back],
+            [x + half[0], y + half[1], back + 0.03],
             studio.plain_material("frame", (0.05, 0.04, 0.04), 0.4),
         )
         paint = [tuple(float(c) for c in rng.uniform(0.05, 0.8, 3)) for _ in range(2)]
         studio.add_box(
-            "picture", [x - half[0] + 0.03, y - half[1] + 0.03, back + 0.03], [x + half[0] - 0.03, y + half[1] - 0.03, back + 0.034],
+            "picture",
+            [x - half[0] + 0.03, y - half[1] + 0.03, back + 0.03],
+            [x + half[0] - 0.03, y + half[1] - 0.03, back + 0.034],
             _speckled("picture", paint[0], paint[1], 4.0),
         )
 
@@ -232,7 +247,14 @@ def _street(rng: np.random.Generator, scene: Any, camera_distance: float) -> flo
         width, height = float(rng.uniform(5, 9)), float(rng.uniform(5, 12))
         if rng.random() < 0.5:
             red = float(rng.uniform(0.2, 0.45))
-            facade = _tiles("facade", (red, 0.45 * red, 0.33 * red), (0.8 * red, 0.36 * red, 0.27 * red), (0.4, 0.38, 0.35), (0.24, 0.08), 0.9)
+            facade = _tiles(
+                "facade",
+                (red, 0.45 * red, 0.33 * red),
+                (0.8 * red, 0.36 * red, 0.27 * red),
+                (0.4, 0.38, 0.35),
+                (0.24, 0.08),
+                0.9,
+            )
         else:
             facade = _speckled("facade", *(2 * [_grey(rng, 0.3, 0.75, 0.2)]), 20.0)
         _upright(facade, [x, 0.0, back - 6], [x + width, height, back])
@@ -242,7 +264,9 @@ def _street(rng: np.random.Generator, scene: Any, camera_distance: float) -> flo
         for row in range(int(height // 3)):
             for column in range(columns):
                 left, bottom = x + 0.7 + column * (width - 0.8) / columns, 0.9 + 3.0 * row
-                studio.add_box("trim", [left - 0.08, bottom - 0.08, back], [left + 1.08, bottom + 1.58, back + 0.05], trim)
+                studio.add_box(
+                    "trim", [left - 0.08, bottom - 0.08, back], [left + 1.08, bottom + 1.58, back + 0.05], trim
+                )
                 studio.add_box("window", [left, bottom, back + 0.03], [left + 1.0, bottom + 1.5, back + 0.06], glass)
         x += width + float(rng.choice([0.0, 0.0, 1.5]))
     if rng.random() < 0.5:

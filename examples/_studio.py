@@ -1,4 +1,4 @@
-"""The picture-taking side of the example renders: meshes, materials, camera and Cycles, all through ``bpy``'s data interface.
+"""The picture-taking side of the example renders: meshes, materials, camera and Cycles through ``bpy``.
 
 Meshes come in camera-independent world coordinates with y up (metres); Blender's own z-up world is (x, -z, y) of them.
 """
@@ -61,7 +61,7 @@ def add_mesh(
     printed: np.ndarray | None = None,
     smooth: bool = True,
 ) -> Any:
-    """Add a triangle (F, 3) or quad (F, 4) mesh; ``colours``, ``rest`` and ``printed`` become attributes the materials read."""
+    """Add a triangle (F, 3) or quad (F, 4) mesh; ``colours``, ``rest`` and ``printed`` become attributes for materials."""
     sides = faces.shape[1]
     mesh = bpy.data.meshes.new(name)
     mesh.vertices.add(len(vertices))
@@ -165,7 +165,7 @@ class Nodes:
         return self.node("ShaderNodeTexCoord").outputs["Object"]
 
     def noise(self, coordinates: Any, scale: float, stretch: Colour = (1.0, 1.0, 1.0)) -> Any:
-        """Fractal noise around 0.5 with ``scale`` blots per unit; a lookup in a picture, far cheaper than a noise node."""
+        """Fractal noise around 0.5, ``scale`` blots per unit; a picture lookup, far cheaper than a noise node."""
         slant = self.node("ShaderNodeVectorMath", operation="MULTIPLY_ADD")
         split = self.node("ShaderNodeSeparateXYZ")
         self.link(coordinates, split.inputs[0])

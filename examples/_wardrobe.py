@@ -31,20 +31,52 @@ FEMALE_HAIR = ("bob01", "bob02", "long01", "braid01", "ponytail01")
 
 # Linear RGB.
 SKIN: tuple[Colour, ...] = (
-    (0.66, 0.41, 0.31), (0.56, 0.33, 0.23), (0.45, 0.25, 0.16), (0.33, 0.17, 0.1), (0.2, 0.095, 0.055), (0.1, 0.047, 0.03),
+    (0.66, 0.41, 0.31),
+    (0.56, 0.33, 0.23),
+    (0.45, 0.25, 0.16),
+    (0.33, 0.17, 0.1),
+    (0.2, 0.095, 0.055),
+    (0.1, 0.047, 0.03),
 )
 HAIR: tuple[Colour, ...] = (
-    (0.012, 0.009, 0.008), (0.03, 0.018, 0.012), (0.07, 0.038, 0.02), (0.16, 0.09, 0.04), (0.3, 0.19, 0.09), (0.2, 0.19, 0.18),
+    (0.012, 0.009, 0.008),
+    (0.03, 0.018, 0.012),
+    (0.07, 0.038, 0.02),
+    (0.16, 0.09, 0.04),
+    (0.3, 0.19, 0.09),
+    (0.2, 0.19, 0.18),
 )
 TOPS: tuple[Colour, ...] = (
-    (0.62, 0.61, 0.58), (0.35, 0.36, 0.38), (0.04, 0.045, 0.05), (0.03, 0.06, 0.16), (0.28, 0.03, 0.04), (0.06, 0.13, 0.07),
-    (0.45, 0.28, 0.06), (0.1, 0.22, 0.4), (0.5, 0.33, 0.3), (0.16, 0.07, 0.16), (0.5, 0.08, 0.03), (0.05, 0.2, 0.22), (0.4, 0.36, 0.27),
+    (0.62, 0.61, 0.58),
+    (0.35, 0.36, 0.38),
+    (0.04, 0.045, 0.05),
+    (0.03, 0.06, 0.16),
+    (0.28, 0.03, 0.04),
+    (0.06, 0.13, 0.07),
+    (0.45, 0.28, 0.06),
+    (0.1, 0.22, 0.4),
+    (0.5, 0.33, 0.3),
+    (0.16, 0.07, 0.16),
+    (0.5, 0.08, 0.03),
+    (0.05, 0.2, 0.22),
+    (0.4, 0.36, 0.27),
 )
 BOTTOMS: tuple[Colour, ...] = (
-    (0.03, 0.06, 0.14), (0.06, 0.1, 0.2), (0.02, 0.022, 0.026), (0.12, 0.12, 0.13), (0.3, 0.23, 0.14), (0.07, 0.07, 0.045),
+    (0.03, 0.06, 0.14),
+    (0.06, 0.1, 0.2),
+    (0.02, 0.022, 0.026),
+    (0.12, 0.12, 0.13),
+    (0.3, 0.23, 0.14),
+    (0.07, 0.07, 0.045),
     (0.14, 0.08, 0.05),
 )
-SHOES: tuple[Colour, ...] = ((0.015, 0.015, 0.016), (0.1, 0.05, 0.025), (0.6, 0.6, 0.58), (0.05, 0.07, 0.12), (0.3, 0.05, 0.04))
+SHOES: tuple[Colour, ...] = (
+    (0.015, 0.015, 0.016),
+    (0.1, 0.05, 0.025),
+    (0.6, 0.6, 0.58),
+    (0.05, 0.07, 0.12),
+    (0.3, 0.05, 0.04),
+)
 
 
 def draw_person(
@@ -154,9 +186,9 @@ def _parts(piece: cast.Piece, rest: np.ndarray, outfit: str) -> tuple[np.ndarray
         low, high = (top - rest[mine, 1].max()) / scale, (top - rest[mine, 1].min()) / scale
         if low > 0.38 or (high > 1.1 and low < 0.3):
             part[mine] = "bottom"
-        elif garment.name == "male_elegantsuit01" and low < 0.05 and high < 0.3:
-            part[mine] = "accent"
-        elif garment.name == "male_casualsuit05" and sizes[number] < 500:
+        elif (garment.name == "male_elegantsuit01" and low < 0.05 and high < 0.3) or (
+            garment.name == "male_casualsuit05" and sizes[number] < 500
+        ):
             part[mine] = "accent"
     return part, garment.faces
 
@@ -196,7 +228,9 @@ def add_person(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Gener
             else:
                 material = studio.cloth_material(name, look["pattern"], look["print"], look["pattern_scale"])
                 printed = np.isin(parts.astype(str), ["top"]).astype(np.float64)
-        studio.add_mesh(name, person.garments[name], faces, material, paint, rest, garment.uv, garment.faces_uv, printed)
+        studio.add_mesh(
+            name, person.garments[name], faces, material, paint, rest, garment.uv, garment.faces_uv, printed
+        )
     if person.seated:
         _add_stool(person, clothes, rng)
 
@@ -217,5 +251,9 @@ def _add_stool(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Gener
     studio.add_box("seat", low, [centre[0] + 0.24, top, centre[2] + 0.22], material, yaw)
     if top > 0.12:
         studio.add_box(
-            "leg", [centre[0] - 0.17, 0.0, centre[2] - 0.15], [centre[0] + 0.17, top - 0.05, centre[2] + 0.15], material, yaw
+            "leg",
+            [centre[0] - 0.17, 0.0, centre[2] - 0.15],
+            [centre[0] + 0.17, top - 0.05, centre[2] + 0.15],
+            material,
+            yaw,
         )

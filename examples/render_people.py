@@ -3,10 +3,10 @@
     python examples/render_people.py --out examples/images                      # the committed pictures
     python examples/render_people.py --count 200 --seed 1000 --out DIR --size 640   # a benchmark, one person each
 
-Needs the ``blender`` extra (the ``bpy`` wheel) and the CC0 MakeHuman garments (``--garments``, a folder or the .tar.xz).
+Needs the ``blender`` extra (the ``bpy`` wheel) and the CC0 MakeHuman garments (``--garments``, a folder or .tar.xz).
 Every picture gets its focal length in EXIF and ``NAME.truth.json`` beside it: intrinsics, and per person shape, pose,
-orientation and translation in the OpenCV camera, joints and keypoints in metres and pixels. Picture N of a run depends on
-``--seed`` + N alone, so a set can be rendered in parts.
+orientation and translation in the OpenCV camera, joints and keypoints in metres and pixels. Picture N of a run
+depends on ``--seed`` + N alone, so a set can be rendered in parts.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT)]
 
 import _cast as cast  # noqa: E402
+import _poses  # noqa: E402
 import _wardrobe as wardrobe  # noqa: E402
 
 FULL_FRAME_DIAGONAL_MM = 43.2666
@@ -86,17 +87,122 @@ class View:
 
 
 EXAMPLES = (
-    Plan("park_wave", 11, 1280, 960, 16, "park", ("wave",), 35, (12.0,), 0.72, outfits=("male_casualsuit02",), hair=("short02",)),
-    Plan("street_walk", 25, 960, 1280, 16, "street", ("walk",), 50, (-38.0,), 0.74, outfits=("female_casualsuit01",), hair=("ponytail01",)),
-    Plan("room_sit", 32, 1280, 960, 20, "room", ("sit_lean",), 28, (30.0,), 0.6, outfits=("male_casualsuit06",), hair=("short04",)),
-    Plan("studio_lunge", 47, 960, 1280, 16, "studio", ("lunge",), 70, (-62.0,), 0.58, outfits=("female_sportsuit01",), hair=("bob02",)),
-    Plan("street_pair", 56, 1280, 960, 16, "street", ("contrapposto", "hands_on_hips"), 40, (18.0, -20.0), 0.7,
-         outfits=("male_elegantsuit01", "female_elegantsuit01"), hair=("short03", "long01"), people=2),
-    Plan("park_three", 63, 1280, 960, 16, "park", ("stand", "arms_up", "carry"), 30, (-15.0, 5.0, 25.0), 0.66,
-         outfits=("male_worksuit01", "female_casualsuit02", "male_casualsuit04"), hair=("afro01", "braid01", "short01"), people=3),
-    Plan("park_kick", 75, 1280, 960, 16, "park", ("kick",), 85, (55.0,), 0.62, outfits=("male_casualsuit04",), hair=("short01",)),
-    Plan("room_border", 88, 960, 1280, 20, "room", ("stand", "reach"), 24, (160.0, -35.0), 0.66, cut=True,
-         outfits=("male_casualsuit03", "female_casualsuit01"), hair=("short02", "bob01"), people=2),
+    Plan(
+        "park_wave",
+        11,
+        1280,
+        960,
+        16,
+        "park",
+        ("wave",),
+        35,
+        (12.0,),
+        0.72,
+        outfits=("male_casualsuit02",),
+        hair=("short02",),
+    ),
+    Plan(
+        "street_walk",
+        25,
+        960,
+        1280,
+        16,
+        "street",
+        ("walk",),
+        50,
+        (-38.0,),
+        0.74,
+        outfits=("female_casualsuit01",),
+        hair=("ponytail01",),
+    ),
+    Plan(
+        "room_sit",
+        32,
+        1280,
+        960,
+        20,
+        "room",
+        ("sit_lean",),
+        28,
+        (30.0,),
+        0.6,
+        outfits=("male_casualsuit06",),
+        hair=("short04",),
+    ),
+    Plan(
+        "studio_lunge",
+        47,
+        960,
+        1280,
+        16,
+        "studio",
+        ("lunge",),
+        70,
+        (-62.0,),
+        0.58,
+        outfits=("female_sportsuit01",),
+        hair=("bob02",),
+    ),
+    Plan(
+        "street_pair",
+        56,
+        1280,
+        960,
+        16,
+        "street",
+        ("contrapposto", "hands_on_hips"),
+        40,
+        (18.0, -20.0),
+        0.7,
+        outfits=("male_elegantsuit01", "female_elegantsuit01"),
+        hair=("short03", "long01"),
+        people=2,
+    ),
+    Plan(
+        "park_three",
+        63,
+        1280,
+        960,
+        16,
+        "park",
+        ("stand", "arms_up", "carry"),
+        30,
+        (-15.0, 5.0, 25.0),
+        0.66,
+        outfits=("male_worksuit01", "female_casualsuit02", "male_casualsuit04"),
+        hair=("afro01", "braid01", "short01"),
+        people=3,
+    ),
+    Plan(
+        "park_kick",
+        75,
+        1280,
+        960,
+        16,
+        "park",
+        ("kick",),
+        85,
+        (55.0,),
+        0.62,
+        outfits=("male_casualsuit04",),
+        hair=("short01",),
+    ),
+    Plan(
+        "room_border",
+        88,
+        960,
+        1280,
+        20,
+        "room",
+        ("stand", "reach"),
+        24,
+        (160.0, -35.0),
+        0.66,
+        cut=True,
+        outfits=("male_casualsuit03", "female_casualsuit01"),
+        hair=("short02", "bob01"),
+        people=2,
+    ),
 )
 
 
@@ -105,7 +211,8 @@ def draw_people(plan: Plan, rng: np.random.Generator, clothes: cast.Wardrobe) ->
     people: list[cast.Person] = []
     x = 0.0
     for index in range(plan.people):
-        kind = plan.poses[index] if index < len(plan.poses) else str(rng.choice(["prior", *cast.POSES], p=_pose_odds()))
+        drawn = str(rng.choice(["prior", *_poses.POSES], p=_pose_odds())) if index >= len(plan.poses) else ""
+        kind = drawn or plan.poses[index]
         if kind == "prior":
             pose, tilt = cast.prior_pose(rng), np.zeros(3)
         else:
@@ -115,10 +222,13 @@ def draw_people(plan: Plan, rng: np.random.Generator, clothes: cast.Wardrobe) ->
         orient = cast.rotation_matrices(np.array([0.0, yaw, 0.0])) @ cast.rotation_matrices(tilt)
         if index:
             x += float(rng.uniform(0.95, 1.25))
-        person = wardrobe.draw_person(rng, clothes.body.num_betas, pose, orient, kind in cast.SEATED)
+        person = wardrobe.draw_person(rng, clothes.body.num_betas, pose, orient, kind in _poses.SEATED)
         person.position = np.array([x, float(rng.uniform(-0.5, 0.5)) if index else 0.0])
         wardrobe.dress(
-            person, rng, plan.outfits[index] if index < len(plan.outfits) else None, plan.hair[index] if index < len(plan.hair) else None
+            person,
+            rng,
+            plan.outfits[index] if index < len(plan.outfits) else None,
+            plan.hair[index] if index < len(plan.hair) else None,
         )
         cast.pose_person(person, clothes)
         people.append(person)
@@ -130,7 +240,7 @@ def draw_people(plan: Plan, rng: np.random.Generator, clothes: cast.Wardrobe) ->
 
 
 def _pose_odds() -> np.ndarray:
-    odds = np.full(len(cast.POSES) + 1, 0.5 / len(cast.POSES))
+    odds = np.full(len(_poses.POSES) + 1, 0.5 / len(_poses.POSES))
     odds[0] = 0.5
     return odds
 
@@ -181,7 +291,7 @@ def _cut_outermost(plan: Plan, view: View) -> View:
 
 
 def _look(eye: np.ndarray, target: np.ndarray, aim: np.ndarray, roll: float) -> np.ndarray:
-    """World to camera rotation looking from ``eye`` so that ``target`` lands ``aim`` (in focal lengths) off the centre."""
+    """World to camera rotation with ``target`` seen from ``eye``, ``aim`` (in focal lengths) off the centre."""
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, (0.0, 1.0, 0.0))
     right /= np.linalg.norm(right)
@@ -279,7 +389,9 @@ def develop(raw: Path, target: Path, focal35: int, rng: np.random.Generator) -> 
     v, u = np.mgrid[0:height, 0:width]
     radius = np.hypot(u - width / 2, v - height / 2) / np.hypot(width / 2, height / 2)
     pixels = pixels * (1.0 - float(rng.uniform(0.0, 0.16)) * radius[..., None] ** 2) * rng.normal(1.0, 0.02, 3)
-    pixels = pixels + rng.normal(0.0, float(rng.uniform(1.0, 3.5)), (height, width, 1)) + rng.normal(0.0, 0.8, pixels.shape)
+    pixels = (
+        pixels + rng.normal(0.0, float(rng.uniform(1.0, 3.5)), (height, width, 1)) + rng.normal(0.0, 0.8, pixels.shape)
+    )
     picture = Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
     exif = Image.Exif()
     exif[0x0131] = "dsr examples/render_people.py"
@@ -291,7 +403,7 @@ def benchmark_plan(index: int, seed: int, size: int, samples: int, people: int) 
     """Picture ``index`` of a benchmark: landscape, portrait or square with the longer side ``size``."""
     rng = np.random.default_rng([seed + index, 3])
     ratio = float(rng.choice([3 / 4, 2 / 3, 1.0, 9 / 16], p=[0.45, 0.3, 0.1, 0.15]))
-    short = int(round(size * ratio / 2)) * 2
+    short = round(size * ratio / 2) * 2
     width, height = (size, short) if rng.random() < 0.45 else (short, size)
     return Plan(f"s{seed + index:06d}", seed + index, width, height, samples, people=people)
 
@@ -308,7 +420,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", nargs="*", default=None, help="names of example pictures to render")
     parser.add_argument("--overwrite", action="store_true", help="render pictures that are there already")
     parser.add_argument(
-        "--garments", type=Path, default=ROOT.parent / "shared/makehuman/makehuman_assets_cc0.tar.xz",
+        "--garments",
+        type=Path,
+        default=ROOT.parent / "shared/makehuman/makehuman_assets_cc0.tar.xz",
         help="MakeHuman CC0 assets, unpacked folder or archive",
     )
     args = parser.parse_args(argv)
@@ -326,7 +440,10 @@ def main(argv: list[str] | None = None) -> int:
             start = time.perf_counter()
             truth = make_picture(plan, clothes, args.out.resolve())
             seconds = time.perf_counter() - start
-            print(f"{number}/{len(plans)} {plan.name}: {truth['place']}, {len(truth['people'])} people, {seconds:.1f} s", flush=True)
+            print(
+                f"{number}/{len(plans)} {plan.name}: {truth['place']}, {len(truth['people'])} people, {seconds:.1f} s",
+                flush=True,
+            )
     return 0
 
 

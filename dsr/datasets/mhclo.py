@@ -77,7 +77,7 @@ class Garment:
         """Place the garment on a body.
 
         Args:
-            base_vertices: (19158, 3) base mesh in its rest pose (see :func:`assemble_base`), NaN where it has no vertex.
+            base_vertices: (19158, 3) base mesh in its rest pose (:func:`assemble_base`), NaN where it has no vertex.
 
         Returns:
             Garment vertices, (N, 3) float64, in the units of ``base_vertices``.

@@ -1,0 +1,119 @@
+"""Known bodies beside pictures: the ``NAME.truth.json`` files that ``examples/render_people.py`` writes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsr.errors import DatasetError
+
+TRUTH_SUFFIX = ".truth.json"
+
+
+@dataclass(frozen=True, eq=False)
+class TruePerson:
+    """One person whose body is known; camera frame OpenCV, metres, pixels of the picture.
+
+    Attributes:
+        betas: (B,) shape.
+        global_orient: (3,) axis-angle, body to camera.
+        body_pose: (J-1, 3) axis-angle.
+        transl: (3,) metres.
+        box_px: (4,) x0, y0, x1, y1 around the body, may reach outside the picture.
+        visible_share: share of the body's vertices inside the picture, 0 to 1.
+        joints_cam_m: (J, 3) metres.
+        keypoints_cam_m: per keypoint set (K, 3) metres.
+        keypoints_px: per keypoint set (K, 2) pixels.
+        height_m: standing height of the shape, metres.
+    """
+
+    betas: np.ndarray
+    global_orient: np.ndarray
+    body_pose: np.ndarray
+    transl: np.ndarray
+    box_px: np.ndarray
+    visible_share: float
+    joints_cam_m: np.ndarray
+    keypoints_cam_m: dict[str, np.ndarray]
+    keypoints_px: dict[str, np.ndarray]
+    height_m: float
+
+
+@dataclass(frozen=True, eq=False)
+class TruePicture:
+    """A picture with known people.
+
+    Attributes:
+        path: the picture.
+        size: (width, height) pixels.
+        K: (3, 3) intrinsics.
+        body_name: body asset the people were made with.
+        body_sha256: hex digest of that asset's file.
+        people: the people, left to right.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    K: np.ndarray
+    body_name: str
+    body_sha256: str
+    people: tuple[TruePerson, ...]
+
+
+def load_truth(folder: str | Path) -> list[TruePicture]:
+    """All pictures of a folder that have their truth beside them, by name.
+
+    Raises:
+        DatasetError: if the folder has none, a truth file is broken, or its picture is missing.
+    """
+    folder = Path(folder)
+    files = sorted(folder.glob(f"*{TRUTH_SUFFIX}"))
+    if not files:
+        raise DatasetError(
+            f"{folder}: no *{TRUTH_SUFFIX} files there; render some with examples/render_people.py or name "
+            "another folder."
+        )
+    return [_read(file) for file in files]
+
+
+def _read(file: Path) -> TruePicture:
+    try:
+        data = json.loads(file.read_text(encoding="utf-8"))
+        picture = TruePicture(
+            path=file.with_name(data["image"]),
+            size=(int(data["image_size"][0]), int(data["image_size"][1])),
+            K=np.asarray(data["K"], dtype=np.float64).reshape(3, 3),
+            body_name=str(data["body"]["name"]),
+            body_sha256=str(data["body"]["sha256"]),
+            people=tuple(_person(person) for person in data["people"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise DatasetError(f"{file}: not a readable truth file ({type(error).__name__}: {error}).") from error
+    if not picture.path.is_file():
+        raise DatasetError(f"{file}: its picture {picture.path.name} is missing; render it again.")
+    return picture
+
+
+def _person(data: dict[str, Any]) -> TruePerson:
+    def array(key: str) -> np.ndarray:
+        return np.asarray(data[key], dtype=np.float64)
+
+    keypoints = {
+        name: (np.asarray(k["cam_m"], float), np.asarray(k["px"], float)) for name, k in data["keypoints"].items()
+    }
+    return TruePerson(
+        betas=array("betas"),
+        global_orient=array("global_orient"),
+        body_pose=array("body_pose").reshape(-1, 3),
+        transl=array("transl"),
+        box_px=array("box_px"),
+        visible_share=float(data["visible_share"]),
+        joints_cam_m=array("joints_cam_m"),
+        keypoints_cam_m={name: k[0] for name, k in keypoints.items()},
+        keypoints_px={name: k[1] for name, k in keypoints.items()},
+        height_m=float(data["height_m"]),
+    )
