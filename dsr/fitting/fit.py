@@ -7,7 +7,8 @@ Start: closed-form inverse kinematics from the 3D landmarks, or several facings 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 
@@ -36,7 +37,7 @@ VISIBLE = 0.5
 _STEPS = {"fast": 8, "standard": 12, "best": 30}
 _TYPICAL_POSES = {"fast": 1, "standard": 4, "best": 12}
 """How many of the prior's poses a fit without 3D landmarks starts from, in four facings each."""
-_FINALISTS = 3
+_FINALISTS = 6
 # How far each kind of keypoint can be trusted against the limbs' 1: the definition of some differs from picture to
 # picture.
 _TRUST = {
@@ -70,8 +71,16 @@ def fit_people(
         One result per detection, in the same order, in the original camera.
 
     Raises:
-        FittingError: if the body has no regressor for a keypoint set, or no keypoint of a person is usable.
+        BodyError: if the body has no regressor for a keypoint set.
+        FittingError: if no keypoint of a person is usable.
     """
+    with _one_thread():
+        return _fit_all(detections, np.asarray(K, np.float64), body, options, image_size)
+
+
+def _fit_all(
+    detections: Sequence[Detection], K: np.ndarray, body: Body, options: FitOptions, image_size: tuple[int, int]
+) -> list[PersonResult]:
     people: dict[int, PersonResult] = {}
     for name in sorted({d.keypoint_set for d in detections}):
         for has_world in (True, False):
@@ -80,9 +89,7 @@ def fit_people(
             ]
             if index:
                 group = [detections[i] for i in index]
-                people.update(
-                    zip(index, _fit_group(group, np.asarray(K, np.float64), body, options, image_size), strict=True)
-                )
+                people.update(zip(index, _fit_group(group, K, body, options, image_size), strict=True))
     results = [people[i] for i in range(len(detections))]
     for i, person in enumerate(results):
         person.id = f"p{i}"
@@ -126,6 +133,17 @@ def _fit_group(
     return _results(detections, state, turn, camera, body, image_size)
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Matrices this small lose more to handing over between threads than they gain; and results stay the same bytes."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _starts(model: KeypointModel, prior: PosePrior, targets: Targets, options: FitOptions) -> list[State]:
     """Where to start from: the landmarks' pose, or typical poses in four facings."""
     rest = model.pose(*_rest_pose(model, 1)).points[0]
@@ -162,12 +180,14 @@ def _starts(model: KeypointModel, prior: PosePrior, targets: Targets, options: F
 def _best_of(
     model: KeypointModel, prior: PosePrior, targets: Targets, starts: list[State], weights: FitWeights
 ) -> State:
-    """Solve from every start in one batch and keep each person's cheapest; of many, only three after a few steps."""
+    """Solve all starts in one batch, keep each person's cheapest; of many, go on with the best after a few steps."""
     batch, device = len(targets.rays), targets.rays.device
     state = State(*(torch.cat([getattr(s, f) for s in starts]) for f in ("root", "theta", "betas", "transl")))
     person = torch.arange(batch, device=device).repeat(len(starts))  # whom a row of the batch belongs to
     if len(starts) > _FINALISTS:
-        state, cost = solve(model, prior, targets.select(person), state, replace(weights, steps=4))
+        state, cost = solve(
+            model, prior, targets.select(person), state, replace(weights, steps=6, robust=4 * weights.robust)
+        )
         finalists = cost.reshape(-1, batch).argsort(0)[:_FINALISTS] * batch + torch.arange(batch, device=device)
         state, person = state.select(finalists.flatten()), person[finalists.flatten()]
     state, cost = solve(model, prior, targets.select(person), state, weights)
@@ -287,11 +307,6 @@ def _trust(keypoint_set: str) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _model(asset: BodyAsset, keypoint_set: str, device: str) -> KeypointModel:
-    if keypoint_set not in asset.keypoint_regressors:
-        raise FittingError(
-            f"body {asset.name!r} has no keypoint regressor {keypoint_set!r}; "
-            f"it has {sorted(asset.keypoint_regressors)}."
-        )
     return KeypointModel(asset, keypoint_set, device=device)
 
 

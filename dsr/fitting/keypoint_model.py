@@ -20,6 +20,8 @@ from dsr.body.rotations import axis_angle_to_rotmat
 
 POSED_JOINTS = 21
 """Joints 1..21 are fitted; the two hand joints stay at rest (no keypoint sees them)."""
+MOST_BETAS = 11
+"""Keypoints say nothing about finer shape than this; facial expressions are never fitted."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,13 @@ class KeypointModel:
         keypoint_set: ``blazepose33``, ``coco17``, ``openpose25`` or ``h36m17``.
         dtype: float64 by default: the matrices are tiny and normal equations like it.
         device: where to compute.
+
+    Attributes:
+        num_betas: shape coefficients that are fitted, the asset's first ones.
+        child_axis: which of them leads to a child (the open body's last), or None.
+
+    Raises:
+        BodyError: if the asset has no such regressor.
     """
 
     def __init__(
@@ -57,9 +66,11 @@ class KeypointModel:
         dtype: torch.dtype = torch.float64,
         device: str | torch.device = "cpu",
     ) -> None:
-        regressor = asset.keypoint_regressors[keypoint_set].astype(np.float64)
-        v, j, n = asset.num_vertices, asset.num_joints, asset.num_betas
-        shapes = np.concatenate([asset.v_template[..., None], asset.shapedirs], -1).astype(np.float64)  # (V, 3, 1+n)
+        regressor = asset.keypoint_regressor(keypoint_set).astype(np.float64)
+        v, j = asset.num_vertices, asset.num_joints
+        n = min(asset.num_betas - asset.num_expressions, MOST_BETAS)
+        self.child_axis = n - 1 if asset.name.startswith("open") else None
+        shapes = np.concatenate([asset.v_template[..., None], asset.shapedirs[..., :n]], -1).astype(np.float64)
         rest = (asset.J_regressor.astype(np.float64) @ shapes.reshape(v, -1)).reshape(j, 3, 1 + n)
         weights = asset.weights.astype(np.float64)
         attached = np.stack([(regressor @ (weights[:, i, None] * shapes.reshape(v, -1))) for i in range(j)], 1)

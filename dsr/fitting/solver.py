@@ -22,13 +22,13 @@ from dsr.fitting.prior import PosePrior
 class FitWeights:
     """How far each term may be off before it hurts: one standard deviation each."""
 
-    pixel: float = 0.012
+    pixel: float = 0.008
     """Reprojection, as a share of the person's box side."""
-    landmark_across_m: float = 0.06
+    landmark_across_m: float = 0.08
     """3D landmarks across the viewing direction, metres."""
-    landmark_along_m: float = 0.10
+    landmark_along_m: float = 0.15
     """3D landmarks along the viewing direction, metres: depth is the detector's weak side."""
-    prior: float = 0.6
+    prior: float = 0.8
     """Factor on the pose prior's residual."""
     limit_rad: float = 0.05
     """Overshoot of a joint limit, radians."""
@@ -182,8 +182,8 @@ def _linearise(model: KeypointModel, prior: PosePrior, targets: Targets, state: 
     linear[:, 3:stop] = over / weights.limit_rad**2
     cost = cost + (over / weights.limit_rad).square().sum(1)
     sigma = torch.full((n,), weights.beta, dtype=model.dtype, device=model.device)
-    if n == 11:
-        sigma[10] = weights.child
+    if model.child_axis is not None:
+        sigma[model.child_axis] = weights.child
     diagonal[:, stop : stop + n] = 1 / sigma**2
     linear[:, stop : stop + n] = state.betas / sigma**2
     cost = cost + (state.betas / sigma).square().sum(1)
