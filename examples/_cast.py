@@ -35,6 +35,7 @@ class Person:
         orient: (3, 3) body to world rotation.
         position: (2,) where the pelvis stands, x and z of the world.
         seated: whether a stool goes under the hips.
+        both_feet: whether both feet belong on the floor; the body is tilted a little until they are.
         outfit: names of the garments worn, hair last.
         look: numbers for colours, see ``_wardrobe.draw_person``.
     """
@@ -44,6 +45,7 @@ class Person:
     orient: np.ndarray
     position: np.ndarray
     seated: bool
+    both_feet: bool
     outfit: list[str]
     look: dict[str, object]
     transl: np.ndarray = field(default_factory=lambda: np.zeros(3))
@@ -166,21 +168,38 @@ def pose_person(person: Person, wardrobe: Wardrobe) -> None:
     base = wardrobe.shaped_base(person.betas)
     rest = base[body.base_index]
     joints = body.J_regressor @ rest
-    rotations = np.concatenate([person.orient[None], rotation_matrices(person.body_pose)])
-    vertices, posed_joints = skin(rest, body.weights.astype(np.float64), joints, body.parents, rotations)
-    lowest = vertices[:, 1].min()
+    weights = {"": body.weights.astype(np.float64)}
+    placed = {"": rest}
     for name in person.outfit:
         piece = wardrobe.piece(name)
-        placed = piece.garment.fit(base)
-        posed, _ = skin(placed, piece.weights, joints, body.parents, rotations)
-        person.garments[name], person.garment_rest[name] = posed, placed
-        if name.startswith("shoes"):
-            lowest = min(lowest, posed[:, 1].min())
+        placed[name], weights[name] = piece.garment.fit(base), piece.weights
+
+    def posed(names: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        turns = np.concatenate([person.orient[None], rotation_matrices(person.body_pose)])
+        return {name: skin(placed[name], weights[name], joints, body.parents, turns) for name in names}
+
+    shoes = [name for name in person.outfit if name.startswith("shoes")]
+    for _ in range(3 if person.both_feet else 0):
+        now = posed(["", *shoes])
+        points = np.concatenate([now[name][0] for name in now])
+        feet = [
+            np.concatenate([weights[name][:, pair].sum(axis=1) for name in now]) > 0.5 for pair in ([7, 10], [8, 11])
+        ]
+        left, right = (points[foot][points[foot, 1].argmin()] for foot in feet)
+        gap, along = right - left, (right - left) * (1.0, 0.0, 1.0)
+        reach = float(np.linalg.norm(along))
+        angle = float(np.clip(np.arctan2(gap[1], max(reach, 0.12)), -0.2, 0.2))
+        axis = np.cross(along / max(reach, 1e-9), (0.0, 1.0, 0.0))
+        person.orient = rotation_matrices(-angle * axis) @ person.orient
+    now = posed(list(placed))
+    vertices, posed_joints = now[""]
+    lowest = min(float(now[name][0][:, 1].min()) for name in ["", *shoes])
     person.transl = np.array(
         [person.position[0] - posed_joints[0, 0], -lowest, person.position[1] - posed_joints[0, 2]]
     )
     person.vertices, person.joints = vertices + person.transl, posed_joints + person.transl
-    person.garments = {name: posed + person.transl for name, posed in person.garments.items()}
+    person.garments = {name: now[name][0] + person.transl for name in person.outfit}
+    person.garment_rest = {name: placed[name] for name in person.outfit}
 
 
 def draw_yaw(rng: np.random.Generator) -> float:

@@ -13,18 +13,21 @@ JOINTS = [
 # Degrees about x, y, z of each joint's rest frame (x left, y up, z front); applied x first, then y, then z.
 # Arms hang by turning a shoulder about z (left minus, right plus); elbows bend about y (left minus, right plus).
 POSES: dict[str, dict[str, tuple[float, float, float]]] = {
-    "stand": {"l_shoulder": (0, 8, -74), "r_shoulder": (0, -8, 74), "l_elbow": (0, -18, 0), "r_elbow": (0, 16, 0)},
+    "stand": {
+        "l_shoulder": (0, 1, -80), "r_shoulder": (0, -1, 80), "l_elbow": (0, -14, -8), "r_elbow": (0, 14, 8),
+    },
     "contrapposto": {
-        "pelvis": (0, 0, 5), "spine1": (0, 0, -5), "spine2": (0, 4, -3), "l_hip": (-8, 10, 3), "l_knee": (16, 0, 0),
-        "r_hip": (0, -6, -5), "l_shoulder": (0, 5, -66), "r_shoulder": (6, -10, 62), "l_elbow": (0, -12, 0),
-        "r_elbow": (0, 35, 0), "head": (4, 12, 0),
+        "pelvis": (0, 0, 4), "spine1": (0, 0, -4), "spine2": (0, 4, -2), "l_hip": (-8, 10, 3), "l_knee": (16, 0, 0),
+        "r_hip": (0, -6, -4), "l_shoulder": (0, -2, -78), "r_shoulder": (0, 2, 78), "l_elbow": (0, -22, -12),
+        "r_elbow": (0, 26, 12), "head": (4, 12, 0),
     },
     "hands_on_hips": {
-        "l_shoulder": (0, 32, -47), "r_shoulder": (0, -32, 47), "l_elbow": (0, -100, 28), "r_elbow": (0, 100, -28),
-        "l_hip": (0, 0, 6), "r_hip": (0, 0, -6), "l_wrist": (0, 0, -15), "r_wrist": (0, 0, 15),
+        "l_shoulder": (63, 17, -49), "r_shoulder": (63, -17, 49), "l_elbow": (0, -97, 0), "r_elbow": (0, 97, 0),
+        "l_hip": (0, 0, 5), "r_hip": (0, 0, -5), "l_wrist": (0, 0, -20), "r_wrist": (0, 0, 20),
     },
     "walk": {
-        "l_hip": (-24, 0, 0), "l_knee": (6, 0, 0), "r_hip": (18, 0, 0), "r_knee": (30, 0, 0), "r_ankle": (14, 0, 0),
+        "l_hip": (-24, 0, 0), "l_knee": (6, 0, 0), "r_hip": (18, 0, 0), "r_knee": (38, 0, 0), "r_ankle": (-6, 0, 0),
+        "r_foot": (-24, 0, 0),
         "l_ankle": (0, 0, 0), "l_shoulder": (0, 26, -70), "r_shoulder": (0, 24, 70), "l_elbow": (0, -18, 0),
         "r_elbow": (0, 34, 0), "spine1": (3, 6, 0), "spine3": (0, -8, 0),
     },
@@ -38,11 +41,11 @@ POSES: dict[str, dict[str, tuple[float, float, float]]] = {
         "l_elbow": (0, -22, 12), "r_elbow": (0, 22, -12), "head": (-12, 0, 0), "l_hip": (0, 0, 7), "r_hip": (0, 0, -7),
     },
     "wave": {
-        "l_shoulder": (0, 6, -68), "l_elbow": (0, -20, 0), "r_collar": (0, 0, -6), "r_shoulder": (0, -12, 8),
+        "l_shoulder": (0, 1, -79), "l_elbow": (0, -18, -8), "r_collar": (0, 0, -6), "r_shoulder": (0, -12, 8),
         "r_elbow": (0, 20, -88), "r_wrist": (0, 0, -10), "head": (0, -8, -4), "spine2": (0, 0, 2),
     },
     "point": {
-        "l_shoulder": (0, -55, -8), "l_elbow": (0, -10, 0), "r_shoulder": (0, -6, 68), "r_elbow": (0, 20, 0),
+        "l_shoulder": (0, -55, -8), "l_elbow": (0, -10, 0), "r_shoulder": (0, -1, 79), "r_elbow": (0, 16, 8),
         "head": (0, 25, 0), "spine3": (0, 8, 0), "l_hip": (-14, 6, 3), "l_knee": (8, 0, 0), "r_hip": (6, -6, -3),
     },
     "reach": {
@@ -58,8 +61,8 @@ POSES: dict[str, dict[str, tuple[float, float, float]]] = {
     },
     "lunge": {
         "l_hip": (-76, 0, 4), "l_knee": (78, 0, 0), "l_ankle": (-2, 0, 0), "r_hip": (34, 0, -4), "r_knee": (42, 0, 0),
-        "r_ankle": (6, 0, 0), "r_foot": (-28, 0, 0), "l_shoulder": (0, 28, -48), "r_shoulder": (0, -28, 48),
-        "l_elbow": (0, -98, 20), "r_elbow": (0, 98, -20),
+        "r_ankle": (-4, 0, 0), "r_foot": (-34, 0, 0), "l_shoulder": (63, 17, -49), "r_shoulder": (63, -17, 49),
+        "l_elbow": (0, -97, 0), "r_elbow": (0, 97, 0), "l_wrist": (0, 0, -20), "r_wrist": (0, 0, 20),
     },
     "kick": {
         "pelvis": (-8, 0, 0), "l_hip": (-68, 0, 6), "l_knee": (14, 0, 0), "l_ankle": (22, 0, 0), "r_hip": (4, 0, -4),
@@ -87,7 +90,7 @@ POSES: dict[str, dict[str, tuple[float, float, float]]] = {
         "r_shoulder": (0, 36, 50), "l_elbow": (0, -62, 0), "r_elbow": (0, 50, 0),
     },
     "hand_to_head": {
-        "l_shoulder": (0, 6, -66), "l_elbow": (0, -20, 0), "r_collar": (0, 0, -8), "r_shoulder": (0, 20, -32),
+        "l_shoulder": (0, 1, -78), "l_elbow": (0, -18, -8), "r_collar": (0, 0, -8), "r_shoulder": (0, 20, -32),
         "r_elbow": (0, 118, -40), "head": (6, -6, -6), "r_hip": (-6, -6, -3), "r_knee": (10, 0, 0),
     },
     "carry": {
@@ -96,3 +99,7 @@ POSES: dict[str, dict[str, tuple[float, float, float]]] = {
     },
 }
 SEATED = ("sit", "sit_lean")
+BOTH_FEET = (
+    "stand", "contrapposto", "hands_on_hips", "walk", "arms_up", "wave", "point", "reach", "squat", "lunge", "star",
+    "hand_to_head", "carry",
+)

@@ -96,7 +96,7 @@ def _sun(rng: np.random.Generator, scene: Any) -> None:
     lamp = _lamp(
         scene,
         "SUN",
-        1.2 if soft else float(rng.uniform(2.6, 4.2)),
+        1.2 if soft else float(rng.uniform(2.3, 3.6)),
         (1.0, 0.95, float(rng.uniform(0.8, 0.92))),
         angle=0.35 if soft else 0.02,
     )

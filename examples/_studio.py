@@ -61,7 +61,7 @@ def add_mesh(
     printed: np.ndarray | None = None,
     smooth: bool = True,
 ) -> Any:
-    """Add a triangle (F, 3) or quad (F, 4) mesh; ``colours``, ``rest`` and ``printed`` become attributes for materials."""
+    """Add a triangle (F, 3) or quad (F, 4) mesh; ``colours``, ``rest``, ``printed`` become its attributes."""
     sides = faces.shape[1]
     mesh = bpy.data.meshes.new(name)
     mesh.vertices.add(len(vertices))
@@ -275,7 +275,7 @@ def hair_material(colour: Colour) -> Any:
     bright = tuple(min(1.0, 1.9 * c + 0.01) for c in colour)
     dark = tuple(0.45 * c for c in colour)
     nodes.bump(streaks, 0.8, 0.01)
-    return nodes.finish(nodes.ramp(streaks, 0.3, 0.7, dark, bright), 0.5, 0.4)
+    return nodes.finish(nodes.ramp(streaks, 0.3, 0.7, dark, bright), 0.55, 0.2)
 
 
 def set_camera(scene: Any, K: np.ndarray, rotation: np.ndarray, translation: np.ndarray) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import _cast as cast
+import _poses
 import numpy as np
 
 Colour = tuple[float, float, float]
@@ -44,7 +45,7 @@ HAIR: tuple[Colour, ...] = (
     (0.07, 0.038, 0.02),
     (0.16, 0.09, 0.04),
     (0.3, 0.19, 0.09),
-    (0.2, 0.19, 0.18),
+    (0.05, 0.022, 0.012),
 )
 TOPS: tuple[Colour, ...] = (
     (0.62, 0.61, 0.58),
@@ -80,13 +81,16 @@ SHOES: tuple[Colour, ...] = (
 
 
 def draw_person(
-    rng: np.random.Generator, betas_count: int, pose: np.ndarray, orient: np.ndarray, seated: bool
+    rng: np.random.Generator, betas_count: int, pose: np.ndarray, orient: np.ndarray, kind: str, adult: bool
 ) -> cast.Person:
-    """A person with random shape and colouring, not dressed yet."""
+    """A person with random shape and colouring, not dressed yet; ``adult`` keeps to common adult shapes."""
     betas = np.zeros(betas_count)
     betas[:10] = np.clip(rng.normal(0.0, 1.0, 10), -2.0, 2.0)
     if rng.random() < 0.05 and betas_count > 10:
         betas[10] = rng.uniform(0.2, 0.6)
+    if adult:
+        betas = 0.6 * betas
+        betas[10:] = 0.0
     tone = int(rng.integers(len(SKIN)))
     hair = int(rng.integers(len(HAIR))) if tone < 3 else int(rng.integers(2))
     look = {
@@ -95,7 +99,7 @@ def draw_person(
         "iris": ((0.05, 0.025, 0.012), (0.1, 0.16, 0.22), (0.07, 0.09, 0.03))[int(rng.integers(3)) if tone < 3 else 0],
         "lips": float(rng.uniform(0.35, 0.9)),
     }
-    return cast.Person(betas, pose, orient, np.zeros(2), seated, [], look)
+    return cast.Person(betas, pose, orient, np.zeros(2), kind in _poses.SEATED, kind in _poses.BOTH_FEET, [], look)
 
 
 def dress(person: cast.Person, rng: np.random.Generator, outfit: str | None, hair: str | None) -> None:
@@ -194,7 +198,10 @@ def _parts(piece: cast.Piece, rest: np.ndarray, outfit: str) -> tuple[np.ndarray
 
 
 def add_person(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Generator) -> None:
-    """Put body, clothes, hair and, if seated, a stool into the scene."""
+    """Put body, clothes, hair and, if seated, a stool into the scene.
+
+    Skin just below a garment is drawn a little further in, so that it does not show through where the clothes bend.
+    """
     import _studio as studio
 
     body = clothes.body
@@ -206,7 +213,7 @@ def add_person(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Gener
     shown = body.faces[~hidden[body.base_index][body.faces].all(axis=1)]
     eyes = (body.base_index[shown] >= 14598).all(axis=1)
     colours = _skin_colours(person, clothes)
-    studio.add_mesh("body", person.vertices, shown[~eyes], studio.skin_material(), colours, body.v_template)
+    studio.add_mesh("body", _tucked_in(person, clothes), shown[~eyes], studio.skin_material(), colours, body.v_template)
     studio.add_mesh("eyes", person.vertices, shown[eyes], studio.painted_material("eyes", 0.15), colours)
     for name in person.outfit:
         piece, rest = clothes.piece(name), person.garment_rest[name]
@@ -233,6 +240,24 @@ def add_person(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Gener
         )
     if person.seated:
         _add_stool(person, clothes, rng)
+
+
+def _tucked_in(person: cast.Person, clothes: cast.Wardrobe) -> np.ndarray:
+    """Body vertices (V, 3) with those near clothes moved up to 8 mm inwards; for the picture only."""
+    from scipy.spatial import cKDTree
+
+    body = clothes.body
+    cloth = np.concatenate([person.garment_rest[name] for name in person.outfit[:2]])
+    rest = body.v_template + body.shapedirs @ person.betas
+    distance, _ = cKDTree(cloth).query(rest, distance_upper_bound=0.03)
+    depth = 0.008 * np.clip(1.5 - distance / 0.02, 0.0, 1.0)
+    corners = person.vertices[body.faces]
+    face_normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.zeros_like(person.vertices)
+    for corner in range(3):
+        np.add.at(normals, body.faces[:, corner], face_normals)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return np.asarray(person.vertices - depth[:, None] * normals)
 
 
 def _add_stool(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Generator) -> None:

@@ -16,7 +16,6 @@ import json
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,182 +27,10 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(ROOT)]
 import _cast as cast  # noqa: E402
 import _poses  # noqa: E402
 import _wardrobe as wardrobe  # noqa: E402
+from _camera import View, draw_view  # noqa: E402
+from _plans import EXAMPLES, Plan, benchmark_plan  # noqa: E402
 
-FULL_FRAME_DIAGONAL_MM = 43.2666
 TRUTH_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one picture should be; anything left None is drawn from the seed.
-
-    Attributes:
-        name: stem of the files.
-        seed: everything random follows from it.
-        width: pixels.
-        height: pixels.
-        samples: Cycles samples per pixel.
-        place: ``room``, ``street``, ``park`` or ``studio``.
-        poses: names of hand-written poses, or ``prior``, one per person.
-        focal35: 35 mm equivalent focal length, millimetres.
-        yaw_deg: how far each person is turned from facing the camera.
-        fill: height of the tallest person as a share of the picture's height.
-        cut: let the border cut the outermost person.
-        outfits: garment names, one per person.
-        hair: hair names, one per person.
-    """
-
-    name: str
-    seed: int
-    width: int
-    height: int
-    samples: int = 16
-    place: str | None = None
-    poses: tuple[str, ...] = ()
-    focal35: int | None = None
-    yaw_deg: tuple[float, ...] = ()
-    fill: float | None = None
-    cut: bool = False
-    outfits: tuple[str, ...] = ()
-    hair: tuple[str, ...] = ()
-    people: int = 1
-
-
-@dataclass
-class View:
-    """A camera: intrinsics, and ``X_cam = rotation @ X_world + translation``."""
-
-    K: np.ndarray
-    rotation: np.ndarray
-    translation: np.ndarray
-    focal35: int
-    distance: float
-    people: list[cast.Person] = field(default_factory=list)
-
-    def pixels(self, points: np.ndarray) -> np.ndarray:
-        """Project world points (N, 3) to pixels (N, 2)."""
-        camera = points @ self.rotation.T + self.translation
-        return np.asarray(camera[:, :2] / camera[:, 2:] * self.K[0, 0] + self.K[:2, 2])
-
-
-EXAMPLES = (
-    Plan(
-        "park_wave",
-        11,
-        1280,
-        960,
-        16,
-        "park",
-        ("wave",),
-        35,
-        (12.0,),
-        0.72,
-        outfits=("male_casualsuit02",),
-        hair=("short02",),
-    ),
-    Plan(
-        "street_walk",
-        25,
-        960,
-        1280,
-        16,
-        "street",
-        ("walk",),
-        50,
-        (-38.0,),
-        0.74,
-        outfits=("female_casualsuit01",),
-        hair=("ponytail01",),
-    ),
-    Plan(
-        "room_sit",
-        32,
-        1280,
-        960,
-        20,
-        "room",
-        ("sit_lean",),
-        28,
-        (30.0,),
-        0.6,
-        outfits=("male_casualsuit06",),
-        hair=("short04",),
-    ),
-    Plan(
-        "studio_lunge",
-        47,
-        960,
-        1280,
-        16,
-        "studio",
-        ("lunge",),
-        70,
-        (-62.0,),
-        0.58,
-        outfits=("female_sportsuit01",),
-        hair=("bob02",),
-    ),
-    Plan(
-        "street_pair",
-        56,
-        1280,
-        960,
-        16,
-        "street",
-        ("contrapposto", "hands_on_hips"),
-        40,
-        (18.0, -20.0),
-        0.7,
-        outfits=("male_elegantsuit01", "female_elegantsuit01"),
-        hair=("short03", "long01"),
-        people=2,
-    ),
-    Plan(
-        "park_three",
-        63,
-        1280,
-        960,
-        16,
-        "park",
-        ("stand", "arms_up", "carry"),
-        30,
-        (-15.0, 5.0, 25.0),
-        0.66,
-        outfits=("male_worksuit01", "female_casualsuit02", "male_casualsuit04"),
-        hair=("afro01", "braid01", "short01"),
-        people=3,
-    ),
-    Plan(
-        "park_kick",
-        75,
-        1280,
-        960,
-        16,
-        "park",
-        ("kick",),
-        85,
-        (55.0,),
-        0.62,
-        outfits=("male_casualsuit04",),
-        hair=("short01",),
-    ),
-    Plan(
-        "room_border",
-        88,
-        960,
-        1280,
-        20,
-        "room",
-        ("stand", "reach"),
-        24,
-        (160.0, -35.0),
-        0.66,
-        cut=True,
-        outfits=("male_casualsuit03", "female_casualsuit01"),
-        hair=("short02", "bob01"),
-        people=2,
-    ),
-)
 
 
 def draw_people(plan: Plan, rng: np.random.Generator, clothes: cast.Wardrobe) -> list[cast.Person]:
@@ -222,7 +49,7 @@ def draw_people(plan: Plan, rng: np.random.Generator, clothes: cast.Wardrobe) ->
         orient = cast.rotation_matrices(np.array([0.0, yaw, 0.0])) @ cast.rotation_matrices(tilt)
         if index:
             x += float(rng.uniform(0.95, 1.25))
-        person = wardrobe.draw_person(rng, clothes.body.num_betas, pose, orient, kind in _poses.SEATED)
+        person = wardrobe.draw_person(rng, clothes.body.num_betas, pose, orient, kind, adult=bool(plan.poses))
         person.position = np.array([x, float(rng.uniform(-0.5, 0.5)) if index else 0.0])
         wardrobe.dress(
             person,
@@ -243,62 +70,6 @@ def _pose_odds() -> np.ndarray:
     odds = np.full(len(_poses.POSES) + 1, 0.5 / len(_poses.POSES))
     odds[0] = 0.5
     return odds
-
-
-def draw_view(plan: Plan, rng: np.random.Generator, people: list[cast.Person]) -> View:
-    """Choose a camera that sees the people whole (unless ``cut``), not too small, off centre and slightly tilted."""
-    width, height = plan.width, plan.height
-    focal35 = plan.focal35 or round(float(np.exp(rng.uniform(np.log(24), np.log(85)))))
-    focal = focal35 * float(np.hypot(width, height)) / FULL_FRAME_DIAGONAL_MM
-    K = np.array([[focal, 0.0, width / 2], [0.0, focal, height / 2], [0.0, 0.0, 1.0]])
-    points = np.concatenate([person.vertices for person in people])
-    low, high = points.min(axis=0), points.max(axis=0)
-    fill = plan.fill or float(rng.uniform(0.5, 0.82))
-    tall = max(high[1] - low[1], 1.0)
-    distance = max(focal * tall / (fill * height), 1.6)
-    elevation = float(np.clip(rng.normal(1.35, 0.4), 0.4, 2.4))
-    roll = np.radians(rng.normal(0.0, 1.2))
-    aim = np.array([rng.uniform(-0.16, 0.16), rng.uniform(-0.06, 0.06)])
-    target = (low + high) / 2
-    view = None
-    for _ in range(40):
-        eye = np.array([target[0] + 0.0, elevation, distance])
-        rotation = _look(eye, target, aim * (width, height) / focal, roll)
-        view = View(K, rotation, -rotation @ eye, focal35, distance, people)
-        seen = view.pixels(points)
-        margin = 0.02 * min(width, height)
-        inside = (seen > margin).all() and (seen[:, 0] < width - margin).all() and (seen[:, 1] < height - margin).all()
-        if inside or plan.cut:
-            break
-        distance *= 1.05
-        aim *= 0.9
-    assert view is not None
-    if plan.cut:
-        view = _cut_outermost(plan, view)
-    return view
-
-
-def _cut_outermost(plan: Plan, view: View) -> View:
-    """Turn the camera sideways until the border runs through the leftmost person."""
-    outer = min(view.people, key=lambda person: float(view.pixels(person.joints)[:, 0].mean()))
-    for _ in range(60):
-        seen = view.pixels(outer.vertices)[:, 0]
-        if np.quantile(seen, 0.4) < 0:
-            break
-        turn = cast.rotation_matrices(np.array([0.0, -np.radians(0.5), 0.0]))
-        view.rotation, view.translation = turn @ view.rotation, turn @ view.translation
-    return view
-
-
-def _look(eye: np.ndarray, target: np.ndarray, aim: np.ndarray, roll: float) -> np.ndarray:
-    """World to camera rotation with ``target`` seen from ``eye``, ``aim`` (in focal lengths) off the centre."""
-    forward = (target - eye) / np.linalg.norm(target - eye)
-    right = np.cross(forward, (0.0, 1.0, 0.0))
-    right /= np.linalg.norm(right)
-    rotation = np.stack([right, np.cross(forward, right), forward])
-    pan, tilt = np.arctan(aim[0]), -np.arctan(aim[1])
-    turns = cast.rotation_matrices(np.array([[0.0, pan, 0.0], [tilt, 0.0, 0.0], [0.0, 0.0, roll]]))
-    return np.asarray(turns[2] @ turns[1] @ turns[0] @ rotation)
 
 
 def truth_of(plan: Plan, view: View, clothes: cast.Wardrobe) -> dict[str, Any]:
@@ -397,15 +168,6 @@ def develop(raw: Path, target: Path, focal35: int, rng: np.random.Generator) -> 
     exif[0x0131] = "dsr examples/render_people.py"
     exif.get_ifd(0x8769)[0xA405] = int(focal35)
     picture.save(target, quality=int(rng.integers(84, 93)), exif=exif)
-
-
-def benchmark_plan(index: int, seed: int, size: int, samples: int, people: int) -> Plan:
-    """Picture ``index`` of a benchmark: landscape, portrait or square with the longer side ``size``."""
-    rng = np.random.default_rng([seed + index, 3])
-    ratio = float(rng.choice([3 / 4, 2 / 3, 1.0, 9 / 16], p=[0.45, 0.3, 0.1, 0.15]))
-    short = round(size * ratio / 2) * 2
-    width, height = (size, short) if rng.random() < 0.45 else (short, size)
-    return Plan(f"s{seed + index:06d}", seed + index, width, height, samples, people=people)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,0 +1,78 @@
+"""What the example pictures are of, and the pictures of a benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one picture should be; anything left None is drawn from the seed.
+
+    Attributes:
+        name: stem of the files.
+        seed: everything random follows from it.
+        width: pixels.
+        height: pixels.
+        samples: Cycles samples per pixel.
+        place: ``room``, ``street``, ``park`` or ``studio``.
+        poses: names of hand-written poses, or ``prior``, one per person.
+        focal35: 35 mm equivalent focal length, millimetres.
+        yaw_deg: how far each person is turned from facing the camera.
+        fill: height of the tallest person as a share of the picture's height.
+        cut: let the border cut the outermost person.
+        outfits: garment names, one per person.
+        hair: hair names, one per person.
+        people: how many.
+        eye_height: metres of the camera above the floor.
+    """
+
+    name: str
+    seed: int
+    width: int
+    height: int
+    samples: int = 16
+    place: str | None = None
+    poses: tuple[str, ...] = ()
+    focal35: int | None = None
+    yaw_deg: tuple[float, ...] = ()
+    fill: float | None = None
+    cut: bool = False
+    outfits: tuple[str, ...] = ()
+    hair: tuple[str, ...] = ()
+    people: int = 1
+    eye_height: float | None = None
+
+
+# fmt: off
+EXAMPLES = (
+    Plan("park_wave", 11, 1280, 960, 16, "park", ("wave",), 35, (12.0,), 0.72, eye_height=1.5,
+         outfits=("male_casualsuit02",), hair=("short02",)),
+    Plan("street_walk", 25, 960, 1280, 16, "street", ("walk",), 50, (-38.0,), 0.74, eye_height=1.4,
+         outfits=("female_casualsuit01",), hair=("ponytail01",)),
+    Plan("room_sit", 32, 1280, 960, 20, "room", ("sit_lean",), 28, (30.0,), 0.6, eye_height=1.3,
+         outfits=("male_casualsuit06",), hair=("short04",)),
+    Plan("studio_lunge", 47, 960, 1280, 16, "studio", ("lunge",), 70, (-62.0,), 0.58, eye_height=1.1,
+         outfits=("female_sportsuit01",), hair=("bob02",)),
+    Plan("street_pair", 58, 1280, 960, 16, "street", ("contrapposto", "hands_on_hips"), 40, (18.0, -20.0), 0.74,
+         eye_height=1.5, outfits=("male_elegantsuit01", "female_elegantsuit01"), hair=("short03", "long01"), people=2),
+    Plan("park_three", 63, 1280, 960, 16, "park", ("stand", "arms_up", "carry"), 30, (-15.0, 5.0, 25.0), 0.66,
+         eye_height=1.6, outfits=("male_worksuit01", "female_casualsuit02", "male_casualsuit04"),
+         hair=("afro01", "braid01", "short01"), people=3),
+    Plan("park_kick", 78, 1280, 960, 16, "park", ("kick",), 85, (55.0,), 0.62, eye_height=0.9,
+         outfits=("male_casualsuit04",), hair=("short01",)),
+    Plan("room_border", 88, 960, 1280, 20, "room", ("stand", "reach"), 24, (160.0, -35.0), 0.66, cut=True,
+         eye_height=1.5, outfits=("male_casualsuit03", "female_casualsuit01"), hair=("short02", "bob01"), people=2),
+)
+# fmt: on
+
+
+def benchmark_plan(index: int, seed: int, size: int, samples: int, people: int) -> Plan:
+    """Picture ``index`` of a benchmark: landscape, portrait or square with the longer side ``size``."""
+    rng = np.random.default_rng([seed + index, 3])
+    ratio = float(rng.choice([3 / 4, 2 / 3, 1.0, 9 / 16], p=[0.45, 0.3, 0.1, 0.15]))
+    short = round(size * ratio / 2) * 2
+    width, height = (size, short) if rng.random() < 0.45 else (short, size)
+    return Plan(f"s{seed + index:06d}", seed + index, width, height, samples, people=people)
