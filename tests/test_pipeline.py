@@ -1,5 +1,6 @@
 """The chain over many pictures: order, statuses, bounded work, and the same result for any number of jobs."""
 
+import json
 import logging
 import threading
 import time
@@ -166,3 +167,12 @@ def test_cuda_that_is_not_there_is_a_usage_error(monkeypatch):
     assert choose_device("auto") == choose_device("cpu") == "cpu"
     with pytest.raises(UsageError, match="finds no CUDA device"):
         choose_device("cuda")
+
+
+def test_a_sidecar_places_the_principal_point(tmp_path, make_picture, cheap_bodies):
+    picture = make_picture(tmp_path / "a.jpg")
+    K = [[500.0, 0, 40], [0, 500.0, 70], [0, 0, 1]]
+    (tmp_path / "a.camera.json").write_text(json.dumps({"K": K}))
+    result = next(dsr.fit_images(picture))
+    assert result.focal_source == "sidecar"
+    np.testing.assert_allclose(result.K, K)

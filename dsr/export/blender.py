@@ -57,7 +57,7 @@ def write_with_blender(
     """
     if importlib.util.find_spec("bpy") is None:
         raise MissingExtraError(
-            f"Writing .{format} needs Blender's Python module (Python 3.11): pip install 'dsr[blender]'."
+            f"Writing .{format} needs Blender's Python module (Python 3.11): python3 -m pip install bpy==5.0.1."
         )
     rig = rig_person(person, asset, frame)
     arrays: dict[str, Any] = {

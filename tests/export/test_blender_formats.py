@@ -21,7 +21,7 @@ from dsr.export import write_person
 
 pytestmark = [
     pytest.mark.blender,
-    pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="needs bpy: pip install 'dsr[blender]'"),
+    pytest.mark.skipif(importlib.util.find_spec("bpy") is None, reason="needs bpy: python3 -m pip install bpy==5.0.1"),
 ]
 
 FILES = [(kind, frame) for kind in ("blend", "fbx", "usd", "bvh", "glb") for frame in ("camera", "body")]
