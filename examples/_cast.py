@@ -138,7 +138,7 @@ def named_pose(name: str, rng: np.random.Generator, jitter_deg: float = 4.0) -> 
         angles = angles[swap] * (1, -1, -1)
     noise = rng.normal(0.0, jitter_deg, (24, 3))
     noise[[10, 11, 13, 14, 22, 23]] *= 0.3
-    noise[[0, 7, 8]] *= 0.4
+    noise[[0, 1, 2, 7, 8]] *= 0.4
     for knee in (4, 5):
         noise[knee, 1:] = 0.0
     angles = angles + noise
@@ -188,7 +188,9 @@ def pose_person(person: Person, wardrobe: Wardrobe) -> None:
         left, right = (points[foot][points[foot, 1].argmin()] for foot in feet)
         gap, along = right - left, (right - left) * (1.0, 0.0, 1.0)
         reach = float(np.linalg.norm(along))
-        angle = float(np.clip(np.arctan2(gap[1], max(reach, 0.12)), -0.2, 0.2))
+        # Close feet say little about how the body should lean.
+        limit = float(np.clip(0.5 * (reach - 0.25), 0.01, 0.2))
+        angle = float(np.clip(np.arctan2(gap[1], max(reach, 0.12)), -limit, limit))
         axis = np.cross(along / max(reach, 1e-9), (0.0, 1.0, 0.0))
         person.orient = rotation_matrices(-angle * axis) @ person.orient
     now = posed(list(placed))

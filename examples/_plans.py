@@ -48,22 +48,22 @@ class Plan:
 
 # fmt: off
 EXAMPLES = (
-    Plan("park_wave", 11, 1280, 960, 16, "park", ("wave",), 35, (12.0,), 0.72, eye_height=1.5,
+    Plan("park_wave", 11, 1280, 960, 12, "park", ("wave",), 35, (12.0,), 0.72, eye_height=1.5,
          outfits=("male_casualsuit02",), hair=("short02",)),
-    Plan("street_walk", 25, 960, 1280, 16, "street", ("walk",), 50, (-38.0,), 0.74, eye_height=1.4,
+    Plan("street_walk", 25, 960, 1280, 12, "street", ("walk",), 50, (-38.0,), 0.74, eye_height=1.4,
          outfits=("female_casualsuit01",), hair=("ponytail01",)),
-    Plan("room_sit", 32, 1280, 960, 20, "room", ("sit_lean",), 28, (30.0,), 0.6, eye_height=1.3,
+    Plan("room_sit", 32, 1280, 960, 16, "room", ("sit_lean",), 28, (30.0,), 0.6, eye_height=1.3,
          outfits=("male_casualsuit06",), hair=("short04",)),
-    Plan("studio_lunge", 47, 960, 1280, 16, "studio", ("lunge",), 70, (-62.0,), 0.58, eye_height=1.1,
+    Plan("studio_lunge", 47, 960, 1280, 12, "studio", ("lunge",), 70, (-62.0,), 0.58, eye_height=1.1,
          outfits=("female_sportsuit01",), hair=("bob02",)),
-    Plan("street_pair", 58, 1280, 960, 16, "street", ("contrapposto", "hands_on_hips"), 40, (18.0, -20.0), 0.74,
+    Plan("street_pair", 58, 1280, 960, 12, "street", ("contrapposto", "hands_on_hips"), 40, (18.0, -20.0), 0.74,
          eye_height=1.5, outfits=("male_elegantsuit01", "female_elegantsuit01"), hair=("short03", "long01"), people=2),
-    Plan("park_three", 63, 1280, 960, 16, "park", ("stand", "arms_up", "carry"), 30, (-15.0, 5.0, 25.0), 0.66,
+    Plan("park_three", 63, 1280, 960, 12, "park", ("stand", "arms_up", "carry"), 30, (-15.0, 5.0, 25.0), 0.66,
          eye_height=1.6, outfits=("male_worksuit01", "female_casualsuit02", "male_casualsuit04"),
          hair=("afro01", "braid01", "short01"), people=3),
-    Plan("park_kick", 78, 1280, 960, 16, "park", ("kick",), 85, (55.0,), 0.62, eye_height=0.9,
+    Plan("park_kick", 78, 1280, 960, 12, "park", ("kick",), 85, (55.0,), 0.62, eye_height=0.9,
          outfits=("male_casualsuit04",), hair=("short01",)),
-    Plan("room_border", 88, 960, 1280, 20, "room", ("stand", "reach"), 24, (160.0, -35.0), 0.66, cut=True,
+    Plan("room_border", 88, 960, 1280, 16, "room", ("stand", "reach"), 24, (160.0, -35.0), 0.66, cut=True,
          eye_height=1.5, outfits=("male_casualsuit03", "female_casualsuit01"), hair=("short02", "bob01"), people=2),
 )
 # fmt: on

@@ -52,7 +52,7 @@ def base() -> np.ndarray:
 def test_fit_is_weighted_sum_plus_scaled_offset(shirt: Path, base: np.ndarray) -> None:
     garment = load_garment(shirt)
     fitted = garment.fit(base)
-    scale = np.array([abs(base[10, 0] - base[11, 0]) / 2, abs(base[10, 1] - base[12, 1]) / 4, abs(base[10, 2] - base[13, 2]) / 5])
+    scale = np.abs([base[10, 0] - base[11, 0], base[10, 1] - base[12, 1], base[10, 2] - base[13, 2]]) / (2, 4, 5)
     expected = 0.25 * base[0] + 0.25 * base[1] + 0.5 * base[2] + np.array([0.1, -0.2, 0.3]) * scale
     np.testing.assert_allclose(fitted[0], expected, atol=1e-12)
     np.testing.assert_allclose(fitted[1], base[5], atol=0)
@@ -150,7 +150,8 @@ def test_real_garments_hug_every_shape_of_the_open_body(tmp_path: Path) -> None:
     betas[:3] = (1.5, -1.0, 1.0)
     for shape in (np.zeros_like(betas), betas):
         vertices = body.v_template + body.shapedirs @ shape
-        base = assemble_base(vertices, body.base_index, helpers["v_template"] + helpers["shapedirs"] @ shape, helpers["base_index"])
+        around = helpers["v_template"] + helpers["shapedirs"] @ shape
+        base = assemble_base(vertices, body.base_index, around, helpers["base_index"])
         template = assemble_base(body.v_template, body.base_index, helpers["v_template"], helpers["base_index"])
         tree = cKDTree(vertices)
         for path in sorted(tmp_path.glob("**/*.mhclo")):
