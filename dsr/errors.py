@@ -40,6 +40,14 @@ class FittingError(DsrError):
     """A fit could not be computed from the keypoints given."""
 
 
+class LossError(DsrError):
+    """A loss or a target was asked for with tensors it cannot use; the message names the argument."""
+
+
+class RenderError(DsrError):
+    """A renderer was given an argument or setting it cannot use; the message names it."""
+
+
 class ExportError(DsrError):
     """A result cannot be written in the wanted format or place."""
 
