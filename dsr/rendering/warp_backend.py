@@ -1,0 +1,302 @@
+"""Warp backend: launches the kernels of :mod:`dsr.rendering._kernels` on the CPU (bands on threads) or on CUDA."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dsr.rendering.settings import RenderSettings
+
+_FARTHEST = 2**62
+
+
+@lru_cache(maxsize=1)
+def kernels() -> Any:
+    """The kernel module, with Warp quiet and its cache in a place that can be written.
+
+    Warp keeps compiled kernels in the user's cache folder (``WARP_CACHE_PATH`` names another); where that cannot be
+    written, a temporary folder is used and the kernels are compiled again by every process.
+    """
+    import warp
+
+    warp.config.quiet = True
+    wanted = os.environ.get("WARP_CACHE_PATH") or warp.config.kernel_cache_dir
+    if wanted and not _writable(Path(wanted)):
+        os.environ.pop("WARP_CACHE_PATH", None)
+        warp.config.kernel_cache_dir = tempfile.mkdtemp(prefix="warp-cache-")
+    try:
+        warp.init()
+        if not _writable(Path(warp.config.kernel_cache_dir)):
+            raise PermissionError(warp.config.kernel_cache_dir)
+    except OSError:
+        os.environ.pop("WARP_CACHE_PATH", None)
+        warp.config.kernel_cache_dir = tempfile.mkdtemp(prefix="warp-cache-")
+        warp.init()
+        from warp._src import build
+
+        build.init_kernel_cache(warp.config.kernel_cache_dir)
+    from dsr.rendering import _kernels
+
+    return _kernels
+
+
+def _writable(folder: Path) -> bool:
+    """True if files can be made in a folder, which is made if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
+
+
+class WarpBackend:
+    """Rasterises with Warp kernels; float32, CPU or the tensors' CUDA device.
+
+    Args:
+        threads: CPU threads, each drawing a band of picture rows with the same amount of work; default: what torch
+            uses (``torch.get_num_threads()``). The pictures do not depend on it; gradients do in their last digit.
+        atomics: accumulate with atomics in two passes, as on CUDA, also on the CPU (one thread; for tests).
+    """
+
+    name = "warp"
+
+    def __init__(self, threads: int | None = None, atomics: bool = False) -> None:
+        self.threads = threads
+        self.atomics = atomics
+        self._pool: ThreadPoolExecutor | None = None
+
+    def rasterise(
+        self,
+        screen: Tensor,
+        faces: Tensor,
+        attributes: Tensor,
+        per_vertex: bool,
+        depth_range: Tensor,
+        size: tuple[int, int],
+        settings: RenderSettings,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw projected triangles; see :class:`dsr.rendering.renderer.SemanticRenderer` for the definitions.
+
+        Args:
+            screen: (B, V, 3) x, y in normalised units and 1/z; 1/z = 0 marks a vertex that cannot be drawn.
+            faces: (F, 3) int32.
+            attributes: (N, C) or (B, N, C) with N = V or F.
+            per_vertex: whether attributes belong to vertices.
+            depth_range: (B, 2) nearest and farthest depth, metres.
+            size: (H, W) pixels.
+            settings: how to blend.
+
+        Returns:
+            Colours (B, H, W, C), alpha (B, H, W), nearest face (B, H, W) int32 with -1 for none.
+        """
+        job = _Job(self, faces.contiguous(), per_vertex, depth_range.contiguous(), size, settings)
+        return _Soft.apply(screen, attributes, job)
+
+    def bands(self, work: Callable[[], Tensor], rows: int, device: torch.device) -> list[tuple[int, int]]:
+        """Runs of picture rows with about the same work, one per thread."""
+        count = self.threads or torch.get_num_threads()
+        if device.type != "cpu" or self.atomics or count < 2 or rows < 2:
+            return [(0, rows)]
+        done = work().cumsum(0)
+        goals = done[-1] * torch.arange(1, count, dtype=done.dtype) / count
+        cuts = (torch.searchsorted(done, goals) + 1).clamp(max=rows).tolist()
+        edges = [0, *cuts, rows]
+        return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+
+    def on_bands(self, work: Callable[[int, int, int], None], bands: list[tuple[int, int]]) -> None:
+        """Call ``work(index, first row, last row)`` for every band, all but the first on other threads."""
+        if len(bands) > 1 and self._pool is None:
+            self._pool = ThreadPoolExecutor(len(bands) - 1 or 1, "dsr-raster")
+        others = [self._pool.submit(work, i, *bands[i]) for i in range(1, len(bands))] if self._pool else []
+        work(0, *bands[0])
+        for other in others:
+            other.result()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"threads": self.threads, "atomics": self.atomics, "_pool": None}
+
+
+class _Job:
+    """One picture (or batch): everything that is no tensor to differentiate."""
+
+    def __init__(
+        self,
+        backend: WarpBackend,
+        faces: Tensor,
+        per_vertex: bool,
+        depth_range: Tensor,
+        size: tuple[int, int],
+        settings: RenderSettings,
+    ) -> None:
+        self.backend, self.faces, self.per_vertex = backend, faces, per_vertex
+        self.depth_range, self.size, self.settings = depth_range, size, settings
+        self.atomic = backend.atomics or faces.device.type != "cpu"
+
+    def plan(self, screen: Tensor, attributes: Tensor) -> None:
+        """Fix the scene's numbers and the bands."""
+        height, width = self.size
+        settings = self.settings
+        scene = kernels().Scene()
+        scene.width, scene.height, scene.channels = width, height, attributes.shape[-1]
+        scene.num_vertices, scene.num_faces = screen.shape[1], len(self.faces)
+        scene.per_vertex = int(self.per_vertex)
+        scene.attribute_stride = attributes.shape[1] if attributes.ndim == 3 else 0
+        scene.half = 0.5 * min(height, width)
+        scene.sigma, scene.cut, scene.gamma = settings.sigma, settings.cut, settings.gamma
+        scene.eps = settings.eps if settings.blend == "softras" else 1e-10
+        scene.discard = int(settings.blend == "softras" and settings.occlusion == "camera")
+        self.scene = scene
+        self.rows = screen.shape[0] * height
+        self.bands = self.backend.bands(lambda: self.work(screen), self.rows, screen.device)
+
+    def work(self, screen: Tensor) -> Tensor:
+        """Pixels that triangles may touch, per picture row (B H,), as a measure of time."""
+        batch, (height, _) = screen.shape[0], self.size
+        half, radius = self.scene.half, self.settings.blur_radius
+        corners = screen[:, self.faces.long()]  # (B, F, 3, 3)
+        low, high = corners[..., :2].amin(2), corners[..., :2].amax(2)
+        drawn = (corners[..., 2] > 0).all(-1)
+        first = ((low[..., 1] - radius) * half + height / 2).floor().clamp(0, height)
+        last = ((high[..., 1] + radius) * half + height / 2).floor().add(1).clamp(0, height)
+        wide = ((high[..., 0] - low[..., 0] + 2 * radius) * half + 2) * drawn
+        steps = screen.new_zeros(batch, height + 1)
+        steps.scatter_add_(1, first.long(), wide)
+        steps.scatter_add_(1, last.long(), -wide)
+        return steps.cumsum(1)[:, :height].clamp(min=0).reshape(-1) + 1.0
+
+    def scene_of(self, first: int, last: int) -> Any:
+        """The scene of one band."""
+        base, scene = self.scene, kernels().Scene()
+        for name in base._cls.vars:
+            setattr(scene, name, getattr(base, name))
+        scene.first_row, scene.last_row = first, last
+        return scene
+
+    def threads_of(self, first: int, last: int) -> tuple[int, int]:
+        """First triangle (counted through the batch) and number of triangles that can touch some rows."""
+        height, count = self.size[0], len(self.faces)
+        item, end = first // height, -(-last // height)
+        return item * count, (end - item) * count
+
+    def launch(self, kernel: Any, dim: int, inputs: list[Any], device: torch.device) -> None:
+        """Run a kernel on torch tensors."""
+        import warp
+
+        if dim == 0:
+            return
+        arrays = [_array(value) if isinstance(value, Tensor) else value for value in inputs]
+        if device.type == "cpu":
+            warp.launch(kernel, dim=dim, inputs=arrays, device="cpu")
+            return
+        stream = warp.stream_from_torch(torch.cuda.current_stream(device))
+        warp.launch(kernel, dim=dim, inputs=arrays, device=stream.device, stream=stream)
+
+
+def _array(tensor: Tensor) -> Any:
+    """A torch tensor as a Warp array without copying: (N, 2) and (N, 3) become vectors."""
+    import warp
+
+    vectors = {
+        (torch.float32, 2): warp.vec2,
+        (torch.float32, 3): warp.vec3,
+        (torch.int32, 3): warp.vec3i,
+    }
+    dtype = vectors[tensor.dtype, tensor.shape[-1]] if tensor.ndim == 2 else None
+    return warp.from_torch(tensor, dtype=dtype, requires_grad=False, return_ctype=True)
+
+
+class _Soft(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, screen: Tensor, attributes: Tensor, job: _Job) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.set_materialize_grads(False)
+        screen, attributes = screen.detach().contiguous(), attributes.detach().contiguous()
+        batch, (height, width) = screen.shape[0], job.size
+        channels, pixels = attributes.shape[-1], batch * height * width
+        job.plan(screen, attributes)
+        k, settings, device = kernels(), job.settings, screen.device
+        background = torch.tensor(_background(settings, channels), device=device)
+        colour = screen.new_zeros(pixels * channels)
+        total, peak = screen.new_zeros(pixels), screen.new_full((pixels,), job.scene.eps)
+        alpha = screen.new_empty(pixels)
+        points, values = screen.view(-1, 3), attributes.view(-1)
+        mesh = [points, job.faces]
+        if job.atomic:
+            found = torch.full((pixels,), _FARTHEST, dtype=torch.int64, device=device)
+            log_keep = screen.new_zeros(pixels)
+            first, dim = job.threads_of(0, job.rows)
+            scene = job.scene_of(0, job.rows)
+            job.launch(k.find_peak, dim, [scene, first, *mesh, job.depth_range, peak, found], device)
+            inputs = [scene, first, *mesh, values, job.depth_range, peak, colour, total, log_keep]
+            job.launch(k.accumulate, dim, inputs, device)
+            face_index = torch.where(found < _FARTHEST, found & 0xFFFFFFFF, -1).to(torch.int32)
+            keep = log_keep.exp_()
+        else:
+            keep, nearest = screen.new_ones(pixels), screen.new_zeros(pixels)
+            face_index = torch.full((pixels,), -1, dtype=torch.int32)
+
+        def paint(_: int, first_row: int, last_row: int) -> None:
+            scene = job.scene_of(first_row, last_row)
+            if not job.atomic:
+                first, dim = job.threads_of(first_row, last_row)
+                inputs = [scene, first, *mesh, values, job.depth_range, colour, total, peak, keep, nearest, face_index]
+                job.launch(k.draw, dim, inputs, device)
+            inputs = [scene, int(settings.blend == "pytorch3d"), background, colour, total, peak, keep, alpha]
+            job.launch(k.finish, (last_row - first_row) * width, inputs, device)
+
+        job.backend.on_bands(paint, job.bands)
+        ctx.job = job
+        ctx.save_for_backward(screen, attributes, colour, total, peak, keep)
+        face_index = face_index.view(batch, height, width)
+        ctx.mark_non_differentiable(face_index)
+        return colour.view(batch, height, width, channels), alpha.view(batch, height, width), face_index
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, by_colour: Tensor | None, by_alpha: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+        screen, attributes, colour, factor, peak, keep = ctx.saved_tensors
+        job: _Job = ctx.job
+        want_screen, want_attributes = ctx.needs_input_grad[:2]
+        want_attributes &= by_colour is not None
+        none = screen.new_zeros(1)
+        if by_colour is None:
+            grad_colour, dot = none, none
+        else:
+            grad_colour = by_colour.contiguous().view(-1)
+            dot = (grad_colour.view(-1, attributes.shape[-1]) * colour.view(-1, attributes.shape[-1])).sum(1)
+        grad_alpha = screen.new_zeros(keep.shape) if by_alpha is None else by_alpha.contiguous().view(-1)
+        copies = len(job.bands)
+        to_screen = screen.new_zeros(copies, screen.numel() if want_screen else 3)
+        to_attributes = screen.new_zeros(copies, attributes.numel() if want_attributes else 1)
+        points, values = screen.view(-1, 3), attributes.view(-1)
+
+        def pull(band: int, first_row: int, last_row: int) -> None:
+            scene = job.scene_of(first_row, last_row)
+            first, dim = job.threads_of(first_row, last_row)
+            flags = [int(by_colour is not None), int(want_attributes), int(want_screen)]
+            inputs = [scene, first, *flags, points, job.faces, values, job.depth_range, factor, peak, keep]
+            grads = [grad_colour, dot, grad_alpha, to_screen[band].view(-1, 3), to_attributes[band]]
+            job.launch(kernels().draw_backward, dim, inputs + grads, screen.device)
+
+        job.backend.on_bands(pull, job.bands)
+        return (
+            to_screen.sum(0).view(screen.shape) if want_screen else None,
+            to_attributes.sum(0).view(attributes.shape) if want_attributes else None,
+            None,
+        )
+
+
+def _background(settings: RenderSettings, channels: int) -> list[float]:
+    """One background value per channel."""
+    values = settings.background if isinstance(settings.background, tuple) else (settings.background,) * channels
+    return [float(value) for value in values]
+
+
