@@ -33,9 +33,7 @@ def test_minimally_clothed_loss_and_gradient(name, published, variant):
     for silhouette in (0, 1) if published == "nIOU" else (0,):
         leaf = render.clone().requires_grad_()
         rendered = leaf[None, 3] if silhouette else leaf[None, :3]
-        loss = losses.dsr_mc_loss(
-            rendered, g["target"][None], distance=g["dist"][None], variant=variant, compat=True
-        )
+        loss = losses.dsr_mc_loss(rendered, g["target"][None], distance=g["dist"][None], variant=variant, compat=True)
         loss.backward()
         close(loss, g[f"loss_{name}_{published}_{silhouette}"])
         golden = g[f"grad_{name}_{published}_{silhouette}"]
@@ -79,9 +77,7 @@ def test_batch_of_both_losses(published, variant):
 def test_cross_entropy_per_sample():
     g = load("dsr_sr_losses")
     rendered = g["rendered"][:, 1:, [0, 1, 0]]
-    per_sample = losses.dsr_c_loss(
-        rendered, g["c_label"], class_weights=g["c_weight"], reduction="none", compat=True
-    )
+    per_sample = losses.dsr_c_loss(rendered, g["c_label"], class_weights=g["c_weight"], reduction="none", compat=True)
     close(per_sample[:3], g["ce_per_sample"][:3])
     assert g["ce_per_sample"][3].isnan()
     assert per_sample[3] == 0
