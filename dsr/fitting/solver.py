@@ -24,9 +24,9 @@ class FitWeights:
 
     pixel: float = 0.008
     """Reprojection, as a share of the person's box side."""
-    landmark_across_m: float = 0.08
+    landmark_across_m: float = 0.10
     """3D landmarks across the viewing direction, metres."""
-    landmark_along_m: float = 0.15
+    landmark_along_m: float = 0.20
     """3D landmarks along the viewing direction, metres: depth is the detector's weak side."""
     prior: float = 0.8
     """Factor on the pose prior's residual."""
