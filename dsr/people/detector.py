@@ -14,11 +14,11 @@ from dsr.people.candidates import CandidateFinder, body_angle, body_length
 from dsr.people.landmarks import LandmarkModel, RegionLandmarks, region_mask
 from dsr.people.regions import Pyramid, Region
 from dsr.people.suppression import (
-    MIN_CONSISTENCY,
     PEELED_MAX_ANGLE,
     SURE_PRESENCE,
     Body,
     explained,
+    is_plausible,
     merge_candidates,
     repeats,
     stands_apart,
@@ -44,7 +44,7 @@ class DetectorSettings:
     Attributes:
         always: tile sides that are always searched, as parts of the longer picture side (1 is the whole picture).
         on_cue: tile sides searched one after the other as long as the sides before hint at small people.
-        passes: landmark passes on each person.
+        passes: landmark passes on each person, see :meth:`LandmarkModel.refined`.
         peels: how often to take the people found out of the picture and look for people behind or beside them.
     """
 
@@ -56,8 +56,8 @@ class DetectorSettings:
 
 SETTINGS: dict[str, DetectorSettings] = {
     "fast": DetectorSettings((1,), (2, 3), 1, 0),
-    "standard": DetectorSettings((1, 2), (3,), 2, 1),
-    "best": DetectorSettings((1, 2, 3), (4,), 2, 2),
+    "standard": DetectorSettings((1, 2), (3,), 3, 1),
+    "best": DetectorSettings((1, 2, 3), (4,), 5, 2),
 }
 MIN_SCORE = 0.5  # candidates taken as people
 MIN_HINT = 0.3  # candidates taken as a reason to look again
@@ -72,7 +72,8 @@ class PeopleDetector:
     Args:
         quality: ``fast`` looks at the whole picture and at tiles only where it shows somebody small or nobody, one
             landmark pass; ``standard`` adds tiles of half the longer side always, tiles of a third where people are
-            small, and a second landmark pass; ``best`` looks everywhere.
+            small, a second look behind the people found, and two more landmark passes; ``best`` looks everywhere, in
+            five passes.
         threads: threads inside a model, default: the cores of this process, at most 4.
 
     Raises:
@@ -105,11 +106,9 @@ class PeopleDetector:
         """
         with self._lock:
             pyramid = Pyramid(photo.rgb)
-            bodies = []
-            for box in np.asarray(boxes_px, np.float64).reshape(-1, 4) * photo.scale:
-                first = self._landmarks(pyramid, Region.from_box(box))
-                second = self._landmarks(pyramid, first.next_region)
-                bodies.append(Body(second if second.presence >= 0.9 * first.presence else first, 1.0))
+            regions = [Region.from_box(box) for box in np.asarray(boxes_px, np.float64).reshape(-1, 4) * photo.scale]
+            passes = max(2, self.settings.passes)
+            bodies = [Body(self._landmarks.refined(pyramid, region, passes), 1.0) for region in regions]
         return left_to_right([to_detection(body, photo, source) for body in bodies])
 
     def _people(self, rgb: np.ndarray) -> list[Body]:
@@ -145,7 +144,7 @@ class PeopleDetector:
             marks = self._landmarks_of(peeled, body.landmarks.region)
             if marks is not None and abs(marks.region.angle) < PEELED_MAX_ANGLE:
                 found.append(Body(marks, body.candidate_score))
-        found = [body for body in found if body.consistency >= MIN_CONSISTENCY]
+        found = [body for body in found if is_plausible(body)]
         kept = suppress_bodies(sure + [body for body in found if stands_apart(body, sure)])
         return [body for body in kept if body in found]
 
@@ -169,24 +168,17 @@ class PeopleDetector:
         bodies = []
         for candidate in candidates[(candidates[:, 0] >= MIN_SCORE) & (body_length(candidates) >= MIN_LENGTH)]:
             region = Region.from_points(candidate[5:7], candidate[7:9])
-            regions = [region]
-            if abs(region.angle) > UPSIDE_DOWN:  # the detector turns people whose face it cannot see
-                regions.append(region.upright())
-            found = [self._landmarks_of(pyramid, each) for each in regions]
+            found = [self._landmarks_of(pyramid, region)]
+            unsure = found[0] is None or found[0].presence < SURE_PRESENCE
+            if unsure and abs(region.angle) > UPSIDE_DOWN:  # the detector turns people whose face it cannot see
+                found.append(self._landmarks_of(pyramid, region.upright()))
             seen = [Body(marks, float(candidate[0])) for marks in found if marks is not None]
-            seen = [body for body in seen if body.consistency >= MIN_CONSISTENCY]
-            bodies += sorted(seen, key=lambda body: -body.rank)[:1]
+            bodies += sorted((body for body in seen if is_plausible(body)), key=lambda body: -body.rank)[:1]
         return bodies
 
     def _landmarks_of(self, pyramid: Pyramid, region: Region) -> RegionLandmarks | None:
         """Landmarks of one candidate after all passes, or None where the model sees nobody."""
-        best = self._landmarks(pyramid, region)
-        for _ in range(self.settings.passes - 1):
-            if best.presence < 0.02:
-                return None
-            again = self._landmarks(pyramid, best.next_region)
-            if again.presence >= 0.9 * best.presence:
-                best = again
+        best = self._landmarks.refined(pyramid, region, self.settings.passes)
         return best if best.presence >= MIN_PRESENCE else None
 
 

@@ -12,7 +12,7 @@ from dsr.people.detector import hints_at_small_people, keypoint_box
 from dsr.people.keypoint_sets import NAMES, mirror_order
 from dsr.people.landmarks import CROP_SIZE, RegionLandmarks, refine_by_heatmap, region_mask, rotate_world
 from dsr.people.regions import Pyramid, Region
-from dsr.people.suppression import Body, inside_fraction, merge_candidates, suppress_bodies, without_bodies
+from dsr.people.suppression import Body, covered_fraction, merge_candidates, suppress_bodies, without_bodies
 
 
 def candidate(score: float, hips: tuple[float, float], top: tuple[float, float]) -> np.ndarray:
@@ -202,8 +202,8 @@ def test_nobody_twice_and_parts_go_but_neighbours_stay() -> None:
     small = body((420, 260), 60)
     kept = suppress_bodies([part, again, neighbour, whole, small])
     assert set(map(id, kept)) == {id(whole), id(neighbour), id(small)}
-    assert inside_fraction(part, [whole]) == 1.0
-    assert inside_fraction(neighbour, [whole]) < 0.2
+    assert covered_fraction(part, [whole]) == 1.0
+    assert covered_fraction(neighbour, [whole]) < 0.2
 
 
 def test_a_body_taken_out_leaves_the_mean_colour() -> None:
