@@ -208,10 +208,11 @@ def semantic_losses(
         if weight is not None:
             check_shape("weight", weight, "B H W", sizes_of(rendered))
         weight = tight.known if weight is None else weight * tight.known.to(weight)
-    mc = dsr_mc_loss(rendered[:, 0], tight.mask, alpha=alpha, valid=tight.valid, weight=weight, variant=variant,
+    first, others = rendered.split([1, CLASSES], 1)  # one gradient for both, where slices would make two
+    mc = dsr_mc_loss(first.squeeze(1), tight.mask, alpha=alpha, valid=tight.valid, weight=weight, variant=variant,
                      distance=tight.distance if variant == "distance" else None, reduction="none",
                      compat=compat)  # fmt: skip
-    c = dsr_c_loss(rendered[:, 1:], clothed.classes, alpha=alpha, class_weights=clothed.weights, weight=weight,
+    c = dsr_c_loss(others, clothed.classes, alpha=alpha, class_weights=clothed.weights, weight=weight,
                    reduction="none", compat=compat)  # fmt: skip
     if compat:
         keep = tight.valid.any(1) & (clothed.weights > 0).any(1)

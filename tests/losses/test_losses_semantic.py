@@ -297,6 +297,18 @@ def test_unknown_and_occluded_pixels_do_not_count():
     assert torch.equal(values[0], values[1])
 
 
+def test_unknown_classes_do_not_count_without_any_weight_picture():
+    target = losses.merge_labels(person())
+    rendered = torch.nn.functional.one_hot(target, 8).movedim(-1, 1).float()
+    rendered[:, :, :20] = 1 / 8
+    weights = torch.ones(1, 8)
+    assert losses.dsr_c_loss(rendered, target, class_weights=weights) > 0.5
+    target[:, :20] = losses.IGNORE
+    for chosen in (weights, None):
+        assert losses.dsr_c_loss(rendered, target, class_weights=chosen) == pytest.approx(0, abs=1e-6)
+    assert losses.dsr_c_loss(rendered, torch.full_like(target, losses.IGNORE)) == 0
+
+
 def test_samples_without_evidence_are_skipped_one_by_one():
     labels = torch.cat([person(), torch.zeros_like(person()), torch.full_like(person(), -1)])
     tight, clothed = losses.minimally_clothed_target(labels), losses.clothed_target(labels)
