@@ -1,14 +1,14 @@
+# ruff: noqa: UP018  (Warp wants variables that a loop changes to be declared with their type)
+# mypy: ignore-errors  (these are Warp programs in Python's clothes)
 """Warp kernels of the semantic renderer: one triangle per thread over the pixels of its bounding box, backward by hand.
 
 The equations are in :mod:`dsr.rendering.settings`. Importing this module imports Warp; only the Warp backend does so.
 Pictures are flat and channel-last: pixel = (item * H + row) * W + column. A *band* is a run of picture rows counted
 through the batch; one CPU thread owns the pixels of its band, so :func:`draw` writes them plainly. On CUDA a pixel has
-many writers: :func:`find_peak` and :func:`accumulate` do the same with atomics, in two passes.
+many writers: :mod:`dsr.rendering._kernels_atomic` does the same with atomics, in two passes.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import warp as wp
 
@@ -52,7 +52,7 @@ class Face:
     cy: float
     inverse_z: wp.vec3
     inverse_area: float
-    heights: wp.vec3
+    inverse_lengths2: wp.vec3  # of the edges opposite of the corners
     item: int
     index: int
     row0: int
@@ -79,19 +79,12 @@ class Hit:
 
 
 @wp.func
-def edge_of(ax: float, ay: float, bx: float, by: float) -> wp.vec4:
-    """Nearest point of a segment to the origin: squared distance, parameter, point."""
-    dx = bx - ax
-    dy = by - ay
-    t = wp.clamp(-(ax * dx + ay * dy) / wp.max(dx * dx + dy * dy, 1.0e-30), 0.0, 1.0)
-    x = ax + t * dx
-    y = ay + t * dy
-    return wp.vec4(x * x + y * y, t, x, y)
-
-
-@wp.func
 def set_up(
-    scene: Scene, thread: int, screen: wp.array(dtype=wp.vec3), faces: wp.array(dtype=wp.vec3i), depth: wp.array(dtype=wp.vec2)
+    scene: Scene,
+    thread: int,
+    screen: wp.array(dtype=wp.vec3),
+    faces: wp.array(dtype=wp.vec3i),
+    depth: wp.array(dtype=wp.vec2),
 ) -> Face:
     """Read a triangle and find the pixels of this band that it may touch."""
     face = Face()
@@ -135,9 +128,8 @@ def set_up(
             face.inverse_area = 1.0 / area
             wx = c[0] - b[0]
             wy = c[1] - b[1]
-            size = wp.abs(area)
-            face.heights = wp.vec3(
-                size / wp.sqrt(wx * wx + wy * wy), size / wp.sqrt(vx * vx + vy * vy), size / wp.sqrt(ux * ux + uy * uy)
+            face.inverse_lengths2 = wp.vec3(
+                1.0 / (wx * wx + wy * wy), 1.0 / (vx * vx + vy * vy), 1.0 / (ux * ux + uy * uy)
             )
             face.near = depth[face.item][0]
             face.far = depth[face.item][1]
@@ -146,7 +138,7 @@ def set_up(
 
 @wp.func
 def look_at(scene: Scene, face: Face, x: float, y: float) -> Hit:
-    """Where the pixel centre (x, y) lies with respect to a triangle."""
+    """Where the pixel centre (x, y) lies with respect to a triangle; free of branches, which cost more than sums."""
     hit = Hit()
     ax = face.ax - x
     ay = face.ay - y
@@ -158,47 +150,35 @@ def look_at(scene: Scene, face: Face, x: float, y: float) -> Hit:
     w1 = (cx * ay - cy * ax) * face.inverse_area
     w2 = (ax * by - ay * bx) * face.inverse_area
     hit.weights = wp.vec3(w0, w1, w2)
-    hit.inside = w0 > 0.0 and w1 > 0.0 and w2 > 0.0
-    # to the lines through the edges, positive inside
-    h0 = w0 * face.heights[0]
-    h1 = w1 * face.heights[1]
-    h2 = w2 * face.heights[2]
-    lowest = wp.min(h0, wp.min(h1, h2))
-    if lowest * wp.abs(lowest) <= -scene.cut:
-        hit.covered = False
-        return hit
-    found = wp.vec4(1.0e30, 0.0, 0.0, 0.0)
-    if hit.inside:  # the nearest line is the nearest edge
-        if h0 == lowest:
-            found = edge_of(bx, by, cx, cy)
-            hit.edge = 0
-        elif h1 == lowest:
-            found = edge_of(cx, cy, ax, ay)
-            hit.edge = 1
-        else:
-            found = edge_of(ax, ay, bx, by)
-            hit.edge = 2
-        hit.distance2 = found[0]
-        hit.covered = True
-    else:
-        if w0 <= 0.0:
-            found = edge_of(bx, by, cx, cy)
-            hit.edge = 0
-        if w1 <= 0.0:
-            other = edge_of(cx, cy, ax, ay)
-            if other[0] < found[0]:
-                found = other
-                hit.edge = 1
-        if w2 <= 0.0:
-            other = edge_of(ax, ay, bx, by)
-            if other[0] < found[0]:
-                found = other
-                hit.edge = 2
-        hit.distance2 = -found[0]
-        hit.covered = found[0] < scene.cut
-    hit.along = found[1]
-    hit.nx = found[2]
-    hit.ny = found[3]
+    hit.inside = wp.min(w0, wp.min(w1, w2)) > 0.0
+    # nearest point of every edge, relative to the pixel
+    ux = face.cx - face.bx
+    uy = face.cy - face.by
+    vx = face.ax - face.cx
+    vy = face.ay - face.cy
+    wx = face.bx - face.ax
+    wy = face.by - face.ay
+    t0 = wp.clamp(-(bx * ux + by * uy) * face.inverse_lengths2[0], 0.0, 1.0)
+    t1 = wp.clamp(-(cx * vx + cy * vy) * face.inverse_lengths2[1], 0.0, 1.0)
+    t2 = wp.clamp(-(ax * wx + ay * wy) * face.inverse_lengths2[2], 0.0, 1.0)
+    x0 = bx + t0 * ux
+    y0 = by + t0 * uy
+    x1 = cx + t1 * vx
+    y1 = cy + t1 * vy
+    x2 = ax + t2 * wx
+    y2 = ay + t2 * wy
+    d0 = x0 * x0 + y0 * y0
+    d1 = x1 * x1 + y1 * y1
+    d2 = x2 * x2 + y2 * y2
+    d = wp.min(d0, wp.min(d1, d2))
+    first = d == d0
+    second = d == d1
+    hit.edge = wp.where(first, 0, wp.where(second, 1, 2))
+    hit.along = wp.where(first, t0, wp.where(second, t1, t2))
+    hit.nx = wp.where(first, x0, wp.where(second, x1, x2))
+    hit.ny = wp.where(first, y0, wp.where(second, y1, y2))
+    hit.distance2 = wp.where(hit.inside, d, -d)
+    hit.covered = hit.distance2 > -scene.cut
     return hit
 
 
@@ -214,9 +194,7 @@ def coverage(distance2: float, sigma: float) -> wp.vec2:
     e = wp.exp(-wp.abs(distance2) / sigma)
     large = 1.0 / (1.0 + e)
     small = e * large
-    if distance2 > 0.0:
-        return wp.vec2(large, small)
-    return wp.vec2(small, large)
+    return wp.vec2(wp.where(distance2 > 0.0, large, small), wp.where(distance2 > 0.0, small, large))
 
 
 @wp.func
@@ -264,8 +242,8 @@ def draw(
                 w = clip(hit.weights)
                 inverse = wp.dot(w, face.inverse_z)
                 z = (w[0] + w[1] + w[2]) / inverse
-                if hit.inside and inverse > nearest[pixel]:
-                    nearest[pixel] = inverse
+                if hit.inside and (face_index[pixel] < 0 or z < nearest[pixel]):
+                    nearest[pixel] = z
                     face_index[pixel] = face.index
                 if scene.discard == 0 or (z >= face.near and z <= face.far):
                     b = (face.far - z) * scale
@@ -300,91 +278,6 @@ def draw(
 
 
 @wp.kernel
-def find_peak(
-    scene: Scene,
-    first_thread: int,
-    screen: wp.array(dtype=wp.vec3),
-    faces: wp.array(dtype=wp.vec3i),
-    depth: wp.array(dtype=wp.vec2),
-    peak: wp.array(dtype=float),
-    nearest: wp.array(dtype=wp.int64),
-):
-    """First of two passes with atomics: the largest b of every pixel, and its nearest triangle as (z in µm, face)."""
-    face = set_up(scene, first_thread + wp.tid(), screen, faces, depth)
-    if not face.drawn:
-        return
-    for row in range(face.row0, face.row1):
-        y = (float(row) + 0.5 - 0.5 * float(scene.height)) / scene.half
-        for col in range(face.col0, face.col1):
-            x = (float(col) + 0.5 - 0.5 * float(scene.width)) / scene.half
-            hit = look_at(scene, face, x, y)
-            if hit.covered:
-                pixel = (face.item * scene.height + row) * scene.width + col
-                w = clip(hit.weights)
-                z = (w[0] + w[1] + w[2]) / wp.dot(w, face.inverse_z)
-                if hit.inside:
-                    micrometres = wp.int64(wp.min(z, 2000.0) * 1.0e6)
-                    wp.atomic_min(nearest, pixel, micrometres * wp.int64(4294967296) + wp.int64(face.index))
-                if scene.discard == 0 or (z >= face.near and z <= face.far):
-                    wp.atomic_max(peak, pixel, (face.far - z) / (face.far - face.near))
-
-
-@wp.kernel
-def accumulate(
-    scene: Scene,
-    first_thread: int,
-    screen: wp.array(dtype=wp.vec3),
-    faces: wp.array(dtype=wp.vec3i),
-    attributes: wp.array(dtype=float),
-    depth: wp.array(dtype=wp.vec2),
-    peak: wp.array(dtype=float),
-    colour: wp.array(dtype=float),
-    total: wp.array(dtype=float),
-    log_keep: wp.array(dtype=float),
-):
-    """Second of two passes with atomics: sums of weights, weighted attributes and ln(1 - D)."""
-    face = set_up(scene, first_thread + wp.tid(), screen, faces, depth)
-    if not face.drawn:
-        return
-    row_a = row_of(scene, face, 0)
-    row_b = row_of(scene, face, 1)
-    row_c = row_of(scene, face, 2)
-    scale = 1.0 / (face.far - face.near)
-    for row in range(face.row0, face.row1):
-        y = (float(row) + 0.5 - 0.5 * float(scene.height)) / scene.half
-        for col in range(face.col0, face.col1):
-            x = (float(col) + 0.5 - 0.5 * float(scene.width)) / scene.half
-            hit = look_at(scene, face, x, y)
-            if hit.covered:
-                pixel = (face.item * scene.height + row) * scene.width + col
-                cover = coverage(hit.distance2, scene.sigma)
-                # ln(1 - sigmoid(q)) = -max(q, 0) - ln(1 + e^-|q|): finite where 1 - D is not a float any more
-                q = hit.distance2 / scene.sigma
-                wp.atomic_add(log_keep, pixel, -wp.max(q, 0.0) - wp.log(1.0 + wp.exp(-wp.abs(q))))
-                w = clip(hit.weights)
-                inverse = wp.dot(w, face.inverse_z)
-                z = (w[0] + w[1] + w[2]) / inverse
-                if scene.discard == 0 or (z >= face.near and z <= face.far):
-                    b = (face.far - z) * scale
-                    value = cover[0] * wp.exp(wp.min((b - peak[pixel]) / scene.gamma, 0.0))
-                    if value > 0.0:
-                        first = pixel * scene.channels
-                        wp.atomic_add(total, pixel, value)
-                        wa = value * w[0] * face.inverse_z[0] / inverse
-                        wb = value * w[1] * face.inverse_z[1] / inverse
-                        wc = value * w[2] * face.inverse_z[2] / inverse
-                        for k in range(scene.channels):
-                            if scene.per_vertex == 1:
-                                wp.atomic_add(
-                                    colour,
-                                    first + k,
-                                    wa * attributes[row_a + k] + wb * attributes[row_b + k] + wc * attributes[row_c + k],
-                                )
-                            else:
-                                wp.atomic_add(colour, first + k, value * attributes[row_a + k])
-
-
-@wp.kernel
 def finish(
     scene: Scene,
     pytorch3d: int,
@@ -397,6 +290,12 @@ def finish(
 ):
     """Add the background and divide; ``total`` becomes the factor 1 / sum that the backward pass needs."""
     pixel = scene.first_row * scene.width + wp.tid()
+    first = pixel * scene.channels
+    if total[pixel] == 0.0 and keep[pixel] == 1.0:  # nothing is drawn here
+        for k in range(scene.channels):
+            colour[first + k] = background[k]
+        alpha[pixel] = 0.0
+        return
     behind = float(1.0)
     if pytorch3d == 1:
         behind = wp.max(wp.exp((scene.eps - peak[pixel]) / scene.gamma), 1.0e-10)
@@ -404,7 +303,6 @@ def finish(
         behind = wp.exp(wp.min((2.0 * scene.eps - peak[pixel]) / scene.gamma, 80.0))
     factor = 1.0 / (total[pixel] + behind)
     total[pixel] = factor
-    first = pixel * scene.channels
     for k in range(scene.channels):
         colour[first + k] = (colour[first + k] + behind * background[k]) * factor
     alpha[pixel] = 1.0 - keep[pixel]
@@ -556,6 +454,3 @@ def draw_backward(
         wp.atomic_add(grad_screen, base + face.corners[0], to_a)
         wp.atomic_add(grad_screen, base + face.corners[1], to_b)
         wp.atomic_add(grad_screen, base + face.corners[2], to_c)
-
-
-KERNELS: tuple[Any, ...] = (draw, find_peak, accumulate, finish, draw_backward)

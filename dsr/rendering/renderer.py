@@ -50,8 +50,8 @@ class Backend(Protocol):
         depth_range: Tensor,
         size: tuple[int, int],
         settings: RenderSettings,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Colours (B, H, W, C), alpha (B, H, W), nearest face (B, H, W)."""
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Colours (B, H, W, C); alpha, depth and nearest face (B, H, W)."""
         ...
 
 
@@ -119,12 +119,10 @@ class SemanticRenderer:
             raise RenderError(f"settings.background has {len(background)} values for {channels} channels of attributes")
         screen = _project(vertices_cam, K, size, self.settings)
         depth_range = _depth_range(vertices_cam, screen, self.settings)
-        colour, alpha, face_index = self.backend.rasterise(
+        colour, alpha, depth, face_index = self.backend.rasterise(
             screen, faces.to(torch.int32), attributes, per_vertex, depth_range, size, self.settings
         )
-        face_index = face_index.long()
-        depth = _depth(screen.detach(), faces, face_index, size)
-        return RenderOutput(colour.permute(0, 3, 1, 2), alpha, depth, face_index)
+        return RenderOutput(colour.permute(0, 3, 1, 2), alpha, depth, face_index.long())
 
 
 def _backend(name: str, threads: int | None) -> Backend:
@@ -220,26 +218,3 @@ def _depth_range(vertices_cam: Tensor, screen: Tensor, settings: RenderSettings)
     near = torch.where(some, torch.where(drawn, z, torch.inf).amin(1), 1.0)
     deep = torch.where(some, torch.where(drawn, z, -torch.inf).amax(1), 2.0)
     return torch.stack((near, deep + (deep - near).clamp(min=1e-3)), 1)
-
-
-def _depth(screen: Tensor, faces: Tensor, face_index: Tensor, size: tuple[int, int]) -> Tensor:
-    """Depth of the nearest triangle at the pixel centres, (B, H, W)."""
-    height, width = size
-    depth = screen.new_zeros(face_index.shape)
-    item, row, col = torch.nonzero(face_index >= 0, as_tuple=True)
-    if len(item) == 0:
-        return depth
-    corners = screen[item[:, None], faces.long()[face_index[item, row, col]]]  # (N, 3, 3)
-    centre = torch.stack((col + 0.5 - width / 2, row + 0.5 - height / 2), -1) * (2.0 / min(height, width))
-    a, b, c = (corners[..., :2] - centre[:, None]).unbind(1)
-    weights = torch.stack((_cross(b, c), _cross(c, a), _cross(a, b)), -1)
-    inverse = (weights * corners[..., 2]).sum(-1) / weights.sum(-1)
-    near = 1.0 / corners[..., 2].amax(-1)
-    far = 1.0 / corners[..., 2].amin(-1)
-    depth[item, row, col] = torch.minimum(torch.maximum(1.0 / inverse, near), far)
-    return depth
-
-
-def _cross(a: Tensor, b: Tensor) -> Tensor:
-    """Z of the cross product of 2D vectors."""
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]

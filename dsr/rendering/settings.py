@@ -20,8 +20,8 @@ A triangle is skipped where p is outside of it and ``-d >= sigma ln(1/dist_eps -
     alpha  = 1 - prod_f (1 - D_f)
     colour = (sum_f D_f e^(b_f/gamma) c_f + e^(2 eps/gamma) background) / (sum_f D_f e^(b_f/gamma) + e^(2 eps/gamma))
 
-(the released kernel starts its running sum at e^(eps/gamma) and its running maximum at eps, hence 2 eps). Triangles with
-``z_f`` outside [n, r] count for alpha, not for the colour.
+(the released kernel starts its running sum at e^(eps/gamma) and its running maximum at eps, hence 2 eps). With
+``occlusion="camera"``, triangles with ``z_f`` outside [n, r] count for alpha, not for the colour.
 
 ``blend="pytorch3d"`` (PyTorch3D's sigmoid alpha and softmax colour, of all triangles instead of the nearest few):
 

@@ -2,60 +2,101 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from dsr.errors import RenderError
 from dsr.rendering.settings import RenderSettings
 
 _FARTHEST = 2**62
 
 
 @lru_cache(maxsize=1)
-def kernels() -> Any:
-    """The kernel module, with Warp quiet and its cache in a place that can be written.
+def start_warp() -> Any:
+    """Warp, initialised without its banner and with a kernel cache that can be written.
 
-    Warp keeps compiled kernels in the user's cache folder (``WARP_CACHE_PATH`` names another); where that cannot be
-    written, a temporary folder is used and the kernels are compiled again by every process.
+    Compiled kernels are kept in the user's cache folder (the environment variable ``WARP_CACHE_PATH`` names another).
+    Where that cannot be written, a temporary folder is used and every process compiles again.
+
+    Raises:
+        RenderError: if no folder for the cache can be found.
     """
     import warp
 
-    warp.config.quiet = True
-    wanted = os.environ.get("WARP_CACHE_PATH") or warp.config.kernel_cache_dir
-    if wanted and not _writable(Path(wanted)):
-        os.environ.pop("WARP_CACHE_PATH", None)
-        warp.config.kernel_cache_dir = tempfile.mkdtemp(prefix="warp-cache-")
-    try:
-        warp.init()
-        if not _writable(Path(warp.config.kernel_cache_dir)):
-            raise PermissionError(warp.config.kernel_cache_dir)
-    except OSError:
-        os.environ.pop("WARP_CACHE_PATH", None)
-        warp.config.kernel_cache_dir = tempfile.mkdtemp(prefix="warp-cache-")
-        warp.init()
-        from warp._src import build
+    if warp.config.log_level < warp.LOG_WARNING:
+        warp.config.log_level = warp.LOG_WARNING
+    with _without_driver_warning():
+        try:
+            warp.init()
+        except OSError:  # the cache folder cannot be made
+            warp.config.kernel_cache_dir = tempfile.mkdtemp(prefix="warp-cache-")
+            warp.init()
+    if not _writable(Path(str(warp.config.kernel_cache_dir))):
+        try:
+            from warp._src.build import init_kernel_cache
+        except ImportError as error:
+            message = f"Warp's cache folder {warp.config.kernel_cache_dir} cannot be written: set WARP_CACHE_PATH"
+            raise RenderError(message) from error
+        init_kernel_cache(tempfile.mkdtemp(prefix="warp-cache-"))
+    return warp
 
-        build.init_kernel_cache(warp.config.kernel_cache_dir)
+
+@lru_cache(maxsize=8)
+def kernels(device: str, atomic: bool) -> Any:
+    """The kernels, compiled for a device before threads ask for them: the two modules as one namespace."""
+    warp = start_warp()
     from dsr.rendering import _kernels
 
-    return _kernels
+    warp.load_module(_kernels, device=device)
+    found = dict(vars(_kernels))
+    if atomic:
+        from dsr.rendering import _kernels_atomic
+
+        warp.load_module(_kernels_atomic, device=device)
+        found.update(vars(_kernels_atomic))
+    return SimpleNamespace(**{name: value for name, value in found.items() if not name.startswith("_")})
 
 
 def _writable(folder: Path) -> bool:
-    """True if files can be made in a folder, which is made if need be."""
+    """True if files can be made in a folder."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return True
     except OSError:
         return False
+
+
+@contextlib.contextmanager
+def _without_driver_warning() -> Iterator[None]:
+    """Hide what Warp's C++ side writes to stderr on machines without an NVIDIA driver; Python errors pass."""
+    if torch.cuda.is_available():
+        yield
+        return
+    try:
+        sys.stderr.flush()
+        kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    except (OSError, AttributeError):  # there is no stderr
+        yield
+        return
+    os.dup2(sink, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(sink)
 
 
 class WarpBackend:
@@ -83,7 +124,7 @@ class WarpBackend:
         depth_range: Tensor,
         size: tuple[int, int],
         settings: RenderSettings,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Draw projected triangles; see :class:`dsr.rendering.renderer.SemanticRenderer` for the definitions.
 
         Args:
@@ -96,7 +137,8 @@ class WarpBackend:
             settings: how to blend.
 
         Returns:
-            Colours (B, H, W, C), alpha (B, H, W), nearest face (B, H, W) int32 with -1 for none.
+            Colours (B, H, W, C), alpha (B, H, W), depth (B, H, W) of the nearest face in metres with 0 for none, and
+            that face (B, H, W) int32 with -1 for none.
         """
         job = _Job(self, faces.contiguous(), per_vertex, depth_range.contiguous(), size, settings)
         return _Soft.apply(screen, attributes, job)
@@ -110,7 +152,7 @@ class WarpBackend:
         goals = done[-1] * torch.arange(1, count, dtype=done.dtype) / count
         cuts = (torch.searchsorted(done, goals) + 1).clamp(max=rows).tolist()
         edges = [0, *cuts, rows]
-        return [(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+        return [(a, b) for a, b in pairwise(edges) if b > a]
 
     def on_bands(self, work: Callable[[int, int, int], None], bands: list[tuple[int, int]]) -> None:
         """Call ``work(index, first row, last row)`` for every band, all but the first on other threads."""
@@ -140,12 +182,13 @@ class _Job:
         self.backend, self.faces, self.per_vertex = backend, faces, per_vertex
         self.depth_range, self.size, self.settings = depth_range, size, settings
         self.atomic = backend.atomics or faces.device.type != "cpu"
+        self.kernels = kernels(str(faces.device), self.atomic)
 
     def plan(self, screen: Tensor, attributes: Tensor) -> None:
         """Fix the scene's numbers and the bands."""
         height, width = self.size
         settings = self.settings
-        scene = kernels().Scene()
+        scene = self.kernels.Scene()
         scene.width, scene.height, scene.channels = width, height, attributes.shape[-1]
         scene.num_vertices, scene.num_faces = screen.shape[1], len(self.faces)
         scene.per_vertex = int(self.per_vertex)
@@ -175,7 +218,7 @@ class _Job:
 
     def scene_of(self, first: int, last: int) -> Any:
         """The scene of one band."""
-        base, scene = self.scene, kernels().Scene()
+        base, scene = self.scene, self.kernels.Scene()
         for name in base._cls.vars:
             setattr(scene, name, getattr(base, name))
         scene.first_row, scene.last_row = first, last
@@ -189,8 +232,7 @@ class _Job:
 
     def launch(self, kernel: Any, dim: int, inputs: list[Any], device: torch.device) -> None:
         """Run a kernel on torch tensors."""
-        import warp
-
+        warp = start_warp()
         if dim == 0:
             return
         arrays = [_array(value) if isinstance(value, Tensor) else value for value in inputs]
@@ -203,8 +245,7 @@ class _Job:
 
 def _array(tensor: Tensor) -> Any:
     """A torch tensor as a Warp array without copying: (N, 2) and (N, 3) become vectors."""
-    import warp
-
+    warp = start_warp()
     vectors = {
         (torch.float32, 2): warp.vec2,
         (torch.float32, 3): warp.vec3,
@@ -216,13 +257,13 @@ def _array(tensor: Tensor) -> Any:
 
 class _Soft(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, screen: Tensor, attributes: Tensor, job: _Job) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(ctx: Any, screen: Tensor, attributes: Tensor, job: _Job) -> tuple[Tensor, ...]:
         ctx.set_materialize_grads(False)
         screen, attributes = screen.detach().contiguous(), attributes.detach().contiguous()
         batch, (height, width) = screen.shape[0], job.size
         channels, pixels = attributes.shape[-1], batch * height * width
         job.plan(screen, attributes)
-        k, settings, device = kernels(), job.settings, screen.device
+        k, settings, device = job.kernels, job.settings, screen.device
         background = torch.tensor(_background(settings, channels), device=device)
         colour = screen.new_zeros(pixels * channels)
         total, peak = screen.new_zeros(pixels), screen.new_full((pixels,), job.scene.eps)
@@ -238,16 +279,17 @@ class _Soft(torch.autograd.Function):
             inputs = [scene, first, *mesh, values, job.depth_range, peak, colour, total, log_keep]
             job.launch(k.accumulate, dim, inputs, device)
             face_index = torch.where(found < _FARTHEST, found & 0xFFFFFFFF, -1).to(torch.int32)
+            depth = torch.where(found < _FARTHEST, (found >> 32).to(torch.float32) * 1e-6, 0.0)
             keep = log_keep.exp_()
         else:
-            keep, nearest = screen.new_ones(pixels), screen.new_zeros(pixels)
+            keep, depth = screen.new_ones(pixels), screen.new_zeros(pixels)
             face_index = torch.full((pixels,), -1, dtype=torch.int32)
 
         def paint(_: int, first_row: int, last_row: int) -> None:
             scene = job.scene_of(first_row, last_row)
             if not job.atomic:
                 first, dim = job.threads_of(first_row, last_row)
-                inputs = [scene, first, *mesh, values, job.depth_range, colour, total, peak, keep, nearest, face_index]
+                inputs = [scene, first, *mesh, values, job.depth_range, colour, total, peak, keep, depth, face_index]
                 job.launch(k.draw, dim, inputs, device)
             inputs = [scene, int(settings.blend == "pytorch3d"), background, colour, total, peak, keep, alpha]
             job.launch(k.finish, (last_row - first_row) * width, inputs, device)
@@ -255,13 +297,13 @@ class _Soft(torch.autograd.Function):
         job.backend.on_bands(paint, job.bands)
         ctx.job = job
         ctx.save_for_backward(screen, attributes, colour, total, peak, keep)
-        face_index = face_index.view(batch, height, width)
-        ctx.mark_non_differentiable(face_index)
-        return colour.view(batch, height, width, channels), alpha.view(batch, height, width), face_index
+        alpha, depth, face_index = (one.view(batch, height, width) for one in (alpha, depth, face_index))
+        ctx.mark_non_differentiable(depth, face_index)
+        return colour.view(batch, height, width, channels), alpha, depth, face_index
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, by_colour: Tensor | None, by_alpha: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, by_colour: Tensor | None, by_alpha: Tensor | None, *_: None) -> tuple[Tensor | None, ...]:
         screen, attributes, colour, factor, peak, keep = ctx.saved_tensors
         job: _Job = ctx.job
         want_screen, want_attributes = ctx.needs_input_grad[:2]
@@ -284,7 +326,7 @@ class _Soft(torch.autograd.Function):
             flags = [int(by_colour is not None), int(want_attributes), int(want_screen)]
             inputs = [scene, first, *flags, points, job.faces, values, job.depth_range, factor, peak, keep]
             grads = [grad_colour, dot, grad_alpha, to_screen[band].view(-1, 3), to_attributes[band]]
-            job.launch(kernels().draw_backward, dim, inputs + grads, screen.device)
+            job.launch(job.kernels.draw_backward, dim, inputs + grads, screen.device)
 
         job.backend.on_bands(pull, job.bands)
         return (
