@@ -17,12 +17,14 @@ from dsr.people.suppression import (
     PEELED_MAX_ANGLE,
     SURE_PRESENCE,
     Body,
+    agreement,
     explained,
     is_plausible,
     merge_candidates,
     repeats,
     stands_apart,
     suppress_bodies,
+    touching,
     without_bodies,
 )
 from dsr.people.types import Detection
@@ -131,7 +133,29 @@ class PeopleDetector:
             if len(more) == len(sure):
                 break
             sure = more
-        return sure + self._confirmed(rgb, sure, doubtful)
+        return self._alone(rgb, sure + self._confirmed(rgb, sure, doubtful))
+
+    def _alone(self, rgb: np.ndarray, bodies: list[Body]) -> list[Body]:
+        """Everybody who touches others once more with the others taken out: limbs go to whom they belong."""
+        current, waiting = list(bodies), list(range(len(bodies)))
+        for _ in range(2 if self.settings.peels else 0):  # who is refused may pass once a neighbour has been put right
+            refused = []
+            for index in waiting:
+                body, rest = current[index], current[:index] + current[index + 1 :]
+                others = touching(body, rest)
+                if not others:
+                    continue
+                picture = Pyramid(without_bodies(rgb, others, keep=body))
+                marks = self._landmarks_of(picture, body.landmarks.region)
+                again = Body(marks, body.candidate_score) if marks is not None else body
+                if is_plausible(again) and agreement(again, body) > 0.4 and not repeats(again, rest):
+                    current[index] = again
+                else:
+                    refused.append(index)
+            if len(refused) == len(waiting):
+                break
+            waiting = refused
+        return current
 
     def _confirmed(self, rgb: np.ndarray, sure: list[Body], doubtful: list[Body]) -> list[Body]:
         """Doubtful bodies that are still there when all sure ones are taken out: no mixtures of two people."""

@@ -128,7 +128,8 @@ def agreement(a: Body, b: Body) -> float:
 def covered_fraction(body: Body, others: list[Body]) -> float:
     """How much of a body's seen landmarks lies along the limbs and trunks of others, 0 to 1.
 
-    Parts of a person (a glove, a raised arm) reach 0.85 and more; silhouettes do not tell, they run over onto neighbours.
+    Parts of a person (a glove, a raised arm) reach 0.85 and more; silhouettes do not tell, they run over onto
+    neighbours.
     """
     points = body.landmarks.points[body.landmarks.confidence >= 0.3]
     if not others:
@@ -172,8 +173,11 @@ def stands_apart(body: Body, kept: list[Body]) -> bool:
     return bool(covered.mean() < 0.5)
 
 
-def without_bodies(rgb: np.ndarray, bodies: list[Body]) -> np.ndarray:
-    """A copy of the picture (h, w, 3) uint8 with the silhouettes of bodies painted in its mean colour."""
+def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Body | None = None) -> np.ndarray:
+    """A copy of the picture (h, w, 3) uint8 with the silhouettes of bodies painted in its mean colour.
+
+    Silhouettes run over onto neighbours: with ``keep``, what lies nearer to its bones than to theirs stays.
+    """
     from PIL import Image
 
     picture = rgb.copy()
@@ -183,9 +187,33 @@ def without_bodies(rgb: np.ndarray, bodies: list[Body]) -> np.ndarray:
         mask = region_mask(body.landmarks.mask_logits, body.landmarks.region, width, height)
         if mask is None:
             continue
+        solid = np.clip((mask.probability - 0.4) / 0.4, 0, 1)
+        if keep is not None:
+            solid = solid * _nearer(mask.box_px, solid.shape, body, keep)
         u0, v0, u1, v1 = mask.box_px.astype(int).tolist()
-        alpha = (np.clip((mask.probability - 0.4) / 0.4, 0, 1) * 255).astype(np.uint8)
+        alpha = Image.fromarray((solid * 255).astype(np.uint8))
         window = Image.fromarray(picture[v0:v1, u0:u1])
-        window.paste(colour, mask=Image.fromarray(alpha).resize(window.size, Image.Resampling.BILINEAR))
+        window.paste(colour, mask=alpha.resize(window.size, Image.Resampling.BILINEAR))
         picture[v0:v1, u0:u1] = np.asarray(window)
     return picture
+
+
+def _nearer(box: np.ndarray, shape: tuple[int, ...], body: Body, keep: Body) -> np.ndarray:
+    """1 where a cell of a (h, w) grid over a box is nearer to the bones of ``body`` than to those of ``keep``."""
+    step = 4
+    rows, columns = np.arange(0, shape[0], step), np.arange(0, shape[1], step)
+    u = box[0] + (columns + 0.5) * (box[2] - box[0]) / shape[1]
+    v = box[1] + (rows + 0.5) * (box[3] - box[1]) / shape[0]
+    grid = np.stack(np.meshgrid(u, v), -1).reshape(-1, 2)
+    nearer = (bone_distance(grid, body) < bone_distance(grid, keep)).reshape(len(rows), len(columns))
+    return np.repeat(np.repeat(nearer, step, axis=0), step, axis=1)[: shape[0], : shape[1]]
+
+
+def touching(body: Body, others: list[Body]) -> list[Body]:
+    """Those of others whose landmarks' boxes overlap a body's."""
+    low, high = body.landmarks.points.min(axis=0), body.landmarks.points.max(axis=0)
+    return [
+        other
+        for other in others
+        if np.all(other.landmarks.points.min(axis=0) < high) and np.all(other.landmarks.points.max(axis=0) > low)
+    ]
