@@ -66,7 +66,7 @@ def _cut_outermost(plan: Plan, view: View) -> View:
     outer = min(view.people, key=lambda person: float(view.pixels(person.joints)[:, 0].mean()))
     for _ in range(60):
         seen = view.pixels(outer.vertices)[:, 0]
-        if np.quantile(seen, 0.4) < 0:
+        if np.quantile(seen, 0.22) < 0:
             break
         turn = cast.rotation_matrices(np.array([0.0, -np.radians(0.5), 0.0]))
         view.rotation, view.translation = turn @ view.rotation, turn @ view.translation

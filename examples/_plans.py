@@ -63,7 +63,7 @@ EXAMPLES = (
          hair=("afro01", "braid01", "short01"), people=3),
     Plan("park_kick", 78, 1280, 960, 12, "park", ("kick",), 85, (55.0,), 0.62, eye_height=0.9,
          outfits=("male_casualsuit04",), hair=("short01",)),
-    Plan("room_border", 88, 960, 1280, 16, "room", ("stand", "reach"), 24, (160.0, -35.0), 0.66, cut=True,
+    Plan("room_border", 88, 960, 1280, 16, "room", ("stand", "reach"), 24, (30.0, -35.0), 0.66, cut=True,
          eye_height=1.5, outfits=("male_casualsuit03", "female_casualsuit01"), hair=("short02", "bob01"), people=2),
 )
 # fmt: on

@@ -168,7 +168,8 @@ def _row(score: PersonScore) -> str:
     return (
         f"{name:<26}{_number(score.mpjpe_mm):>8}{_number(score.pa_mpjpe_mm):>8}{_number(score.blazepose_mpjpe_mm):>8}"
         f"{_number(score.blazepose_pa_mpjpe_mm):>8}{_number(score.pve_mm):>8}"
-        f"{_number(score.yaw_error_deg, digits=0):>6}{sides:>6}{_number(score.height_error_m, 100):>8}{_number(score.reprojection_percent):>7}"
+        f"{_number(score.yaw_error_deg, digits=0):>6}{sides:>6}{_number(score.height_error_m, 100):>8}"
+        f"{_number(score.reprojection_percent):>7}"
     )
 
 
