@@ -1,5 +1,5 @@
 # ruff: noqa: UP018  (Warp wants variables that a loop changes to be declared with their type)
-# mypy: ignore-errors  (these are Warp programs in Python's clothes)
+# mypy: ignore-errors
 """Warp kernels of the semantic renderer: one triangle per thread over the pixels of its bounding box, backward by hand.
 
 The equations are in :mod:`dsr.rendering.settings`. Importing this module imports Warp; only the Warp backend does so.

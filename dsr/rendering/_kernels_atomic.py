@@ -1,4 +1,4 @@
-# mypy: ignore-errors  (these are Warp programs in Python's clothes)
+# mypy: ignore-errors
 """Forward pass with atomics, for CUDA: one triangle per thread, pixels have many writers, hence two passes.
 
 The largest depth weight of a pixel has to be known before weights are summed: :func:`find_peak`, then
@@ -91,5 +91,6 @@ def accumulate(
                         for k in range(scene.channels):
                             part = value * attributes[row_a + k]
                             if scene.per_vertex == 1:
-                                part = wa * attributes[row_a + k] + wb * attributes[row_b + k] + wc * attributes[row_c + k]
+                                part = wa * attributes[row_a + k] + wb * attributes[row_b + k]
+                                part = part + wc * attributes[row_c + k]
                             wp.atomic_add(colour, first + k, part)

@@ -169,7 +169,8 @@ def _check(vertices_cam: Tensor, faces: Tensor, attributes: Tensor, K: Tensor, s
         raise RenderError(f"attributes has shape {tuple(attributes.shape)}: give (N, C) or (B, N, C) with N = F or V")
     if attributes.ndim == 3 and attributes.shape[0] != batch:
         raise RenderError(f"attributes has a batch of {attributes.shape[0]}, vertices_cam one of {batch}")
-    if len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+    pair = isinstance(size, (tuple, list, torch.Size)) and len(size) == 2
+    if not (pair and all(isinstance(side, int) and side > 0 for side in size)):
         raise RenderError(f"size is {size}: give (H, W) as positive integers")
     for name, tensor in named.items():
         if not bool(torch.isfinite(tensor.detach().sum())) and not bool(torch.isfinite(tensor).all()):
