@@ -11,7 +11,7 @@ import numpy as np
 
 from dsr.errors import UsageError
 from dsr.people.candidates import CandidateFinder, body_angle, body_length
-from dsr.people.landmarks import LandmarkModel, RegionLandmarks, region_mask
+from dsr.people.landmarks import LandmarkModel, region_mask
 from dsr.people.regions import Pyramid, Region
 from dsr.people.suppression import (
     PEELED_MAX_ANGLE,
@@ -19,6 +19,7 @@ from dsr.people.suppression import (
     Body,
     agreement,
     explained,
+    is_clearly,
     is_plausible,
     merge_candidates,
     repeats,
@@ -62,6 +63,7 @@ SETTINGS: dict[str, DetectorSettings] = {
     "best": DetectorSettings((1, 2, 3), (4,), 5, 2),
 }
 MIN_SCORE = 0.5  # candidates taken as people
+MIN_PEELED_SCORE = 0.55  # what is left of people taken out looks like lying people and weak candidates
 MIN_HINT = 0.3  # candidates taken as a reason to look again
 
 
@@ -110,7 +112,8 @@ class PeopleDetector:
             pyramid = Pyramid(photo.rgb)
             regions = [Region.from_box(box) for box in np.asarray(boxes_px, np.float64).reshape(-1, 4) * photo.scale]
             passes = max(2, self.settings.passes)
-            bodies = [Body(self._landmarks.refined(pyramid, region, passes), 1.0) for region in regions]
+            first = [self._landmarks(pyramid, region) for region in regions]
+            bodies = [Body(self._landmarks.refined(pyramid, marks, passes), 1.0) for marks in first]
         return left_to_right([to_detection(body, photo, source) for body in bodies])
 
     def _people(self, rgb: np.ndarray) -> list[Body]:
@@ -126,7 +129,7 @@ class PeopleDetector:
         for _ in range(self.settings.peels if len(sure) > 1 or any(hints) else 0):
             peeled = Pyramid(without_bodies(rgb, sure))
             again = self._candidates(peeled)
-            again = again[np.abs(body_angle(again)) < PEELED_MAX_ANGLE]  # remains of bodies look like lying people
+            again = again[(np.abs(body_angle(again)) < PEELED_MAX_ANGLE) & (again[:, 0] >= MIN_PEELED_SCORE)]
             new = [body for body in self._bodies(peeled, again) if stands_apart(body, sure)]
             doubtful = doubtful + new
             more = suppress_bodies(sure + [body for body in new if body.landmarks.presence >= SURE_PRESENCE])
@@ -146,9 +149,8 @@ class PeopleDetector:
                 if not others:
                     continue
                 picture = Pyramid(without_bodies(rgb, others, keep=body))
-                marks = self._landmarks_of(picture, body.landmarks.region)
-                again = Body(marks, body.candidate_score) if marks is not None else body
-                if is_plausible(again) and agreement(again, body) > 0.4 and not repeats(again, rest):
+                again = self._body(picture, body.landmarks.region, body.candidate_score)
+                if again and is_plausible(again) and agreement(again, body) > 0.4 and not repeats(again, rest):
                     current[index] = again
                 else:
                     refused.append(index)
@@ -165,10 +167,9 @@ class PeopleDetector:
         peeled = Pyramid(without_bodies(rgb, sure))
         found = []
         for body in rest:
-            marks = self._landmarks_of(peeled, body.landmarks.region)
-            if marks is not None and abs(marks.region.angle) < PEELED_MAX_ANGLE:
-                found.append(Body(marks, body.candidate_score))
-        found = [body for body in found if is_plausible(body)]
+            again = self._body(peeled, body.landmarks.region, body.candidate_score)
+            if again and is_plausible(again):
+                found.append(again)
         kept = suppress_bodies(sure + [body for body in found if stands_apart(body, sure)])
         return [body for body in kept if body in found]
 
@@ -189,21 +190,28 @@ class PeopleDetector:
         return merge_candidates(np.concatenate(parts))
 
     def _bodies(self, pyramid: Pyramid, candidates: np.ndarray) -> list[Body]:
-        bodies = []
+        bodies: list[Body] = []
         for candidate in candidates[(candidates[:, 0] >= MIN_SCORE) & (body_length(candidates) >= MIN_LENGTH)]:
+            score = float(candidate[0])
             region = Region.from_points(candidate[5:7], candidate[7:9])
-            found = [self._landmarks_of(pyramid, region)]
-            unsure = found[0] is None or found[0].presence < SURE_PRESENCE
+            first = Body(self._landmarks(pyramid, region), score)
+            if any(is_clearly(body, first) for body in bodies):
+                continue  # no further pass for somebody who was found already
+            found = [self._finished(pyramid, first)]
+            unsure = found[0] is None or found[0].landmarks.presence < SURE_PRESENCE
             if unsure and abs(region.angle) > UPSIDE_DOWN:  # the detector turns people whose face it cannot see
-                found.append(self._landmarks_of(pyramid, region.upright()))
-            seen = [Body(marks, float(candidate[0])) for marks in found if marks is not None]
-            bodies += sorted((body for body in seen if is_plausible(body)), key=lambda body: -body.rank)[:1]
+                found.append(self._body(pyramid, region.upright(), score))
+            seen = [body for body in found if body is not None and is_plausible(body)]
+            bodies += sorted(seen, key=lambda body: -body.rank)[:1]
         return bodies
 
-    def _landmarks_of(self, pyramid: Pyramid, region: Region) -> RegionLandmarks | None:
-        """Landmarks of one candidate after all passes, or None where the model sees nobody."""
-        best = self._landmarks.refined(pyramid, region, self.settings.passes)
-        return best if best.presence >= MIN_PRESENCE else None
+    def _body(self, pyramid: Pyramid, region: Region, score: float) -> Body | None:
+        """The body in a region after all passes, or None where the model sees nobody."""
+        return self._finished(pyramid, Body(self._landmarks(pyramid, region), score))
+
+    def _finished(self, pyramid: Pyramid, first: Body) -> Body | None:
+        marks = self._landmarks.refined(pyramid, first.landmarks, self.settings.passes)
+        return Body(marks, first.candidate_score) if marks.presence >= MIN_PRESENCE else None
 
 
 def hints_at_small_people(candidates: np.ndarray, side: float) -> bool:

@@ -83,14 +83,14 @@ class LandmarkModel:
             mask_logits=mask,
         )
 
-    def refined(self, pyramid: Pyramid, region: Region, passes: int) -> RegionLandmarks:
-        """Landmarks after several passes, each on the region the one before points to, every other one mirrored.
+    def refined(self, pyramid: Pyramid, first: RegionLandmarks, passes: int) -> RegionLandmarks:
+        """Landmarks after more passes, each on the region the one before points to, every other one mirrored.
 
         From three passes on the result is the mean of the passes after the first, where they agree. On 89 rendered
         people with known truth three passes lower PA-MPJPE of the limbs from 70.1 (two plain passes) to 65.2 mm and
         the error in the picture by 23 %: the model's noise differs between a crop and its mirror image.
         """
-        best = self(pyramid, region)
+        best = first
         taken = [best]
         for index in range(1, passes):
             if best.presence < HOPELESS_PRESENCE:

@@ -125,8 +125,11 @@ def _padded(image: Image, low: np.ndarray, high: np.ndarray) -> Image:
     """The window ``low`` to ``high`` (u, v) of an image that may reach outside it, edge pixels repeated."""
     from PIL import Image as Images
 
-    columns = np.clip(np.arange(low[0], high[0]), 0, image.width - 1)
-    rows = np.clip(np.arange(low[1], high[1]), 0, image.height - 1)
-    u0, v0 = int(columns[0]), int(rows[0])
-    inside = np.asarray(image.crop((u0, v0, int(columns[-1]) + 1, int(rows[-1]) + 1)))
-    return Images.fromarray(inside[np.ix_(rows - v0, columns - u0)])
+    count, size = high - low, np.array(image.size)
+    before = np.clip(-low, 0, count - 1)
+    after = np.clip(high - size, 0, count - 1 - before)
+    start = np.clip(low + before, 0, size - 1)
+    end = start + count - before - after
+    inside = np.asarray(image.crop((*start.tolist(), *end.tolist())))
+    widths = ((int(before[1]), int(after[1])), (int(before[0]), int(after[0])), (0, 0))
+    return Images.fromarray(np.pad(inside, widths, mode="edge"))

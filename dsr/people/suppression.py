@@ -19,7 +19,8 @@ HEAD_IOU = 0.3
 SURE_PRESENCE = 0.9  # bodies above are kept before all others and taken out of the picture to look behind them
 MAX_COVERED = 0.75
 MIN_CONSISTENCY = 0.4
-PEELED_MAX_ANGLE = np.radians(60)
+TURNED = np.radians(60)
+PEELED_MAX_ANGLE = np.radians(45)
 _HEAD = list(range(11))
 _TORSO = [11, 12, 23, 24]
 _BONES = [(11, 12), (23, 24), (11, 23), (12, 24), (11, 24), (12, 23), (0, 11), (0, 12), (11, 13), (12, 14)]
@@ -86,7 +87,7 @@ def is_plausible(body: Body) -> bool:
     """
     if body.consistency < MIN_CONSISTENCY:
         return False
-    turned = abs(body.landmarks.region.angle) > PEELED_MAX_ANGLE
+    turned = abs(body.landmarks.region.angle) > TURNED
     return not turned or (body.candidate_score >= 0.75 and body.landmarks.presence >= 0.95)
 
 
@@ -117,6 +118,12 @@ def same_person(a: Body, b: Body) -> bool:
     head = np.hypot(*(p[_HEAD].mean(0) - q[_HEAD].mean(0))) / scale
     torso = np.hypot(*(p[_TORSO] - q[_TORSO]).T).mean() / scale
     return bool(agreement(a, b) > 0.45 or torso < 0.1 or head < 0.06)
+
+
+def is_clearly(found: Body, first: Body) -> bool:
+    """True where the first pass on a candidate shows a body that is sure already, no smaller and no better."""
+    better = found.landmarks.presence >= SURE_PRESENCE and found.rank >= first.rank and found.size >= 0.9 * first.size
+    return better and agreement(found, first) > 0.7
 
 
 def agreement(a: Body, b: Body) -> float:

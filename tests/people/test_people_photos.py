@@ -48,11 +48,17 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
     return shared / (float(np.prod(a[2:] - a[:2])) + float(np.prod(b[2:] - b[:2])) - shared)
 
 
+def extents(detection: Detection) -> list[np.ndarray]:
+    """The box of the seen points and the box of all points: people are hidden behind others."""
+    points = detection.keypoints_px
+    return [detection.box_px, np.concatenate([points.min(axis=0), points.max(axis=0)])]
+
+
 def assign(name: str) -> tuple[dict[int, int], list[int], list[int]]:
     """Detection -> person of the table; detections that repeat a person; detections on nobody."""
     entry, detections = TABLE[name], found(name)
     boxes = [person["box"] for person in entry["people"]] + entry.get("also", [])
-    iou = np.array([[overlap(d.box_px, np.array(b, float)) for b in boxes] for d in detections])
+    iou = np.array([[max(overlap(e, np.array(b, float)) for e in extents(d)) for b in boxes] for d in detections])
     iou = iou.reshape(len(detections), len(boxes))
     pairs = {int(d): int(p) for d, p in zip(*linear_sum_assignment(-iou), strict=True) if iou[d, p] >= 0.25}
     rest = [d for d in range(len(detections)) if d not in pairs]
@@ -196,3 +202,31 @@ def test_fast_finds_the_only_person_and_the_small_ones() -> None:
     fast = PeopleDetector("fast")
     assert len(fast.detect(load("lunge_portrait.jpg"))) == 1
     assert len(fast.detect(load("skates_crowd.png"))) >= 6
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_lying_and_upside_down_people_are_found_as_they_are(turns: int) -> None:
+    photo = load("000000000785.jpg")
+    (upright,) = found("000000000785.jpg")
+    turned = np.ascontiguousarray(np.rot90(photo.rgb, turns))
+    height, width = turned.shape[:2]
+    (person,) = detector().detect(replace(photo, rgb=turned, width=width, height=height))
+    points, world = upright.keypoints_px, upright.world_m
+    assert world is not None and person.world_m is not None
+    size = (photo.width, photo.height)
+    for _ in range(turns):  # a quarter turn to the left
+        points = np.stack([points[:, 1], size[0] - points[:, 0]], -1)
+        world = np.stack([world[:, 1], -world[:, 0], world[:, 2]], -1)
+        size = size[::-1]
+    distance = np.linalg.norm(person.keypoints_px - points, axis=1)
+    assert np.median(distance) < 0.03 * (upright.box_px[3] - upright.box_px[1])
+    assert np.median(np.linalg.norm(person.world_m - world, axis=1)) < 0.12
+
+
+def test_boxes_give_the_same_people() -> None:
+    name = "000000196141.jpg"
+    boxes = np.array([person["box"] for person in TABLE[name]["people"]], float)
+    people = detector().detect_in_boxes(load(name), boxes, "boxes.json")
+    assert len(people) == len(boxes) and {person.source for person in people} == {"boxes.json"}
+    for box, person in zip(boxes[np.argsort(boxes[:, 0] + boxes[:, 2])], people, strict=True):
+        assert max(overlap(extent, box) for extent in extents(person)) > 0.5
