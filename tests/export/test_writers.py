@@ -98,7 +98,7 @@ def test_blender_formats_name_the_extra(format, tmp_path, monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "bpy" else real(name, *a))
     asset = toy_asset()
-    with pytest.raises(MissingExtraError, match=r"pip install 'dsr\[blender\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install bpy==5"):
         write_person(posed(asset), asset, K, SIZE, tmp_path / f"p.{format}", format)
     assert not list(tmp_path.iterdir())
 

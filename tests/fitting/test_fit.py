@@ -78,14 +78,19 @@ def test_known_people_come_back(body, truth):
 
 
 def test_height_fixes_the_scale(body, truth):
-    """With the true height the depth of every person is right to 2 %."""
+    """Without the height, depth is as uncertain as people are different; with it, the pose's small errors are left."""
     y = body(truth[1]).vertices[..., 1]
     heights = (y.amax(1) - y.amin(1)).numpy()
-    for i in range(3):
+    errors = {"known": [], "unknown": []}
+    for i in range(8):
         found = detections(body, truth[0].vertices[i : i + 1])
+        depth = float(truth[0].joints[i, 0, 2])
         person = fit_people(found, K, body, FitOptions(height=float(heights[i])), SIZE)[0]
         assert person.height_m == pytest.approx(heights[i], abs=0.01)
-        assert person.transl[2] == pytest.approx(float(truth[0].joints[i, 0, 2]), rel=0.02)
+        errors["known"].append(abs(person.transl[2] / depth - 1))
+        errors["unknown"].append(abs(fit_people(found, K, body, FitOptions(), SIZE)[0].transl[2] / depth - 1))
+    assert np.mean(errors["known"]) < 0.015, errors
+    assert np.mean(errors["known"]) < 0.5 * np.mean(errors["unknown"]), errors
 
 
 def test_batch_and_single_agree(body, truth):
