@@ -23,6 +23,7 @@ from dsr.people.suppression import (
     is_plausible,
     merge_candidates,
     repeats,
+    same_region,
     stands_apart,
     suppress_bodies,
     touching,
@@ -194,6 +195,8 @@ class PeopleDetector:
         for candidate in candidates[(candidates[:, 0] >= MIN_SCORE) & (body_length(candidates) >= MIN_LENGTH)]:
             score = float(candidate[0])
             region = Region.from_points(candidate[5:7], candidate[7:9])
+            if any(same_region(body, region) for body in bodies):
+                continue
             first = Body(self._landmarks(pyramid, region), score)
             if any(is_clearly(body, first) for body in bodies):
                 continue  # no further pass for somebody who was found already

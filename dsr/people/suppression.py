@@ -13,6 +13,7 @@ import numpy as np
 
 from dsr.people.candidates import body_length, box_iou
 from dsr.people.landmarks import CROP_SIZE, RegionLandmarks, region_mask, sigmoid
+from dsr.people.regions import Region
 
 HIP_DISTANCE = 0.4
 HEAD_IOU = 0.3
@@ -118,6 +119,15 @@ def same_person(a: Body, b: Body) -> bool:
     head = np.hypot(*(p[_HEAD].mean(0) - q[_HEAD].mean(0))) / scale
     torso = np.hypot(*(p[_TORSO] - q[_TORSO]).T).mean() / scale
     return bool(agreement(a, b) > 0.45 or torso < 0.1 or head < 0.06)
+
+
+def same_region(found: Body, region: Region) -> bool:
+    """True where a region is the one a sure body was found in, so that the model would say the same again."""
+    own = found.landmarks.region
+    apart = np.hypot(own.u - region.u, own.v - region.v) / own.side
+    turned = abs((own.angle - region.angle + np.pi) % (2 * np.pi) - np.pi)
+    sure = found.landmarks.presence >= SURE_PRESENCE
+    return bool(sure and apart < 0.06 and abs(np.log(own.side / region.side)) < 0.2 and turned < 0.3)
 
 
 def is_clearly(found: Body, first: Body) -> bool:
