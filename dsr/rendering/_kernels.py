@@ -207,6 +207,44 @@ def row_of(scene: Scene, face: Face, k: int) -> int:
 
 
 @wp.kernel
+def measure(
+    scene: Scene,
+    step: int,
+    screen: wp.array(dtype=wp.vec3),
+    faces: wp.array(dtype=wp.vec3i),
+    depth: wp.array(dtype=wp.vec2),
+    work: wp.array(dtype=float),
+):
+    """Pixels that every step-th triangle visits, as differences from one picture row to the next."""
+    face = set_up(scene, step * wp.tid(), screen, faces, depth)
+    if face.drawn:
+        wide = float(face.col1 - face.col0) + 4.0
+        wp.atomic_add(work, face.item * scene.height + face.row0, wide)
+        wp.atomic_add(work, face.item * scene.height + face.row1, -wide)
+
+
+@wp.kernel
+def clear(
+    scene: Scene,
+    colour: wp.array(dtype=float),
+    total: wp.array(dtype=float),
+    peak: wp.array(dtype=float),
+    keep: wp.array(dtype=float),
+    nearest: wp.array(dtype=float),
+    face_index: wp.array(dtype=int),
+):
+    """Start values of a band's pixels."""
+    pixel = scene.first_row * scene.width + wp.tid()
+    for k in range(scene.channels):
+        colour[pixel * scene.channels + k] = 0.0
+    total[pixel] = 0.0
+    peak[pixel] = scene.eps
+    keep[pixel] = 1.0
+    nearest[pixel] = 0.0
+    face_index[pixel] = -1
+
+
+@wp.kernel
 def draw(
     scene: Scene,
     first_thread: int,
@@ -309,10 +347,33 @@ def finish(
 
 
 @wp.kernel
+def take_upstream(
+    scene: Scene,
+    strides: wp.vec4i,
+    upstream: wp.array(dtype=float),
+    colour: wp.array(dtype=float),
+    grad_colour: wp.array(dtype=float),
+    grad_dot: wp.array(dtype=float),
+):
+    """Upstream gradients of a band with channels last, and their scalar product with the colours."""
+    pixel = scene.first_row * scene.width + wp.tid()
+    row = pixel / scene.width
+    item = row / scene.height
+    place = item * strides[0] + (row - item * scene.height) * strides[1] + (pixel - row * scene.width) * strides[2]
+    dot = float(0.0)
+    for k in range(scene.channels):
+        value = upstream[place + k * strides[3]]
+        grad_colour[pixel * scene.channels + k] = value
+        dot = dot + value * colour[pixel * scene.channels + k]
+    grad_dot[pixel] = dot
+
+
+@wp.kernel
 def draw_backward(
     scene: Scene,
     first_thread: int,
     with_colour: int,
+    with_alpha: int,
     with_attributes: int,
     with_screen: int,
     screen: wp.array(dtype=wp.vec3),
@@ -349,7 +410,9 @@ def draw_backward(
                 pixel = (face.item * scene.height + row) * scene.width + col
                 cover = coverage(hit.distance2, scene.sigma)
                 # d alpha / d(distance2 / sigma) = prod of the others' (1 - D) times D (1 - D) = keep D
-                by_q = grad_alpha[pixel] * keep[pixel] * cover[0]
+                by_q = float(0.0)
+                if with_alpha == 1:
+                    by_q = grad_alpha[pixel] * keep[pixel] * cover[0]
                 by_inverse_z = wp.vec3(0.0, 0.0, 0.0)
                 by_weights = wp.vec3(0.0, 0.0, 0.0)
                 if with_colour == 1:

@@ -6,9 +6,11 @@ Image axes: row 0 is the top, u grows with the column and v with the row, pixel 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -84,6 +86,7 @@ class SemanticRenderer:
             raise RenderError(f"threads is {threads}: give at least one")
         self.settings = settings or RenderSettings()
         self.backend = _backend(backend, threads)
+        self._known: tuple[Tensor, int, int, Tensor] | None = None  # faces, their version, number of vertices, as int32
 
     def __call__(
         self,
@@ -113,6 +116,7 @@ class SemanticRenderer:
             RenderError: if an argument has the wrong shape, type or device, or is not finite; the message names it.
         """
         _check(vertices_cam, faces, attributes, K, size)
+        faces = self._checked_faces(faces, vertices_cam.shape[1])
         per_vertex = _per_vertex(attributes, len(faces), vertices_cam.shape[1], attributes_at)
         channels, background = attributes.shape[-1], self.settings.background
         if isinstance(background, tuple) and len(background) != channels:
@@ -120,9 +124,23 @@ class SemanticRenderer:
         screen = _project(vertices_cam, K, size, self.settings)
         depth_range = _depth_range(vertices_cam, screen, self.settings)
         colour, alpha, depth, face_index = self.backend.rasterise(
-            screen, faces.to(torch.int32), attributes, per_vertex, depth_range, size, self.settings
+            screen, faces, attributes, per_vertex, depth_range, size, self.settings
         )
         return RenderOutput(colour.permute(0, 3, 1, 2), alpha, depth, face_index.long())
+
+
+    def _checked_faces(self, faces: Tensor, num_vertices: int) -> Tensor:
+        """Faces as int32; those of the last call are not looked through again."""
+        known = self._known
+        if known and known[0] is faces and known[1] == faces._version and known[2] == num_vertices:
+            return known[3]
+        if len(faces):
+            low, high = (int(value) for value in torch.aminmax(faces))
+            if low < 0 or high >= num_vertices:
+                raise RenderError(f"faces names vertices {low} to {high}, vertices_cam has {num_vertices} of them")
+        checked = faces.to(torch.int32, copy=True).contiguous()
+        self._known = (faces, faces._version, num_vertices, checked)
+        return checked
 
 
 def _backend(name: str, threads: int | None) -> Backend:
@@ -173,12 +191,19 @@ def _check(vertices_cam: Tensor, faces: Tensor, attributes: Tensor, K: Tensor, s
     if not (pair and all(isinstance(side, int) and side > 0 for side in size)):
         raise RenderError(f"size is {size}: give (H, W) as positive integers")
     for name, tensor in named.items():
-        if not bool(torch.isfinite(tensor.detach().sum())) and not bool(torch.isfinite(tensor).all()):
+        if not _finite(tensor):
             raise RenderError(f"{name} has values that are not finite (NaN or infinite)")
-    if len(faces):
-        low, high = (int(value) for value in torch.aminmax(faces))
-        if low < 0 or high >= vertices_cam.shape[1]:
-            raise RenderError(f"faces names vertices {low} to {high}, vertices_cam has {vertices_cam.shape[1]} of them")
+
+
+def _finite(tensor: Tensor) -> bool:
+    """Whether all values are finite; on the CPU through numpy, which does not wake torch's threads."""
+    tensor = tensor.detach()
+    if tensor.device.type == "cpu":
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = float(tensor.numpy().sum())
+    else:
+        total = float(tensor.sum())
+    return math.isfinite(total) or bool(torch.isfinite(tensor).all())
 
 
 def _per_vertex(attributes: Tensor, num_faces: int, num_vertices: int, attributes_at: str) -> bool:
@@ -203,10 +228,14 @@ def _project(vertices_cam: Tensor, K: Tensor, size: tuple[int, int], settings: R
     z = vertices_cam[..., 2:]
     drawn = (z > settings.min_depth) & (vertices_cam[..., :2].abs() < _STEEPEST * z).all(-1, keepdim=True)
     inverse_z = torch.where(drawn, z, torch.ones_like(z)).reciprocal()
-    rays = torch.where(drawn, vertices_cam[..., :2], torch.zeros_like(z)) * inverse_z
-    centre = K[:, :2, 2] - K.new_tensor((width / 2, height / 2))
-    points = (rays @ K[:, :2, :2].mT + centre[:, None]) * (2.0 / min(height, width))
-    return torch.cat((points, torch.where(drawn, inverse_z, torch.zeros_like(z))), -1)
+    x, y = (torch.where(drawn, vertices_cam[..., :2], torch.zeros_like(z)) * inverse_z).unbind(-1)
+    scale = 2.0 / min(height, width)
+    # sums of products instead of a matrix product, whose threads cost more than they help
+    rows = K[:, :, :, None]
+    u = rows[:, 0, 0] * x + rows[:, 0, 1] * y + (rows[:, 0, 2] - width / 2)
+    v = rows[:, 1, 0] * x + rows[:, 1, 1] * y + (rows[:, 1, 2] - height / 2)
+    seen_z = torch.where(drawn, inverse_z, torch.zeros_like(z))[..., 0]
+    return torch.stack((u * scale, v * scale, seen_z), -1)
 
 
 def _depth_range(vertices_cam: Tensor, screen: Tensor, settings: RenderSettings) -> Tensor:

@@ -202,19 +202,13 @@ class _Job:
         self.bands = self.backend.bands(lambda: self.work(screen), self.rows, screen.device)
 
     def work(self, screen: Tensor) -> Tensor:
-        """Pixels that triangles may touch, per picture row (B H,), as a measure of time."""
-        batch, (height, _) = screen.shape[0], self.size
-        half, radius = self.scene.half, self.settings.blur_radius
-        corners = screen[:, self.faces.long()]  # (B, F, 3, 3)
-        low, high = corners[..., :2].amin(2), corners[..., :2].amax(2)
-        drawn = (corners[..., 2] > 0).all(-1)
-        first = ((low[..., 1] - radius) * half + height / 2).floor().clamp(0, height)
-        last = ((high[..., 1] + radius) * half + height / 2).floor().add(1).clamp(0, height)
-        wide = ((high[..., 0] - low[..., 0] + 2 * radius) * half + 2) * drawn
-        steps = screen.new_zeros(batch, height + 1)
-        steps.scatter_add_(1, first.long(), wide)
-        steps.scatter_add_(1, last.long(), -wide)
-        return steps.cumsum(1)[:, :height].clamp(min=0).reshape(-1) + 1.0
+        """Pixels that triangles visit, per picture row (B H,), from about 2000 of them, as a measure of time."""
+        count = screen.shape[0] * len(self.faces)
+        step = max(count // 2048, 1)
+        steps = screen.new_zeros(self.rows + 1)
+        inputs = [self.scene_of(0, self.rows), step, screen.view(-1, 3), self.faces, self.depth_range, steps]
+        self.launch(self.kernels.measure, -(-count // step), inputs, screen.device)
+        return steps.cumsum(0)[:-1].clamp(min=0) + 1e-3 * self.size[1]
 
     def scene_of(self, first: int, last: int) -> Any:
         """The scene of one band."""
@@ -265,9 +259,10 @@ class _Soft(torch.autograd.Function):
         job.plan(screen, attributes)
         k, settings, device = job.kernels, job.settings, screen.device
         background = torch.tensor(_background(settings, channels), device=device)
-        colour = screen.new_zeros(pixels * channels)
-        total, peak = screen.new_zeros(pixels), screen.new_full((pixels,), job.scene.eps)
-        alpha = screen.new_empty(pixels)
+        # the bands start their own pixels: every operation of torch on a whole picture would wait for all its threads
+        colour = screen.new_empty(pixels * channels)
+        total, peak, keep, alpha, depth = (screen.new_empty(pixels) for _ in range(5))
+        face_index = torch.empty(pixels, dtype=torch.int32, device=device)
         points, values = screen.view(-1, 3), attributes.view(-1)
         mesh = [points, job.faces]
         if job.atomic:
@@ -275,24 +270,23 @@ class _Soft(torch.autograd.Function):
             log_keep = screen.new_zeros(pixels)
             first, dim = job.threads_of(0, job.rows)
             scene = job.scene_of(0, job.rows)
+            job.launch(k.clear, pixels, [scene, colour, total, peak, keep, depth, face_index], device)
             job.launch(k.find_peak, dim, [scene, first, *mesh, job.depth_range, peak, found], device)
             inputs = [scene, first, *mesh, values, job.depth_range, peak, colour, total, log_keep]
             job.launch(k.accumulate, dim, inputs, device)
             face_index = torch.where(found < _FARTHEST, found & 0xFFFFFFFF, -1).to(torch.int32)
             depth = torch.where(found < _FARTHEST, (found >> 32).to(torch.float32) * 1e-6, 0.0)
             keep = log_keep.exp_()
-        else:
-            keep, depth = screen.new_ones(pixels), screen.new_zeros(pixels)
-            face_index = torch.full((pixels,), -1, dtype=torch.int32)
 
         def paint(_: int, first_row: int, last_row: int) -> None:
-            scene = job.scene_of(first_row, last_row)
+            scene, count = job.scene_of(first_row, last_row), (last_row - first_row) * width
             if not job.atomic:
+                job.launch(k.clear, count, [scene, colour, total, peak, keep, depth, face_index], device)
                 first, dim = job.threads_of(first_row, last_row)
                 inputs = [scene, first, *mesh, values, job.depth_range, colour, total, peak, keep, depth, face_index]
                 job.launch(k.draw, dim, inputs, device)
             inputs = [scene, int(settings.blend == "pytorch3d"), background, colour, total, peak, keep, alpha]
-            job.launch(k.finish, (last_row - first_row) * width, inputs, device)
+            job.launch(k.finish, count, inputs, device)
 
         job.backend.on_bands(paint, job.bands)
         ctx.job = job
@@ -308,32 +302,47 @@ class _Soft(torch.autograd.Function):
         job: _Job = ctx.job
         want_screen, want_attributes = ctx.needs_input_grad[:2]
         want_attributes &= by_colour is not None
-        none = screen.new_zeros(1)
-        if by_colour is None:
-            grad_colour, dot = none, none
-        else:
-            grad_colour = by_colour.contiguous().view(-1)
-            dot = (grad_colour.view(-1, attributes.shape[-1]) * colour.view(-1, attributes.shape[-1])).sum(1)
-        grad_alpha = screen.new_zeros(keep.shape) if by_alpha is None else by_alpha.contiguous().view(-1)
+        width = job.size[1]
+        one = screen.new_empty(1)  # stands for what is not needed
+        grad_colour = screen.new_empty(colour.shape) if by_colour is not None else one
+        dot = screen.new_empty(keep.shape) if by_colour is not None else one
+        grad_alpha = by_alpha.contiguous().view(-1) if by_alpha is not None else one
         copies = len(job.bands)
         to_screen = screen.new_zeros(copies, screen.numel() if want_screen else 3)
         to_attributes = screen.new_zeros(copies, attributes.numel() if want_attributes else 1)
         points, values = screen.view(-1, 3), attributes.view(-1)
+        flags = [int(flag) for flag in (by_colour is not None, by_alpha is not None, want_attributes, want_screen)]
 
         def pull(band: int, first_row: int, last_row: int) -> None:
             scene = job.scene_of(first_row, last_row)
+            if by_colour is not None:
+                upstream = [start_warp().vec4i(*by_colour.stride()), _flat(by_colour)]
+                inputs = [scene, *upstream, colour, grad_colour, dot]
+                job.launch(job.kernels.take_upstream, (last_row - first_row) * width, inputs, screen.device)
             first, dim = job.threads_of(first_row, last_row)
-            flags = [int(by_colour is not None), int(want_attributes), int(want_screen)]
             inputs = [scene, first, *flags, points, job.faces, values, job.depth_range, factor, peak, keep]
             grads = [grad_colour, dot, grad_alpha, to_screen[band].view(-1, 3), to_attributes[band]]
             job.launch(job.kernels.draw_backward, dim, inputs + grads, screen.device)
 
         job.backend.on_bands(pull, job.bands)
         return (
-            to_screen.sum(0).view(screen.shape) if want_screen else None,
-            to_attributes.sum(0).view(attributes.shape) if want_attributes else None,
+            _added(to_screen).view(screen.shape) if want_screen else None,
+            _added(to_attributes).view(attributes.shape) if want_attributes else None,
             None,
         )
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    """The memory behind a strided tensor from its first element to its last, (N,)."""
+    last = sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    return tensor.detach().as_strided((last + 1,), (1,))
+
+
+def _added(parts: Tensor) -> Tensor:
+    """Sum over the threads' buffers."""
+    for part in parts[1:]:
+        parts[0].add_(part)
+    return parts[0]
 
 
 def _background(settings: RenderSettings, channels: int) -> list[float]:

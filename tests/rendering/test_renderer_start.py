@@ -13,7 +13,7 @@ DRAW = """
 import torch
 from dsr.rendering import RenderSettings, SemanticRenderer
 vertices = torch.tensor([[[-1.0, -1, 2], [1, -1, 2], [0, 1, 2]]], requires_grad=True)
-picture = SemanticRenderer(RenderSettings(), "warp", threads=2)(
+picture = SemanticRenderer(RenderSettings(sigma=1e-2), "warp", threads=2)(
     vertices, torch.tensor([[0, 1, 2]]), torch.ones(1, 2), torch.tensor([[8.0, 0, 8], [0, 8, 8], [0, 0, 1]]), (16, 16)
 )
 picture.attributes.sum().backward()
