@@ -28,10 +28,10 @@ SIZE = (1920, 1080)
 
 
 def make_pictures(source: Path, target: Path, count: int) -> int:
-    """Bring pictures to 1920x1080 (the one or more people in them stay whole) and repeat them up to ``count`` files."""
+    """Bring pictures to 1920x1080 and repeat them up to ``count`` files; renders of several people are left out."""
     from dsr.inputs import find_inputs
 
-    paths = [p.path for p in find_inputs([source])]
+    paths = [p.path for p in find_inputs([source]) if _people(p.path) in (None, 1)]
     for i in range(count):
         path = target / f"{i:05}.jpg"
         if i < len(paths):
@@ -41,6 +41,12 @@ def make_pictures(source: Path, target: Path, count: int) -> int:
         else:
             shutil.copyfile(target / f"{i % len(paths):05}.jpg", path)
     return len(paths)
+
+
+def _people(path: Path) -> int | None:
+    """How many people a rendered picture shows; None where no truth lies beside it."""
+    truth = path.with_suffix(".truth.json")
+    return len(json.loads(truth.read_text())["people"]) if truth.exists() else None
 
 
 def timed(command: list[str]) -> tuple[float, subprocess.CompletedProcess[str]]:
