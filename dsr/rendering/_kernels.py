@@ -231,7 +231,7 @@ def clear(
     peak: wp.array(dtype=float),
     keep: wp.array(dtype=float),
     nearest: wp.array(dtype=float),
-    face_index: wp.array(dtype=int),
+    face_index: wp.array(dtype=wp.int64),
 ):
     """Start values of a band's pixels."""
     pixel = scene.first_row * scene.width + wp.tid()
@@ -241,7 +241,7 @@ def clear(
     peak[pixel] = scene.eps
     keep[pixel] = 1.0
     nearest[pixel] = 0.0
-    face_index[pixel] = -1
+    face_index[pixel] = wp.int64(-1)
 
 
 @wp.kernel
@@ -257,7 +257,7 @@ def draw(
     peak: wp.array(dtype=float),
     keep: wp.array(dtype=float),
     nearest: wp.array(dtype=float),
-    face_index: wp.array(dtype=int),
+    face_index: wp.array(dtype=wp.int64),
 ):
     """Forward pass of one thread's band: running maximum, sums and product per pixel."""
     face = set_up(scene, first_thread + wp.tid(), screen, faces, depth)
@@ -280,9 +280,9 @@ def draw(
                 w = clip(hit.weights)
                 inverse = wp.dot(w, face.inverse_z)
                 z = (w[0] + w[1] + w[2]) / inverse
-                if hit.inside and (face_index[pixel] < 0 or z < nearest[pixel]):
+                if hit.inside and (face_index[pixel] < wp.int64(0) or z < nearest[pixel]):
                     nearest[pixel] = z
-                    face_index[pixel] = face.index
+                    face_index[pixel] = wp.int64(face.index)
                 if scene.discard == 0 or (z >= face.near and z <= face.far):
                     b = (face.far - z) * scale
                     m = peak[pixel]

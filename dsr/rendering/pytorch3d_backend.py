@@ -55,7 +55,7 @@ class PyTorch3DBackend:
             background = screen.new_tensor(settings.background).expand(channels)
             colour = background.expand(batch, height, width, channels) + empty
             nothing = screen.new_zeros(batch, height, width)
-            return colour, nothing + empty, nothing, torch.full_like(nothing, -1, dtype=torch.int32)
+            return colour, nothing + empty, nothing, torch.full_like(nothing, -1, dtype=torch.int64)
         pix_to_face, zbuf, bary, dists = fragments
         mask = pix_to_face >= 0
         face = torch.where(mask, pix_to_face % len(faces), 0)
@@ -66,7 +66,7 @@ class PyTorch3DBackend:
         seen = inside.any(-1)
         depth = torch.where(seen, zbuf.detach().gather(-1, first)[..., 0], 0.0)
         index = torch.where(seen, face.gather(-1, first)[..., 0], -1)
-        return colour, alpha, depth, index.to(torch.int32)
+        return colour, alpha, depth, index
 
     def _fragments(
         self, screen: Tensor, faces: Tensor, size: tuple[int, int], settings: RenderSettings

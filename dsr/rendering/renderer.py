@@ -126,7 +126,7 @@ class SemanticRenderer:
         colour, alpha, depth, face_index = self.backend.rasterise(
             screen, faces, attributes, per_vertex, depth_range, size, self.settings
         )
-        return RenderOutput(colour.permute(0, 3, 1, 2), alpha, depth, face_index.long())
+        return RenderOutput(colour.permute(0, 3, 1, 2), alpha, depth, face_index)
 
 
     def _checked_faces(self, faces: Tensor, num_vertices: int) -> Tensor:
@@ -225,17 +225,17 @@ def _project(vertices_cam: Tensor, K: Tensor, size: tuple[int, int], settings: R
     """x, y in normalised units and 1/z; zeros (and no gradient) for vertices that cannot be drawn, (B, V, 3)."""
     height, width = size
     K = K.expand(vertices_cam.shape[0], 3, 3)
-    z = vertices_cam[..., 2:]
-    drawn = (z > settings.min_depth) & (vertices_cam[..., :2].abs() < _STEEPEST * z).all(-1, keepdim=True)
+    x, y, z = vertices_cam.unbind(-1)
+    drawn = (z > settings.min_depth) & (torch.maximum(x.abs(), y.abs()) < _STEEPEST * z)
+    nothing = torch.zeros_like(z)
     inverse_z = torch.where(drawn, z, torch.ones_like(z)).reciprocal()
-    x, y = (torch.where(drawn, vertices_cam[..., :2], torch.zeros_like(z)) * inverse_z).unbind(-1)
+    x, y = torch.where(drawn, x, nothing) * inverse_z, torch.where(drawn, y, nothing) * inverse_z
     scale = 2.0 / min(height, width)
     # sums of products instead of a matrix product, whose threads cost more than they help
     rows = K[:, :, :, None]
     u = rows[:, 0, 0] * x + rows[:, 0, 1] * y + (rows[:, 0, 2] - width / 2)
     v = rows[:, 1, 0] * x + rows[:, 1, 1] * y + (rows[:, 1, 2] - height / 2)
-    seen_z = torch.where(drawn, inverse_z, torch.zeros_like(z))[..., 0]
-    return torch.stack((u * scale, v * scale, seen_z), -1)
+    return torch.stack((u * scale, v * scale, torch.where(drawn, inverse_z, nothing)), -1)
 
 
 def _depth_range(vertices_cam: Tensor, screen: Tensor, settings: RenderSettings) -> Tensor:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -138,7 +139,7 @@ class WarpBackend:
 
         Returns:
             Colours (B, H, W, C), alpha (B, H, W), depth (B, H, W) of the nearest face in metres with 0 for none, and
-            that face (B, H, W) int32 with -1 for none.
+            that face (B, H, W) int64 with -1 for none.
         """
         job = _Job(self, faces.contiguous(), per_vertex, depth_range.contiguous(), size, settings)
         return _Soft.apply(screen, attributes, job)
@@ -262,7 +263,7 @@ class _Soft(torch.autograd.Function):
         # the bands start their own pixels: every operation of torch on a whole picture would wait for all its threads
         colour = screen.new_empty(pixels * channels)
         total, peak, keep, alpha, depth = (screen.new_empty(pixels) for _ in range(5))
-        face_index = torch.empty(pixels, dtype=torch.int32, device=device)
+        face_index = torch.empty(pixels, dtype=torch.int64, device=device)
         points, values = screen.view(-1, 3), attributes.view(-1)
         mesh = [points, job.faces]
         if job.atomic:
@@ -274,7 +275,7 @@ class _Soft(torch.autograd.Function):
             job.launch(k.find_peak, dim, [scene, first, *mesh, job.depth_range, peak, found], device)
             inputs = [scene, first, *mesh, values, job.depth_range, peak, colour, total, log_keep]
             job.launch(k.accumulate, dim, inputs, device)
-            face_index = torch.where(found < _FARTHEST, found & 0xFFFFFFFF, -1).to(torch.int32)
+            face_index = torch.where(found < _FARTHEST, found & 0xFFFFFFFF, -1)
             depth = torch.where(found < _FARTHEST, (found >> 32).to(torch.float32) * 1e-6, 0.0)
             keep = log_keep.exp_()
 
@@ -308,8 +309,8 @@ class _Soft(torch.autograd.Function):
         dot = screen.new_empty(keep.shape) if by_colour is not None else one
         grad_alpha = by_alpha.contiguous().view(-1) if by_alpha is not None else one
         copies = len(job.bands)
-        to_screen = screen.new_zeros(copies, screen.numel() if want_screen else 3)
-        to_attributes = screen.new_zeros(copies, attributes.numel() if want_attributes else 1)
+        to_screen = _zeros(copies, screen.numel() if want_screen else 3, screen.device)
+        to_attributes = _zeros(copies, attributes.numel() if want_attributes else 1, screen.device)
         points, values = screen.view(-1, 3), attributes.view(-1)
         flags = [int(flag) for flag in (by_colour is not None, by_alpha is not None, want_attributes, want_screen)]
 
@@ -336,6 +337,13 @@ def _flat(tensor: Tensor) -> Tensor:
     """The memory behind a strided tensor from its first element to its last, (N,)."""
     last = sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.stride(), strict=True))
     return tensor.detach().as_strided((last + 1,), (1,))
+
+
+def _zeros(rows: int, columns: int, device: torch.device) -> Tensor:
+    """Float zeros; on the CPU from numpy, which does not wake torch's threads to write them."""
+    if device.type == "cpu":
+        return torch.from_numpy(np.zeros((rows, columns), np.float32))
+    return torch.zeros(rows, columns, device=device)
 
 
 def _added(parts: Tensor) -> Tensor:
