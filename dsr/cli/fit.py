@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -44,7 +44,7 @@ class FitCommand(FitOptions):
     130 interrupted.
     """
 
-    inputs: tyro.conf.Positional[tuple[str, ...]]
+    inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT")]
     """Pictures, folders, globs, or text lists with one path per line."""
     out: Path
     """Folder for the results; made if it is not there."""
@@ -100,6 +100,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = tyro.cli(FitCommand, prog="dsr-fit", args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except BrokenPipeError:  # dsr-fit --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_FINE
     try:
         return _Run(command).main()
     except (UsageError, BodyError, MissingExtraError, ExportError) as error:
