@@ -115,6 +115,7 @@ class WarpBackend:
         self.threads = threads
         self.atomics = atomics
         self._pool: ThreadPoolExecutor | None = None
+        self._owner = os.getpid()
 
     def rasterise(
         self,
@@ -157,15 +158,17 @@ class WarpBackend:
 
     def on_bands(self, work: Callable[[int, int, int], None], bands: list[tuple[int, int]]) -> None:
         """Call ``work(index, first row, last row)`` for every band, all but the first on other threads."""
+        if self._owner != os.getpid():  # threads do not survive a fork
+            self._pool, self._owner = None, os.getpid()
         if len(bands) > 1 and self._pool is None:
-            self._pool = ThreadPoolExecutor(len(bands) - 1 or 1, "dsr-raster")
+            self._pool = ThreadPoolExecutor(len(bands) - 1, "dsr-raster")
         others = [self._pool.submit(work, i, *bands[i]) for i in range(1, len(bands))] if self._pool else []
         work(0, *bands[0])
         for other in others:
             other.result()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"threads": self.threads, "atomics": self.atomics, "_pool": None}
+        return {"threads": self.threads, "atomics": self.atomics, "_pool": None, "_owner": 0}
 
 
 class _Job:
