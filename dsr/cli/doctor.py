@@ -29,6 +29,7 @@ _NEEDED = (
     "trimesh",
     "pygltflib",
     "safetensors",
+    "warp-lang",
     "tyro",
     "rich",
 )

@@ -17,6 +17,7 @@ _COMPONENTS = (
     ("ai-edge-litert", "Apache-2.0", "runs the BlazePose models"),
     ("trimesh, pygltflib", "MIT", "write OBJ, PLY, GLB"),
     ("safetensors", "Apache-2.0", "reads weights"),
+    ("warp-lang", "Apache-2.0", "compiles and runs the differentiable rasteriser"),
     ("tyro, rich", "MIT", "command line"),
     ("extra heic: pillow-heif", "BSD-3-Clause (libheif: LGPL-3.0)", "reads HEIC; only where installed"),
     ("extra video: av", "BSD-3-Clause (FFmpeg: LGPL)", "reads video; only where installed"),
