@@ -146,6 +146,7 @@ class Fitter:
     def _fit(self, path: Path, result: FitResult) -> None:
         from dsr.camera import intrinsics_matrix
         from dsr.image import read_photo, resolve_focal
+        from dsr.people import select_people
 
         options = self.options
         clock = _Clock(result.timing_s)
@@ -161,28 +162,36 @@ class Fitter:
         result.K = _as_numpy(intrinsics_matrix(focal.focal_px, photo.width, photo.height, focal.principal_px))
         clock.lap("read")
 
-        detections = self._people(photo)
+        found = self._people(photo)
+        detections = select_people(found, options.person, options.min_score)
         clock.lap("people")
         asset = self.body.asset
         result.body = {"name": asset.name, "licence": asset.licence, "sha256": asset.sha256}
         if not detections:
             result.status = "no_person"
-            result.message = f"{path}: nobody was found in the picture."
+            result.message = f"{path}: {_nobody(found, options)}"
             return
         result.people = self._bodies(detections, result.K, result.image_size)
+        for person, detection in zip(result.people, detections, strict=True):
+            person.id = f"p{detection.number}"
         clock.lap("fit")
+        if options.refine in ("semantic", "all"):
+            from dsr.fitting import refine_semantic
+
+            result.people = refine_semantic(
+                result.people, detections, result.K, self.body, options, result.image_size, photo.rgb
+            )
+            clock.lap("semantic")
 
     def _people(self, photo: Photo) -> list[Detection]:
-        from dsr.people import load_detections, select_people
+        from dsr.people import load_detections
 
         options = self.options
         if options.keypoints is not None:
-            detections = load_detections(options.keypoints, photo, kind="keypoints")
-        elif options.boxes is not None:
-            detections = load_detections(options.boxes, photo, self._detector(), kind="boxes")
-        else:
-            detections = self._detector().detect(photo)
-        return select_people(detections, options.person, options.min_score)
+            return load_detections(options.keypoints, photo, kind="keypoints")
+        if options.boxes is not None:
+            return load_detections(options.boxes, photo, self._detector(), kind="boxes")
+        return self._detector().detect(photo)
 
     def _detector(self) -> Any:
         """This thread's own detector: interpreters cannot be shared between threads."""
@@ -206,10 +215,7 @@ class Fitter:
             torch.cuda.empty_cache()
             _log.warning("the device's memory is too small for %d people at once; halving", len(detections))
         half = len(detections) // 2
-        people = self._bodies(detections[:half], K, size) + self._bodies(detections[half:], K, size)
-        for i, person in enumerate(people):
-            person.id = f"p{i}"
-        return people
+        return self._bodies(detections[:half], K, size) + self._bodies(detections[half:], K, size)
 
 
 def ordered_map(function: Callable[[_Item], _Done], items: Iterable[_Item], jobs: int) -> Iterator[_Done]:
@@ -288,6 +294,16 @@ def _one_thread_each() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def _nobody(found: list[Detection], options: FitOptions) -> str:
+    """Why there is nobody to fit: nobody was found, or nobody of those found was asked for."""
+    if not found:
+        return "nobody was found in the picture."
+    many = "1 person was" if len(found) == 1 else f"{len(found)} people were"
+    if all(d.score < options.min_score for d in found):
+        return f"{many} found, with scores below --min-score {options.min_score:g}."
+    return f"{many} found, but nobody is number {options.person}: --person counts from the left, starting at 0."
 
 
 def _fail(result: FitResult, status: str, message: str) -> None:

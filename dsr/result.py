@@ -33,7 +33,7 @@ class PersonResult:
     """One fitted person.
 
     Attributes:
-        id: stable name, ``p0`` is the leftmost person of the picture.
+        id: stable name, ``p0`` is the leftmost person of the picture, whoever was selected.
         box_px: (4,) x0, y0, x1, y1 in full-picture pixels.
         score: detection score, 0 to 1.
         keypoint_set: name of the keypoint convention, ``blazepose33`` for the built-in detector.

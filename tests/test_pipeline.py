@@ -121,14 +121,24 @@ def test_too_little_device_memory_halves_the_batch(tmp_path, make_picture, cheap
     monkeypatch.setattr(dsr.fitting, "fit_people", fit_people)
     detection = dsr.people.Detection(np.zeros(4), 0.9, "blazepose33", np.zeros((33, 2)), np.ones(33))
     people = fitter._bodies([detection] * 3, np.eye(3), (10, 10))
-    assert [p.id for p in people] == ["p0", "p1", "p2"] and sizes == [3, 1, 2, 1, 1]
+    assert len(people) == 3 and sizes == [3, 1, 2, 1, 1]
+
+
+def test_a_person_keeps_its_number_whoever_is_selected(tmp_path, make_picture, cheap_bodies):
+    picture = make_picture(tmp_path / "a.jpg", people=3)
+    (last,) = next(dsr.fit_images(picture, FitOptions(person="2"))).people
+    assert last.id == "p2"
+    nobody = next(dsr.fit_images(picture, FitOptions(person="7")))
+    assert nobody.status == "no_person" and "3 people were found, but nobody is number 7" in nobody.message
+    unsure = next(dsr.fit_images(picture, FitOptions(min_score=0.95)))
+    assert unsure.status == "no_person" and "--min-score 0.95" in unsure.message
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"refine": "semantic"}, "--refine semantic is not part of this version"),
-        ({"refine": "all"}, "--refine all"),
+        ({"refine": "magic"}, "--refine 'magic'"),
+        ({"clothing": "naked"}, "--clothing 'naked'"),
         ({"regressor": "dsr"}, "--regressor 'dsr'"),
         ({"person": "biggest"}, "--person 'biggest'"),
         ({"focal": 0.0}, "--focal 0"),

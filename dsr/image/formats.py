@@ -119,8 +119,8 @@ def open_picture(name: str, format_name: str, stream: BinaryIO) -> ImageFile.Ima
         opener: type[ImageFile.ImageFile] = getattr(import_module(module), plugin)
     except ImportError:
         raise ImageError(
-            f"{name} is a HEIC/HEIF picture and its reader is not installed: run `python3 -m pip install pillow-heif`, or "
-            "save it as JPEG.",
+            f"{name} is a HEIC/HEIF picture and its reader is not installed: run `python3 -m pip install pillow-heif`, "
+            "or save it as JPEG.",
             "unsupported",
         ) from None
     return opener(stream)

@@ -173,7 +173,10 @@ def _coco_rows(data: Any, path: Path, picture: Path) -> list[dict[str, Any]]:
             " results)"
         )
     if not all(isinstance(row, dict) and "image_id" in row for row in rows):
-        raise DetectionError(f"{path}: an entry has no image_id; expected COCO annotations or results")
+        raise DetectionError(
+            f"{path}: an entry has no image_id; expected COCO annotations or results, or for --boxes "
+            '{"photo.jpg": [[x, y, width, height], ...]}'
+        )
     if names:
         return [row for row in rows if names.get(row["image_id"]) == picture.name]
     return [row for row in rows if _names_picture(row["image_id"], picture)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from dsr.errors import UsageError
@@ -18,7 +20,7 @@ def select_people(detections: list[Detection], person: str = "all", min_score: f
         min_score: people below are left out, 0 to 1.
 
     Returns:
-        The people; empty where there is nobody, or fewer people than the number asks for.
+        The people with their ``number``; empty where there is nobody, or fewer people than the number asks for.
 
     Raises:
         UsageError: if ``person`` is none of these words and not a number of at least 0.
@@ -26,7 +28,8 @@ def select_people(detections: list[Detection], person: str = "all", min_score: f
     number = int(person) if person.isascii() and person.isdigit() else None
     if number is None and person not in ("all", "largest"):
         raise UsageError(f"person {person!r} is not known; use all, largest, or a number from the left (0, 1, ...)")
-    sure = [detection for detection in detections if detection.score >= min_score]
+    sure = [d for d in detections if d.score >= min_score]
+    sure = [replace(d, number=i) for i, d in enumerate(sure)]
     if number is not None:
         return sure[number : number + 1]
     if person == "largest":

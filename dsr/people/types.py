@@ -34,6 +34,7 @@ class Detection:
             camera), or None.
         mask: silhouette, or None.
         source: ``blazepose`` or the name of the imported file.
+        number: place in the picture counted from the left, starting at 0; set when people are selected.
     """
 
     box_px: np.ndarray
@@ -44,3 +45,4 @@ class Detection:
     world_m: np.ndarray | None = None
     mask: PersonMask | None = None
     source: str = "blazepose"
+    number: int | None = None

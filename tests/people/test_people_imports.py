@@ -167,12 +167,16 @@ def detection(score: float, size: float) -> Detection:
 
 def test_select_people() -> None:
     people = [detection(0.9, 10), detection(0.3, 50), detection(0.7, 30)]
-    assert select_people(people) == people
-    assert select_people(people, min_score=0.5) == [people[0], people[2]]
-    assert select_people(people, "largest") == [people[1]]
-    assert select_people(people, "largest", 0.5) == [people[2]]
-    assert select_people(people, "1", 0.5) == [people[2]]
-    assert select_people(people, "5") == [] and select_people([], "largest") == []
+
+    def chosen(*args) -> list[tuple[float, int | None]]:
+        return [(float(d.box_px[2]), d.number) for d in select_people(people, *args)]
+
+    assert chosen() == [(10, 0), (50, 1), (30, 2)]
+    assert chosen("all", 0.5) == [(10, 0), (30, 1)]
+    assert chosen("largest") == [(50, 1)]
+    assert chosen("largest", 0.5) == [(30, 1)]
+    assert chosen("1", 0.5) == [(30, 1)]
+    assert chosen("5") == [] and select_people([], "largest") == []
     for wrong in ("biggest", "-1", "1.5", ""):
         with pytest.raises(UsageError, match="largest"):
             select_people(people, wrong)
