@@ -46,6 +46,9 @@ def test_nobody_is_missing_and_hardly_anybody_invented(results):
     assert count["skates_crowd.png"] >= 8
     assert count["astronauts_public_domain.jpg"] == 3
     assert count["overlap.jpg"] >= 2
+    invented = {name: count[name] - PEOPLE[name]["max"] for name in PEOPLE if count[name] > PEOPLE[name]["max"]}
+    assert sum(invented.values()) <= 1, invented
+    assert all(count[name] >= PEOPLE[name]["min"] for name in PEOPLE), count
 
 
 def test_bodies_lie_on_the_keypoints(results):
@@ -104,4 +107,4 @@ def test_facing(results):
             if forward[axis[0]] * axis[1] < 0:
                 wrong.append((name, truth["box"], truth["facing"]))
     assert total >= 20
-    assert len(wrong) <= 0.1 * total, wrong
+    assert len(wrong) <= 2, wrong  # two of the skaters in the thick of the crowd

@@ -177,7 +177,7 @@ def load_asset(
     """
     name = str(name_or_path)
     path = find_open(name) if name in OPEN_FILES else Path(name_or_path).expanduser()
-    if name in OPEN_FILES or (path.is_file() and _is_own_layout(path)):
+    if name in OPEN_FILES or (path.is_file() and is_own_layout(path)):
         asset = _read_npz(path)
         if num_betas is None:
             return asset
@@ -224,7 +224,8 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _is_own_layout(path: Path) -> bool:
+def is_own_layout(path: Path) -> bool:
+    """True for an npz in our own layout, such as the body copy beside results."""
     try:
         with zipfile.ZipFile(path) as archive:
             return "J_regressor_row.npy" in archive.namelist()

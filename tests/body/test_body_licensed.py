@@ -17,6 +17,7 @@ from scipy.sparse import csr_matrix
 
 from dsr.body import Body, joint_names, load_asset, load_body
 from dsr.body.licensed import FAMILIES
+from dsr.body.save import save_asset
 from dsr.errors import BodyError
 
 
@@ -402,3 +403,10 @@ def test_our_own_layout_is_told_apart_from_theirs():
     assert set(FAMILIES) == {"smpl", "smplx", "smplh"}
     assert load_asset("open").name == load_asset(load_asset("open").path).name
     assert toy_asset().check().num_joints == 24
+
+
+def test_a_copy_beside_results_is_not_taken_for_the_official_file(tmp_path):
+    (tmp_path / "SMPL_NEUTRAL.pkl").write_bytes(pickle.dumps(model_arrays(30), 2))
+    (tmp_path / "meshes").mkdir()
+    save_asset(load_asset(tmp_path / "SMPL_NEUTRAL.pkl"), tmp_path / "meshes" / "SMPL_NEUTRAL.npz")
+    assert load_asset(tmp_path).path == tmp_path / "SMPL_NEUTRAL.pkl"
