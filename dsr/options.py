@@ -35,11 +35,13 @@ class FitOptions:
     regressor: str = "default"
     """What predicts the body first: ``default`` starts from the detector's 3D landmarks."""
     refine: Literal["none", "joints", "semantic", "all"] = "none"
-    """Extra refinement after the fit: ``joints`` runs more starts and keeps the best."""
+    """Extra refinement: ``joints`` runs more starts and keeps the best, ``semantic`` pulls the body onto the person's
+    silhouette, ``all`` does both."""
     quality: Literal["fast", "standard", "best"] = "standard"
     """How much time to spend on finding people and fitting them."""
     clothing: Literal["auto", "tight", "off"] = "auto"
-    """How clothing is treated by the semantic refinement."""
+    """What the semantic refinement makes of clothing: ``auto`` keeps the body inside of it, ``tight`` and ``off`` treat
+    it as skin."""
     device: str = "auto"
     """``auto``, ``cpu`` or ``cuda``."""
     seed: int = 0
@@ -79,10 +81,10 @@ def check_options(options: FitOptions) -> None:
         raise UsageError("Give only one of --keypoints, --boxes.")
     if options.regressor != "default":
         raise UsageError(f"--regressor {options.regressor!r} is not part of this version; use --regressor default.")
-    if options.refine not in ("none", "joints"):
-        raise UsageError(
-            f"--refine {options.refine} is not part of this version; use --refine none or --refine joints."
-        )
+    if options.refine not in ("none", "joints", "semantic", "all"):
+        raise UsageError(f"--refine {options.refine!r}: use none, joints, semantic or all.")
+    if options.clothing not in ("auto", "tight", "off"):
+        raise UsageError(f"--clothing {options.clothing!r}: use auto, tight or off.")
     if options.quality not in ("fast", "standard", "best"):
         raise UsageError(f"--quality {options.quality!r}: use fast, standard or best.")
     if options.device not in ("auto", "cpu") and not options.device.startswith("cuda"):

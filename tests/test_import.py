@@ -25,7 +25,7 @@ def test_help_loads_nothing_heavy(command):
 
 
 def test_usage_errors_are_found_before_anything_heavy_is_loaded():
-    code = "from dsr.cli.fit import main; assert main(['nothing-here.jpg', '--out', 'x', '--refine', 'all']) == 2"
+    code = "from dsr.cli.fit import main; assert main(['nothing-here.jpg', '--out', 'x', '--regressor', 'dsr']) == 2"
     assert loaded_after(code) == set()
 
 

@@ -5,14 +5,22 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["FitWeights", "KeypointModel", "PosePrior", "fit_people"]
+__all__ = ["FitWeights", "KeypointModel", "PosePrior", "SemanticWeights", "fit_people", "refine_semantic"]
 
-_HOME = {"FitWeights": "solver", "KeypointModel": "keypoint_model", "PosePrior": "prior", "fit_people": "fit"}
+_HOME = {
+    "FitWeights": "solver",
+    "KeypointModel": "keypoint_model",
+    "PosePrior": "prior",
+    "SemanticWeights": "semantic",
+    "fit_people": "fit",
+    "refine_semantic": "semantic",
+}
 
 if TYPE_CHECKING:
     from dsr.fitting.fit import fit_people
     from dsr.fitting.keypoint_model import KeypointModel
     from dsr.fitting.prior import PosePrior
+    from dsr.fitting.semantic import SemanticWeights, refine_semantic
     from dsr.fitting.solver import FitWeights
 
 

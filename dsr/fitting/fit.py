@@ -100,9 +100,19 @@ def _fit_group(
     detections: list[Detection], K: np.ndarray, body: Body, options: FitOptions, image_size: tuple[int, int]
 ) -> list[PersonResult]:
     """Fit people that share a keypoint set and either all have 3D landmarks or all have none."""
-    keypoint_set = detections[0].keypoint_set
-    device = body.faces.device
-    model, prior = _model(body.asset, keypoint_set, str(device)), _prior(str(device))
+    device = str(body.faces.device)
+    model, prior = _model(body.asset, detections[0].keypoint_set, device), _prior(device)
+    targets, turn, camera = _targets(detections, K, model, options)
+    weights = FitWeights(steps=_STEPS[options.quality])
+    state = _best_of(model, prior, targets, _starts(model, prior, targets, options), weights)
+    return _results(detections, state, turn, camera, body, image_size)
+
+
+def _targets(
+    detections: list[Detection], K: np.ndarray, model: KeypointModel, options: FitOptions
+) -> tuple[Targets, Tensor, Tensor]:
+    """What a group is fitted to, the turn (B, 3, 3) into its rotated cameras, and the original camera (B, 3, 3)."""
+    keypoint_set, device = detections[0].keypoint_set, model.device
 
     def tensor(arrays: list[np.ndarray]) -> Tensor:
         return torch.as_tensor(np.stack(arrays), dtype=model.dtype, device=device)
@@ -128,9 +138,7 @@ def _fit_group(
         else None,
         height=None if options.height is None else torch.full_like(side, options.height),
     )
-    weights = FitWeights(steps=_STEPS[options.quality])
-    state = _best_of(model, prior, targets, _starts(model, prior, targets, options), weights)
-    return _results(detections, state, turn, camera, body, image_size)
+    return targets, turn, camera
 
 
 @contextmanager
@@ -150,7 +158,7 @@ def _starts(model: KeypointModel, prior: PosePrior, targets: Targets, options: F
     batch = len(targets.rays)
     if targets.landmarks is not None:
         poses = [pose_from_landmarks(targets.landmarks, rest)]
-        if options.refine == "joints" or options.quality == "best":  # the same picture with all depths reversed
+        if options.refine in ("joints", "all") or options.quality == "best":  # all depths reversed
             mirrored = targets.landmarks * targets.landmarks.new_tensor([1.0, 1.0, -1.0])
             poses.append(pose_from_landmarks(mirrored, rest))
     else:

@@ -1,0 +1,162 @@
+"""Refinement by the silhouette: shape and place move to the mask's, nobody gets worse, others' masks do not pull."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from dsr.body import load_body
+from dsr.camera import project
+from dsr.fitting import fit_people
+from dsr.fitting.fit import silhouette_iou
+from dsr.fitting.semantic import SemanticWeights, refine_semantic
+from dsr.options import FitOptions
+from dsr.people.types import Detection, PersonMask
+from dsr.rendering import rasterise
+
+SIZE = (640, 480)
+K = np.array([[600.0, 0, 320], [0, 600.0, 240], [0, 0, 1]])
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body("open")
+
+
+def picture(body, vertices):
+    """Raster of a body over the whole picture."""
+    outside = body.asset.faces[~body.asset.interior]
+    return rasterise(vertices, outside, K, SIZE, cull_back=True).covered
+
+
+def person(body, betas, place=(0.1, 0.0, 3.0)):
+    """A true body: vertices (V, 3), betas, and its perfect detection."""
+    orient = torch.tensor([[math.pi, 0.0, 0.0]])
+    pose = torch.zeros(1, body.num_joints - 1, 3)
+    pose[0, 15, 2], pose[0, 16, 2] = -0.9, 0.9  # arms down
+    output = body(betas[None], pose, orient, torch.tensor([place]))
+    points = body.keypoints(output.vertices, "blazepose33")
+    pixels = project(points, torch.tensor(K, dtype=torch.float32))[0].numpy()
+    world = points[0].numpy() - points[0].numpy()[[23, 24]].mean(0)
+    vertices = output.vertices[0].numpy()
+    box = np.concatenate([pixels.min(0), pixels.max(0)])
+    mask = PersonMask(np.array([0.0, 0.0, *SIZE]), picture(body, vertices).astype(np.float32))
+    return vertices, Detection(box, 0.9, "blazepose33", pixels, np.ones(33), world, mask)
+
+
+@pytest.fixture(scope="module")
+def heavy(body):
+    betas = torch.zeros(body.num_betas)
+    betas[[0, 1, 2]] = torch.tensor([1.0, 2.0, -1.0])
+    return betas, *person(body, betas)
+
+
+def test_shape_moves_to_the_mask(body, heavy):
+    betas, vertices, detection = heavy
+    start = fit_people([detection], K, body, FitOptions(), SIZE)
+    (refined,) = refine_semantic(start, [detection], K, body, FitOptions(), SIZE)
+    before, after = start[0].residuals["fit"], refined.residuals["semantic"]
+    assert after["silhouette_iou"] > before["silhouette_iou"] + 0.01
+    assert after["reprojection_px"] <= 1.3 * before["reprojection_px"]
+    outside = body.asset.faces[~body.asset.interior]
+    again = silhouette_iou(detection.mask, refined.vertices_cam_m, outside, K)
+    assert again == pytest.approx(after["silhouette_iou"])
+
+    def waist(v):  # girth in the picture is what the mask knows
+        return float(np.ptp(v[rows, 0]))
+
+    rest = body().vertices[0].numpy()
+    rows = np.flatnonzero((abs(rest[:, 1] - rest[:, 1].mean()) < 0.1) & (abs(rest[:, 0]) < 0.25))
+    assert abs(waist(refined.vertices_cam_m) - waist(vertices)) < abs(waist(start[0].vertices_cam_m) - waist(vertices))
+    distance = [np.linalg.norm(p.betas - betas.numpy()) for p in (start[0], refined)]
+    assert distance[1] < distance[0]
+
+
+def test_shifted_start_comes_back(body, heavy):
+    _, vertices, detection = heavy
+    (start,) = fit_people([detection], K, body, FitOptions(), SIZE)
+    aside = np.array([0.06, 0.03, 0], np.float32)  # 12 and 6 pixels
+    outside = body.asset.faces[~body.asset.interior]
+    shifted = dataclasses.replace(
+        start,
+        transl=start.transl + aside,
+        vertices_cam_m=start.vertices_cam_m + aside,
+        joints_cam_m=start.joints_cam_m + aside,
+    )
+    overlap = silhouette_iou(detection.mask, shifted.vertices_cam_m, outside, K)
+    error = float(np.hypot(12, 6))
+    shifted.residuals = {"fit": {"silhouette_iou": overlap, "reprojection_px": error, "reprojection_rel": 0.1}}
+    (refined,) = refine_semantic([shifted], [detection], K, body, FitOptions(), SIZE)
+    assert refined.residuals["semantic"]["silhouette_iou"] > max(overlap + 0.1, 0.8)
+    centre = vertices.mean(0)[:2]
+    assert np.linalg.norm(refined.vertices_cam_m.mean(0)[:2] - centre) < 0.03
+    assert refined.residuals["fit"] == shifted.residuals["fit"]
+
+
+def test_without_a_mask_nothing_moves(body, heavy):
+    detection = dataclasses.replace(heavy[2], mask=None)
+    start = fit_people([detection], K, body, FitOptions(), SIZE)
+    (kept,) = refine_semantic(start, [detection], K, body, FitOptions(), SIZE)
+    for name in ("betas", "body_pose", "global_orient", "transl", "vertices_cam_m"):
+        assert np.array_equal(getattr(kept, name), getattr(start[0], name))
+    assert "semantic" not in kept.residuals
+    assert "there is no mask" in kept.warnings[-1] and "there is no mask" not in "".join(start[0].warnings)
+
+
+def test_a_mask_that_contradicts_the_keypoints_is_refused(body, heavy):
+    detection = heavy[2]
+    astray = np.roll(detection.mask.probability, -90, axis=1)
+    detection = dataclasses.replace(detection, mask=PersonMask(detection.mask.box_px, astray))
+    start = fit_people([detection], K, body, FitOptions(), SIZE)
+    strong = SemanticWeights(silhouette=1e5, learning_rate=1.0)
+    (refined,) = refine_semantic(start, [detection], K, body, FitOptions(), SIZE, weights=strong)
+    after = refined.residuals.get("semantic", start[0].residuals["fit"])
+    assert after["reprojection_px"] <= 1.3 * start[0].residuals["fit"]["reprojection_px"]
+    assert after["silhouette_iou"] >= start[0].residuals["fit"]["silhouette_iou"]
+    if "semantic" not in refined.residuals:
+        assert np.array_equal(refined.vertices_cam_m, start[0].vertices_cam_m)
+        assert "Not refined" in refined.warnings[-1]
+
+
+def test_what_another_person_hides_is_left_alone(body):
+    """A mask cut in half by somebody in front must not shrink the body behind."""
+    vertices, behind = person(body, torch.zeros(body.num_betas))
+    _, front = person(body, torch.zeros(body.num_betas), (0.2, 0.0, 2.0))
+    hidden = behind.mask.probability * (1 - front.mask.probability)
+    assert hidden.sum() < 0.8 * behind.mask.probability.sum()
+    behind = dataclasses.replace(behind, mask=PersonMask(behind.mask.box_px, hidden))
+    both = [behind, front]
+    start = fit_people(both, K, body, FitOptions(), SIZE)
+
+    def distance(p):
+        return np.linalg.norm((p.vertices_cam_m - vertices)[:, :2], axis=1).mean()
+
+    together = refine_semantic(start, both, K, body, FitOptions(), SIZE)[0]
+    alone = refine_semantic(start[:1], both[:1], K, body, FitOptions(), SIZE)[0]
+    assert distance(together) < distance(alone)
+    assert distance(together) < distance(start[0]) + 0.005
+    assert [p.id for p in refine_semantic(start, both, K, body, FitOptions(), SIZE)] == ["p0", "p1"]
+
+
+def test_skin_is_told_from_cloth(body):
+    """The face's colour on the hands and face counts as skin; the shirt's does not."""
+    from dsr.fitting.semantic import _skin
+
+    _, detection = person(body, torch.zeros(body.num_betas))
+    seen = detection.mask.probability > 0.5
+    rgb = np.full((SIZE[1], SIZE[0], 3), (90, 140, 90), np.uint8)
+    rgb[seen] = (40, 60, 160)
+    rows = np.arange(SIZE[1])[:, None]
+    head = seen & (rows < detection.keypoints_px[11:13, 1].min() - 8)
+    rgb[head] = (210, 160, 130)
+    for hand in (15, 16, 17, 18, 19, 20, 21, 22):
+        x, y = detection.keypoints_px[hand].astype(int)
+        rgb[y - 6 : y + 7, x - 6 : x + 7][seen[y - 6 : y + 7, x - 6 : x + 7]] = (205, 155, 128)
+    u, v = np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5
+    skin = _skin(detection, detection.mask.probability, u, v, SIZE, rgb)
+    assert skin is not None
+    assert skin[head].mean() > 0.95
+    shirt = seen & (rgb == (40, 60, 160)).all(-1)
+    assert skin[shirt].mean() < 0.05 and not skin[~seen].any()
