@@ -42,7 +42,7 @@ class SemanticWeights:
 
     silhouette: float = 300.0
     """Of a body that lies wholly beside its mask, in halves of squared standard deviations."""
-    cloth: float = 0.6
+    cloth: float = 0.33
     """How much uncovered clothing counts against uncovered skin."""
     pixel: float = 0.008
     """Keypoints may be off by this share of the person's box side: one standard deviation."""
