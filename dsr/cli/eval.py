@@ -175,3 +175,7 @@ def _row(score: PersonScore) -> str:
 
 def _number(value: Any, factor: float = 1.0, digits: int = 1) -> str:
     return "-" if value is None else f"{factor * float(value):.{digits}f}"
+
+
+if __name__ == "__main__":
+    entry()
