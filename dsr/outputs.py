@@ -172,6 +172,41 @@ def read_earlier(json_path: Path) -> dict[str, Any] | None:
         return None
 
 
+def remove_stale(
+    document: dict[str, Any] | None, json_path: Path, picture: Path, keep: set[str], all_of_it: bool
+) -> int:
+    """Delete what an earlier fit of the same picture wrote and this one did not.
+
+    Args:
+        document: the JSON file of the earlier result, read before this one was written; None where there was none.
+        json_path: where it lay; only files beside it that carry its name are ever touched.
+        picture: the picture; results of another one stay.
+        keep: file names written this time.
+        all_of_it: also the JSON file and the arrays (the picture cannot be used any more).
+
+    Returns:
+        How many files were deleted; what cannot be deleted stays.
+    """
+    if document is None or document.get("input", {}).get("absolute_path") != os.path.abspath(picture):  # noqa: PTH100
+        return 0
+    run = document.get("run")
+    listed = run.get("outputs", []) if isinstance(run, dict) else []
+    names = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    if all_of_it:
+        names += [json_path.name, f"{json_path.stem}.npz"]
+    removed = 0
+    for name in dict.fromkeys(names):
+        path = json_path.with_name(name) if name and Path(name).name == name else None
+        if path is None or name in keep or not name.startswith(f"{json_path.stem}."):
+            continue
+        try:
+            path.unlink()
+            removed += 1
+        except OSError:
+            continue
+    return removed
+
+
 def copy_body(asset: BodyAsset, out: Path) -> str:
     """Put one copy of the body asset into the output folder, so that the results can be read without this package.
 

@@ -25,11 +25,12 @@ from dsr.outputs import (
     is_finished,
     parse_formats,
     read_earlier,
+    remove_stale,
     with_ending,
     write_outputs,
 )
 from dsr.pipeline import Fitter, check_jobs, ordered_map
-from dsr.report import Row, read_rows, row_of, write_report
+from dsr.report import FINE, Row, read_rows, row_of, write_report
 
 EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
 
@@ -294,6 +295,8 @@ def _fit_and_write(
     picture = job.picture
     result = fitter.problem(picture.path, picture.problem) if picture.problem else fitter.fit(picture.path)
     outputs: list[str] = []
+    json_path = with_ending(out / job.name, ".json")
+    earlier = read_earlier(json_path)
     if result.status in ("ok", "no_person"):
         try:
             written = write_outputs(result, fitter.body.asset, out, job.name, options, wanted, body_file)
@@ -304,6 +307,10 @@ def _fit_and_write(
             logging.getLogger(__name__).exception("unexpected error while writing the results of %s", picture.path)
             result.status = "failed"
             result.message = f"{picture.path}: unexpected {type(error).__name__} while writing: {error}."
+    failed = result.status not in FINE
+    keep = set() if failed else {Path(file).name for file in outputs}
+    if remove_stale(earlier, json_path, picture.path, keep, failed) and failed:
+        result.message += " The results of an earlier run were removed."
     return row_of(result, job.name, outputs, time.perf_counter() - started)
 
 

@@ -443,3 +443,34 @@ def test_the_arrays_are_the_same_for_any_number_of_jobs(folder, tmp_path, make_p
         for other in ("2", "5"):
             assert path.read_bytes() == (tmp_path / other / path.name).read_bytes(), path.name
     assert list(rows(tmp_path / "1")) == list(rows(tmp_path / "5"))
+
+
+def test_a_new_fit_leaves_nothing_of_the_old_one(folder, tmp_path, make_picture):
+    out = tmp_path / "out"
+    assert run(folder, "--out", out, "--format", "glb,obj", "--overlay") == 0
+    (out / "b.p7.glb").write_text("somebody else's")
+    assert run(folder / "b.png", "--out", out, "--person", "0") == 0
+    mine = {f for f in files(out) if f.startswith("b.")}
+    assert mine == {*rows(out)["b.png"]["outputs"], "b.p7.glb"} and not mine & {"b.p1.glb", "b.p0.obj", "b.overlay.jpg"}
+    assert {"a.p0.obj", "a.overlay.jpg"} <= files(out)
+
+
+def test_files_outside_the_result_are_never_deleted(folder, tmp_path):
+    out = tmp_path / "out"
+    assert run(folder, "--out", out) == 0
+    (tmp_path / "b.keep").write_text("")
+    document = json.loads((out / "b.json").read_text())
+    document["run"]["outputs"] += ["../b.keep", "a.p0.glb", str(tmp_path / "b.keep")]
+    (out / "b.json").write_text(json.dumps(document))
+    assert run(folder, "--out", out, "--overwrite") == 0
+    assert (tmp_path / "b.keep").exists() and (out / "a.p0.glb").exists()
+
+
+def test_a_picture_that_turns_bad_loses_its_old_results(folder, tmp_path):
+    out = tmp_path / "out"
+    assert run(folder, "--out", out, "--overlay") == 0
+    (folder / "b.png").write_bytes(b"")
+    assert run(folder, "--out", out, "--overlay") == 3
+    row = rows(out)["b.png"]
+    assert row["status"] == "unreadable" and "earlier run were removed" in row["message"]
+    assert not [f for f in files(out) if f.startswith("b.")] and "a.p0.glb" in files(out)
