@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from dsr._quiet import quiet_stderr
 from dsr.errors import DetectionError, MissingExtraError
 
 DETECTION_MODEL = "pose_detection/pose_detection.tflite"
@@ -73,8 +74,9 @@ class LiteModel:
                 f"finding people needs ai-edge-litert ({error}); install it with: python3 -m pip install ai-edge-litert"
             ) from error
         try:
-            self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads or default_threads())
-            self._interpreter.allocate_tensors()
+            with quiet_stderr():  # LiteRT says which delegate it took
+                self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads or default_threads())
+                self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
             raise DetectionError(f"{path} cannot be loaded ({error}); {_INSTALL_HINT}") from error
         entry = self._interpreter.get_input_details()[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -143,3 +144,17 @@ def test_landmarks_equal_mediapipe(name: str, monkeypatch: pytest.MonkeyPatch) -
     assert np.linalg.norm(same.points - theirs, axis=1).max() * unit < 0.1
     assert np.linalg.norm(same.world_m - world, axis=1).max() < 0.001
     assert np.abs(same.mask_logits > 0).sum() > 0
+
+
+def test_loading_a_model_says_nothing_and_gives_standard_error_back(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    LiteModel(LANDMARK_MODEL)
+    assert capfd.readouterr() == ("", "")
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(b"not a model")
+    monkeypatch.setattr("dsr.people.models.find_model", lambda name: broken)
+    with pytest.raises(DetectionError):
+        LiteModel(LANDMARK_MODEL)
+    os.write(2, b"still here")
+    assert capfd.readouterr().err == "still here"
