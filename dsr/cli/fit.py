@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -98,6 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.write(licence_table())
         return EXIT_FINE
     try:
+        arguments = _inputs_first(arguments)
         command = tyro.cli(FitCommand, prog="dsr-fit", args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
@@ -105,7 +109,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return EXIT_FINE
     try:
-        return _Run(command).main()
+        with _termination_is_interruption():
+            return _Run(command).main()
     except (UsageError, BodyError, MissingExtraError, ExportError) as error:
         say(sys.stderr, f"dsr-fit: {error}")
         return EXIT_USAGE
@@ -115,6 +120,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return EXIT_INTERRUPTED
+
+
+@contextmanager
+def _termination_is_interruption() -> Iterator[None]:
+    """SIGTERM (``kill``, a batch system's time limit) ends a run as Ctrl-C does: finished work and the report stay."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+def _inputs_first(arguments: list[str]) -> list[str]:
+    """Move inputs that stand behind options to the front, where the parser wants them."""
+    if "--" in arguments:
+        return arguments
+    switches = {f.name for f in fields(FitCommand) if f.type == "bool"}
+    known = {f.name for f in fields(FitCommand)}
+    inputs: list[str] = []
+    rest: list[str] = []
+    takes_value = False
+    for token in arguments:
+        if takes_value or token.startswith("-"):
+            name = token[2:].replace("-", "_") if token.startswith("--") else ""
+            takes_value = not takes_value and name in known - switches
+            rest.append(token)
+        else:
+            inputs.append(token)
+    return inputs + rest
 
 
 def entry() -> None:

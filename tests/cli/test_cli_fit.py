@@ -408,7 +408,8 @@ def test_interrupting_keeps_what_is_finished(folder, tmp_path, make_picture, mon
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are another thing there")
-def test_control_c_from_a_terminal(folder, tmp_path, make_picture):
+@pytest.mark.parametrize("kind", ["SIGINT", "SIGTERM"])
+def test_control_c_and_termination(folder, tmp_path, make_picture, kind):
     for i in range(30):
         make_picture(folder / f"d{i:02}.jpg")
     out = tmp_path / "out"
@@ -423,7 +424,7 @@ def test_control_c_from_a_terminal(folder, tmp_path, make_picture):
     watchdog.start()
     for line in process.stdout:
         if '"result"' in line:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(getattr(signal, kind))
             break
     _, said = process.communicate()
     watchdog.cancel()
@@ -474,3 +475,13 @@ def test_a_picture_that_turns_bad_loses_its_old_results(folder, tmp_path):
     row = rows(out)["b.png"]
     assert row["status"] == "unreadable" and "earlier run were removed" in row["message"]
     assert not [f for f in files(out) if f.startswith("b.")] and "a.p0.glb" in files(out)
+
+
+def test_inputs_may_stand_anywhere(folder, tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    out = tmp_path / "out"
+    assert run(folder / "a.jpg", "--out", out, "--fail-fast", folder / "b.png", "--jobs", "1", folder / "c.jpg") == 0
+    assert list(rows(out)) == ["a.jpg", "b.png", "c.jpg"]
+    assert run("--out", tmp_path / "o2", "--format=ply", "--side_view", folder / "a.jpg", "--person", "all") == 0
+    assert {"a.p0.ply", "a.side.jpg"} <= files(tmp_path / "o2") and list(rows(tmp_path / "o2")) == ["a.jpg"]
+    assert signal.getsignal(signal.SIGTERM) is before
