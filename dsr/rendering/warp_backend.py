@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dsr._quiet import quiet_stderr
 from dsr.errors import RenderError
 from dsr.rendering.settings import RenderSettings
 
@@ -85,19 +85,8 @@ def _without_driver_warning() -> Iterator[None]:
     if torch.cuda.is_available():
         yield
         return
-    try:
-        sys.stderr.flush()
-        kept, sink = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    except (OSError, AttributeError):  # there is no stderr
+    with quiet_stderr():
         yield
-        return
-    os.dup2(sink, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(sink)
 
 
 class WarpBackend:
