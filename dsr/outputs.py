@@ -216,6 +216,7 @@ def copy_body(asset: BodyAsset, out: Path) -> str:
     Raises:
         ExportError: if it cannot be written.
     """
+    from dsr.body.asset import is_own_layout
     from dsr.body.save import save_asset
     from dsr.export import write_atomic
 
@@ -226,7 +227,7 @@ def copy_body(asset: BodyAsset, out: Path) -> str:
         return name
 
     def write(temporary: Path) -> None:
-        if asset.path is not None and _is_own_layout(asset.path):
+        if asset.path is not None and is_own_layout(asset.path):
             shutil.copyfile(asset.path, temporary)
         else:
             save_asset(asset, temporary)
@@ -251,14 +252,6 @@ def _holds_body(path: Path, asset: BodyAsset) -> bool:
             return True
         with np.load(path, allow_pickle=False) as data:
             return "source_sha256" in data.files and str(data["source_sha256"]) == asset.sha256
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return False
-
-
-def _is_own_layout(path: Path) -> bool:
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            return "J_regressor_row" in data.files
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return False
 
