@@ -5,20 +5,21 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dsr._lazy import attach
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "FitOptions": "dsr.options",
-    "FitResult": "dsr.result",
-    "PersonResult": "dsr.result",
-    "load_result": "dsr.result",
-    "fit_images": "dsr.pipeline",
-    "Body": "dsr.body",
-    "BodyOutput": "dsr.body",
-    "load_body": "dsr.body",
+    "FitOptions": "options",
+    "FitResult": "result",
+    "PersonResult": "result",
+    "load_result": "result",
+    "fit_images": "pipeline",
+    "Body": "body",
+    "BodyOutput": "body",
+    "load_body": "body",
 }
 
 __all__ = ["Body", "BodyOutput", "FitOptions", "FitResult", "PersonResult", "__version__", "fit_images", "load_body",
@@ -30,14 +31,4 @@ if TYPE_CHECKING:
     from dsr.pipeline import fit_images
     from dsr.result import FitResult, PersonResult, load_result
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(import_module(_PUBLIC[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'dsr' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _PUBLIC)

@@ -5,8 +5,9 @@ Nothing is imported until a name is used: :func:`load_asset` and the measurement
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dsr._lazy import attach
 
 _PUBLIC = {
     "BodyAsset": "asset",
@@ -79,14 +80,4 @@ if TYPE_CHECKING:
         rotmat_to_rot6d,
     )
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(import_module(f"dsr.body.{_PUBLIC[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'dsr.body' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _PUBLIC)

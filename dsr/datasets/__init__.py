@@ -5,8 +5,9 @@ Nothing is imported until a name is used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dsr._lazy import attach
 
 __all__ = [
     "Garment", "Motion", "SmplMotion", "assemble_base", "load_garment", "load_mocap", "read_bvh", "retarget_to_smpl",
@@ -23,8 +24,4 @@ if TYPE_CHECKING:
     from .mhclo import Garment, assemble_base, load_garment
     from .retarget import SmplMotion, load_mocap, retarget_to_smpl
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, __dir__ = attach(__name__, _HOME)

@@ -5,8 +5,9 @@ Nothing is imported until a name is used.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dsr._lazy import attach
 
 _PUBLIC = {
     "BLENDER_FORMATS": "writers",
@@ -36,14 +37,4 @@ if TYPE_CHECKING:
     from dsr.export.pictures import save_picture
     from dsr.export.writers import BLENDER_FORMATS, FORMATS, write_person
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(import_module(f"dsr.export.{_PUBLIC[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'dsr.export' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _PUBLIC)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dsr._lazy import attach
 
 __all__ = ["FitWeights", "KeypointModel", "PosePrior", "SemanticWeights", "fit_people", "refine_semantic"]
 
@@ -23,8 +24,4 @@ if TYPE_CHECKING:
     from dsr.fitting.semantic import SemanticWeights, refine_semantic
     from dsr.fitting.solver import FitWeights
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"dsr.fitting.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'dsr.fitting' has no attribute {name!r}")
+__getattr__, __dir__ = attach(__name__, _HOME)

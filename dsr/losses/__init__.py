@@ -7,8 +7,9 @@ ICCV 2021 (arXiv 2110.03480), and the DSR specification. Nothing is imported unt
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dsr._lazy import attach
 
 _PUBLIC = {
     "CLASS_MIRROR": "labels",
@@ -145,14 +146,4 @@ if TYPE_CHECKING:
     )
     from dsr.losses.weights import PUBLISHED_DEFAULTS, PUBLISHED_TRAINING, TERMS, LossWeights, weighted_total
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(import_module(f"dsr.losses.{_PUBLIC[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'dsr.losses' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _PUBLIC)

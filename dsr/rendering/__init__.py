@@ -5,8 +5,9 @@ Nothing heavy is imported until a name is used: :func:`rasterise` needs numpy on
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from dsr._lazy import attach
 
 _PUBLIC = {
     "RenderOutput": "renderer",
@@ -23,14 +24,4 @@ if TYPE_CHECKING:
     from dsr.rendering.settings import RenderSettings
     from dsr.rendering.zbuffer import ZBuffer, rasterise
 
-
-def __getattr__(name: str) -> Any:
-    if name in _PUBLIC:
-        value = getattr(import_module(f"dsr.rendering.{_PUBLIC[name]}"), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'dsr.rendering' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = attach(__name__, _PUBLIC)
