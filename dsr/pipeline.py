@@ -172,8 +172,6 @@ class Fitter:
             result.message = f"{path}: {_nobody(found, options)}"
             return
         result.people = self._bodies(detections, result.K, result.image_size)
-        for person, detection in zip(result.people, detections, strict=True):
-            person.id = f"p{detection.number}"
         clock.lap("fit")
         if options.refine in ("semantic", "all"):
             from dsr.fitting import refine_semantic

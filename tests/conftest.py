@@ -42,7 +42,8 @@ def cheap_bodies(monkeypatch):
         transl = transl + root * [1, -1, -1] - root  # SMPL turns about the root joint
         return [
             PersonResult(
-                id=f"p{i}", box_px=d.box_px, score=d.score, keypoint_set=d.keypoint_set,
+                id=f"p{i if d.number is None else d.number}",
+                box_px=d.box_px, score=d.score, keypoint_set=d.keypoint_set,
                 keypoints_px=np.column_stack([d.keypoints_px, d.confidence]), betas=np.zeros(asset.num_betas),
                 global_orient=orient, body_pose=np.zeros((23, 3)), transl=transl, vertices_cam_m=vertices,
                 joints_cam_m=joints, height_m=1.7,

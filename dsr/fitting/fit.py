@@ -1,7 +1,7 @@
 """Keypoints to bodies: all people of one picture in one batch, each in the camera turned to look straight at them.
 
-Start: closed-form inverse kinematics from the 3D landmarks, or several facings where only 2D keypoints are known.
-    Then robust second-order optimisation. The result is turned back into the original camera before anyone sees it.
+Start: closed-form inverse kinematics from the 3D landmarks, or several facings where only 2D keypoints are known. Then
+robust second-order optimisation. The result is turned back into the original camera before anyone sees it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dsr.body import Body
+from dsr.body import Body, standing_height_m
 from dsr.body.asset import BodyAsset
 from dsr.body.joints import joint_names
 from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
@@ -61,7 +61,7 @@ def fit_people(
     """Fit a body to every detection of one picture.
 
     Args:
-        detections: people, left to right; each becomes ``p0``, ``p1``, ...
+        detections: people, left to right; each is named after its ``number``, or else its place in the list.
         K: (3, 3) intrinsics of the full, upright picture, pixels.
         body: body layer; its asset needs the detections' keypoint set.
         options: ``height``, ``quality`` and ``refine`` are used.
@@ -91,8 +91,8 @@ def _fit_all(
                 group = [detections[i] for i in index]
                 people.update(zip(index, _fit_group(group, K, body, options, image_size), strict=True))
     results = [people[i] for i in range(len(detections))]
-    for i, person in enumerate(results):
-        person.id = f"p{i}"
+    for i, (person, detection) in enumerate(zip(results, detections, strict=True)):
+        person.id = f"p{i if detection.number is None else detection.number}"
     return results
 
 
@@ -216,11 +216,10 @@ def _results(
     pose[:, :21] = state.theta.reshape(-1, 21, 3)
     with torch.no_grad():
         output = body(betas, pose.to(dtype), orient.to(dtype), transl.to(dtype))
-        shaped = body(betas).vertices[..., 1]
         points = body.keypoints(output.vertices, detections[0].keypoint_set)
         projected = project(points.to(camera), camera).cpu().numpy()
-    height = (shaped.amax(1) - shaped.amin(1)).cpu().numpy()
     arrays = [t.detach().cpu().numpy() for t in (state.betas, orient, pose, transl, output.vertices, output.joints)]
+    height = standing_height_m(body.asset, arrays[0])
     outside = body.asset.faces[~body.asset.interior]
     K = camera[0].cpu().numpy()
     overlaps = [silhouette_iou(d.mask, v, outside, K) for d, v in zip(detections, arrays[4], strict=True)]
@@ -229,7 +228,7 @@ def _results(
         betas_i, orient_i, pose_i, transl_i, vertices, joints = (a[i] for a in arrays)
         results.append(
             PersonResult(
-                id=f"p{i}",
+                id="",  # fit_people names them in the order of the picture
                 box_px=np.asarray(detection.box_px, np.float32),
                 score=float(detection.score),
                 keypoint_set=detection.keypoint_set,
@@ -244,7 +243,7 @@ def _results(
                 joints_cam_m=joints.astype(np.float32),
                 height_m=float(height[i]),
                 residuals={"fit": {**_residuals(detection, projected[i]), "silhouette_iou": overlaps[i]}},
-                warnings=_warnings(detection, image_size, transl_i),
+                warnings=_warnings(detection, image_size),
             )
         )
     return results
@@ -288,7 +287,7 @@ def silhouette_iou(mask: PersonMask | None, vertices_cam: np.ndarray, faces: np.
     return float((body & seen).sum() / union) if union else None
 
 
-def _warnings(detection: Detection, image_size: tuple[int, int], transl: np.ndarray) -> list[str]:
+def _warnings(detection: Detection, image_size: tuple[int, int]) -> list[str]:
     names = joint_names(detection.keypoint_set)
     hidden = [n for n, c in zip(names, detection.confidence, strict=True) if c < VISIBLE]
     out = []
