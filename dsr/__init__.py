@@ -20,15 +20,17 @@ _PUBLIC = {
     "Body": "body",
     "BodyOutput": "body",
     "load_body": "body",
+    "load_checkpoint": "regressors.checkpoint",
 }
 
 __all__ = ["Body", "BodyOutput", "FitOptions", "FitResult", "PersonResult", "__version__", "fit_images", "load_body",
-           "load_result"]
+           "load_checkpoint", "load_result"]
 
 if TYPE_CHECKING:
     from dsr.body import Body, BodyOutput, load_body
     from dsr.options import FitOptions
     from dsr.pipeline import fit_images
+    from dsr.regressors.checkpoint import load_checkpoint
     from dsr.result import FitResult, PersonResult, load_result
 
 __getattr__, __dir__ = attach(__name__, _PUBLIC)

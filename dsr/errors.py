@@ -32,6 +32,10 @@ class BodyError(DsrError):
     """A body-model file is missing, of the wrong kind, or not safe to read."""
 
 
+class CheckpointError(DsrError):
+    """A file of network weights cannot be read, or does not fit the network; the message names file and entry."""
+
+
 class DetectionError(DsrError):
     """Imported detections (OpenPose, COCO, boxes) cannot be read."""
 

@@ -1,0 +1,74 @@
+"""Networks from one crop to a posed, shaped SMPL-style body: DSR's HMR regressor and PersPose.
+
+Nothing is imported until a name is used. A network is built by :func:`build_regressor`, filled by
+:func:`dsr.load_checkpoint` and asked through ``predict`` (:class:`Regressor`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dsr._lazy import attach
+
+_PUBLIC = {
+    "BodyPrediction": "types",
+    "Regressor": "types",
+    "IMAGE_MEAN": "constants",
+    "IMAGE_STD": "constants",
+    "REGRESSORS": "registry",
+    "build_regressor": "registry",
+    "CheckpointReport": "checkpoint",
+    "load_checkpoint": "checkpoint",
+    "read_state_dict": "checkpoint",
+    "HMR": "hmr",
+    "MeanParams": "hmr",
+    "load_mean_params": "hmr",
+    "ResNet": "resnet",
+    "load_imagenet_weights": "resnet",
+    "JOINTS49_NAMES": "joints49",
+    "joints49": "joints49",
+    "load_extra_regressor": "joints49",
+    "camera_to_translation": "weak_camera",
+    "place_in_picture": "weak_camera",
+    "project_weak": "weak_camera",
+    "PersPose": "perspose",
+    "PersPoseHeads": "perspose",
+}
+
+__all__ = [
+    "IMAGE_MEAN",
+    "IMAGE_STD",
+    "JOINTS49_NAMES",
+    "REGRESSORS",
+    "BodyPrediction",
+    "CheckpointReport",
+    "HMR",
+    "MeanParams",
+    "PersPose",
+    "PersPoseHeads",
+    "Regressor",
+    "ResNet",
+    "build_regressor",
+    "camera_to_translation",
+    "joints49",
+    "load_checkpoint",
+    "load_extra_regressor",
+    "load_imagenet_weights",
+    "load_mean_params",
+    "place_in_picture",
+    "project_weak",
+    "read_state_dict",
+]
+
+if TYPE_CHECKING:
+    from dsr.regressors.checkpoint import CheckpointReport, load_checkpoint, read_state_dict
+    from dsr.regressors.constants import IMAGE_MEAN, IMAGE_STD
+    from dsr.regressors.hmr import HMR, MeanParams, load_mean_params
+    from dsr.regressors.joints49 import JOINTS49_NAMES, joints49, load_extra_regressor
+    from dsr.regressors.perspose import PersPose, PersPoseHeads
+    from dsr.regressors.registry import REGRESSORS, build_regressor
+    from dsr.regressors.resnet import ResNet, load_imagenet_weights
+    from dsr.regressors.types import BodyPrediction, Regressor
+    from dsr.regressors.weak_camera import camera_to_translation, place_in_picture, project_weak
+
+__getattr__, __dir__ = attach(__name__, _PUBLIC)

@@ -1,0 +1,8 @@
+"""What every network here expects of its pictures."""
+
+from __future__ import annotations
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+"""Mean of red, green and blue (0..1) that crops are normalised with: ImageNet's, as in SPIN, DSR and PersPose."""
+IMAGE_STD = (0.229, 0.224, 0.225)
+"""Standard deviation of red, green and blue, likewise."""

@@ -1,0 +1,47 @@
+"""The networks by name; the module of one is imported when it is built."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from dsr.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+REGRESSORS = {
+    "dsr": "dsr.regressors.hmr:HMR",
+    "perspose": "dsr.regressors.perspose:PersPose",
+}
+"""Name to ``module:class``."""
+
+
+def build_regressor(name: str, **config: Any) -> nn.Module:
+    """An untrained network from crops to bodies; see :func:`dsr.load_checkpoint` for its weights.
+
+    Args:
+        name: ``dsr`` (:class:`dsr.regressors.HMR`) or ``perspose`` (:class:`dsr.regressors.PersPose`).
+        config: what its class takes; without any, the published architecture.
+
+    Returns:
+        A module that follows :class:`dsr.regressors.Regressor`.
+
+    Raises:
+        UsageError: if there is no such network or it does not take such a setting.
+
+    Example:
+        >>> model = build_regressor("dsr", backbone="resnet18", image_size=128)
+        >>> model.image_size
+        128
+    """
+    try:
+        module, _, kind = REGRESSORS[name].partition(":")
+    except KeyError:
+        raise UsageError(f"There is no regressor {name!r}; choose one of {', '.join(REGRESSORS)}.") from None
+    build = getattr(import_module(module), kind)
+    try:
+        model: nn.Module = build(**config)
+    except TypeError as error:
+        raise UsageError(f"The regressor {name} cannot be built with {config}: {error}.") from error
+    return model
