@@ -34,6 +34,7 @@ def fit_images(
     *,
     jobs: int = 0,
     keep_pictures: bool = False,
+    keep_stages: bool = False,
 ) -> Iterator[FitResult]:
     """Fit every person in every picture.
 
@@ -42,6 +43,7 @@ def fit_images(
         options: what to do, :class:`FitOptions` () by default.
         jobs: pictures worked on at a time; 0 chooses by the processor. The results do not depend on it.
         keep_pictures: keep the upright picture in ``FitResult.overlay_rgb``.
+        keep_stages: keep what led to the bodies in ``FitResult.detections`` and ``FitResult.unrefined``.
 
     Returns:
         One result per picture, in the order given, as they become ready. A picture that cannot be used gives a result
@@ -61,7 +63,7 @@ def fit_images(
         paths = [paths]
     pictures = find_inputs(paths)
     jobs = check_jobs(jobs)
-    fitter = Fitter(options or FitOptions(), keep_pictures=keep_pictures, jobs=jobs)
+    fitter = Fitter(options or FitOptions(), keep_pictures=keep_pictures, keep_stages=keep_stages, jobs=jobs)
     fitter.prepare()
 
     def fit(picture: Any) -> FitResult:
@@ -76,16 +78,20 @@ class Fitter:
     Args:
         options: what to do.
         keep_pictures: keep the upright picture in ``FitResult.overlay_rgb``.
+        keep_stages: keep what led to the bodies in ``FitResult.detections`` and ``FitResult.unrefined``.
         jobs: threads that will call :meth:`fit`; they share the cores. The results do not depend on it.
 
     Raises:
         UsageError: for options that cannot work.
     """
 
-    def __init__(self, options: FitOptions, keep_pictures: bool = False, jobs: int = 1) -> None:
+    def __init__(
+        self, options: FitOptions, keep_pictures: bool = False, jobs: int = 1, keep_stages: bool = False
+    ) -> None:
         check_options(options)
         self.options = options
         self.keep_pictures = keep_pictures
+        self.keep_stages = keep_stages
         self._threads = max(1, min(4, _cores() // jobs))
         self._body: Body | None = None
         self._local = threading.local()
@@ -172,10 +178,14 @@ class Fitter:
             result.message = f"{path}: {_nobody(found, options)}"
             return
         result.people = self._bodies(detections, result.K, result.image_size)
+        if self.keep_stages:
+            result.detections = detections
         clock.lap("fit")
         if options.refine in ("semantic", "all"):
             from dsr.fitting import refine_semantic
 
+            if self.keep_stages:
+                result.unrefined = result.people
             result.people = refine_semantic(
                 result.people, detections, result.K, self.body, options, result.image_size, photo.rgb
             )
@@ -308,6 +318,7 @@ def _fail(result: FitResult, status: str, message: str) -> None:
     result.status = status
     result.message = message
     result.people = []
+    result.detections = result.unrefined = None
 
 
 def _as_numpy(matrix: Any) -> np.ndarray:

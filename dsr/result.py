@@ -13,11 +13,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dsr.errors import ResultError
+
+if TYPE_CHECKING:
+    from dsr.people.types import Detection
 
 SCHEMA = "dsr.fit_result"
 SCHEMA_VERSION = 1
@@ -90,6 +93,8 @@ class FitResult:
         seed: the seed used.
         upright_file: name of the upright copy beside the saved result, "" where there is none.
         overlay_rgb: the upright picture at working size, (h, w, 3) uint8; in memory only, for overlays.
+        detections: what was found of each of ``people``, in the same order; in memory only, where asked for.
+        unrefined: ``people`` as they were before the semantic refinement, if there was one; in memory only, where asked for.
     """
 
     status: str
@@ -108,6 +113,8 @@ class FitResult:
     seed: int = 0
     upright_file: str = ""
     overlay_rgb: np.ndarray | None = field(default=None, repr=False, compare=False)
+    detections: list[Detection] | None = field(default=None, repr=False, compare=False)
+    unrefined: list[PersonResult] | None = field(default=None, repr=False, compare=False)
 
 
 def save_result(
