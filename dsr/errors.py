@@ -64,5 +64,9 @@ class DatasetError(DsrError):
     """A data-set file (BVH, mhclo, npz) cannot be read."""
 
 
+class TrainingError(DsrError):
+    """A training run cannot begin, go on or be resumed; the message names the step, the term or the file."""
+
+
 class MissingExtraError(DsrError):
     """An optional package is needed; the message names the extra to install."""
