@@ -1,0 +1,139 @@
+"""Hourglass tokenizer: fewer frames through the middle of a lifter (HoT, CVPR 2024, arXiv 2311.12028).
+
+Frames to keep are chosen by density-peak clustering (:func:`select_frames`, specification section 2); learned queries bring
+the others back by cross-attention (:class:`TokenRecovery`, section 3). Any :class:`~dsr.lifting.staged.SequenceLifter` takes a
+:class:`FramePruning`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+NOISE_SCALE = 1e-6
+"""Tie-breaking noise on the densities (specification section 2, step 3)."""
+
+
+@dataclass(frozen=True)
+class FramePruning:
+    """How a lifter prunes frames.
+
+    Attributes:
+        keep: frames kept, f.
+        before: index of the first stage that sees f frames.
+        recover: bring all frames back before the head (HoT); otherwise the output has f frames (TPC).
+        centre: always keep the centre frame (TPC, for one pose per window).
+        neighbours: k of the density.
+    """
+
+    keep: int
+    before: int
+    recover: bool = True
+    centre: bool = False
+    neighbours: int = 2
+
+
+@dataclass(frozen=True)
+class FrameSelection:
+    """What :func:`select_frames` found.
+
+    Attributes:
+        index: (B, f) int64 frames kept, in time order.
+        order: (B, f or f - 1) the same by descending score, without a forced centre.
+        density: (B, F) after the noise.
+        score: (B, F); -inf at a forced centre.
+        distance: (B, F, F) between frames, divided by the root of the channels.
+    """
+
+    index: Tensor
+    order: Tensor
+    density: Tensor
+    score: Tensor
+    distance: Tensor
+
+    def clusters(self) -> Tensor:
+        """(B, F) place in ``order`` of the kept frame nearest to each frame; kept frames belong to themselves."""
+        nearest = self.distance.gather(1, self.order[..., None].expand(-1, -1, self.distance.shape[-1])).argmin(1)
+        own = torch.arange(self.order.shape[1], device=nearest.device).expand_as(self.order)
+        return nearest.scatter(1, self.order, own)
+
+
+@torch.no_grad()
+def select_frames(
+    z: Tensor,
+    keep: int,
+    *,
+    neighbours: int = 2,
+    noise: Tensor | None = None,
+    centre: bool = False,
+    mask: Tensor | None = None,
+) -> FrameSelection:
+    """Frames that stand for the rest: peaks of density far from denser ones.
+
+    Args:
+        z: (B, F, Cz) one feature per frame.
+        keep: f, frames kept.
+        neighbours: k, itself included.
+        noise: (B, F) or (F,) numbers in [0, 1) that decide between equal densities; None for none.
+        centre: force the centre frame ``(F - 1) // 2`` in.
+        mask: (B, F) bool, False for frames that do not exist: they are never kept before one that does.
+
+    Returns:
+        The selection; no gradient flows through it.
+    """
+    frames = z.shape[1]
+    if not 1 <= keep <= frames:
+        raise ValueError(f"{keep} of {frames} frames cannot be kept.")
+    z = z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
+    distance = torch.cdist(z, z) / z.shape[-1] ** 0.5
+    if mask is not None:
+        distance = torch.where(mask[:, None, :], distance, distance.amax() + 1.0)
+    # k smallest per row; k is tiny, F at most a few hundred
+    nearest = distance.topk(neighbours, dim=-1, largest=False).values
+    density = (-(nearest**2).mean(-1)).exp()
+    if noise is not None:
+        density = density + NOISE_SCALE * noise.to(density)
+    if mask is not None:
+        density = density * mask
+    denser = density[:, None, :] > density[:, :, None]
+    farthest = distance.flatten(1).amax(1)[:, None, None]
+    score = torch.where(denser, distance, farthest).amin(-1) * density
+    if centre:
+        middle = (frames - 1) // 2
+        score = score.index_fill(1, torch.tensor([middle], device=score.device), -torch.inf)
+        order = score.topk(keep - 1, dim=-1).indices
+        index = torch.cat((order, order.new_full((len(order), 1), middle)), 1).sort(-1).values
+    else:
+        order = score.topk(keep, dim=-1).indices
+        index = order.sort(-1).values
+    return FrameSelection(index, order, density, score, distance)
+
+
+def take_frames(tokens: Tensor, index: Tensor) -> Tensor:
+    """(B, F, ..., C) tokens at (B, f) frames."""
+    return tokens.gather(1, index.view(*index.shape, *([1] * (tokens.ndim - 2))).expand(-1, -1, *tokens.shape[2:]))
+
+
+class TokenRecovery(nn.Module):
+    """Cross-attention of learned queries with the tokens of the kept frames (TRA)."""
+
+    def __init__(self, width: int, heads: int, qkv_bias: bool = True) -> None:
+        super().__init__()
+        self.heads = heads
+        self.linear_q = nn.Linear(width, width, bias=qkv_bias)
+        self.linear_k = nn.Linear(width, width, bias=qkv_bias)
+        self.linear_v = nn.Linear(width, width, bias=qkv_bias)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
+        """Queries (1 or N, F, C) and tokens (N, f, C) to (N, F, C), without the residual."""
+        # The queries are the same for every sample: project them once.
+        q = self._split(self.linear_q(query)).expand(len(tokens), -1, -1, -1)
+        k, v = self._split(self.linear_k(tokens)), self._split(self.linear_v(tokens))
+        return self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

@@ -1,0 +1,119 @@
+"""The common shape of the transformer lifters: embedding, stages, head; frames pruned in between where asked."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dsr.errors import UsageError
+from dsr.lifting.hourglass import FramePruning, TokenRecovery, select_frames, take_frames
+from dsr.lifting.transformer import by_joint, from_joints
+
+
+class SequenceLifter(nn.Module):
+    """A lifter of whole windows; a host says how to embed, what its stages are and how to regress.
+
+    Attributes:
+        frames: F, the one window length it takes.
+        inputs: channels per keypoint: 2 (u, v), or 3 with the confidence.
+        joints: J.
+        stages: how many stages there are; frames can be pruned before any of them.
+        pruning: how frames are pruned, or None.
+        centre_only: whether the output is the window's centre frame alone.
+    """
+
+    centre_only = False
+
+    def __init__(self, frames: int, inputs: int, joints: int, stages: int, pruning: FramePruning | None) -> None:
+        super().__init__()
+        if pruning is not None and not (1 <= pruning.keep <= frames and 0 <= pruning.before <= stages):
+            raise ValueError(f"{pruning} does not fit {frames} frames and {stages} stages.")
+        self.frames, self.inputs, self.joints, self.stages, self.pruning = frames, inputs, joints, stages, pruning
+        # One fixed draw: the same input is pruned in the same way every time outside of training.
+        noise = torch.rand(frames, generator=torch.Generator().manual_seed(0))
+        self.register_buffer("_tie_noise", noise, persistent=False)
+
+    _tie_noise: Tensor
+
+    def embed(self, x: Tensor) -> Tensor:
+        """(B, F, J, inputs) to tokens (B, F, J, C)."""
+        raise NotImplementedError
+
+    def stage(self, index: int, tokens: Tensor) -> Tensor:
+        """Tokens (B, F or f, J, C) through one stage."""
+        raise NotImplementedError
+
+    def finish(self, tokens: Tensor) -> Tensor:
+        """What follows the last stage, before frames are recovered."""
+        return tokens
+
+    def regress(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, F, J, C) to (B, F, J, 3)."""
+        raise NotImplementedError
+
+    def frame_features(self, tokens: Tensor) -> Tensor:
+        """(B, F, Cz) what frames are compared by; the mean over joints."""
+        return tokens.mean(2)
+
+    def add_recovery(self, width: int, heads: int, qkv_bias: bool = True) -> None:
+        """Parameters of the pruning, if it recovers frames (names as published)."""
+        if self.pruning is not None and self.pruning.recover:
+            self.pos_embed_token = nn.Parameter(torch.zeros(1, self.pruning.keep, width))
+            self.x_token = nn.Parameter(torch.zeros(1, self.frames, width))
+            self.cross_attention = TokenRecovery(width, heads, qkv_bias)
+
+    def frames_at(self, stage: int) -> int:
+        """Number of frames a stage sees."""
+        return self.pruning.keep if self.pruning is not None and stage >= self.pruning.before else self.frames
+
+    def lift(self, x: Tensor, *, noise: Tensor | None = None, index: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Poses, and which frames the middle of the network saw.
+
+        Args:
+            x: (B, F, J, inputs) screen-normalised keypoints.
+            noise: (B, F) tie-breaking noise in [0, 1); by default a fixed one in evaluation and fresh in training.
+            index: (B, f) frames to keep instead of choosing them.
+
+        Returns:
+            (B, F or f, J, 3) metres, and (B, f) int64 (all frames where nothing is pruned).
+
+        Raises:
+            UsageError: if the input has another shape than the lifter was built for.
+        """
+        if x.ndim != 4 or x.shape[1:] != (self.frames, self.joints, self.inputs):
+            raise UsageError(
+                f"This lifter takes keypoints of shape (B, {self.frames}, {self.joints}, {self.inputs}), got "
+                f"{tuple(x.shape)}: cut or pad the sequence to {self.frames} frames (dsr.lifting.lift_sequence does)."
+            )
+        tokens = self.embed(x)
+        pruning, pruned = self.pruning, False
+        for i in range(self.stages + 1):
+            if pruning is not None and i == pruning.before:
+                if index is None:
+                    index = self._choose(tokens, noise)
+                tokens, pruned = take_frames(tokens, index), True
+                if pruning.recover:
+                    tokens = tokens + self.pos_embed_token[:, :, None]
+            if i < self.stages:
+                tokens = self.stage(i, tokens)
+        tokens = self.finish(tokens)
+        if pruned and pruning is not None and pruning.recover:
+            per_joint = self.x_token + self.cross_attention(self.x_token, by_joint(tokens))
+            tokens = from_joints(per_joint, len(x))
+        if index is None:
+            index = torch.arange(self.frames, device=x.device).expand(len(x), -1)
+        return self.regress(tokens), index
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, F, J, inputs) to poses (B, F or f, J, 3), metres."""
+        return self.lift(x)[0]
+
+    def _choose(self, tokens: Tensor, noise: Tensor | None) -> Tensor:
+        assert self.pruning is not None
+        if noise is None:
+            noise = torch.rand(tokens.shape[:2], device=tokens.device) if self.training else self._tie_noise
+        features = self.frame_features(tokens)
+        pruning = self.pruning
+        return select_frames(
+            features, pruning.keep, neighbours=pruning.neighbours, noise=noise, centre=pruning.centre
+        ).index

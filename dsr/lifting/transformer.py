@@ -1,0 +1,100 @@
+"""The parts all transformer lifters here are made of: attention, MLP, pre-norm block, stochastic depth.
+
+Shapes are (N, T, C): N independent sequences of T tokens. Names of parameters are those of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with one fused projection, output order q | k | v, then head, then channel.
+
+    Args:
+        width: channels C.
+        heads: must divide C.
+        qkv_bias: whether the fused projection has a bias.
+    """
+
+    def __init__(self, width: int, heads: int = 8, qkv_bias: bool = True) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"{heads} attention heads do not divide {width} channels.")
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, C) to the same shape."""
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2))
+
+
+class Mlp(nn.Module):
+    """Linear, GELU (erf), linear."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) to the same shape."""
+        return self.fc2(functional.gelu(self.fc1(x)))
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: drops whole samples (first axis) of a residual branch, survivors scaled by 1 / (1 - p)."""
+
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, ...) to the same shape."""
+        if not self.training or self.p == 0.0:
+            return x
+        kept = torch.rand(x.shape[0], *([1] * (x.ndim - 1)), device=x.device) >= self.p
+        return x * (kept / (1.0 - self.p)).to(x.dtype)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block: ``x += DP(attention(norm1 x)); x += DP(mlp(norm2 x))``."""
+
+    def __init__(
+        self, width: int, heads: int, hidden: int, *, qkv_bias: bool = True, drop_path: float = 0.0, eps: float = 1e-6
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width, eps=eps)
+        self.attn = Attention(width, heads, qkv_bias)
+        self.norm2 = nn.LayerNorm(width, eps=eps)
+        self.mlp = Mlp(width, hidden)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, C) to the same shape."""
+        x = x + self.drop_path(self.attn(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+def by_frame(tokens: Tensor) -> Tensor:
+    """(B, F, J, C) to (B*F, J, C): one sequence of joints per frame."""
+    return tokens.flatten(0, 1)
+
+
+def by_joint(tokens: Tensor) -> Tensor:
+    """(B, F, J, C) to (B*J, F, C): one sequence of frames per joint."""
+    return tokens.transpose(1, 2).flatten(0, 1)
+
+
+def from_frames(x: Tensor, batch: int) -> Tensor:
+    """(B*F, J, C) to (B, F, J, C)."""
+    return x.unflatten(0, (batch, -1))
+
+
+def from_joints(x: Tensor, batch: int) -> Tensor:
+    """(B*J, F, C) to (B, F, J, C)."""
+    return x.unflatten(0, (batch, -1)).transpose(1, 2)
