@@ -1,0 +1,167 @@
+"""``dsr-eval synthetic``: rendered people with known bodies; with ``--refine``, before and after it."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dsr.cli.eval_common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_SOME_FAILED, check_output, number, write_json
+from dsr.options import FitOptions
+
+if TYPE_CHECKING:
+    from dsr.evaluation.scores import PersonScore
+    from dsr.evaluation.synthetic import SyntheticReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticCommand:
+    """Fit rendered people and compare with their known bodies and with BlazePose's own 3D landmarks.
+
+    The pictures come from examples/render_people.py: NAME.jpg with NAME.truth.json beside it.
+    Exit codes: 0 all fine, 2 usage, 3 some pictures could not be fitted, 4 none could, 130 interrupted.
+    """
+
+    truth: Path = Path("examples/images")
+    """Folder of pictures with their truth."""
+    json: Path | None = None
+    """Also write everything measured to this file."""
+    verbose: bool = False
+    """Also print one line per person."""
+    limit: int | None = None
+    """Take only this many pictures, the first ones."""
+    jobs: int = 0
+    """Pictures fitted at a time; 0 chooses by the processor."""
+    fit: FitOptions = field(default_factory=FitOptions)
+    """How to fit, as for dsr-fit."""
+
+
+def run_synthetic(command: SyntheticCommand) -> int:
+    """Run ``dsr-eval synthetic``; the exit code."""
+    from dsr.errors import UsageError
+
+    if command.limit is not None and command.limit < 1:
+        raise UsageError(f"--limit {command.limit}: use a whole number from 1.")
+    check_output("--json", command.json)
+    from dsr.evaluation.synthetic import evaluate_synthetic
+
+    count = 0
+
+    def progress(name: str) -> None:
+        nonlocal count
+        count += 1
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{count} {name}\033[K")
+
+    report = evaluate_synthetic(command.truth, command.fit, limit=command.limit, jobs=command.jobs, on_picture=progress)
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\033[K")
+    sys.stdout.write(table(report, verbose=command.verbose))
+    write_json("--json", command.json, report.to_json())
+    if not report.failed:
+        return EXIT_FINE
+    return EXIT_ALL_FAILED if len(report.failed) == count else EXIT_SOME_FAILED
+
+
+def table(report: SyntheticReport, verbose: bool = False) -> str:
+    """The report for people to read."""
+    s = report.summary
+    versus = s["versus_blazepose"]
+    lines: list[str] = []
+    if verbose:
+        lines.append(
+            f"{'picture':<26}{'MPJPE':>8}{'PA':>8}{'BP':>8}{'BP PA':>8}{'PVE':>8}{'yaw':>6}{'L/R':>6}{'height':>8}"
+            f"{'repr.':>7}"
+        )
+        lines += [_row(score) for score in report.people]
+        lines.append("")
+    lines.append(
+        f"people {s['people']}, found {s['found']} ({number(s['detection_rate'], 100)} %), "
+        f"found but nobody there {s['extra_people']}, pictures not fitted {s['failed_pictures']}"
+    )
+    lines.append(f"{'millimetres':<34}{'MPJPE':>9}{'PA-MPJPE':>10}")
+    for label, whole, aligned in (
+        ("fit, 12 limb joints", s["mpjpe_mm"], s["pa_mpjpe_mm"]),
+        ("fit, 24 SMPL joints", s["mpjpe_smpl24_mm"], s["pa_mpjpe_smpl24_mm"]),
+        ("fit, 14 Human3.6M joints", s["mpjpe_h36m14_mm"], s["pa_mpjpe_h36m14_mm"]),
+        (f"both found ({versus['people']}): fit, 12 limbs", versus["fit_mpjpe_mm"], versus["fit_pa_mpjpe_mm"]),
+        ("  BlazePose world landmarks", versus["blazepose_mpjpe_mm"], versus["blazepose_pa_mpjpe_mm"]),
+        ("  the same, turned by its crop's ray", versus["blazepose_turned_mpjpe_mm"], versus["blazepose_pa_mpjpe_mm"]),
+    ):
+        lines.append(f"{label:<36}{number(whole):>7}{number(aligned):>10}")
+    if "mpjpe_gain_percent" in versus:
+        lines.append(
+            f"fit below BlazePose by {number(versus['mpjpe_gain_percent'])} % (MPJPE, against its better reading), "
+            f"{number(versus['pa_mpjpe_gain_percent'])} % (PA-MPJPE)"
+        )
+    lines.append(f"PVE {number(s['pve_mm'])} mm")
+    lines.append(
+        f"facing right {number(s['facing_right_rate'], 100)} %, left and right correct "
+        f"{number(s['sides_right_rate'], 100)} %, "
+        f"both {number(s['facing_and_sides_right_rate'], 100)} %, yaw error {number(s['yaw_error_deg'])} degrees"
+    )
+    lines.append(
+        f"height error {number(s['height_error_m_mean_abs'], 100)} cm "
+        f"(bias {number(s['height_error_m_bias'], 100)} cm), "
+        f"reprojection {number(s['reprojection_percent'])} % of the body's box height"
+    )
+    lines += refinement_lines(s["refinement"])
+    lines += [f"not found: {score.picture} person {score.person}" for score in report.people if not score.found]
+    lines += [f"nobody there: {name}" for name in report.extra]
+    lines += [f"not fitted: {name}" for name in report.failed]
+    return "\n".join(lines) + "\n"
+
+
+_REFINEMENT_ROWS = (
+    ("IoU with the true body, %", "body_iou", 100.0),
+    ("IoU with the detector's mask, %", "mask_iou", 100.0),
+    ("height error, mm", "height_error_m", 1000.0),
+    ("waist girth error, mm", "waist_error_m", 1000.0),
+    ("hip girth error, mm", "hip_error_m", 1000.0),
+    ("chest girth error, mm", "chest_error_m", 1000.0),
+    ("MPJPE, 12 limb joints, mm", "mpjpe_mm", 1.0),
+    ("PA-MPJPE, 12 limb joints, mm", "pa_mpjpe_mm", 1.0),
+    ("MPJPE, 24 SMPL joints, mm", "mpjpe_smpl24_mm", 1.0),
+    ("PA-MPJPE, 24 SMPL joints, mm", "pa_mpjpe_smpl24_mm", 1.0),
+    ("PVE, mm", "pve_mm", 1.0),
+)
+
+
+def refinement_lines(refinement: dict[str, Any] | None) -> list[str]:
+    """The same people without and with the semantic refinement; sizes as mean of the absolute error (and mean)."""
+    if refinement is None:
+        return []
+    before, after, change = refinement["before"], refinement["after"], refinement["change_percent"]
+
+    def cell(errors: dict[str, float | None], key: str, factor: float) -> str:
+        if key in errors:
+            return f"{number(errors[key], factor):>16}"
+        return f"{number(errors[f'{key}_mean_abs'], factor)} ({number(errors[f'{key}_bias'], factor)})".rjust(16)
+
+    lines = [
+        f"semantic refinement: {refinement['refined']} of {refinement['people']} people changed; all of them below",
+        f"{'mean (bias)':<34}{'without':>16}{'with':>16}{'change':>10}",
+    ]
+    for label, key, factor in _REFINEMENT_ROWS:
+        percent = change.get(key, change.get(f"{key}_mean_abs"))
+        percent_text = "-" if percent is None else f"{percent:+.1f} %"
+        lines.append(f"{label:<34}{cell(before, key, factor)}{cell(after, key, factor)}{percent_text:>10}")
+    lines.append(
+        "true body: its silhouette without clothes and hair inside the picture, occluders ignored (the truth files "
+        "hold no\nmask of the dressed person); girths and height: the shape in its rest pose"
+    )
+    return lines
+
+
+def _row(score: PersonScore) -> str:
+    name = f"{score.picture} {score.person}"
+    if not score.found:
+        return f"{name:<26}  not found ({100 * score.visible_share:.0f} % of the body in the picture)"
+    sides = "" if score.sides_right is None else "ok" if score.sides_right else "WRONG"
+    return (
+        f"{name:<26}{number(score.mpjpe_mm):>8}{number(score.pa_mpjpe_mm):>8}{number(score.blazepose_mpjpe_mm):>8}"
+        f"{number(score.blazepose_pa_mpjpe_mm):>8}{number(score.pve_mm):>8}"
+        f"{number(score.yaw_error_deg, digits=0):>6}{sides:>6}{number(score.height_error_m, 100):>8}"
+        f"{number(score.reprojection_percent):>7}"
+    )
