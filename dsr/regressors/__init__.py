@@ -36,13 +36,14 @@ _PUBLIC = {
 }
 
 __all__ = [
+    "HMR",
     "IMAGE_MEAN",
     "IMAGE_STD",
     "JOINTS49_NAMES",
     "REGRESSORS",
     "BodyPrediction",
     "CheckpointReport",
-    "HMR",
+
     "MeanParams",
     "PersPose",
     "PersPoseHeads",

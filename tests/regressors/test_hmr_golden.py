@@ -1,0 +1,74 @@
+"""Parity of DSR's network with the vectors of the released code: names, head, backbone."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from dsr.regressors import HMR, MeanParams, build_regressor
+
+GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "dsr" / "golden"
+pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")
+
+
+def helper(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"golden_{name}", GOLDEN / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def load(name: str) -> dict[str, torch.Tensor]:
+    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
+        return {key: torch.from_numpy(file[key]) for key in file.files}
+
+
+@pytest.fixture(scope="module")
+def model() -> HMR:
+    """The published network with the weights of the golden recipe."""
+    g, fill = load("hmr_head"), helper("weight_recipe").fill
+    mean = MeanParams(g["mean_pose"][0], g["mean_shape"][0], g["mean_cam"][0])
+    with torch.random.fork_rng():
+        model = build_regressor("dsr", mean=mean)
+    assert isinstance(model, HMR)
+    model.backbone.load_state_dict(fill(model.backbone.state_dict(), 5000))
+    model.head.load_state_dict(fill(model.head.state_dict(), 1000))
+    return model.eval()
+
+
+@pytest.mark.parametrize(("part", "manifest"), [("backbone", "resnet50_state_dict"), ("head", "hmr_head_state_dict")])
+def test_names_shapes_and_types(model, part, manifest):
+    golden = json.loads((GOLDEN / f"{manifest}.json").read_text())
+    ours = {
+        key: {"shape": list(value.shape), "dtype": str(value.dtype)}
+        for key, value in getattr(model, part).state_dict().items()
+    }
+    assert ours == golden
+    assert len(model.state_dict()) == 331
+
+
+def test_head_after_every_iteration(model):
+    g = load("hmr_head")
+    features = torch.from_numpy(np.abs(np.random.RandomState(2).standard_normal((2, 2048, 7, 7))).astype(np.float32))
+    with torch.no_grad():
+        for i in (1, 2, 3):
+            for ours, key in zip(model.head(features, i), ("pose", "shape", "cam"), strict=True):
+                torch.testing.assert_close(ours, g[f"iter{i}_pred_{key}"], rtol=0, atol=1e-5)
+
+
+def test_forward_of_a_crop(model):
+    g = load("resnet50_forward")
+    image = torch.from_numpy(np.random.RandomState(3).standard_normal((1, 3, 224, 224)).astype(np.float32))
+    with torch.no_grad():
+        features = model.backbone(image)
+        torch.testing.assert_close(features, g["features"], rtol=0, atol=1e-4)
+        torch.testing.assert_close(features.mean((2, 3)), g["pooled"], rtol=0, atol=1e-4)
+        for ours, key in zip(model(image), ("pose", "shape", "cam"), strict=True):
+            torch.testing.assert_close(ours, g[f"pred_{key}"], rtol=0, atol=1e-4)
