@@ -1,4 +1,4 @@
-"""Data sets: BVH motion capture, its retargeting to SMPL poses, and MakeHuman garments.
+"""Data sets: records, views, mixtures; BVH motion capture, its retargeting to SMPL poses, MakeHuman garments.
 
 Nothing is imported until a name is used.
 """
@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 __all__ = [
-    "Garment", "Motion", "SmplMotion", "assemble_base", "load_garment", "load_mocap", "read_bvh", "retarget_to_smpl",
+    "DsrView", "EpochSampler", "Garment", "MixedSource", "Motion", "PersonRecord", "RecordSource", "SmplMotion",
+    "ViewDataset", "assemble_base", "collate", "load_garment", "load_mocap", "read_bvh", "retarget_to_smpl",
 ]  # fmt: skip
 
 _HOME = {
     **dict.fromkeys(("Garment", "assemble_base", "load_garment"), "mhclo"),
     **dict.fromkeys(("Motion", "read_bvh"), "bvh"),
     **dict.fromkeys(("SmplMotion", "load_mocap", "retarget_to_smpl"), "retarget"),
+    **dict.fromkeys(("PersonRecord", "RecordSource"), "records"),
+    **dict.fromkeys(("EpochSampler", "MixedSource", "ViewDataset", "collate"), "mix"),
+    "DsrView": "dsr_view",
 }
 
 if TYPE_CHECKING:
     from .bvh import Motion, read_bvh
+    from .dsr_view import DsrView
     from .mhclo import Garment, assemble_base, load_garment
+    from .mix import EpochSampler, MixedSource, ViewDataset, collate
+    from .records import PersonRecord, RecordSource
     from .retarget import SmplMotion, load_mocap, retarget_to_smpl
 
 __getattr__, __dir__ = attach(__name__, _HOME)

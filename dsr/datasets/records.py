@@ -1,7 +1,7 @@
 """One person in one picture, as every data set here gives it: what is known is set, what is not is None.
 
-A source yields records; a view (:mod:`dsr.datasets.dsr_view`, :mod:`dsr.datasets.perspose_view`) crops, augments and turns
-a record into the tensors one network trains on, with masks for what the record lacks.
+A source yields records; a view (:mod:`dsr.datasets.dsr_view`, :mod:`dsr.datasets.perspose_view`) crops, augments and
+turns a record into the tensors one network trains on, with masks for what the record lacks.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class PersonRecord:
         pose_aa: (24, 3) SMPL pose in axis-angle, 0 is the global orientation in the camera.
         betas: (nb,) SMPL shape.
         transl: (3,) metres, camera.
-        joints_m: named joint sets, each (K, 4): x, y, z in metres and confidence; relative to the root or in the camera.
+        joints_m: named joint sets, each (K, 4): x, y, z in metres and confidence; relative to the root or in the
+            camera (``smpl24`` and ``h36m17``: in the camera).
         keypoints_px: named keypoint sets, each (K, 3): u, v in picture pixels and confidence 0 to 1. The sets are
             ``openpose25``, ``spin24`` (SPIN's 24 "GT" joints), ``coco17``, ``smpl24``, ``h36m17``.
         labels: path of a Graphonomy palette PNG of the picture's size, (H, W) integer label ids, or None.
