@@ -148,6 +148,9 @@ class HMR(nn.Module):
             checkpoint that holds the three ``init_*`` entries overwrites it.
         imagenet: torchvision's weights to start the backbone from, a file the user has; None starts at random.
 
+    Attributes:
+        has_licensed_mean: whether ``mean`` was given, so that a checkpoint without it may be loaded.
+
     Raises:
         UsageError: if a setting makes no sense.
         CheckpointError: if a file given cannot be used.
@@ -179,6 +182,7 @@ class HMR(nn.Module):
                 f"HMR needs image_size >= 32, iterations >= 1, hidden >= 1 and 0 <= dropout < 1, not {image_size}, "
                 f"{iterations}, {hidden}, {dropout}."
             )
+        licensed_mean = mean is not None
         if mean is None:
             mean = MeanParams.default(num_betas)
         elif not isinstance(mean, MeanParams):
@@ -189,6 +193,7 @@ class HMR(nn.Module):
                 f"{6 * NUM_JOINTS} and {num_betas} are needed."
             )
         self.image_size = image_size
+        self.has_licensed_mean = licensed_mean
         self.backbone = ResNet(backbone)
         if imagenet is not None:
             load_imagenet_weights(self.backbone, imagenet)
