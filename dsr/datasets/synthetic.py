@@ -93,7 +93,8 @@ class SyntheticSource:
         split: str = "train",
     ) -> None:
         if count < 1 or size < 16 or seed < 0:
-            raise DatasetError(f"synthetic people need count >= 1, size >= 16 and seed >= 0, not {count}, {size}, {seed}.")
+            given = f"{count}, {size}, {seed}"
+            raise DatasetError(f"synthetic people need count >= 1, size >= 16 and seed >= 0, not {given}.")
         self.count, self.seed, self.size = count, seed, size
         self.clothing, self.occluders = clothing, occluders
         self.mocap = None if mocap is None else Path(mocap)

@@ -86,7 +86,7 @@ class Mannequin:
         if rings:
             fall = np.clip(_SKIRT_TOP - self.places[body:, 1], 0, None)
             grow = 1 + outfit.skirt_flare * fall[:, None] / 0.3
-            dressed[body:, ::2] = dressed[body:, ::2] * grow + 0.0
+            dressed[body:, ::2] = dressed[body:, ::2] * grow
         transforms = self._transforms(rest, turns)
         blend = (self.weights @ transforms.reshape(24, 12)).reshape(count, 3, 4)
         skin = _apply(blend[:body], shaped[:body])

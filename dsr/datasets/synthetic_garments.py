@@ -37,8 +37,8 @@ class Paint:
         if self.kind == "plain":
             return np.broadcast_to(self.first, place.shape)
         wave = np.sin(place @ self.waves[:, :3].T + self.waves[:, 3])
-        mix = {"stripes": wave[:, 0] > 0, "checks": (wave[:, 0] * wave[:, 1]) > 0, "blobs": wave.sum(1) > 0.6}[self.kind]
-        return np.where(mix[:, None], self.first, self.second)
+        measure = {"stripes": wave[:, 0], "checks": wave[:, 0] * wave[:, 1], "blobs": wave.sum(1) - 0.6}[self.kind]
+        return np.where(measure[:, None] > 0, self.first, self.second)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def draw_outfit(rng: np.random.Generator, clothing: bool = True) -> Outfit:
     if rng.random() < 0.05:
         garments.append(_garment(rng, 3, lambda p: np.abs(p[:, 0]) - _WRIST_X, 0.005))
     if rng.random() < 0.05:
-        garments.append(_garment(rng, 11, lambda p: _least(p[:, 1] - 0.47, 0.56 - p[:, 1], 0.11 - np.abs(p[:, 0])), 0.02))
+        garments.append(_garment(rng, 11, _scarf, 0.02))
     return Outfit((*garments, *head), paints, skirt, skirt_hem, rng.uniform(0.0, 0.35))
 
 
@@ -182,6 +182,10 @@ def _top(hem: float, sleeve: float, neck: float, gap: float = 0.0) -> Extent:
         return _least(cover, np.maximum(x - gap, 0.02 - z)) if gap > 0 else cover
 
     return extent
+
+
+def _scarf(p: Place) -> np.ndarray:
+    return _least(p[:, 1] - 0.47, 0.56 - p[:, 1], 0.11 - np.abs(p[:, 0]))
 
 
 def _feet(rng: np.random.Generator) -> list[Garment]:

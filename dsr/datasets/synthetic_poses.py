@@ -6,12 +6,16 @@ import os
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from dsr.datasets.retarget import SMPL_FLIP, load_mocap, mirror_rotmat
 from dsr.errors import DatasetError
+
+if TYPE_CHECKING:
+    from dsr.fitting.prior import PosePrior
 
 BODY_JOINTS = 23
 
@@ -25,7 +29,7 @@ class PriorPoses:
         import torch
 
         generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        temperature = float(rng.choice([0.6, 0.9, 1.2]))
+        temperature = float(rng.choice([0.6, 0.85, 1.1]))
         theta = _prior().sample(1, generator, temperature)[0].double().numpy()
         # Legs of one pose under the trunk and arms of another: more postures than the clips hold.
         if rng.random() < 0.25:
@@ -109,7 +113,7 @@ def _plausible(pose: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)
-def _prior():
+def _prior() -> PosePrior:
     """The shipped prior, read once per process."""
     from dsr.fitting.prior import PosePrior
 

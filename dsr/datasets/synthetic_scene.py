@@ -7,18 +7,18 @@ import numpy as np
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     """(size, size, 3) float32 picture, 0..255: blotches at several scales, a horizon, boxes."""
-    picture = np.broadcast_to(rng.uniform(0, 255, 3).astype(np.float32), (size, size, 3)).copy()
+    picture = np.broadcast_to(_tone(rng), (size, size, 3)).copy()
     for cells in rng.choice([2, 3, 5, 9, 17, 33], size=int(rng.integers(1, 5)), replace=False):
         patch = rng.normal(0, 1, (cells, cells, 3)) * rng.uniform(5, 60) / np.sqrt(cells / 2)
-        if rng.random() < 0.5:
+        if rng.random() < 0.8:
             patch = np.broadcast_to(patch[..., :1], patch.shape)
         picture += resize_linear(patch.astype(np.float32), size)
     if rng.random() < 0.5:
         line = int(rng.uniform(0.3, 0.9) * size)
-        picture[line:] += rng.normal(0, 45, 3).astype(np.float32)
+        picture[line:] += (rng.normal(0, 45) + rng.normal(0, 12, 3)).astype(np.float32)
     for _ in range(rng.integers(0, 12)):
         shape = draw_shape(rng, size, rng.uniform(0, size, 2), rng.uniform(0.02, 0.3) * size)
-        picture[shape] = picture[shape] * rng.uniform(0, 0.8) + rng.uniform(0, 255, 3) * rng.uniform(0.2, 1.0)
+        picture[shape] = picture[shape] * rng.uniform(0, 0.8) + _tone(rng) * rng.uniform(0.2, 1.0)
     return picture
 
 
@@ -52,7 +52,7 @@ def draw_occluders(rng: np.random.Generator, size: int, box: np.ndarray) -> tupl
     for _ in range(rng.integers(1, 4)):
         centre = box[:2] + rng.uniform(-0.1, 1.1, 2) * (box[2:] - box[:2])
         shape = draw_shape(rng, size, centre, rng.uniform(0.04, 0.22) * side)
-        patch = rng.normal(0, rng.uniform(0, 50), (4, 4, 3)).astype(np.float32) + rng.uniform(0, 255, 3)
+        patch = rng.normal(0, rng.uniform(0, 50), (4, 4, 3)).astype(np.float32) + _tone(rng)
         covered |= shape
         colours[shape] = resize_linear(patch.astype(np.float32), size)[shape]
     return covered, colours
@@ -70,7 +70,7 @@ def shade(rng: np.random.Generator, colours: np.ndarray, normals: np.ndarray) ->
         (N, 3) float32.
     """
     ambient = rng.uniform(0.25, 0.7)
-    lamps = rng.normal(0, 1, (2, 3)) + [(0.0, -0.8, -1.2), (0.0, -0.3, 0.0)]
+    lamps = rng.normal(0, 1, (2, 3)) + np.array([(0.0, -0.8, -1.2), (0.0, -0.3, 0.0)])
     lamps /= np.linalg.norm(lamps, axis=1, keepdims=True)
     lit = np.clip(normals @ lamps.T.astype(np.float32), 0, None)
     tint = np.stack([1 + rng.normal(0, 0.06, 3), rng.uniform(0, 0.35, 3)]).astype(np.float32)
@@ -83,6 +83,12 @@ def develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     picture = (picture - 128) * np.float32(rng.uniform(0.75, 1.15)) + np.float32(128 + rng.normal(0, 14))
     noise = rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(0, 7))
     return np.clip(picture + noise, 0, 255).astype(np.uint8)
+
+
+def _tone(rng: np.random.Generator) -> np.ndarray:
+    """(3,) float32 colour, 0..255; mostly greyish, as rooms and streets are."""
+    grey = rng.uniform(10, 245) + rng.normal(0, rng.choice([8.0, 25.0, 70.0]), 3)
+    return np.clip(grey, 0, 255).astype(np.float32)
 
 
 def resize_linear(patch: np.ndarray, size: int) -> np.ndarray:

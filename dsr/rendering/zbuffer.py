@@ -99,11 +99,14 @@ def rasterise(
     points = vertices[:, :2] * inverse_z[:, None]
     points = points @ K[:2, :2].T + K[:2, 2]
 
-    kept = np.flatnonzero(visible[faces].all(axis=1) & np.isfinite(points).all(axis=1)[faces].all(axis=1))
+    usable = visible & np.isfinite(points[:, 0]) & np.isfinite(points[:, 1])
+    # spelled out: reductions over an axis of two or three are many times slower
+    kept = np.flatnonzero(usable[faces[:, 0]] & usable[faces[:, 1]] & usable[faces[:, 2]])
     corners = points[faces[kept]]  # (f, 3, 2)
     area = _cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    low, high = corners.min(axis=1), corners.max(axis=1)
-    drawn = (high > 0.0).all(axis=1) & (low[:, 0] < width) & (low[:, 1] < height)
+    low = np.minimum(np.minimum(corners[:, 0], corners[:, 1]), corners[:, 2])
+    high = np.maximum(np.maximum(corners[:, 0], corners[:, 1]), corners[:, 2])
+    drawn = (high[:, 0] > 0.0) & (high[:, 1] > 0.0) & (low[:, 0] < width) & (low[:, 1] < height)
     drawn &= (area < 0.0) if cull_back else (area != 0.0)  # v points down: outside seen means a negative area
     kept, corners, area = kept[drawn], corners[drawn], area[drawn]
 
