@@ -7,6 +7,7 @@ of DataParallel; ours is safetensors. What belongs to the training or to the lic
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -123,10 +124,16 @@ def check_entries(
                 "is needed; build the network as it was trained."
             )
         value = _tensor(found[key], key, where).to(own.dtype)
-        if not torch.isfinite(value).all():
+        if not _finite(value):
             raise CheckpointError(f"{where} cannot be used: {key} holds values that are not finite in {own.dtype}.")
         checked[key] = value
     return checked
+
+
+def _finite(value: Tensor) -> bool:
+    if not value.numel():
+        return True
+    return all(map(math.isfinite, (x.item() for x in torch.aminmax(value))))  # NaN spreads to both
 
 
 @contextmanager

@@ -69,7 +69,7 @@ class LazyTensor:
         if not inside or math.prod(self.shape) > self.storage.count:
             raise ValueError(f"a tensor of shape {self.shape} does not fit into {self.storage.count} numbers")
         flat = torch.frombuffer(bytearray(self.read(self.storage)), dtype=self.storage.dtype)
-        return flat.as_strided(self.shape, self.stride, self.offset).clone()
+        return flat.as_strided(self.shape, self.stride, self.offset).contiguous()
 
 
 class _Inert:
