@@ -169,7 +169,7 @@ class SyntheticSource:
         seen = rasterise(used, person.faces, K, (self.size, self.size), near=0.1, cull_back=True)
         fields = seen.interpolate(np.concatenate([person.places, person.normals], 1)[: len(used)])
         places, normals = fields[:, :3].astype(np.float32), fields[:, 3:].astype(np.float32)
-        normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+        normals /= np.maximum(np.sqrt(np.einsum("va,va->v", normals, normals)), 1e-9)[:, None]
         face = seen.face_index[seen.covered]
         tube = len(body.asset.faces)
         inner = face >= tube + (len(person.faces) - tube) // 2
@@ -196,7 +196,8 @@ def _place(rng: np.random.Generator, person: PosedPerson, size: int) -> tuple[np
     fov = np.radians(rng.uniform(25, 75))
     focal = size / (2 * np.tan(fov / 2))
     K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
-    low, high = person.cloth.min(0), person.cloth.max(0)
+    columns = np.ascontiguousarray(person.cloth.T)
+    low, high = columns.min(1), columns.max(1)
     extent, middle = high - low, (high + low) / 2
     share = rng.uniform(0.95, 1.5) if rng.random() < 0.12 else rng.uniform(0.4, 0.95)
     depth = max(focal * max(extent[0], extent[1]) / (share * size) + 0.3 * extent[2], 0.45 + extent[2])

@@ -146,7 +146,7 @@ def _normals(vertices: np.ndarray, faces: np.ndarray, incidence: csr_matrix) -> 
     cross = np.stack([u[:, 1] * v[:, 2] - u[:, 2] * v[:, 1], u[:, 2] * v[:, 0] - u[:, 0] * v[:, 2],
                       u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]], 1)  # fmt: skip
     normals = incidence @ cross
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return normals / np.maximum(np.sqrt(np.einsum("va,va->v", normals, normals)), 1e-12)[:, None]
 
 
 def _tube(asset: BodyAsset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -55,7 +55,8 @@ class Garment:
     def lift(self, place: Place) -> np.ndarray:
         """(N,) metres off the skin: full with folds inside, smoothly down to zero just outside the hem."""
         inside = np.clip(self.extent(place) / self.ramp_m + 1.0, 0.0, 1.0)
-        folds = 1.0 + 0.25 * np.sin(place @ self.waves[:, :3].T + self.waves[:, 3]).sum(1) / len(self.waves)
+        wave = np.sin(place @ self.waves[:, :3].T + self.waves[:, 3])
+        folds = 1.0 + wave @ np.full(wave.shape[1], 0.25 / wave.shape[1], np.float32)
         return self.offset_m * inside * inside * (3.0 - 2.0 * inside) * folds
 
 

@@ -135,7 +135,9 @@ def _inverse_z_planes(corners: np.ndarray, area: np.ndarray, inverse_z: np.ndarr
     gu = (db * ac[:, 1] - dc * ab[:, 1]) / area
     gv = (dc * ab[:, 0] - db * ac[:, 0]) / area
     c = inverse_z[:, 0] - gu * corners[:, 0, 0] - gv * corners[:, 0, 1]
-    return np.stack([c, gu, gv, inverse_z.min(axis=1), inverse_z.max(axis=1)], axis=1)
+    first, second, third = inverse_z.T
+    low, high = np.minimum(np.minimum(first, second), third), np.maximum(np.maximum(first, second), third)
+    return np.stack([c, gu, gv, low, high], axis=1)
 
 
 def _spans(corners: np.ndarray, width: int, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
