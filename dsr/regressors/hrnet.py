@@ -7,11 +7,12 @@ code, so their published weights load. The finest map has a quarter of the pictu
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, cast
 
 from torch import Tensor, nn
 
 from dsr.errors import UsageError
+from dsr.regressors.resnet import BasicBlock, Bottleneck
 
 STAGE1_CHANNELS = 256
 """Channels of the first stage's output, where PersPose adds its perspective encoding."""
@@ -65,9 +66,7 @@ class HRNet(nn.Module):
         self.conv2 = nn.Conv2d(64, 64, 3, 2, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = nn.Sequential(
-            Bottleneck(64, 64), *(Bottleneck(STAGE1_CHANNELS, 64) for _ in range(3))
-        )  # 256 channels
+        self.layer1 = nn.Sequential(_widen(64, 64), *(Bottleneck(STAGE1_CHANNELS, 64) for _ in range(3)))
         self.transition1 = _transition([STAGE1_CHANNELS], widths[:2])
         self.stage2 = nn.Sequential(*(ExchangeModule(widths[:2], blocks) for _ in range(modules[0])))
         self.transition2 = _transition(widths[:2], widths[:3])
@@ -75,10 +74,8 @@ class HRNet(nn.Module):
         self.transition3 = _transition(widths[:3], widths)
         self.stage4 = nn.Sequential(*(ExchangeModule(widths, blocks) for _ in range(modules[2])))
         planes = [head_planes * 2**i for i in range(4)]
-        self.incre_modules = nn.ModuleList(nn.Sequential(Bottleneck(w, p)) for w, p in zip(widths, planes, strict=True))
-        self.downsamp_modules = nn.ModuleList(
-            _conv(4 * p, 8 * p, 3, 2, bias=True) for p in planes[:-1]
-        )  # every step doubles the channels
+        self.incre_modules = nn.ModuleList(nn.Sequential(_widen(w, p)) for w, p in zip(widths, planes, strict=True))
+        self.downsamp_modules = nn.ModuleList(_conv(4 * p, 8 * p, 3, 2, bias=True) for p in planes[:-1])
         self.final_feat_layer = _conv(4 * planes[3], self.features, 1, bias=True)
         self._initialise(initialisation)
 
@@ -97,7 +94,7 @@ class HRNet(nn.Module):
         """
         if image.dim() != 4 or image.shape[1] != 3 or image.shape[2] % STRIDE or image.shape[3] % STRIDE:
             raise UsageError(
-                f"HRNet takes pictures (B, 3, H, W) with sides that are multiples of {STRIDE}, got {tuple(image.shape)}."
+                f"HRNet takes pictures (B, 3, H, W) whose sides are multiples of {STRIDE}, got {tuple(image.shape)}."
             )
         x = self.relu(self.bn1(self.conv1(image)))
         x = self.layer1(self.relu(self.bn2(self.conv2(x))))
@@ -151,10 +148,10 @@ class ExchangeModule(nn.Module):
         own = [steps(x) for steps, x in zip(self.branches, branches, strict=True)]
         fused = []
         for target, sources in enumerate(self.fuse_layers):
-            others = [step(own[i]) for i, step in enumerate(sources) if i != target]  # type: ignore[arg-type]
-            total = own[target] + others[0]
-            for other in others[1:]:
-                total += other
+            total = own[target]
+            for source, step in enumerate(cast(nn.ModuleList, sources)):
+                if source != target:
+                    total = total + step(own[source])
             fused.append(self.relu(total))
         return fused
 
@@ -187,6 +184,11 @@ def _transition(before: Sequence[int], after: Sequence[int]) -> nn.ModuleList:
     return nn.ModuleList(steps)
 
 
+def _widen(inputs: int, planes: int) -> Bottleneck:
+    """A bottleneck whose shortcut brings the channels to four times the planes."""
+    return Bottleneck(inputs, planes, downsample=_conv(inputs, 4 * planes, 1, relu=False))
+
+
 def _conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, *, bias: bool = False, relu: bool = True
 ) -> nn.Sequential:
@@ -196,43 +198,3 @@ def _conv(
         nn.BatchNorm2d(outputs),
     ]
     return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)
-
-
-class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions around a shortcut; stride 1, channels unchanged."""
-
-    def __init__(self, inputs: int, planes: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, planes, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Same shape in and out."""
-        y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-        y += x
-        return self.relu(y)
-
-
-class Bottleneck(nn.Module):
-    """1 x 1, 3 x 3 and 1 x 1 convolutions around a shortcut; four times as many channels out as planes."""
-
-    def __init__(self, inputs: int, planes: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(4 * planes)
-        self.relu = nn.ReLU(inplace=True)
-        self.downsample = None if inputs == 4 * planes else _conv(inputs, 4 * planes, 1, relu=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs, H, W) to (B, 4 planes, H, W)."""
-        y = self.relu(self.bn1(self.conv1(x)))
-        y = self.bn3(self.conv3(self.relu(self.bn2(self.conv2(y)))))
-        y += x if self.downsample is None else self.downsample(x)
-        return self.relu(y)

@@ -113,8 +113,8 @@ class PersPose(nn.Module):
         batch, size = len(image), self.image_size
         if image.shape != (batch, 3, size, size) or K_crop.shape != (batch, 3, 3):
             raise UsageError(
-                f"PersPose takes pictures (B, 3, {size}, {size}) and intrinsics (B, 3, 3), got {tuple(image.shape)} and "
-                f"{tuple(K_crop.shape)}."
+                f"PersPose takes pictures (B, 3, {size}, {size}) and intrinsics (B, 3, 3), got {tuple(image.shape)} "
+                f"and {tuple(K_crop.shape)}."
             )
         pe = perspective_encoding(K_crop, size).to(image)
         if encode is not None:
@@ -212,7 +212,7 @@ class PersPose(nn.Module):
             betas=solved.betas[:, :kept],
             transl=solved.transl,
             extras={
-                "joints": solved.joints,
+                "joints": solved.joints_m,
                 "joints_lifted": lifted.joints_m,
                 "uv": estimate.uv_px,
                 "depth": estimate.depth_m,
@@ -246,8 +246,8 @@ class PersPose(nn.Module):
         for key, value in found.items():
             if value.shape != own[key].shape:
                 raise CheckpointError(
-                    f"{what} does not fit this HRNet: {key} has shape {tuple(value.shape)} where {tuple(own[key].shape)} "
-                    "is needed; use the weights of the same width."
+                    f"{what} does not fit this HRNet: {key} has shape {tuple(value.shape)} where "
+                    f"{tuple(own[key].shape)} is needed; use the weights of the same width."
                 )
         for part in ("conv1.", "layer1.", "stage2.", "stage3.", "stage4."):
             if not any(key.startswith(part) for key in found):
