@@ -25,9 +25,13 @@ _PUBLIC = {
     "load_mean_params": "hmr",
     "ResNet": "resnet",
     "load_imagenet_weights": "resnet",
-    "JOINTS49_NAMES": "joints49",
-    "joints49": "joints49",
-    "load_extra_regressor": "joints49",
+    "JOINTS49_NAMES": "spin_joints",
+    "PlacedBody": "weak_camera",
+    "fit_translation": "weak_camera",
+    "translation_to_camera": "weak_camera",
+    "mirror_pose": "hmr",
+    "joints49": "spin_joints",
+    "load_extra_regressor": "spin_joints",
     "camera_to_translation": "weak_camera",
     "place_in_picture": "weak_camera",
     "project_weak": "weak_camera",
@@ -43,33 +47,43 @@ __all__ = [
     "REGRESSORS",
     "BodyPrediction",
     "CheckpointReport",
-
     "MeanParams",
     "PersPose",
     "PersPoseHeads",
+    "PlacedBody",
     "Regressor",
     "ResNet",
     "build_regressor",
     "camera_to_translation",
+    "fit_translation",
     "joints49",
     "load_checkpoint",
     "load_extra_regressor",
     "load_imagenet_weights",
     "load_mean_params",
+    "mirror_pose",
     "place_in_picture",
     "project_weak",
     "read_state_dict",
+    "translation_to_camera",
 ]
 
 if TYPE_CHECKING:
     from dsr.regressors.checkpoint import CheckpointReport, load_checkpoint, read_state_dict
     from dsr.regressors.constants import IMAGE_MEAN, IMAGE_STD
-    from dsr.regressors.hmr import HMR, MeanParams, load_mean_params
-    from dsr.regressors.joints49 import JOINTS49_NAMES, joints49, load_extra_regressor
+    from dsr.regressors.hmr import HMR, MeanParams, load_mean_params, mirror_pose
     from dsr.regressors.perspose import PersPose, PersPoseHeads
     from dsr.regressors.registry import REGRESSORS, build_regressor
     from dsr.regressors.resnet import ResNet, load_imagenet_weights
+    from dsr.regressors.spin_joints import JOINTS49_NAMES, joints49, load_extra_regressor
     from dsr.regressors.types import BodyPrediction, Regressor
-    from dsr.regressors.weak_camera import camera_to_translation, place_in_picture, project_weak
+    from dsr.regressors.weak_camera import (
+        PlacedBody,
+        camera_to_translation,
+        fit_translation,
+        place_in_picture,
+        project_weak,
+        translation_to_camera,
+    )
 
 __getattr__, __dir__ = attach(__name__, _PUBLIC)
