@@ -106,7 +106,7 @@ def warp_labels(
     shift = np.array([[1.0, 0.0, pixel_centre], [0.0, 1.0, pixel_centre], [0.0, 0.0, 1.0]])
     M = np.linalg.inv(shift) @ np.asarray(homography, dtype=np.float64) @ shift
     # every border colour here is outside the palette, every border id the one asked for
-    border = (1, 1, 1) if labels.ndim == 3 else outside
+    border = (1, 1, 1) if labels.ndim == 3 else (outside,)
     warped = cv2.warpPerspective(
         labels, M, (size, size), flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT, borderValue=border
     )

@@ -1,0 +1,202 @@
+"""Data sets in SPIN's npz layout, EFT's pseudo ground truth included (DSR specification, sections 9.2 and 9.3).
+
+Human3.6M, MPI-INF-3DHP, 3DPW and COCO come as one npz of columns beside a folder of pictures; the Graphonomy label maps
+lie in ``grph_sequences`` of that folder, under the pictures' names with ``.png``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import numpy as np
+
+from dsr.datasets.columns import NpzColumns
+from dsr.datasets.mix import DSR_SHARES, MixedSource
+from dsr.datasets.records import PersonRecord
+from dsr.errors import DatasetError
+
+LABEL_FOLDER: Final = "grph_sequences"
+TRAINING_FILES: Final = {
+    "h36m": "h36m_train.npz",
+    "coco": "coco_2014_train.npz",
+    "mpi-inf-3dhp": "mpi_inf_3dhp_train.npz",
+    "3dpw": "3dpw_train.npz",
+}
+"""DSR's training files in ``dataset_extras``."""
+PICTURE_FOLDERS: Final = {"h36m": "h36m", "coco": "coco", "mpi-inf-3dhp": "mpi_inf_3dhp", "3dpw": "3dpw"}
+"""Their pictures in ``dataset_folders``."""
+
+_NUMBERS: Final[Mapping[str, tuple[int, ...]]] = {
+    "center": (2,), "scale": (), "pose": (72,), "shape": (10,), "has_smpl": (), "S": (24, 4), "part": (24, 3),
+    "openpose": (25, 3),
+}  # fmt: skip
+_BOX_MARGIN = 1.2
+_GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female"}
+
+
+class SpinSource:
+    """One npz of SPIN's layout.
+
+    Opening reads the headers only; columns are memory-mapped (or read, where compressed) when first needed, and a copy
+    sent to a worker carries none of them.
+
+    Args:
+        npz: the file: ``imgname`` (N), ``center`` (N, 2) and ``scale`` (N), and of ``pose`` (N, 72), ``shape`` (N, 10),
+            ``has_smpl`` (N), ``S`` (N, 24, 4), ``part`` (N, 24, 3), ``openpose`` (N, 25, 3), ``gender`` and
+            ``maskname`` (N) what it has.
+        images: folder that ``imgname`` is relative to.
+        name: of the data set; the file's stem where None.
+        labels: folder of the label maps; ``grph_sequences`` in ``images`` where None. Records whose map is missing
+            have none (the view marks them: ``has_labels`` False); :meth:`count_labels` tells how many have one.
+        masks: folder that ``maskname`` is relative to; masks are not read where None.
+
+    Raises:
+        DatasetError: naming the file and the key, if something is missing, misshapen or not to be read.
+    """
+
+    def __init__(
+        self,
+        npz: str | Path,
+        images: str | Path,
+        *,
+        name: str | None = None,
+        labels: str | Path | None = None,
+        masks: str | Path | None = None,
+    ) -> None:
+        self.path, self.images = Path(npz), Path(images)
+        self.name = name or self.path.stem
+        self.labels = self.images / LABEL_FOLDER if labels is None else Path(labels)
+        self.masks = None if masks is None else Path(masks)
+        self._columns = NpzColumns(self.path)
+        self._length = self._columns.check(_NUMBERS, ("imgname", "center", "scale"), "fiub")
+        text: dict[str, tuple[int, ...] | None] = {"imgname": (), "maskname": ()}
+        self._columns.check(text, ("imgname",), "US")
+        self._columns.check({"gender": ()}, ("imgname",), "USfi")
+        if ("pose" in self._columns) != ("shape" in self._columns):
+            lacks = "shape" if "pose" in self._columns else "pose"
+            raise DatasetError(f"{self.path} has no '{lacks}'; SMPL's pose and shape come together.")
+        if self.masks is not None and "maskname" not in self._columns:
+            raise DatasetError(f"{self.path} has no 'maskname', but a folder of masks was given.")
+
+    def __len__(self) -> int:
+        """Number of records."""
+        return self._length
+
+    def record(self, index: int, epoch: int = 0) -> PersonRecord:
+        """One record; see :class:`~dsr.datasets.records.RecordSource`. The picture itself is not opened.
+
+        Raises:
+            DatasetError: naming the file, the key and the row, where a number is not finite or a name leads elsewhere.
+        """
+        if not 0 <= index < self._length:
+            raise IndexError(f"record {index} of {self._length} in {self.path}")
+        name = self._name("imgname", index)
+        centre, scale = self._row("center", index), float(self._row("scale", index))
+        if scale <= 0:
+            raise DatasetError(f"{self.path}: 'scale' is {scale:g} in row {index}; it must be positive.")
+        half = 100 * scale / _BOX_MARGIN
+        record = PersonRecord(
+            source=self.name,
+            key=f"{name}#{index}",
+            image=self.images / name,
+            box_px=np.concatenate([centre - half, centre + half]),
+            centre_px=centre,
+            scale=scale,
+            gender=self._gender(index),
+        )
+        if "pose" in self._columns and ("has_smpl" not in self._columns or bool(self._row("has_smpl", index))):
+            record.pose_aa = self._row("pose", index).reshape(24, 3)
+            record.betas = self._row("shape", index)
+        if "S" in self._columns:
+            record.joints_m["spin24"] = self._row("S", index)
+        for key, keypoints in (("openpose", "openpose25"), ("part", "spin24")):
+            if key in self._columns:
+                record.keypoints_px[keypoints] = self._row(key, index)
+        label = self.labels / name.with_suffix(".png")
+        record.labels = label if label.is_file() else None
+        if self.masks is not None:
+            record.mask = _read_mask(self.masks / self._name("maskname", index))
+        return record
+
+    def count_labels(self) -> int:
+        """How many records have a label map on disk."""
+        names = (self._name("imgname", i) for i in range(self._length))
+        return sum((self.labels / name.with_suffix(".png")).is_file() for name in names)
+
+    def check(self, pictures: bool = True) -> None:
+        """Look at every row, and whether every picture is there, before a long run finds out.
+
+        Raises:
+            DatasetError: for the first that is wrong, naming the file and the key.
+        """
+        for key in _NUMBERS:
+            if key in self._columns:
+                column = self._columns.column(key)
+                for start in range(0, self._length, 4096):
+                    finite = np.isfinite(column[start : start + 4096].astype(np.float64))
+                    if not finite.all():
+                        row = start + int(np.argmin(finite.reshape(len(finite), -1).all(1)))
+                        raise DatasetError(f"{self.path}: '{key}' is not finite in row {row}.")
+        for row in range(self._length if pictures else 0):
+            name = self._name("imgname", row)
+            if not (self.images / name).is_file():
+                raise DatasetError(
+                    f"{self.images / name}, named by 'imgname' of {self.path} in row {row}, does not exist: check the "
+                    "picture folder."
+                )
+
+    def _row(self, key: str, index: int) -> np.ndarray:
+        values = np.array(self._columns.column(key)[index], dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise DatasetError(f"{self.path}: '{key}' is not finite in row {index}.")
+        return values
+
+    def _name(self, key: str, index: int) -> PurePosixPath:
+        value = self._columns.column(key)[index]
+        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+        name = PurePosixPath(text)
+        if not name.name or name.is_absolute() or ".." in name.parts or "\0" in text:
+            raise DatasetError(f"{self.path}: '{key}' is {text!r} in row {index}, no name inside the picture folder.")
+        return name
+
+    def _gender(self, index: int) -> str:
+        if "gender" not in self._columns:
+            return "neutral"
+        value = self._columns.column("gender")[index]
+        text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+        return _GENDERS.get(text.lower(), "neutral")
+
+
+def dsr_mixture(root: str | Path, shares: Mapping[str, float] = DSR_SHARES, *, seed: int = 0) -> MixedSource:
+    """DSR's training data in its published folders (specification, sections 7 and 9.2).
+
+    Args:
+        root: folder with ``dataset_extras`` (npz files) and ``dataset_folders`` (pictures, with label maps).
+        shares: data set to share of the draws: :data:`~dsr.datasets.mix.DSR_SHARES` or ``DSR_SHARES_3DPW``.
+        seed: of the draws.
+
+    Raises:
+        DatasetError: if a data set is unknown or its file is missing or wrong.
+    """
+    root = Path(root)
+    unknown = [name for name in shares if name not in TRAINING_FILES]
+    if unknown:
+        raise DatasetError(f"There is no data set {unknown[0]!r} of DSR; choose from {', '.join(TRAINING_FILES)}.")
+    sources = [
+        SpinSource(root / "dataset_extras" / TRAINING_FILES[name], root / "dataset_folders" / PICTURE_FOLDERS[name],
+                   name=name)
+        for name in shares
+    ]  # fmt: skip
+    return MixedSource(sources, list(shares.values()), seed=seed, name="dsr")
+
+
+def _read_mask(path: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as opened:
+            return np.asarray(opened.convert("L")) > 0
+    except Exception as error:
+        raise DatasetError(f"{path}, a person's mask, cannot be read ({error}): make it again.") from error
