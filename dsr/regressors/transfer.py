@@ -68,7 +68,7 @@ class BodyTransfer:
         for body in (source, target):
             own = tuple(int(p) for p in body.asset.parents[:_SHARED_JOINTS])
             if own != tuple(SMPL24_PARENTS[:_SHARED_JOINTS]):
-                raise BodyError(f"The body {body.asset.name} has not SMPL's joints; poses cannot be carried over to it.")
+                raise BodyError(f"The body {body.asset.name} has not SMPL's joints; poses cannot be carried over.")
         self.source, self.target = source, target
 
     def __call__(self, pose_rotmat: Tensor, betas: Tensor, transl: Tensor) -> PosedBody:
@@ -132,7 +132,8 @@ def carry_pose(pose_rotmat: Tensor, source_rest: Tensor, target_rest: Tensor, nu
         before.append(world)
         if joint in LIMBS:
             end = LIMBS[joint]
-            world = world @ _swing(target_rest[:, end] - target_rest[:, joint], source_rest[:, end] - source_rest[:, joint])
+            bones = (rest[:, end] - rest[:, joint] for rest in (target_rest, source_rest))
+            world = world @ _swing(*bones)
         after.append(world)
         out[:, joint] = world if joint == 0 else after[parent].transpose(-1, -2) @ world
     return out

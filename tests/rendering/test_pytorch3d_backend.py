@@ -44,6 +44,9 @@ def test_blending_fragments_is_what_the_reference_does(settings):
 def test_both_backends_draw_the_same(settings):
     pytest.importorskip("pytorch3d", reason="PyTorch3D is not installed (no wheel for this torch)")
     vertices, faces, attributes = mesh()
+    # Face 3 is 0.02 px high: PyTorch3D's gradient through its barycentric coordinates explodes there (forty times the
+    # largest entry, where Warp follows the reference), so the two are compared without it.
+    faces, attributes = (torch.cat((one[:3], one[4:])) for one in (faces, attributes))
     settings = dataclasses.replace(settings, sigma=1e-4)  # beside triangles the two clip z differently
     results = []
     for name in ("warp", "pytorch3d"):
