@@ -125,7 +125,7 @@ def draw_outfit(rng: np.random.Generator, clothing: bool = True) -> Outfit:
     paints[2] = Paint(hair, hair * 0.75, "stripes", rng.normal(0, 60, (3, 4)))
     head = _head(rng)
     if not clothing:
-        return Outfit(tuple(head[:1]), paints)
+        return Outfit(tuple(g for g in head if g.label == 2), paints)
     for label in (1, 3, 4, 5, 6, 7, 8, 9, 11, 12, 18):
         paints[label] = _paint(rng)
     paints[19] = paints[18]
