@@ -1,0 +1,257 @@
+"""DSR's training: HMR's regressor under keypoint, parameter and semantic losses (DSR specification, sections 6 and 7).
+
+The crop's camera is the published one, f = 5000 pixels of 224, at any crop size. All nine semantic channels are drawn
+in one pass, only for samples with labels and only from the published epoch on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dsr.body import load_body
+from dsr.datasets import DsrView, collate
+from dsr.datasets.records import RecordSource
+from dsr.errors import TrainingError
+from dsr.losses import (
+    ClothedTarget,
+    LossWeights,
+    MinimallyClothedTarget,
+    betas_loss,
+    camera_scale_loss,
+    keypoint_2d_loss,
+    keypoint_3d_loss,
+    pose_loss,
+    semantic_attributes,
+    semantic_losses,
+    source_confidence,
+    vertex_loss,
+    weighted_total,
+)
+from dsr.regressors import build_regressor, camera_to_translation, joints49, load_checkpoint, project_weak
+from dsr.regressors.weak_camera import CROP, FOCAL
+from dsr.rendering import RenderSettings, SemanticRenderer
+from dsr.training.config import LossConfig, TrainConfig
+from dsr.training.data import TrainingData, held_out_batches, training_source
+from dsr.training.loop import Amp, to_device
+from dsr.training.overlays import draw_bodies
+from dsr.training.validation import pose_measures, shape_measures
+
+NEAREST_SCALE = 0.1
+"""Bodies whose predicted scale is below this are not rendered: they are specks 450 m away, or behind the camera."""
+
+
+class DsrTask:
+    """DSR's network, data and losses for the training loop.
+
+    Args:
+        config: the run.
+
+    Raises:
+        DsrError: if a file is missing or does not fit.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.weights = loss_weights(config.losses)
+        data, size = config.data, config.model.image_size
+        semantic = config.losses.dsr == "on" and (self.weights.dsr_mc != 0 or self.weights.dsr_c != 0)
+        view = DsrView(image_size=size, targets=semantic, noise_factor=data.noise, rotation_deg=data.rotation,
+                       scale_factor=data.scale, compat=config.losses.compat)  # fmt: skip
+        self.data = TrainingData(training_source(config, open_dsr_set, "share", None), view, config.seed)
+        self.semantic = semantic
+
+    def build_model(self) -> nn.Module:
+        """The regressor, from a checkpoint where one is given."""
+        model = build_regressor("dsr", backbone=self.config.model.backbone, image_size=self.config.model.image_size)
+        if self.config.model.init is not None:
+            load_checkpoint(model, self.config.model.init)
+        return model
+
+    def prepare(self, device: torch.device) -> None:
+        """Body, prior, renderer and held-out people."""
+        self.body = load_body(self.config.body, device=device)
+        if self.body.num_joints != 24:
+            raise TrainingError(f"--body {self.config.body} has {self.body.num_joints} joints; DSR needs SMPL's 24.")
+        if self.semantic:
+            self._prepare_semantics(device)
+        view = DsrView(image_size=self.config.model.image_size, augment=False, targets=False)
+        self.held_out = held_out_batches(self.config, view) if self.config.validation.count else []
+
+    def _prepare_semantics(self, device: torch.device) -> None:
+        losses, asset = self.config.losses, self.body.asset
+        prior = load_prior(losses.prior, asset)
+        outer = np.flatnonzero(~asset.interior) if asset.interior is not None else np.arange(len(asset.faces))
+        self.prior = torch.from_numpy(prior[outer]).to(device)
+        self.faces = self.body.faces[torch.from_numpy(outer).to(device)].contiguous()
+        settings = RenderSettings(
+            sigma=losses.sigma, gamma=losses.gamma, occlusion="camera" if losses.compat else "body")
+        self.renderer = SemanticRenderer(settings, losses.backend, threads=self.config.threads or None)  # fmt: skip
+
+    def epoch_length(self) -> int:
+        """Samples of an epoch."""
+        return len(self.data)
+
+    def sample(self, epoch: int, position: int) -> Any:
+        """One augmented sample."""
+        return self.data.sample(epoch, position)
+
+    def collate(self, samples: list[Any]) -> dict[str, Any]:
+        """A batch."""
+        return collate(samples)
+
+    def terms(self, model: nn.Module, batch: dict[str, Any], epoch: int, amp: Amp) -> tuple[Tensor, dict[str, Tensor]]:
+        """DSR's weighted total and its terms under their published names (before the common factor)."""
+        with amp():
+            pose, betas, camera = model(batch["image"])
+        pose, betas, camera = pose.float(), betas.float(), camera.float()
+        weights = self.weights
+        output = self.body(betas, pose[:, 1:], pose[:, 0])
+        joints = joints49(self.body, output.vertices, output.joints)
+        keypoints = batch["keypoints"]
+        confidence = source_confidence(keypoints[..., 2], openpose=weights.openpose, ground_truth=weights.ground_truth)
+        in_view = camera[:, :1] > NEAREST_SCALE  # elsewhere the projection explodes; the camera term brings them back
+        points = project_weak(joints, torch.cat((camera[:, :1].clamp_min(NEAREST_SCALE), camera[:, 1:]), 1))
+        truth3d = batch["joints3d"]
+        terms = {
+            "loss_keypoints": keypoint_2d_loss(points, keypoints[..., :2], confidence),
+            "loss_keypoints_3d": keypoint_3d_loss(joints[:, 25:], truth3d[..., :3], truth3d[..., 3],
+                                                  batch["has_joints3d"]),
+            "loss_regr_pose": pose_loss(pose, batch["pose_rotmat"], batch["has_smpl"]),
+            "loss_regr_betas": betas_loss(betas, batch["betas"], batch["has_smpl"]),
+            "loss_cam": camera_scale_loss(camera),
+        }  # fmt: skip
+        if weights.vertices:
+            with torch.no_grad():
+                true = self.body(batch["betas"], batch["pose_rotmat"][:, 1:], batch["pose_rotmat"][:, 0]).vertices
+            terms["loss_shape"] = vertex_loss(output.vertices, true, batch["has_smpl"])
+        started = self.semantic and weights.dsr_started(epoch)
+        if started:
+            chosen = batch["has_labels"] & in_view[:, 0] & camera.isfinite().all(1)
+            terms.update(self._semantic(output.vertices, camera, batch, chosen))
+        return weighted_total(terms, weights, dsr_started=started)
+
+    def _semantic(self, vertices: Tensor, camera: Tensor, batch: dict[str, Any], chosen: Tensor) -> dict[str, Tensor]:
+        """DSR-MC and DSR-C of the samples that have labels, as means over the whole batch."""
+        rows = chosen.nonzero()[:, 0]
+        if not len(rows):
+            return {"loss_dsr_mc": vertices.new_zeros(()), "loss_dsr_c": vertices.new_zeros(())}
+        losses, size = self.config.losses, batch["image"].shape[-1]
+        targets = {key: batch[key][rows] for key in ("mc_mask", "mc_distance", "mc_valid", "c_classes", "c_weights")}
+        side = losses.render_size or size
+        if side != size:
+            targets = {key: _resize(value, side) if value.ndim == 3 else value for key, value in targets.items()}
+        K = vertices.new_tensor([[FOCAL * side / CROP, 0, side / 2], [0, FOCAL * side / CROP, side / 2], [0, 0, 1]])
+        moved = vertices[rows] + camera_to_translation(camera[rows])[:, None]
+        drawn = self.renderer(moved, self.faces, semantic_attributes(self.prior, targets["mc_valid"]),
+                              K.expand(len(rows), 3, 3), (side, side), "faces")  # fmt: skip
+        known = (targets["c_classes"] >= 0).float()
+        nothing = targets["mc_valid"].new_zeros(len(rows), 5, dtype=torch.int64)
+        tight = MinimallyClothedTarget(targets["mc_mask"], targets["mc_distance"], targets["mc_valid"], nothing, known)
+        clothed = ClothedTarget(targets["c_classes"], targets["c_weights"], nothing)
+        if losses.compat:
+            found = semantic_losses(drawn.attributes, tight, clothed, variant=losses.mc_variant, compat=True)
+        else:
+            found = semantic_losses(drawn.attributes, tight, clothed, alpha=drawn.alpha, weight=known,
+                                    variant=losses.mc_variant)  # fmt: skip
+        share = len(rows) / len(vertices)
+        return {"loss_dsr_mc": share * found.mc, "loss_dsr_c": share * found.c}
+
+    def validate(self, model: nn.Module, final: bool) -> dict[str, float]:
+        """Errors on held-out people, 24 SMPL joints; the shape's where asked for, tape measures at the end only."""
+        device = next(model.parameters()).device
+        joints, true, betas, true_betas = [], [], [], []
+        for batch in self.held_out:
+            batch = to_device(batch, device)
+            pose, shape, _ = model(batch["image"])
+            joints.append(self.body.pose_joints(shape, pose[:, 1:], pose[:, 0]))
+            true.append(self.body.pose_joints(batch["betas"], batch["pose_rotmat"][:, 1:], batch["pose_rotmat"][:, 0]))
+            betas.append(shape)
+            true_betas.append(batch["betas"])
+        measures = pose_measures(torch.cat(joints), torch.cat(true))
+        if self.config.validation.shape:
+            measures.update(shape_measures(self.body, torch.cat(betas), torch.cat(true_betas), girths=final))
+        return measures
+
+    def overlay(self, model: nn.Module, batch: dict[str, Any]) -> np.ndarray | None:
+        """Crops of the batch and of held-out people, each with its predicted body over it."""
+        rows = []
+        for part in (batch, *self.held_out[:1]):
+            images = part["image"][:6].to(next(model.parameters()).device)
+            pose, betas, camera = model(images)
+            camera = torch.cat((camera[:, :1].clamp_min(NEAREST_SCALE), camera[:, 1:]), 1)
+            vertices = self.body(betas, pose[:, 1:], pose[:, 0]).vertices + camera_to_translation(camera)[:, None]
+            size = images.shape[-1]
+            focal = FOCAL * size / CROP
+            K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
+            rows.append(draw_bodies(images.cpu(), vertices.cpu().numpy(), self.body.asset, [K] * len(images)))
+        return np.concatenate(rows)
+
+
+def loss_weights(losses: LossConfig) -> LossWeights:
+    """DSR's weights from the configuration; switched off, the semantic terms weigh 0."""
+    off = losses.dsr == "off"
+    return LossWeights(
+        keypoint_2d=losses.keypoint_2d, keypoint_3d=losses.keypoint_3d, pose=losses.pose, betas=losses.betas,
+        vertices=losses.vertices, camera=losses.camera, dsr_mc=0.0 if off else losses.dsr_mc,
+        dsr_c=0.0 if off else losses.dsr_c, total=losses.total, openpose=losses.openpose,
+        ground_truth=losses.ground_truth, mc_variant=losses.mc_variant, start_dsr=losses.start_dsr,
+        sigma=losses.sigma, gamma=losses.gamma, compat=losses.compat,
+    )  # fmt: skip
+
+
+def load_prior(path: Path | None, asset: Any) -> np.ndarray:
+    """The semantic prior of a body's faces: the user's file, or the open body's label prior.
+
+    Returns:
+        (F, 20) float32.
+
+    Raises:
+        TrainingError: if the file is no such prior, or a licensed body comes without one.
+    """
+    if path is None:
+        from dsr.datasets.label_prior import load_label_prior
+        from dsr.errors import DatasetError
+
+        try:
+            return load_label_prior(asset)
+        except DatasetError as error:
+            raise TrainingError(
+                f"The semantic losses need a prior of the body: {error} Give a semantic_prior.npy by --losses.prior, "
+                "or train without them: --losses.dsr off."
+            ) from error
+    try:
+        prior = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise TrainingError(f"--losses.prior {path} cannot be read ({error}): give semantic_prior.npy.") from error
+    prior = np.squeeze(prior)
+    if prior.shape != (len(asset.faces), 20) or prior.dtype.kind not in "fiu":
+        raise TrainingError(
+            f"--losses.prior {path} has shape {prior.shape}; the body {asset.name} needs ({len(asset.faces)}, 20), a "
+            "row per face and a column per Graphonomy label."
+        )
+    prior = prior.astype(np.float32)
+    if not np.isfinite(prior).all() or prior.min() < 0 or prior.max() > 1 + 1e-4:
+        raise TrainingError(f"--losses.prior {path} holds numbers that are no probabilities (0 to 1).")
+    return prior
+
+
+def open_dsr_set(name: str, root: Path) -> RecordSource:
+    """One of DSR's data sets in its published folder."""
+    from dsr.datasets.spin import PICTURE_FOLDERS, TRAINING_FILES, SpinSource
+
+    if name not in TRAINING_FILES:
+        raise TrainingError(f"--data.mix: DSR has no data set {name}; choose synthetic, {', '.join(TRAINING_FILES)}.")
+    return SpinSource(root / "dataset_extras" / TRAINING_FILES[name],
+                      root / "dataset_folders" / PICTURE_FOLDERS[name], name=name)  # fmt: skip
+
+
+def _resize(pictures: Tensor, side: int) -> Tensor:
+    """Targets (N, S, S) at another size, nearest pixel; distances in the new pixels."""
+    size = pictures.shape[-1]
+    index = ((torch.arange(side, device=pictures.device) + 0.5) * size / side).long()
+    return pictures[:, index][:, :, index]
