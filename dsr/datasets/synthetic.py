@@ -7,11 +7,13 @@ exactly; the body is the light open one, so betas are its first ten.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from dsr.body.joints import joint_names
 from dsr.datasets.records import PersonRecord
 from dsr.datasets.synthetic_body import Mannequin, PosedPerson, mannequin, rotation
 from dsr.datasets.synthetic_garments import Outfit, draw_outfit
@@ -22,13 +24,6 @@ from dsr.rendering.zbuffer import ZBuffer, rasterise
 
 _FLIP_TO_CAMERA = np.diag([1.0, -1.0, -1.0])  # body: y up, facing +z; camera: y down, looking along +z
 _TRIES = 8
-# SPIN's 24 "GT" joints (DSR specification, section 2.6) from the open body's sets; the jaw is between neck and nose.
-_SPIN24 = (
-    ("smpl24", 8), ("smpl24", 5), ("coco17", 12), ("coco17", 11), ("smpl24", 4), ("smpl24", 7), ("smpl24", 21),
-    ("smpl24", 19), ("smpl24", 17), ("smpl24", 16), ("smpl24", 18), ("smpl24", 20), ("openpose25", 1), ("h36m17", 10),
-    ("h36m17", 0), ("h36m17", 8), ("h36m17", 7), ("smpl24", 15), ("h36m17", 10), ("coco17", 0), ("coco17", 1),
-    ("coco17", 2), ("coco17", 3), ("coco17", 4),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -186,9 +181,16 @@ class SyntheticSource:
         joints = {"smpl24": scene.person.joints + scene.transl}
         for name in ("openpose25", "coco17", "h36m17"):
             joints[name] = body.keypoints(scene.person.skin, name) + scene.transl
-        joints["spin24"] = np.stack([joints[name][row] for name, row in _SPIN24])
-        joints["spin24"][17] = (joints["smpl24"][12] + joints["coco17"][0]) / 2
+        joints["spin24"] = np.stack([joints[name][row] for name, row in _spin24()])
         return joints
+
+
+@lru_cache(maxsize=1)
+def _spin24() -> tuple[tuple[str, int], ...]:
+    """Set and row of SPIN's 24 joints: the places that the networks' own 49 joints take on the open body."""
+    from dsr.regressors.spin_joints import JOINTS49_SOURCES
+
+    return tuple((source, joint_names(source).index(name)) for _, source, name in JOINTS49_SOURCES[25:])
 
 
 def _place(rng: np.random.Generator, person: PosedPerson, size: int) -> tuple[np.ndarray, np.ndarray]:

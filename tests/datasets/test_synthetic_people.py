@@ -16,6 +16,7 @@ from dsr.datasets.synthetic import SyntheticSource
 from dsr.datasets.synthetic_garments import Outfit, Paint, draw_outfit, skin_labels
 from dsr.datasets.synthetic_poses import MocapPoses, load_poses
 from dsr.errors import DatasetError
+from dsr.regressors.spin_joints import joints49
 
 SIZE = 128
 SETS = {"openpose25": 25, "spin24": 24, "coco17": 17, "smpl24": 24, "h36m17": 17}
@@ -89,7 +90,9 @@ def test_parameters_give_the_joints_through_the_body_layer(records):
         betas = torch.nn.functional.pad(batch["betas"], (0, body.num_betas - 10))
         out = body(betas, batch["pose_aa"][:, 1:], batch["pose_aa"][:, 0], batch["transl"])
         regressed = body.keypoints(out.vertices, "h36m17")
+        spin = joints49(body, out.vertices, out.joints)[:, 25:]
     np.testing.assert_allclose(out.joints, np.stack([r.joints_m["smpl24"][:, :3] for r in records]), atol=2e-4)
+    np.testing.assert_allclose(spin, np.stack([r.joints_m["spin24"][:, :3] for r in records]), atol=2e-4)
     np.testing.assert_allclose(regressed, np.stack([r.joints_m["h36m17"][:, :3] for r in records]), atol=2e-4)
 
 
