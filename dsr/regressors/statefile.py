@@ -81,6 +81,9 @@ class _Inert:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         pass
 
+    def __call__(self, *args: Any, **kwargs: Any) -> _Inert:
+        return self
+
     def __setitem__(self, key: Any, value: Any) -> None:
         pass
 
@@ -208,14 +211,14 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_zip(path: Path, archive: zipfile.ZipFile) -> Any:
     """The format of torch 1.6 and later: a zip archive of one pickle and a file per storage."""
     sizes = {info.filename: info.file_size for info in archive.infolist()}
-    if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-        raise CheckpointError(f"{path} is a compressed archive, not a file of torch.save; unpack it first.")
     pickles = [name for name in sizes if name.endswith("data.pkl") and name.count("/") <= 1]
     if len(pickles) != 1:
         raise CheckpointError(f"{path} is a zip archive, but not a file of torch.save: it has no data.pkl.")
     folder = pickles[0].removesuffix("data.pkl")
     if f"{folder}constants.pkl" in sizes:
         raise CheckpointError(f"{path} is a TorchScript program, not a file of weights; save its state_dict().")
+    if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+        raise CheckpointError(f"{path} is a compressed archive, not a file of torch.save; unpack it first.")
     if f"{folder}byteorder" in sizes and archive.read(f"{folder}byteorder") != b"little":
         raise CheckpointError(f"{path} was written on a big-endian machine; save it again on a common one.")
     content = _Reader(io.BytesIO(archive.read(pickles[0]))).load()

@@ -111,7 +111,7 @@ def test_same_lens_on_the_axis_gives_the_same_picture_exactly():
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)  # the 1e-9 of the published formula
 
 
-@pytest.mark.parametrize(("focal", "bound", "bound_fitted"), [(20000.0, 0.02, 0.01), (1200.0, 0.11, 0.05)])
+@pytest.mark.parametrize(("focal", "bound", "bound_fitted"), [(20000.0, 0.003, 0.0015), (1200.0, 0.075, 0.04)])
 @pytest.mark.parametrize("middle", [(960.0, 540.0), (300.0, 700.0), (1700.0, 250.0)])
 def test_the_body_lies_over_the_crop_joints_anywhere(focal, bound, bound_fitted, middle):
     """Off the axis and with true lenses joints move by the share depth offset / distance of the crop at most."""
@@ -150,9 +150,9 @@ def test_a_perfect_prediction_comes_back_as_the_true_body(where):
     weak = translation_to_camera(fit_translation(points, crop * 112, K_weak))
     placed = place_in_picture(seen, weak, root, K, centre, side)
     torch.testing.assert_close(placed.global_orient, orient, rtol=0, atol=1e-9)
-    assert float((placed.transl - transl).norm() / transl.norm()) < 0.045
+    assert float((placed.transl - transl).norm() / transl.norm()) < 0.05
     fitted = place_in_picture(seen, weak, root, K, centre, side, points=points)
-    assert float((fitted.transl - transl).norm() / transl.norm()) < 0.015
+    assert float((fitted.transl - transl).norm() / transl.norm()) < 0.004
     angle = math.degrees(math.acos(float(R[0, 2, 2])))
     assert angle > 9 or where == (0.0, 0.0)
 
