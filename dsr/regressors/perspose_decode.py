@@ -46,7 +46,7 @@ class PersPoseHeads:
 
 @dataclass
 class PersPoseEstimate:
-    """Decoded outputs, float32, differentiable.
+    """Decoded outputs, differentiable; float32 unless the heads are float64.
 
     Attributes:
         uv_px: (B, 25, 2) joints in the crop, pixels.
@@ -91,28 +91,28 @@ def decode(heads: PersPoseHeads, K_crop: Tensor, size: int = 256) -> PersPoseEst
     """Read the heads.
 
     Args:
-        heads: outputs of :class:`dsr.regressors.perspose.PersPose`; any float type, computed on in float32.
+        heads: outputs of :class:`dsr.regressors.perspose.PersPose`; half precision is computed on in float32.
         K_crop: (B, 3, 3) intrinsics of the crops, pixels (of the crop as it is, also where it was run mirrored).
         size: side of the crop, pixels.
     """
     with torch.autocast(heads.depth.device.type, enabled=False):
-        depth = DEPTH_RANGE_M * (2 * heads.depth.float().sigmoid() - 1)
+        depth = DEPTH_RANGE_M * (2 * _full(heads.depth).sigmoid() - 1)
         focal = (K_crop[:, 0, 0] + K_crop[:, 1, 1]) / 2
         return PersPoseEstimate(
             uv_px=soft_argmax(heads.heatmaps, size),
             depth_m=torch.cat((torch.zeros_like(depth[:, :1]), depth[:, 1:]), 1),
-            rho0=RHO0_CENTRE * torch.exp(3 * (heads.rho0.float().squeeze(1).sigmoid() - 0.5)),
+            rho0=RHO0_CENTRE * torch.exp(3 * (_full(heads.rho0).squeeze(1).sigmoid() - 0.5)),
             focal_px=focal.to(depth),
-            twist=heads.twist.float().unflatten(1, (NUM_JOINTS, 3)),
-            leaf_rotmat=rot6d_to_rotmat(heads.leaf.float().unflatten(1, (len(LEAVES), 6))),
-            betas=heads.shape.float(),
+            twist=_full(heads.twist).unflatten(1, (NUM_JOINTS, 3)),
+            leaf_rotmat=rot6d_to_rotmat(_full(heads.leaf).unflatten(1, (len(LEAVES), 6))),
+            betas=_full(heads.shape),
         )
 
 
 def soft_argmax(heatmaps: Tensor, size: int) -> Tensor:
     """Expected pixel (u, v) of every heatmap, (B, K, 2); ``heatmaps`` (B, K, h, w) are logits over the cells."""
     height, width = heatmaps.shape[-2:]
-    weights = heatmaps.float().flatten(2).softmax(-1).unflatten(-1, (height, width))
+    weights = _full(heatmaps).flatten(2).softmax(-1).unflatten(-1, (height, width))
     u = (torch.arange(width, device=weights.device, dtype=weights.dtype) + 0.5) * (size / width)
     v = (torch.arange(height, device=weights.device, dtype=weights.dtype) + 0.5) * (size / height)
     return torch.stack(((weights.sum(-2) * u).sum(-1), (weights.sum(-1) * v).sum(-1)), -1)
@@ -160,3 +160,8 @@ def average(plain: PersPoseEstimate, unmirrored: PersPoseEstimate) -> PersPoseEs
     """Mean of the two runs; the leaf rotations are those of the plain one, as published."""
     means = {f.name: (getattr(plain, f.name) + getattr(unmirrored, f.name)) / 2 for f in fields(plain)}
     return PersPoseEstimate(**{**means, "leaf_rotmat": plain.leaf_rotmat})
+
+
+def _full(x: Tensor) -> Tensor:
+    """At least float32."""
+    return x if x.dtype == torch.float64 else x.float()

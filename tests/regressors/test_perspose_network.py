@@ -328,6 +328,42 @@ def test_a_sharp_peak_is_read_at_its_cell_centre():
     assert decoding.soft_argmax(heatmaps.bfloat16(), 64).dtype == torch.float32
 
 
+def test_under_autocast_only_the_backbone_is_in_half_precision(small):
+    image, K = small_inputs()
+    small.eval()
+    kinds: list[torch.dtype] = []
+    hook = small.backbone.register_forward_hook(lambda module, inputs, output: kinds.append(output[0].dtype))
+    with torch.no_grad():
+        full = small.estimate(image, K)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = small.estimate(image, K)
+    hook.remove()
+    assert kinds == [torch.float32, torch.bfloat16]
+    for f in fields(full):
+        ours, other = getattr(half, f.name), getattr(full, f.name)
+        assert ours.dtype == torch.float32
+        assert (ours - other).abs().mean() < 0.1 * other.abs().mean(), f.name
+
+
+def test_gradients_of_decoding_and_lifting():
+    g = torch.Generator().manual_seed(0)
+    shapes = ((1, 25, 2, 2), (1, 25), (1, 1), (1, 75), (1, 11), (1, 30))
+    heads = [torch.randn(*shape, generator=g, dtype=torch.float64, requires_grad=True) for shape in shapes]
+    K = torch.tensor([[[90.0, 0, 30], [0, 110, 35], [0, 0, 1]]], dtype=torch.float64)
+
+    def outputs(*heads):
+        estimate = decoding.unmirror(decoding.decode(decoding.PersPoseHeads(*heads), K, 64), 64)
+        return decoding.lift(estimate, K).joints_m, estimate.leaf_rotmat, estimate.twist, estimate.betas
+
+    assert torch.autograd.gradcheck(outputs, heads, fast_mode=True)
+
+
+def test_nobody_is_a_batch_too(small):
+    image, K = small_inputs()
+    prediction = small.predict(image[:0], K[:0])
+    assert prediction.pose_rotmat.shape == (0, 24, 3, 3) and prediction.transl.shape == (0, 3)
+
+
 def test_predict_leaves_the_modes_of_a_network_in_training_alone(small):
     image, K = small_inputs(3)
     small.backbone.layer1.eval()
