@@ -9,6 +9,9 @@ from typing import Any, Literal
 
 from dsr.errors import UsageError
 
+SYSTEMS = ("dsr", "perspose")
+"""Networks that ``--regressor`` takes (:data:`dsr.regressors.REGRESSORS`)."""
+
 
 @dataclass(frozen=True)
 class FitOptions:
@@ -33,10 +36,13 @@ class FitOptions:
     body: str = "open"
     """Body model: ``open``, or a path to a licensed SMPL or SMPL-X file."""
     regressor: str = "default"
-    """What predicts the body first: ``default`` starts from the detector's 3D landmarks."""
+    """What predicts the body first: ``default`` fits from the detector's 3D landmarks; ``dsr:CHECKPOINT`` and
+    ``perspose:CHECKPOINT`` are networks, with the file of their weights."""
+    mirror: Literal["auto", "on", "off"] = "auto"
+    """Average the network with its answer for the mirrored picture: ``auto`` does so for perspose, as published."""
     refine: Literal["none", "joints", "semantic", "all"] = "none"
-    """Extra refinement: ``joints`` runs more starts and keeps the best, ``semantic`` pulls the body onto the person's
-    silhouette, ``all`` does both."""
+    """Extra refinement: ``joints`` runs more starts and keeps the best (with a network: fits its body to the
+    keypoints), ``semantic`` pulls the body onto the person's silhouette, ``all`` does both."""
     quality: Literal["fast", "standard", "best"] = "standard"
     """How much time to spend on finding people and fitting them."""
     clothing: Literal["auto", "tight", "off"] = "auto"
@@ -79,8 +85,9 @@ def check_options(options: FitOptions) -> None:
         raise UsageError(f"--boxes {options.boxes}: no such file.")
     if options.keypoints is not None and options.boxes is not None:
         raise UsageError("Give only one of --keypoints, --boxes.")
-    if options.regressor != "default":
-        raise UsageError(f"--regressor {options.regressor!r} is not part of this version; use --regressor default.")
+    split_regressor(options.regressor)
+    if options.mirror not in ("auto", "on", "off"):
+        raise UsageError(f"--mirror {options.mirror!r}: use auto, on or off.")
     if options.refine not in ("none", "joints", "semantic", "all"):
         raise UsageError(f"--refine {options.refine!r}: use none, joints, semantic or all.")
     if options.clothing not in ("auto", "tight", "off"):
@@ -93,12 +100,36 @@ def check_options(options: FitOptions) -> None:
         raise UsageError(f"--seed {options.seed}: use a whole number from 0 to 2**63 - 1.")
 
 
+def split_regressor(text: str) -> tuple[str, Path] | None:
+    """Take ``dsr:CHECKPOINT`` or ``perspose:CHECKPOINT`` apart; None for ``default``.
+
+    Raises:
+        UsageError: if it is something else or there is no such file.
+    """
+    if text == "default":
+        return None
+    system, _, path = text.partition(":")
+    if system not in SYSTEMS or not path:
+        raise UsageError(
+            f"--regressor {text!r}: use default, or {' or '.join(f'{name}:CHECKPOINT' for name in SYSTEMS)} with the "
+            "file of the network's weights."
+        )
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise UsageError(f"--regressor {text}: there is no file {file}.")
+    return system, file
+
+
 def options_record(options: FitOptions) -> dict[str, Any]:
     """The options as plain JSON values: what is written beside a result, and compared when a run is resumed."""
-    return {
+    record = {
         name: str(Path(value).absolute()) if isinstance(value, Path) else value
         for name, value in ((name, getattr(options, name)) for name in asdict(FitOptions()))
     }
+    system, colon, path = options.regressor.partition(":")
+    if colon:
+        record["regressor"] = f"{system}:{Path(path).expanduser().absolute()}"
+    return record
 
 
 def _in_range(flag: str, value: float, low: float, high: float, unit: str = "") -> None:

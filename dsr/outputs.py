@@ -6,6 +6,7 @@ import os
 import shutil
 import zipfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -150,6 +151,8 @@ def is_finished(
         return False
     if any(run.get(key) != value for key, value in wanted.record().items()) or run.get("sidecar") != _sidecar(picture):
         return False
+    if not _same_weights(document, fit):
+        return False
     files = [*run.get("outputs", ()), document.get("arrays", "")]
     if not all((json_path.parent / file).is_file() for file in files):
         return False
@@ -162,6 +165,26 @@ def is_finished(
         return file_sha256(picture) == document["input"]["sha256"]
     except (OSError, KeyError):
         return False
+
+
+def _same_weights(document: dict[str, Any], fit: FitOptions) -> bool:
+    """Whether the network's file is still the one the result was made with."""
+    _, colon, path = fit.regressor.partition(":")
+    if not colon:
+        return True
+    file = Path(path).expanduser()
+    try:
+        stat = file.stat()
+    except OSError:
+        return False
+    return bool(document.get("regressor", {}).get("sha256") == _sha256(file, stat.st_size, stat.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    from dsr.body.asset import file_sha256
+
+    return file_sha256(path)
 
 
 def read_earlier(json_path: Path) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""The chain for one picture and for many: read, find people, camera, fit. One bad picture never stops the rest."""
+"""The chain for one picture or many: read, find people, camera, predict, fit. One bad picture never stops the rest."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from dsr.body import Body
     from dsr.image import Photo
     from dsr.people import Detection
+    from dsr.regressors.onto_body import PhotoRegressor
+    from dsr.regressors.transfer import PosedBody
 
 _log = logging.getLogger(__name__)
 _Item = TypeVar("_Item")
@@ -52,6 +54,7 @@ def fit_images(
     Raises:
         UsageError: for options that cannot work, or a path that does not exist; before the first result.
         BodyError: if the body model cannot be read.
+        CheckpointError: if the network's weights cannot be used.
 
     Example:
         >>> for result in dsr.fit_images("photos/"):  # doctest: +SKIP
@@ -94,6 +97,7 @@ class Fitter:
         self.keep_stages = keep_stages
         self._threads = max(1, min(4, _cores() // jobs))
         self._body: Body | None = None
+        self._network: PhotoRegressor | None = None
         self._local = threading.local()
         self._lock = threading.Lock()
 
@@ -107,14 +111,31 @@ class Fitter:
                 self._body = load_body(self.options.body).to(choose_device(self.options.device))
             return self._body
 
+    @property
+    def regressor(self) -> PhotoRegressor | None:
+        """The network that predicts bodies, loaded at first use; None where the detector's landmarks do."""
+        if self.options.regressor == "default":
+            return None
+        body = self.body
+        with self._lock:
+            if self._network is None:
+                from dsr.regressors.loading import load_regressor
+                from dsr.regressors.onto_body import PhotoRegressor
+
+                loaded = load_regressor(self.options.regressor, choose_device(self.options.device))
+                mirror = {"on": True, "off": False}.get(self.options.mirror)
+                self._network = PhotoRegressor(loaded, body, mirror)
+            return self._network
+
     def prepare(self) -> None:
         """Load everything now, so that a missing model is an error before the first picture.
 
         Raises:
             BodyError: if the body model cannot be read.
+            CheckpointError: if the network's weights cannot be used.
             UsageError: if the device wanted is not there.
         """
-        _ = self.body
+        _ = self.body, self.regressor
         if self.options.keypoints is None:
             self._detector()
 
@@ -177,7 +198,8 @@ class Fitter:
             result.status = "no_person"
             result.message = f"{path}: {_nobody(found, options)}"
             return
-        result.people = self._bodies(detections, result.K, result.image_size)
+        start = self._predict(photo, detections, result, clock)
+        result.people = self._bodies(detections, result.K, result.image_size, *([] if start is None else [start]))
         if self.keep_stages:
             result.detections = detections
         clock.lap("fit")
@@ -209,21 +231,43 @@ class Fitter:
             self._local.detector = PeopleDetector(self.options.quality, self._threads)
         return self._local.detector
 
-    def _bodies(self, detections: list[Detection], K: np.ndarray, size: tuple[int, int]) -> list[PersonResult]:
+    def _predict(self, photo: Photo, detections: list[Detection], result: FitResult, clock: _Clock) -> PosedBody | None:
+        """The network's bodies, and what the result says about them; None without a network."""
+        if self.regressor is None or result.K is None:
+            return None
+        found = self.regressor(photo.rgb, photo.scale, result.K, detections, self.options.height)
+        result.regressor = self.regressor.loaded.record()
+        result.warnings += found.warnings
+        clock.lap("regressor")
+        result.timing_s["regressor_per_person"] = result.timing_s["regressor"] / len(detections)
+        return found.bodies
+
+    def _bodies(
+        self, detections: list[Detection], K: np.ndarray, size: tuple[int, int], start: PosedBody | None = None
+    ) -> list[PersonResult]:
         """Fit all people at once; where a GPU's memory is too small, half of them at a time."""
         import torch
 
-        from dsr.fitting import fit_people
+        from dsr.fitting import describe_people, fit_people
 
+        if start is not None and self.options.refine in ("none", "semantic"):
+            return describe_people(detections, K, self.body, size, start)
+        more = {} if start is None else {"start": start}
         try:
-            return fit_people(detections, K, self.body, self.options, size)
+            return fit_people(detections, K, self.body, self.options, size, **more)
         except torch.OutOfMemoryError:
             if len(detections) == 1:
                 raise
             torch.cuda.empty_cache()
             _log.warning("the device's memory is too small for %d people at once; halving", len(detections))
         half = len(detections) // 2
-        return self._bodies(detections[:half], K, size) + self._bodies(detections[half:], K, size)
+        parts = (slice(None, half), slice(half, None))
+        starts = [None if start is None else start.select(part) for part in parts]
+        return [
+            person
+            for part, own in zip(parts, starts, strict=True)
+            for person in self._bodies(detections[part], K, size, *([] if own is None else [own]))
+        ]
 
 
 def ordered_map(function: Callable[[_Item], _Done], items: Iterable[_Item], jobs: int) -> Iterator[_Done]:

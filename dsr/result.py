@@ -87,6 +87,8 @@ class FitResult:
         focal_source: ``flag``, ``sidecar``, ``exif``, ``name`` or ``default``.
         focal_detail: how the focal length was worked out, a short sentence.
         body: ``name``, ``licence`` and ``sha256`` of the body asset; once saved also ``file``, relative to the result.
+        regressor: what predicted the bodies first: ``name`` (``default``, ``dsr`` or ``perspose``); for a network also
+            ``checkpoint``, ``sha256`` of that file and ``body``, the kind of body it was trained for.
         people: fitted people, left to right.
         warnings: sentences for the user about the picture.
         timing_s: seconds per stage.
@@ -107,6 +109,7 @@ class FitResult:
     focal_source: str = ""
     focal_detail: str = ""
     body: dict[str, str] = field(default_factory=dict)
+    regressor: dict[str, str] = field(default_factory=lambda: {"name": "default"})
     people: list[PersonResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     timing_s: dict[str, float] = field(default_factory=dict)
@@ -251,6 +254,7 @@ def _document(result: FitResult, npz_name: str) -> dict[str, Any]:
             "focal_detail": result.focal_detail,
         },
         "body": dict(result.body),
+        "regressor": dict(result.regressor),
         "arrays": npz_name,
         "people": [_person_document(person) for person in result.people],
         "warnings": list(result.warnings),
@@ -298,6 +302,7 @@ def _result(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> FitResul
         focal_source=camera["focal_source"],
         focal_detail=camera["focal_detail"],
         body=document["body"],
+        regressor=document.get("regressor", {"name": "default"}),
         people=people,
         warnings=document["warnings"],
         timing_s=document["timing_s"],

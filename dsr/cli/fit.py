@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from dsr.cli.progress import Progress, say
-from dsr.errors import BodyError, DsrError, ExportError, MissingExtraError, UsageError
+from dsr.errors import BodyError, CheckpointError, DsrError, ExportError, MissingExtraError, UsageError
 from dsr.inputs import InputPicture, find_inputs, name_outputs
 from dsr.options import FitOptions, check_options
 from dsr.outputs import (
@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _termination_is_interruption():
             return _Run(command).main()
-    except (UsageError, BodyError, MissingExtraError, ExportError) as error:
+    except (UsageError, BodyError, CheckpointError, MissingExtraError, ExportError) as error:
         say(sys.stderr, f"dsr-fit: {error}")
         return EXIT_USAGE
     except KeyboardInterrupt:

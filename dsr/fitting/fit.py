@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -20,10 +21,10 @@ from dsr.body import Body, standing_height_m
 from dsr.body.asset import BodyAsset
 from dsr.body.joints import joint_names
 from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
-from dsr.camera import perspective_rotation, project, rotate_body_to_original
+from dsr.camera import perspective_rotation, project, rotate_body, rotate_body_to_original
 from dsr.errors import FittingError
 from dsr.fitting.initial import pose_from_landmarks, translation_from_keypoints
-from dsr.fitting.keypoint_model import KeypointModel
+from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel
 from dsr.fitting.prior import PosePrior
 from dsr.fitting.solver import FitWeights, State, Targets, solve
 from dsr.options import FitOptions
@@ -33,6 +34,9 @@ from dsr.result import PersonResult
 
 VISIBLE = 0.5
 """Keypoints of at least this confidence count as visible in residuals and warnings."""
+
+PREDICTED_ACROSS_M, PREDICTED_ALONG_M = 0.05, 0.08
+"""How far a network's 3D keypoints are trusted, metres across and along the viewing direction."""
 
 _STEPS = {"fast": 8, "standard": 12, "best": 30}
 _TYPICAL_POSES = {"fast": 1, "standard": 4, "best": 12}
@@ -55,8 +59,30 @@ _TRUST = {
 }
 
 
+class StartBodies(Protocol):
+    """Bodies that somebody else predicted, in the original camera; people in the order of the detections.
+
+    Attributes:
+        pose_rotmat: (B, J, 3, 3) rotations of the body's joints, 0 is the global orientation.
+        betas: (B, n).
+        transl: (B, 3) metres.
+    """
+
+    @property
+    def pose_rotmat(self) -> Tensor: ...  # noqa: D102
+    @property
+    def betas(self) -> Tensor: ...  # noqa: D102
+    @property
+    def transl(self) -> Tensor: ...  # noqa: D102
+
+
 def fit_people(
-    detections: Sequence[Detection], K: np.ndarray, body: Body, options: FitOptions, image_size: tuple[int, int]
+    detections: Sequence[Detection],
+    K: np.ndarray,
+    body: Body,
+    options: FitOptions,
+    image_size: tuple[int, int],
+    start: StartBodies | None = None,
 ) -> list[PersonResult]:
     """Fit a body to every detection of one picture.
 
@@ -66,6 +92,8 @@ def fit_people(
         body: body layer; its asset needs the detections' keypoint set.
         options: ``height``, ``quality`` and ``refine`` are used.
         image_size: width and height of the full, upright picture, pixels.
+        start: bodies to start from, a network's for example. Their 3D keypoints then take the place of the detector's
+            3D landmarks, and are trusted more.
 
     Returns:
         One result per detection, in the same order, in the original camera.
@@ -75,11 +103,44 @@ def fit_people(
         FittingError: if no keypoint of a person is usable.
     """
     with _one_thread():
-        return _fit_all(detections, np.asarray(K, np.float64), body, options, image_size)
+        return _fit_all(detections, np.asarray(K, np.float64), body, options, image_size, start)
+
+
+def describe_people(
+    detections: Sequence[Detection], K: np.ndarray, body: Body, image_size: tuple[int, int], bodies: StartBodies
+) -> list[PersonResult]:
+    """Bodies as they are, not fitted to anything, as results.
+
+    Args:
+        detections: people, left to right; each is named after its ``number``, or else its place in the list.
+        K: (3, 3) intrinsics of the full, upright picture, pixels.
+        body: body layer.
+        image_size: width and height of the full, upright picture, pixels.
+        bodies: one body per detection, in the original camera.
+    """
+    camera = torch.as_tensor(np.asarray(K, np.float64), device=body.faces.device).expand(len(detections), 3, 3)
+    every = rotmat_to_axis_angle(bodies.pose_rotmat.double())
+    people = []
+    for i, detection in enumerate(detections):  # people may come with different keypoint sets
+        row = slice(i, i + 1)
+        pose = bodies.betas[row].double(), every[row, 0], every[row, 1:], bodies.transl[row].double()
+        people += _describe([detection], *pose, camera[row], body, image_size)
+    _name(people, detections)
+    return people
+
+
+def _name(people: Sequence[PersonResult], detections: Sequence[Detection]) -> None:
+    for i, (person, detection) in enumerate(zip(people, detections, strict=True)):
+        person.id = f"p{i if detection.number is None else detection.number}"
 
 
 def _fit_all(
-    detections: Sequence[Detection], K: np.ndarray, body: Body, options: FitOptions, image_size: tuple[int, int]
+    detections: Sequence[Detection],
+    K: np.ndarray,
+    body: Body,
+    options: FitOptions,
+    image_size: tuple[int, int],
+    start: StartBodies | None,
 ) -> list[PersonResult]:
     people: dict[int, PersonResult] = {}
     for name in sorted({d.keypoint_set for d in detections}):
@@ -89,22 +150,34 @@ def _fit_all(
             ]
             if index:
                 group = [detections[i] for i in index]
-                people.update(zip(index, _fit_group(group, K, body, options, image_size), strict=True))
+                own = None if start is None else (start, index)
+                people.update(zip(index, _fit_group(group, K, body, options, image_size, own), strict=True))
     results = [people[i] for i in range(len(detections))]
-    for i, (person, detection) in enumerate(zip(results, detections, strict=True)):
-        person.id = f"p{i if detection.number is None else detection.number}"
+    _name(results, detections)
     return results
 
 
 def _fit_group(
-    detections: list[Detection], K: np.ndarray, body: Body, options: FitOptions, image_size: tuple[int, int]
+    detections: list[Detection],
+    K: np.ndarray,
+    body: Body,
+    options: FitOptions,
+    image_size: tuple[int, int],
+    start: tuple[StartBodies, list[int]] | None,
 ) -> list[PersonResult]:
     """Fit people that share a keypoint set and either all have 3D landmarks or all have none."""
     device = str(body.faces.device)
     model, prior = _model(body.asset, detections[0].keypoint_set, device), _prior(device)
     targets, turn, camera = _targets(detections, K, model, options)
     weights = FitWeights(steps=_STEPS[options.quality])
-    state = _best_of(model, prior, targets, _starts(model, prior, targets, options), weights)
+    if start is None:
+        starts = _starts(model, prior, targets, options)
+    else:
+        starts = [_predicted(*start, model, prior, turn, body)]
+        points = model.pose(*(getattr(starts[0], f) for f in ("root", "theta", "betas", "transl"))).points
+        targets = replace(targets, landmarks=points)
+        weights = replace(weights, landmark_across_m=PREDICTED_ACROSS_M, landmark_along_m=PREDICTED_ALONG_M)
+    state = _best_of(model, prior, targets, starts, weights)
     return _results(detections, state, turn, camera, body, image_size)
 
 
@@ -185,6 +258,17 @@ def _starts(model: KeypointModel, prior: PosePrior, targets: Targets, options: F
     return starts
 
 
+def _predicted(
+    start: StartBodies, rows: list[int], model: KeypointModel, prior: PosePrior, turn: Tensor, body: Body
+) -> State:
+    """Bodies predicted in the original camera as a start in the rotated ones."""
+    pose, betas, transl = (x[rows].to(turn) for x in (start.pose_rotmat, start.betas, start.transl))
+    root_rest = body.rest_joints(betas.to(body.rest_joints()))[:, 0].to(turn)
+    root, transl = rotate_body(pose[:, 0], transl, root_rest, turn)
+    theta = rotmat_to_axis_angle(pose[:, 1 : 1 + POSED_JOINTS]).flatten(1)
+    return State(root, theta.clamp(prior.lower, prior.upper), betas[:, : model.num_betas], transl)
+
+
 def _best_of(
     model: KeypointModel, prior: PosePrior, targets: Targets, starts: list[State], weights: FitWeights
 ) -> State:
@@ -213,12 +297,28 @@ def _results(
     root, transl = rotate_body_to_original(state.root, state.transl, root_rest, turn)
     orient = rotmat_to_axis_angle(root)
     pose = torch.zeros(len(root), body.num_joints - 1, 3).to(orient)
-    pose[:, :21] = state.theta.reshape(-1, 21, 3)
+    pose[:, :POSED_JOINTS] = state.theta.reshape(-1, POSED_JOINTS, 3)
+    return _describe(detections, state.betas, orient, pose, transl, camera, body, image_size)
+
+
+def _describe(
+    detections: list[Detection],
+    betas_fitted: Tensor,
+    orient: Tensor,
+    pose: Tensor,
+    transl: Tensor,
+    camera: Tensor,
+    body: Body,
+    image_size: tuple[int, int],
+) -> list[PersonResult]:
+    """Parameters (axis-angle, original camera) of people that share a keypoint set, through the full body."""
+    dtype = body.rest_joints().dtype
+    betas = betas_fitted.to(dtype)
     with torch.no_grad():
         output = body(betas, pose.to(dtype), orient.to(dtype), transl.to(dtype))
         points = body.keypoints(output.vertices, detections[0].keypoint_set)
         projected = project(points.to(camera), camera).cpu().numpy()
-    arrays = [t.detach().cpu().numpy() for t in (state.betas, orient, pose, transl, output.vertices, output.joints)]
+    arrays = [t.detach().cpu().numpy() for t in (betas_fitted, orient, pose, transl, output.vertices, output.joints)]
     height = standing_height_m(body.asset, arrays[0])
     outside = body.asset.faces[~body.asset.interior]
     K = camera[0].cpu().numpy()

@@ -47,6 +47,10 @@ class PosedBody:
     betas: Tensor
     transl: Tensor
 
+    def select(self, rows: slice) -> PosedBody:
+        """Some of the bodies."""
+        return PosedBody(self.pose_rotmat[rows], self.betas[rows], self.transl[rows])
+
 
 class BodyTransfer:
     """From one body to another, in either direction.

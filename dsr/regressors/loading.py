@@ -1,0 +1,149 @@
+"""A network from a file of weights: its architecture is read off the entries, the rest off the header.
+
+Files that ``dsr-train`` writes say in their safetensors header which body they were trained with and how large their
+crops are. Official files say nothing: they are for SMPL and for crops of the published size.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from dsr.body.asset import file_sha256
+from dsr.errors import CheckpointError, UsageError
+from dsr.options import split_regressor
+from dsr.regressors.checkpoint import load_checkpoint, read_state_dict
+from dsr.regressors.registry import build_regressor
+from dsr.regressors.resnet import ARCHITECTURES, Bottleneck
+
+OPEN_BODIES = ("open", "open-light")
+
+
+@dataclass(frozen=True)
+class LoadedRegressor:
+    """A network ready for use.
+
+    Attributes:
+        model: in evaluation mode, without gradients.
+        system: ``dsr`` or ``perspose``.
+        path: of its weights.
+        sha256: of the file.
+        body: ``open`` where it was trained here with the open body, else ``smpl``.
+    """
+
+    model: nn.Module
+    system: str
+    path: Path
+    sha256: str
+    body: str
+
+    def record(self) -> dict[str, str]:
+        """What a result says about it."""
+        return {"name": self.system, "checkpoint": str(self.path), "sha256": self.sha256, "body": self.body}
+
+
+def load_regressor(name: str, device: str = "cpu") -> LoadedRegressor:
+    """Build the network a file was made for, and fill it.
+
+    Args:
+        name: ``dsr:CKPT`` or ``perspose:CKPT``.
+        device: where it will run.
+
+    Raises:
+        UsageError: if the name cannot be meant or there is no such file.
+        CheckpointError: if the file cannot be read or is not for this network; names the file and the entry.
+
+    Example:
+        >>> load_regressor("dsr:dsr_w3DPW_checkpoint.pt").model.image_size  # doctest: +SKIP
+        224
+    """
+    parsed = split_regressor(name)
+    if parsed is None:
+        raise UsageError("--regressor default is not a network; use dsr:CHECKPOINT or perspose:CHECKPOINT.")
+    system, path = parsed
+    header = read_header(path)
+    model = build_regressor(system, **architecture(system, read_state_dict(path), header))
+    load_checkpoint(model, path)
+    model = model.eval().requires_grad_(False).to(device)
+    return LoadedRegressor(model, system, path, file_sha256(path), _trained_on(header))
+
+
+def architecture(system: str, state: dict[str, Tensor], header: dict[str, str] | None = None) -> dict[str, Any]:
+    """Settings for :func:`build_regressor` that fit a file; those published where it does not tell.
+
+    Args:
+        system: ``dsr`` or ``perspose``.
+        state: its entries under any of the layouts' names.
+        header: texts of its safetensors header.
+    """
+    shapes = {re.sub(r"^(?:(?:module|model|backbone|head)\.)+", "", key): tuple(v.shape) for key, v in state.items()}
+    found = _hmr(shapes) if system == "dsr" else _perspose(shapes)
+    size = _image_size(header or {})
+    return {**found, "image_size": size} if size else found
+
+
+def read_header(path: Path) -> dict[str, str]:
+    """Texts of a safetensors header; none for other files and for damaged ones (which loading will complain about)."""
+    if path.suffix != ".safetensors":
+        return {}
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError):
+        return {}
+
+
+def _hmr(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    counts = tuple(_count(shapes, rf"layer{stage}\.(\d+)\.conv1\.weight") for stage in range(1, 5))
+    deep = "layer1.0.conv3.weight" in shapes
+    config: dict[str, Any] = {}
+    for name, (block, blocks) in ARCHITECTURES.items():
+        if blocks == counts and (block is Bottleneck) == deep:
+            config["backbone"] = name
+    if len(shapes.get("fc1.weight", ())) == 2:
+        config["hidden"] = shapes["fc1.weight"][0]
+    if len(shapes.get("decshape.weight", ())) == 2:
+        config["num_betas"] = shapes["decshape.weight"][0]
+    return config
+
+
+def _perspose(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+    config: dict[str, Any] = {}
+    if len(shapes.get("hm_layer.weight", ())) == 4:
+        config["width"] = shapes["hm_layer.weight"][1]
+    modules = tuple(_count(shapes, rf"stage{stage}\.(\d+)\.branches\.0\.0\.conv1\.weight") for stage in (2, 3, 4))
+    blocks = _count(shapes, r"stage2\.0\.branches\.0\.(\d+)\.conv1\.weight")
+    if min(*modules, blocks) > 0:
+        config |= {"modules": modules, "blocks": blocks}
+    if len(shapes.get("incre_modules.0.0.conv1.weight", ())) == 4:
+        config["head_planes"] = shapes["incre_modules.0.0.conv1.weight"][0]
+    return config
+
+
+def _count(shapes: dict[str, tuple[int, ...]], pattern: str) -> int:
+    return sum(re.fullmatch(pattern, key) is not None for key in shapes)
+
+
+def _image_size(header: dict[str, str]) -> int | None:
+    try:
+        config = json.loads(header.get("config", "{}"))
+    except ValueError:
+        config = {}
+    model = config.get("model", config) if isinstance(config, dict) else {}
+    text = header.get("image_size", model.get("image_size") if isinstance(model, dict) else None)
+    try:
+        return None if text is None else int(text)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"The header of the weights says image_size {text!r}, which is no number.") from error
+
+
+def _trained_on(header: dict[str, str]) -> str:
+    name = Path(header.get("body", "")).stem.lower().removeprefix("dsr_").replace("_", "-")
+    return "open" if name in OPEN_BODIES else "smpl"
