@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 __all__ = [
-    "DsrView", "EpochSampler", "Garment", "MixedSource", "Motion", "PersonRecord", "RecordSource", "SmplMotion",
-    "ViewDataset", "assemble_base", "collate", "load_garment", "load_mocap", "read_bvh", "retarget_to_smpl",
+    "DsrView", "EpochSampler", "Garment", "MixedSource", "Motion", "PersPoseView", "PersonRecord", "RecordSource",
+    "SmplMotion", "SpinSource", "ViewDataset", "assemble_base", "collate", "dsr_mixture", "load_garment", "load_mocap",
+    "read_bvh", "retarget_to_smpl",
 ]  # fmt: skip
 
 _HOME = {
@@ -20,15 +21,22 @@ _HOME = {
     **dict.fromkeys(("SmplMotion", "load_mocap", "retarget_to_smpl"), "retarget"),
     **dict.fromkeys(("PersonRecord", "RecordSource"), "records"),
     **dict.fromkeys(("EpochSampler", "MixedSource", "ViewDataset", "collate"), "mix"),
+    **dict.fromkeys(("SpinSource", "dsr_mixture"), "spin"),
     "DsrView": "dsr_view",
+    "SyntheticSource": "synthetic",
+    "load_label_prior": "label_prior",
+    "PersPoseView": "perspose_view",
 }
 
 if TYPE_CHECKING:
     from .bvh import Motion, read_bvh
     from .dsr_view import DsrView
+    from .label_prior import load_label_prior
     from .mhclo import Garment, assemble_base, load_garment
     from .mix import EpochSampler, MixedSource, ViewDataset, collate
+    from .perspose_view import PersPoseView
     from .records import PersonRecord, RecordSource
     from .retarget import SmplMotion, load_mocap, retarget_to_smpl
+    from .spin import SpinSource, dsr_mixture
 
 __getattr__, __dir__ = attach(__name__, _HOME)

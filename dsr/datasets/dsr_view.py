@@ -215,11 +215,11 @@ def keypoints49(record: PersonRecord, where: str = "") -> np.ndarray:
     points = np.zeros((49, 3))
     sets = record.keypoints_px
     if "openpose25" in sets:
-        points[:25] = _shaped(sets["openpose25"], (25, 3), f"{where}: keypoints_px['openpose25']")
+        points[:25] = shaped(sets["openpose25"], (25, 3), f"{where}: keypoints_px['openpose25']")
     if "spin24" in sets:
-        points[25:] = _shaped(sets["spin24"], (24, 3), f"{where}: keypoints_px['spin24']")
+        points[25:] = shaped(sets["spin24"], (24, 3), f"{where}: keypoints_px['spin24']")
     elif "coco17" in sets:
-        points[[25 + i for i in COCO17_TO_SPIN24]] = _shaped(
+        points[[25 + i for i in COCO17_TO_SPIN24]] = shaped(
             sets["coco17"], (17, 3), f"{where}: keypoints_px['coco17']"
         )
     points[~np.isfinite(points).all(-1)] = 0.0
@@ -245,11 +245,19 @@ def normalise(rgb: np.ndarray, gains: tuple[float, float, float] = (1.0, 1.0, 1.
     return torch.from_numpy(planes)
 
 
+def shaped(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """The values as float64, or a :class:`~dsr.errors.DatasetError` that says which shape ``what`` should have."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.shape != shape:
+        raise DatasetError(f"{what} has shape {array.shape}; {shape} is needed.")
+    return array
+
+
 def _smpl(record: PersonRecord, drawn: DsrAugment, where: str) -> Sample:
     known = record.pose_aa is not None and record.betas is not None
     pose, betas = np.zeros((24, 3)), np.zeros(10)
     if known:
-        pose = turn_pose(_shaped(record.pose_aa, (24, 3), f"{where}: pose_aa"), drawn.rotation_deg, drawn.flip)
+        pose = turn_pose(shaped(record.pose_aa, (24, 3), f"{where}: pose_aa"), drawn.rotation_deg, drawn.flip)
         betas = np.asarray(record.betas, dtype=np.float64).ravel()
         betas = np.concatenate([betas[:10], np.zeros(max(0, 10 - betas.size))])
     aa = torch.from_numpy(pose)
@@ -265,7 +273,7 @@ def _joints(record: PersonRecord, drawn: DsrAugment, where: str) -> Sample:
     joints = np.zeros((24, 4))
     known = "spin24" in record.joints_m
     if known:
-        stored = _shaped(record.joints_m["spin24"], (24, 4), f"{where}: joints_m['spin24']")
+        stored = shaped(record.joints_m["spin24"], (24, 4), f"{where}: joints_m['spin24']")
         joints = turn_joints(stored, drawn.rotation_deg, drawn.flip, SPIN24_FLIP)
         joints[~np.isfinite(joints).all(-1)] = 0.0
     return {"joints3d": torch.from_numpy(joints.astype(np.float32)), "has_joints3d": torch.tensor(known)}
@@ -293,10 +301,3 @@ def _published_labels(stored: np.ndarray, M: np.ndarray, size: int, flip: bool) 
     crop = warp_crop(stored.astype(np.float32), M, size, pixel_centre=0.0) / np.float32(255)
     colours = (crop * 255).astype(np.uint8)
     return palette_to_labels(np.ascontiguousarray(colours[None, :, ::-1] if flip else colours[None]))
-
-
-def _shaped(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:
-    array = np.asarray(values, dtype=np.float64)
-    if array.shape != shape:
-        raise DatasetError(f"{what} has shape {array.shape}; {shape} is needed.")
-    return array

@@ -36,10 +36,12 @@ PERSPOSE_RATIOS: Final = {
 }  # fmt: skip
 """Ratios of PersPose's training sets per preset; they need not sum to 1."""
 _PUBLISHED_SEED, _PUBLISHED_COPIES = 2147483647, 50
-_STREAMS = {"sample": 0, "mix": 1, "order": 2, "walk": 3}
+_STREAMS = {"sample": 0, "mix": 1, "order": 2, "walk": 3, "mirror": 4}
 
 
-def generator(stream: Literal["sample", "mix", "order", "walk"], seed: int, *numbers: int) -> np.random.Generator:
+def generator(
+    stream: Literal["sample", "mix", "order", "walk", "mirror"], seed: int, *numbers: int
+) -> np.random.Generator:
     """The random numbers of one purpose at one place, independent of all others.
 
     Args:
