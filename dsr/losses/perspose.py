@@ -44,6 +44,8 @@ from torch.nn.functional import normalize
 
 from dsr.errors import LossError
 from dsr.losses.perspose_weights import PERSPOSE_WEIGHTS, TERMS
+from dsr.regressors.perspose_decode import LEAVES
+from dsr.regressors.perspose_ik import USEFUL_TWISTS
 
 if TYPE_CHECKING:
     from dsr.regressors.perspose_decode import LiftedJoints, PersPoseEstimate
@@ -56,8 +58,6 @@ PELVIS = 24
 """Human3.6M's pelvis among the 25 joints."""
 HEIGHT_M = 1.8
 """Lengths are compared as shares of the height, at this height."""
-_TWISTS = (*range(4, 12), *range(15, 24))
-_LEAVES = (22, 23, 10, 11, 15)
 _SLACK_PX = 5.0
 _SLACK_CM = 4.0
 _SLACK_MM_PER_PX = 0.05
@@ -121,6 +121,7 @@ class PersPoseTargets:
     height: Tensor
 
     @classmethod
+    @torch.no_grad()
     def of(cls, batch: Mapping[str, Tensor], size: float = 256) -> PersPoseTargets:
         """Project a batch's joints into its crops of side ``size`` pixels."""
         K = batch["K_crop"].float()
@@ -163,8 +164,7 @@ def perspose_losses(
     if missing:
         raise LossError(f"The batch lacks {', '.join(missing)}; take it from dsr.datasets' PersPose view.")
     with torch.autocast(outputs.uv_px.device.type, enabled=False):
-        with torch.no_grad():
-            target = PersPoseTargets.of(batch, size)
+        target = PersPoseTargets.of(batch, size)
         terms = dict(zip(TERMS, _terms(outputs, batch, target, size), strict=True))
         for name, weight in zip(TERMS, weights, strict=True):
             if weight == 0:
@@ -194,8 +194,8 @@ def _terms(o: PersPoseOutputs, batch: Mapping[str, Tensor], t: PersPoseTargets, 
     focal = (batch["K_crop"][:, 0, 0] + batch["K_crop"][:, 1, 1]).float()[:, None] / 2
     rho17 = density[:, PELVIS, None] - 1000 * root17_z / focal
     relative = o.relative_m.float() - (t.joints_m - t.joints_m[:, :1])
-    twist = normalize(o.twist[:, _TWISTS].float(), dim=-1) - normalize(batch["twist"][:, _TWISTS].float(), dim=-1)
-    leaf = o.leaf_rotmat.float() - batch["pose_rotmat"][:, _LEAVES].float()
+    twist, target_twist = (normalize(x[:, USEFUL_TWISTS].float(), dim=-1) for x in (o.twist, batch["twist"]))
+    leaf = o.leaf_rotmat.float() - batch["pose_rotmat"][:, LEAVES].float()
     return (
         _mean(_length(uv - t.uv_px, t.uv), t.uv * batch["uv_weight"].float()[:, None]),
         _mean((_length(uv[:, COCO_TO_SMPL[1]] - keypoints[..., :2], seen) - _SLACK_PX).relu(), seen),
@@ -206,7 +206,7 @@ def _terms(o: PersPoseOutputs, batch: Mapping[str, Tensor], t: PersPoseTargets, 
         HEIGHT_M * _mean((_size(rho17, only17) / h - _SLACK_MM_PER_PX / HEIGHT_M).relu(), only17),
         HEIGHT_M * _mean(100 * _length(relative, t.uv) / h, t.uv),
         torch.zeros_like(h[0, 0]),
-        _mean(_length(twist, smpl), smpl),
+        _mean(_length(twist - target_twist, smpl), smpl),
         _mean(_size(o.betas.float() - batch["betas"].float(), smpl), smpl),
         _mean(_length(leaf.flatten(2), smpl), smpl),
     )

@@ -1,4 +1,4 @@
-"""Errors that PersPose's training logs beside its losses, in millimetres, pixels and degrees (specification, 7 and 10)."""
+"""Errors that PersPose's training logs beside its losses, in millimetres, pixels, degrees (specification, 7 and 10)."""
 
 from __future__ import annotations
 
@@ -89,23 +89,17 @@ def perspose_body_errors(
         "mpjpe_joints17_mm": mpjpe(p[only17], t[only17]), "pa_mpjpe_joints17_mm": pa_mpjpe(p[only17], t[only17]),
     }  # fmt: skip
     if vertices is not None and target is not None:
-        roots = {"predicted_root": joints17[smpl][:, 0], "target_root": truth[smpl][:, 0]}
-        errors["pve_mm"] = pve(vertices[smpl], target.to(vertices)[smpl], **roots)
+        v, w = vertices - joints17[:, :1], target.to(vertices) - truth[:, :1]
+        errors["pve_mm"] = pve(v[smpl], w[smpl])
     return {name: 1000 * value for name, value in errors.items()}
 
 
-def aligned(predicted: Tensor, target: Tensor) -> Tensor:
-    """Difference (B, N, D) after the shift and the one scale per sample that bring predicted points closest."""
-    p, t = predicted - predicted.mean(1, keepdim=True), target - target.mean(1, keepdim=True)
-    size = p.square().sum((1, 2), keepdim=True)
-    return (p * t).sum((1, 2), keepdim=True) / size.clamp_min(torch.finfo(size.dtype).tiny) * p - t
-
-
-def scaled(predicted: Tensor, target: Tensor) -> Tensor:
-    """Difference (B, N, D) after the one scale per sample that brings predicted points closest."""
-    size = predicted.square().sum((1, 2), keepdim=True)
-    factor = (predicted * target).sum((1, 2), keepdim=True) / size.clamp_min(torch.finfo(size.dtype).tiny)
-    return factor * predicted - target
+def aligned(predicted: Tensor, target: Tensor, *, shift: bool = True) -> Tensor:
+    """Difference (B, N, D) after the one scale (and the shift) per sample that bring predicted points closest."""
+    if shift:
+        predicted, target = predicted - predicted.mean(1, keepdim=True), target - target.mean(1, keepdim=True)
+    size = predicted.square().sum((1, 2), keepdim=True).clamp_min(torch.finfo(predicted.dtype).tiny)
+    return (predicted * target).sum((1, 2), keepdim=True) / size * predicted - target
 
 
 def _twist_angle(outputs: PersPoseOutputs, batch: Mapping[str, Tensor]) -> Tensor:
