@@ -9,9 +9,8 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     """(size, size, 3) float32 picture, 0..255: blotches at several scales, a horizon, boxes."""
     picture = np.broadcast_to(_tone(rng), (size, size, 3)).copy()
     for cells in rng.choice([2, 3, 5, 9, 17, 33], size=int(rng.integers(1, 5)), replace=False):
-        patch = rng.normal(0, 1, (cells, cells, 3)) * rng.uniform(5, 60) / np.sqrt(cells / 2)
-        if rng.random() < 0.8:
-            patch = np.broadcast_to(patch[..., :1], patch.shape)
+        channels = 1 if rng.random() < 0.8 else 3
+        patch = rng.normal(0, 1, (cells, cells, channels)) * rng.uniform(5, 60) / np.sqrt(cells / 2)
         picture += resize_linear(patch.astype(np.float32), size)
     if rng.random() < 0.5:
         line = int(rng.uniform(0.3, 0.9) * size)
@@ -80,9 +79,10 @@ def shade(rng: np.random.Generator, colours: np.ndarray, normals: np.ndarray) ->
 
 def develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     """The camera's share: exposure, contrast and noise; (H, W, 3) uint8."""
-    picture = (picture - 128) * np.float32(rng.uniform(0.75, 1.15)) + np.float32(128 + rng.normal(0, 14))
-    noise = rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(0, 7))
-    return np.clip(picture + noise, 0, 255).astype(np.uint8)
+    contrast = np.float32(rng.uniform(0.75, 1.15))
+    noise = rng.standard_normal((*picture.shape[:2], 1), np.float32) * np.float32(rng.uniform(0, 8))
+    picture = picture * contrast + (noise + np.float32(128 - 128 * contrast + rng.normal(0, 14)))
+    return np.clip(picture, 0, 255, out=picture).astype(np.uint8)
 
 
 def _tone(rng: np.random.Generator) -> np.ndarray:
