@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from dsr.body.joints import flip_permutation
 from dsr.body.rotations import axis_angle_to_rotmat, nearest_rotmat, rot6d_to_rotmat, rotmat_to_rot6d
 from dsr.errors import CheckpointError, UsageError
+from dsr.regressors.modes import evaluating
 from dsr.regressors.resnet import ResNet, load_imagenet_weights
 from dsr.regressors.types import BodyPrediction
 
@@ -215,7 +216,7 @@ class HMR(nn.Module):
     def predict(self, image: Tensor, K_crop: Tensor | None = None, *, mirror: bool = False) -> BodyPrediction:
         """Bodies of a batch of crops, as in :meth:`dsr.regressors.Regressor.predict`.
 
-        The network runs as in evaluation and is left in the mode it was in.
+        The network runs as in evaluation; its parts are left in the modes they were in.
 
         Args:
             image: (B, 3, S, S) normalised RGB.
@@ -223,20 +224,16 @@ class HMR(nn.Module):
             mirror: average with the prediction for the mirrored crop: rotations by their chordal mean (of two: the
                 midpoint of the turn between them), betas and camera by their mean.
         """
-        training = self.training
-        self.eval()
-        try:
+        with evaluating(self):
             if not mirror:
                 return BodyPrediction(*self(image))
             pose, betas, camera = self(torch.cat((image, image.flip(-1))))
-        finally:
-            self.train(training)
         pose, other_pose = pose.chunk(2)
         betas, other_betas = betas.chunk(2)
         camera, other_camera = camera.chunk(2)
-        other = mirror_pose(other_pose), other_betas, other_camera * other_camera.new_tensor([1.0, -1.0, 1.0])
-        pose = nearest_rotmat(pose + other[0])
-        return BodyPrediction(pose, (betas + other[1]) / 2, (camera + other[2]) / 2)
+        pose = nearest_rotmat(pose + mirror_pose(other_pose))
+        camera = (camera + other_camera * camera.new_tensor([1.0, -1.0, 1.0])) / 2
+        return BodyPrediction(pose, (betas + other_betas) / 2, camera)
 
 
 def mirror_pose(pose_rotmat: Tensor) -> Tensor:

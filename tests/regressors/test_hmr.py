@@ -1,0 +1,158 @@
+"""Behaviour of DSR's network: mirrored crops, mean parameters, backbones, settings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from dsr.body import axis_angle_to_rotmat, flip_permutation, load_body, rotmat_to_axis_angle
+from dsr.errors import CheckpointError, UsageError
+from dsr.regressors import (
+    HMR,
+    MeanParams,
+    ResNet,
+    build_regressor,
+    load_imagenet_weights,
+    load_mean_params,
+    mirror_pose,
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> HMR:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = build_regressor("dsr", backbone="resnet18", image_size=64, hidden=64)
+        assert isinstance(model, HMR)
+        for layer in (model.head.decpose, model.head.decshape, model.head.deccam):
+            nn.init.normal_(layer.weight, std=0.05)
+    return model.train()
+
+
+def test_shapes_and_rotations(model):
+    prediction = model.predict(torch.randn(2, 3, 64, 64))
+    assert prediction.pose_rotmat.shape == (2, 24, 3, 3)
+    assert prediction.betas.shape == (2, 10)
+    assert prediction.camera is not None and prediction.camera.shape == (2, 3)
+    R = prediction.pose_rotmat
+    torch.testing.assert_close(R @ R.transpose(-1, -2), torch.eye(3).expand_as(R), rtol=0, atol=1e-5)
+    assert (torch.linalg.det(R) > 0.99).all()
+
+
+def test_predicting_runs_as_in_evaluation_and_leaves_the_mode(model):
+    image = torch.randn(2, 3, 64, 64)
+    model.backbone.layer1.eval()  # frozen on purpose
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    a, b = model.predict(image), model.predict(image)
+    assert torch.equal(a.pose_rotmat, b.pose_rotmat)  # no dropout
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())  # no statistics
+    assert model.training and model.head.drop1.training and not model.backbone.layer1.training
+    model.train()
+    assert not torch.equal(model(image)[0], model(image)[0])  # dropout in training
+
+
+def test_mirror_average_does_not_know_which_crop_was_mirrored(model):
+    image = torch.randn(3, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    once, other = model.predict(image, mirror=True), model.predict(image.flip(-1), mirror=True)
+    torch.testing.assert_close(mirror_pose(other.pose_rotmat), once.pose_rotmat, rtol=0, atol=1e-4)
+    torch.testing.assert_close(other.betas, once.betas, rtol=0, atol=1e-5)
+    assert other.camera is not None and once.camera is not None
+    torch.testing.assert_close(other.camera * torch.tensor([1.0, -1, 1]), once.camera, rtol=0, atol=1e-5)
+    plain, mirrored = model.predict(image), model.predict(image.flip(-1))
+    assert (plain.pose_rotmat - mirror_pose(mirrored.pose_rotmat)).abs().max() > 0.05  # the network itself does
+    halves = [rotmat_to_axis_angle(once.pose_rotmat.transpose(-1, -2) @ end).norm(dim=-1)
+              for end in (plain.pose_rotmat, mirror_pose(mirrored.pose_rotmat))]  # fmt: skip
+    torch.testing.assert_close(halves[0], halves[1], rtol=0, atol=2e-3)  # the midpoint of the turn
+
+
+def test_mirrored_pose_is_the_mirrored_body():
+    body = load_body("open-light")
+    rng = torch.Generator().manual_seed(2)
+    pose = 0.4 * torch.randn(1, 24, 3, generator=rng)
+    rotmat = axis_angle_to_rotmat(pose)
+    mirrored = mirror_pose(rotmat)
+    a = body.pose_joints(None, rotmat[:, 1:], rotmat[:, 0])
+    b = body.pose_joints(None, mirrored[:, 1:], mirrored[:, 0])
+    expected = a[:, list(flip_permutation("smpl24"))] * torch.tensor([-1.0, 1.0, 1.0])
+    torch.testing.assert_close(b, expected, rtol=0, atol=0.01)
+
+
+def test_our_own_start_stands_upright_before_the_camera():
+    mean = MeanParams.default()
+    model = HMR("resnet18", 64, hidden=8)
+    with torch.no_grad():
+        pose, betas, camera = model.head(torch.zeros(1, 512, 2, 2), iterations=0)
+    assert (betas == 0).all() and torch.equal(camera[0], mean.camera)
+    joints = load_body("open-light").pose_joints(betas, pose[:, 1:], pose[:, 0])[0]
+    assert joints[15, 1] < joints[0, 1] < joints[7, 1]  # head above hips above ankles: y points down
+    assert joints[16, 0] > joints[17, 0]  # the left shoulder is to the right in the picture
+    assert joints[10, 2] < joints[7, 2]  # toes point at the camera
+    assert joints[20, 1] > joints[16, 1] + 0.1  # arms hang
+    torch.testing.assert_close(mirror_pose(pose), pose, rtol=0, atol=1e-4)
+
+
+def test_mean_parameters_of_a_file(tmp_path):
+    path = tmp_path / "smpl_mean_params.npz"
+    arrays = {"pose": np.tile([1.0, 0, 0, 1, 0, 0], 24), "shape": np.arange(10.0), "cam": np.array([0.8, 0.1, 0.2])}
+    np.savez(path, **arrays)
+    model = HMR("resnet18", 64, hidden=8, mean=path)
+    assert model.has_licensed_mean
+    assert model.head.init_shape[0].tolist() == list(range(10))
+    pose, _, _ = model.head(torch.zeros(1, 512, 2, 2), iterations=0)
+    torch.testing.assert_close(pose[0], torch.eye(3).expand(24, 3, 3))
+    np.savez(path, pose=arrays["pose"], shape=arrays["shape"])
+    with pytest.raises(CheckpointError, match=r"smpl_mean_params\.npz holds no entry cam"):
+        load_mean_params(path)
+    np.savez(path, **{**arrays, "pose": np.zeros(72)})
+    with pytest.raises(CheckpointError, match="pose has shape"):
+        load_mean_params(path)
+    np.savez(path, **{**arrays, "cam": np.array([{}])})
+    with pytest.raises(CheckpointError, match=r"smpl_mean_params\.npz"):
+        load_mean_params(path)
+    for damaged in (b"", b"PK\3\4 no", b"nothing"):
+        path.write_bytes(damaged)
+        with pytest.raises(CheckpointError, match=r"smpl_mean_params\.npz"):
+            load_mean_params(path)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        load_mean_params(tmp_path / "absent.npz")
+
+
+def test_imagenet_weights_of_the_user(tmp_path):
+    donor = ResNet("resnet18")
+    entries = {**donor.state_dict(), "fc.weight": torch.zeros(1000, 512), "fc.bias": torch.zeros(1000)}
+    old = {key: value for key, value in entries.items() if not key.endswith("num_batches_tracked")}
+    torch.save(old, tmp_path / "resnet18.pth", _use_new_zipfile_serialization=False)
+    model = HMR("resnet18", 64, hidden=8, imagenet=tmp_path / "resnet18.pth")
+    assert torch.equal(model.backbone.layer4[1].conv2.weight, donor.layer4[1].conv2.weight)
+    with pytest.raises(CheckpointError, match=r"layer1\.0\.conv1\.weight has shape"):
+        load_imagenet_weights(ResNet("resnet50"), entries)
+    with pytest.raises(CheckpointError, match=r"no entry layer1\.0\.bn1\.bias"):
+        load_imagenet_weights(ResNet("resnet18"), {k: v for k, v in entries.items() if k != "layer1.0.bn1.bias"})
+    with pytest.raises(CheckpointError, match="no ImageNet weights"):
+        load_imagenet_weights(ResNet("resnet18"), {"x": torch.zeros(1)})
+
+
+@pytest.mark.parametrize(("name", "entries", "millions"), [
+    ("resnet18", 120, 11.18), ("resnet34", 216, 21.28), ("resnet50", 318, 23.51), ("resnet101", 624, 42.50),
+])  # fmt: skip
+def test_backbones_have_the_published_size(name, entries, millions):
+    with torch.device("meta"):
+        backbone = ResNet(name)
+    assert len(backbone.state_dict()) == entries
+    assert round(sum(p.numel() for p in backbone.parameters()) / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("config", [
+    {"backbone": "resnet19"}, {"image_size": 8}, {"iterations": 0}, {"dropout": 1.0}, {"colour": "red"},
+    {"backbone": "resnet18", "num_betas": 11, "mean": MeanParams(torch.zeros(144), torch.zeros(10), torch.zeros(3))},
+])  # fmt: skip
+def test_settings_that_make_no_sense(config):
+    with pytest.raises(UsageError):
+        build_regressor("dsr", **config)
+
+
+def test_unknown_networks_are_named():
+    with pytest.raises(UsageError, match="dsr, perspose"):
+        build_regressor("hmr3000")
