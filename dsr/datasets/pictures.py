@@ -103,8 +103,8 @@ def warp_labels(
     """
     import cv2
 
-    shift = np.array([[1.0, 0.0, pixel_centre], [0.0, 1.0, pixel_centre], [0.0, 0.0, 1.0]])
-    M = np.linalg.inv(shift) @ np.asarray(homography, dtype=np.float64) @ shift
+    shift = np.array([[0.0, 0.0, pixel_centre], [0.0, 0.0, pixel_centre], [0.0, 0.0, 0.0]])
+    M = (np.eye(3) - shift) @ np.asarray(homography, dtype=np.float64) @ (np.eye(3) + shift)
     # every border colour here is outside the palette, every border id the one asked for
     border = (1, 1, 1) if labels.ndim == 3 else (outside,)
     warped = cv2.warpPerspective(

@@ -13,7 +13,7 @@ from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from dsr.camera import crop_affine, homography, perspective_crop, project
 from dsr.datasets import PersonRecord, PersPoseView
 from dsr.datasets.augment import SPIN24_NAMES
-from dsr.datasets.perspose_view import PersPoseAugment, draw_mirror, draw_perspose, follow_rotation
+from dsr.datasets.perspose_view import PersPoseAugment, _about_axis, draw_mirror, draw_perspose, follow_rotation
 from dsr.datasets.pixels import augment_pixels, cut_out
 from dsr.errors import DatasetError
 
@@ -34,13 +34,14 @@ def load(name):
 @golden
 def test_crop_matrices_are_the_published_ones():
     g = load("crop_affine")
-    for (x, y, w, h, rotation, sx, sy, scale, stretch), expected in zip(g["rows"], g["affine"], strict=True):
-        if rotation or sx or sy:
-            continue  # of an unused path: turns are made with the camera here
-        zoom = torch.diag(torch.stack([scale, scale, torch.ones_like(scale)]))
-        zoom[:2, 2] = 128 * (1 - scale)
-        C = zoom @ crop_affine(torch.stack([x + w / 2, y + h / 2]), torch.stack([w, h]), 256, stretch=stretch)
-        torch.testing.assert_close(C, expected, rtol=1e-9, atol=1e-9)
+    middle = torch.full((2,), 128.0, dtype=torch.float64)
+    for (x, y, w, h, degrees, sx, sy, scale, stretch), expected in zip(g["rows"], g["affine"], strict=True):
+        centre = torch.stack([x + w / 2 - sx * w, y + h / 2 - sy * h])
+        to_middle = crop_affine(centre, (256 / scale).repeat(2), 256)
+        turn = _about_axis(-float(degrees))
+        turn[:2, 2] = middle - turn[:2, :2] @ middle
+        stretched = crop_affine(middle, 2 * middle, 256, stretch=stretch)
+        torch.testing.assert_close(stretched @ turn @ to_middle, expected, rtol=1e-9, atol=1e-9)
 
 
 @golden
