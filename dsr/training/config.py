@@ -29,6 +29,8 @@ class ModelConfig:
     """Side of the square crops, pixels."""
     width: int = 48
     """Width of perspose's HRNet."""
+    dropout: float = 0.5
+    """Dropout of dsr's head."""
     init: Path | None = None
     """Checkpoint to start from (official layouts or safetensors); the optimiser starts anew."""
 
@@ -232,9 +234,10 @@ def check_config(config: TrainConfig) -> None:
         if key in _NOT_NEGATIVE and value < 0:
             raise UsageError(f"{flag}: use 0 or a positive number.")
     for key, value in (("data.flip", config.data.flip), ("perspose.mirror", config.perspose.mirror),
-                       ("optim.ema", config.optim.ema)):  # fmt: skip
-        if not 0 <= value <= 1 or (key == "optim.ema" and value == 1):
-            raise UsageError(f"--{key} {value}: use a number from 0 to {'below 1' if key == 'optim.ema' else '1'}.")
+                       ("optim.ema", config.optim.ema), ("model.dropout", config.model.dropout)):  # fmt: skip
+        below = key in ("optim.ema", "model.dropout")
+        if not 0 <= value <= 1 or (below and value == 1):
+            raise UsageError(f"--{key} {value}: use a number from 0 to {'below 1' if below else '1'}.")
     if config.device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"--device {config.device}: use auto, cpu or cuda; torchrun chooses among several GPUs.")
     if not config.data.mix or any(not (math.isfinite(s) and s >= 0) for s in config.data.mix.values()):

@@ -67,7 +67,8 @@ class DsrTask:
 
     def build_model(self) -> nn.Module:
         """The regressor, from a checkpoint where one is given."""
-        model = build_regressor("dsr", backbone=self.config.model.backbone, image_size=self.config.model.image_size)
+        model = build_regressor("dsr", backbone=self.config.model.backbone, image_size=self.config.model.image_size,
+                                dropout=self.config.model.dropout)  # fmt: skip
         if self.config.model.init is not None:
             load_checkpoint(model, self.config.model.init)
         return model

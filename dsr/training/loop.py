@@ -20,7 +20,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from dsr.errors import DsrError, TrainingError
 from dsr.training.config import TrainConfig, to_dict
@@ -216,7 +216,8 @@ class Trainer:
             group["lr"] = rate
         self.wrapped.train()
         batch = to_device(batch, self.device)
-        problem, total, terms = "", None, {}
+        problem, total = "", None
+        terms: dict[str, Tensor] = {}
         try:
             total, terms = self.task.terms(self.wrapped, batch, epoch, self._amp)
             problem = not_finite({**terms, "total": total})
@@ -356,7 +357,7 @@ class Trainer:
         batch = next(batches)
         if isinstance(batch, _Failure):
             raise TrainingError(f"Step {self.position.total + 1}: {batch.message}")
-        return batch  # type: ignore[no-any-return]
+        return dict(batch)
 
     def _amp(self) -> AbstractContextManager[Any]:
         if self.device.type == "cuda" and self.config.optim.bf16 == "on":
@@ -411,7 +412,7 @@ def _quiet_worker(_: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-class _Samples:
+class _Samples(Dataset[Any]):
     def __init__(self, task: Task) -> None:
         self.task = task
 

@@ -61,12 +61,12 @@ def _perspose(
 
 def _smoke() -> TrainConfig:
     return TrainConfig(
-        system="dsr", epochs=6, batch=32, workers=1, device="auto",
-        model=ModelConfig(backbone="resnet18", image_size=128),
+        system="dsr", epochs=6, batch=16, workers=1, device="auto",
+        model=ModelConfig(backbone="resnet18", image_size=128, dropout=0.0),
         data=DataConfig(mix={"synthetic": 1.0}, synthetic_size=160, synthetic_count=3000, occluders="off",
                         rotation=10.0, scale=0.1, noise=0.2),
         losses=LossConfig(dsr="off"),
-        optim=OptimConfig(name="adamw", lr=5e-4, weight_decay=1e-4, cosine=True, clip=100.0),
+        optim=OptimConfig(name="adamw", lr=8e-4, weight_decay=1e-4, warmup_epochs=0.3, cosine=True, clip=1000.0),
         validation=ValidationConfig(count=256, shape=True),
         log=LogConfig(every=10, overlays=100, checkpoint=50),
     )  # fmt: skip

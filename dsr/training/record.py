@@ -101,4 +101,4 @@ def _tensorboard(out: Path, total: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(out / "tensorboard"), purge_step=total + 1)  # type: ignore[no-untyped-call]
+    return SummaryWriter(str(out / "tensorboard"), purge_step=total + 1)

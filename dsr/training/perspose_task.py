@@ -1,0 +1,130 @@
+"""PersPose's training: HRNet heads under the twelve published losses (PersPose specification, sections 5.6, 7 and 8).
+
+No inverse kinematics runs in training (it has no share in the losses but the published overwriting of the first shape
+coefficient, which only takes its gradient away); it runs in validation.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dsr.body import load_body
+from dsr.datasets import collate
+from dsr.datasets.perspose_view import PersPoseView
+from dsr.datasets.records import RecordSource
+from dsr.errors import TrainingError
+from dsr.losses.perspose import PersPoseOutputs, perspose_losses
+from dsr.regressors import PersPose, build_regressor, load_checkpoint
+from dsr.regressors.perspose_decode import decode, lift, mirror_inputs, unmirror
+from dsr.training.config import TrainConfig
+from dsr.training.data import TrainingData, held_out_batches, training_source
+from dsr.training.loop import Amp, to_device
+from dsr.training.overlays import draw_bodies
+from dsr.training.validation import pose_measures, shape_measures
+
+PUBLISHED_WIDTH = 48
+
+
+class PersPoseTask:
+    """PersPose's network, data and losses for the training loop.
+
+    Args:
+        config: the run.
+
+    Raises:
+        DsrError: if a file is missing or does not fit.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.size = config.model.image_size
+        self.label_body = load_body(config.body)
+        if self.label_body.num_joints != 24:
+            raise TrainingError(f"--body {config.body} has {self.label_body.num_joints} joints; PersPose needs SMPL's.")
+        view = PersPoseView(self.size, True, self.label_body, 0.1 if config.data.jitter == "on" else 0.0)
+        source = training_source(config, open_perspose_set, "walk", None)
+        self.data = TrainingData(source, view, config.seed)
+
+    def build_model(self) -> nn.Module:
+        """The network, from a checkpoint where one is given."""
+        small = self.config.model.width < PUBLISHED_WIDTH
+        model = build_regressor("perspose", image_size=self.size, width=self.config.model.width,
+                                initialisation="kaiming" if small else "published")  # fmt: skip
+        if self.config.model.init is not None:
+            load_checkpoint(model, self.config.model.init)
+        return model
+
+    def prepare(self, device: torch.device) -> None:
+        """Body and held-out people."""
+        self.body = load_body(self.config.body, device=device)
+        view = PersPoseView(self.size, False, self.label_body)
+        self.held_out = held_out_batches(self.config, view) if self.config.validation.count else []
+
+    def epoch_length(self) -> int:
+        """Samples of an epoch."""
+        return len(self.data)
+
+    def sample(self, epoch: int, position: int) -> Any:
+        """One augmented sample."""
+        return self.data.sample(epoch, position)
+
+    def collate(self, samples: list[Any]) -> dict[str, Any]:
+        """A batch."""
+        return collate(samples)
+
+    def terms(self, model: nn.Module, batch: dict[str, Any], epoch: int, amp: Amp) -> tuple[Tensor, dict[str, Tensor]]:
+        """The published total and the terms that have a weight, unweighted; half of the batches are seen mirrored."""
+        image, K, encode = batch["image"], batch["K_crop"], batch["encode"]
+        mirrored = bool(np.random.uniform() < self.config.perspose.mirror)  # noqa: NPY002
+        if mirrored:
+            image, K = mirror_inputs(image, K)
+        with amp():
+            heads = model(image, K, encode)
+        estimate = decode(heads, K, self.size)
+        if mirrored:
+            estimate = unmirror(estimate, self.size)
+        outputs = PersPoseOutputs.of(estimate, lift(estimate, batch["K_crop"]))
+        terms = perspose_losses(outputs, batch, self.config.perspose.weights, size=self.size)
+        total = terms.pop("total")
+        kept = zip(terms.items(), self.config.perspose.weights, strict=True)
+        return total, {name: term for (name, term), weight in kept if weight}
+
+    def validate(self, model: nn.Module, final: bool) -> dict[str, float]:
+        """Errors on held-out people after the inverse kinematics, 24 SMPL joints."""
+        device = next(model.parameters()).device
+        assert isinstance(model, PersPose)
+        joints, true, betas, true_betas = [], [], [], []
+        for batch in self.held_out:
+            batch = to_device(batch, device)
+            found = model.predict(batch["image"], batch["K_crop"], mirror=False, body=self.body, encode=batch["encode"])
+            joints.append(found.extras["joints"])
+            true.append(batch["joints24"])
+            betas.append(found.betas)
+            true_betas.append(batch["betas"][:, : found.betas.shape[1]])
+        measures = pose_measures(torch.cat(joints), torch.cat(true))
+        if self.config.validation.shape:
+            measures.update(shape_measures(self.body, torch.cat(betas), torch.cat(true_betas), girths=final))
+        return measures
+
+    def overlay(self, model: nn.Module, batch: dict[str, Any]) -> np.ndarray | None:
+        """Crops of the batch and of held-out people, each with its predicted body over it."""
+        assert isinstance(model, PersPose)
+        rows = []
+        for part in (batch, *self.held_out[:1]):
+            part = to_device({k: part[k][:6] for k in ("image", "K_crop", "encode")}, next(model.parameters()).device)
+            found = model.predict(part["image"], part["K_crop"], mirror=False, body=self.body, encode=part["encode"])
+            assert found.transl is not None
+            vertices = self.body(found.betas, found.pose_rotmat[:, 1:], found.pose_rotmat[:, 0], found.transl).vertices
+            rows.append(draw_bodies(part["image"].cpu(), vertices.cpu().numpy(), self.body.asset,
+                                    list(part["K_crop"].cpu().double().numpy())))  # fmt: skip
+        return np.concatenate(rows)
+
+
+def open_perspose_set(name: str, root: Path) -> RecordSource:
+    """One of PersPose's data sets in its folder."""
+    raise TrainingError(f"--data.mix: PersPose has no reader for {name} yet; choose synthetic.")
