@@ -11,7 +11,7 @@ from bvh_toys import toy_motion, write_bvh
 
 from dsr.body import load_asset, load_body
 from dsr.body.joints import flip_permutation
-from dsr.datasets.label_prior import default_path, label_prior, load_label_prior, mirror_faces, smooth
+from dsr.datasets.label_prior import default_path, entry, label_prior, load_label_prior, mirror_faces, smooth
 from dsr.datasets.synthetic import SyntheticSource
 from dsr.datasets.synthetic_garments import Outfit, Paint, draw_outfit, skin_labels
 from dsr.datasets.synthetic_poses import MocapPoses, load_poses
@@ -302,3 +302,15 @@ def test_shipped_prior_fits_both_open_bodies(name):
 def test_damaged_or_missing_prior_is_named(tmp_path):
     with pytest.raises(DatasetError, match=r"none\.safetensors"):
         load_label_prior(path=tmp_path / "none.safetensors")
+
+
+def test_command_writes_table_and_card(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "prior.safetensors"
+    monkeypatch.setattr("sys.argv", ["label_prior", "--people", "3", "--size", "64", "--out", str(out)])
+    assert entry() == 0
+    assert "triangles" in capsys.readouterr().out
+    np.testing.assert_allclose(load_label_prior(path=out).sum(1), 1, atol=1e-5)
+    assert "--people 3" in out.with_suffix(".md").read_text()
+    monkeypatch.setattr("sys.argv", ["label_prior", "--mocap", str(tmp_path), "--out", str(out)])
+    assert entry() == 2
+    assert "no .bvh files" in capsys.readouterr().err
