@@ -174,8 +174,8 @@ class PhotoRegressor:
             return ()
         kept = "only its size" if self.loaded.system == "perspose" else "an average shape"
         return (
-            f"The network {self.loaded.system} was trained for SMPL, whose file was not found: the bodies have the pose "
-            f"it predicts but {kept}, and stand where the keypoints say; put SMPL_NEUTRAL.pkl into body_models/, or "
+            f"The network {self.loaded.system} was trained for SMPL, whose file was not found: bodies have the pose it "
+            f"predicts but {kept}, and stand where the keypoints say; put SMPL_NEUTRAL.pkl into body_models/, or "
             "use --refine joints.",
         )
 

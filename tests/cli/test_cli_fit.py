@@ -190,7 +190,7 @@ def test_a_full_disk_fails_the_picture_and_leaves_no_pieces(folder, tmp_path, mo
         (["empty", "--out", "o"], "No picture found in the folder empty"),
         (["in", "--out", "o", "--format", "glb,stl"], "unknown stl"),
         (["in", "--out", "o", "--refine", "magic"], "--refine"),
-        (["in", "--out", "o", "--regressor", "perspose"], "--regressor 'perspose': use default, or dsr:CHECKPOINT or perspose:CHECKPOINT"),
+        (["in", "--out", "o", "--regressor", "perspose"], "--regressor 'perspose': use default, or dsr:CHECKPOINT"),
         (["in", "--out", "o", "--body", "nowhere.npz"], "nowhere.npz"),
         (["in", "--out", "o", "--limit", "0"], "--limit 0"),
         (["in", "--out", "o", "--jobs", "-2"], "--jobs -2"),
