@@ -112,13 +112,32 @@ def _parameter(data: Any = None, *_: Any) -> Any:
     return data
 
 
+class _Bounded:
+    """A file that never reads, and so never allocates, more than it has."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.readline = stream.readline
+        self._read = stream.read
+        self._tell = stream.tell
+        here = stream.tell()
+        self._end = stream.seek(0, io.SEEK_END)
+        stream.seek(here)
+
+    def read(self, count: int) -> bytes:
+        """Exactly ``count`` bytes."""
+        left = self._end - self._tell()
+        if not 0 <= count <= left:
+            raise EOFError(f"{count} bytes are claimed where {left} are left")
+        return self._read(count)
+
+
 # The pure-Python unpickler: the C one allocates whatever memo size a file claims, and cannot ignore states.
 class _Reader(pickle._Unpickler):
     stack: list[Any]
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, stream: IO[bytes]) -> None:
-        super().__init__(stream, encoding="utf-8")
+        super().__init__(_Bounded(stream), encoding="utf-8")
         self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -146,7 +165,12 @@ class _Reader(pickle._Unpickler):
         """States are dropped: tensors and dicts are complete without."""
         self.stack.pop()
 
+    def load_bytearray8(self) -> None:
+        """Refused: torch writes none, and it allocates what it claims."""
+        raise pickle.UnpicklingError("it holds a bytearray")
+
     dispatch[pickle.BUILD[0]] = load_build
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 
 
 @contextmanager

@@ -209,6 +209,7 @@ def make_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "stub_legacy.pt": (old[:60], "damaged"),
         "short.safetensors": (own[:-10], "safetensors"),
         "stub.safetensors": (own[:5], "safetensors"),
+        "claim.pt": (old[: old.index(b"\x80", 20)] + b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little"), "damaged"),
         "list.pt": (None, "holds a list"),
         "archive.pt": (None, "no data.pkl"),
         "compressed.pt": (None, "compressed"),
