@@ -130,14 +130,14 @@ def _train(command: TrainCommand) -> int:
         return EXIT_FINE
     out = command.out
     _claim(command)
-    if int(os.environ.get("RANK", "0")) == 0:
-        write_bytes(out / "config.yaml", to_yaml(config).encode())
     from dsr.training.loop import Trainer
     from dsr.training.tasks import make_task
 
     progress = _Progress(command.quiet)
     resumed = command.resume and (out / "last.state.pt").exists()
     trainer = Trainer(config, make_task(config), out, progress, resume=command.resume)
+    if trainer.ranks.rank == 0:
+        write_bytes(out / "config.yaml", to_yaml(config).encode())
     if resumed:
         progress.say(f"Going on at step {trainer.position.total} of {trainer.total_steps}.")
     elif command.resume:
@@ -164,7 +164,7 @@ def _claim(command: TrainCommand) -> None:
     if not command.resume and int(os.environ.get("RANK", "0")) == 0:
         raise UsageError(f"--out {out} holds another run: go on with it by --resume, or choose another folder.")
     before, now = flat(earlier), flat(from_dict(_plain(command.run)))
-    fixed = MAY_CHANGE - ({"epochs", "steps"} if command.run.optim.cosine else set())
+    fixed = MAY_CHANGE - ({"epochs", "steps"} if command.run.optim.cosine == "on" else set())
     for key in before:
         if before[key] != now[key] and key not in fixed:
             raise UsageError(

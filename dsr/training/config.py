@@ -105,7 +105,7 @@ class LossConfig:
     """Softness of the rendered edges, squared normalised units."""
     gamma: float = 1e-4
     """Softness of the rendered occlusion; the published 1e-1 draws an X-ray picture."""
-    compat: bool = False
+    compat: Switch = "off"
     """The released formulae of the semantic terms, defects included."""
     backend: Literal["auto", "warp", "pytorch3d"] = "auto"
     """Renderer of the semantic terms."""
@@ -141,7 +141,7 @@ class OptimConfig:
     """Factor on the learning rate every decay_epochs after the warm-up."""
     decay_epochs: float = 1.0
     """Epochs between two steps of the learning rate."""
-    cosine: bool = False
+    cosine: Switch = "off"
     """Half a cosine from the learning rate down to a hundredth of it over the run, after the warm-up."""
     clip: float = 0.0
     """Largest norm of the gradient; 0: no clipping."""
@@ -149,7 +149,7 @@ class OptimConfig:
     """Decay of an average of the weights, 0.999 for example; it is validated and saved too. 0: none."""
     bf16: Switch = "on"
     """bfloat16 for the network on CUDA; losses and inverse kinematics stay in float32."""
-    sync_batchnorm: bool = False
+    sync_batchnorm: Switch = "off"
     """Batch-norm statistics over all GPUs."""
 
 
@@ -161,7 +161,7 @@ class ValidationConfig:
     """How many; 0: no validation."""
     every: int = 1
     """Validate after this many epochs."""
-    shape: bool = False
+    shape: Switch = "off"
     """Also measure the shape: vertices in T-pose, height, waist, hips."""
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from dsr.datasets import EpochSampler, MixedSource, collate
 from dsr.datasets.mix import generator
 from dsr.datasets.records import PersonRecord, RecordSource
-from dsr.errors import TrainingError
+from dsr.errors import UsageError
 from dsr.training.config import TrainConfig
 
 View = Callable[[PersonRecord, Any], dict[str, Any]]
@@ -97,14 +97,14 @@ def training_source(
         length: draws per epoch; None: as long as the longest.
 
     Raises:
-        TrainingError: if there is no root for data sets on disk.
+        UsageError: if there is no root for data sets on disk.
         DatasetError: if a data set is unknown, missing or wrong.
     """
     data = config.data
     shares = {name: share for name, share in data.mix.items() if share > 0}
     on_disk = [name for name in shares if name != "synthetic"]
     if on_disk and data.root is None:
-        raise TrainingError(
+        raise UsageError(
             f"The data sets {', '.join(on_disk)} are read from disk: give their folder by --data.root, or train on "
             "made-up people by --preset smoke."
         )

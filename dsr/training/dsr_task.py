@@ -61,7 +61,7 @@ class DsrTask:
         data, size = config.data, config.model.image_size
         semantic = config.losses.dsr == "on" and (self.weights.dsr_mc != 0 or self.weights.dsr_c != 0)
         view = DsrView(image_size=size, targets=semantic, noise_factor=data.noise, rotation_deg=data.rotation,
-                       scale_factor=data.scale, compat=config.losses.compat)  # fmt: skip
+                       scale_factor=data.scale, compat=config.losses.compat == "on")  # fmt: skip
         self.data = TrainingData(training_source(config, open_dsr_set, "share", None), view, config.seed)
         self.semantic = semantic
 
@@ -90,7 +90,7 @@ class DsrTask:
         self.prior = torch.from_numpy(prior[outer]).to(device)
         self.faces = self.body.faces[torch.from_numpy(outer).to(device)].contiguous()
         settings = RenderSettings(
-            sigma=losses.sigma, gamma=losses.gamma, occlusion="camera" if losses.compat else "body")
+            sigma=losses.sigma, gamma=losses.gamma, occlusion="camera" if self.weights.compat else "body")
         self.renderer = SemanticRenderer(settings, losses.backend, threads=self.config.threads or None)  # fmt: skip
 
     def epoch_length(self) -> int:
@@ -154,7 +154,7 @@ class DsrTask:
         nothing = targets["mc_valid"].new_zeros(len(rows), 5, dtype=torch.int64)
         tight = MinimallyClothedTarget(targets["mc_mask"], targets["mc_distance"], targets["mc_valid"], nothing, known)
         clothed = ClothedTarget(targets["c_classes"], targets["c_weights"], nothing)
-        if losses.compat:
+        if self.weights.compat:
             found = semantic_losses(drawn.attributes, tight, clothed, variant=losses.mc_variant, compat=True)
         else:
             found = semantic_losses(drawn.attributes, tight, clothed, alpha=drawn.alpha, weight=known,
@@ -174,7 +174,7 @@ class DsrTask:
             betas.append(shape)
             true_betas.append(batch["betas"])
         measures = pose_measures(torch.cat(joints), torch.cat(true))
-        if self.config.validation.shape:
+        if self.config.validation.shape == "on":
             measures.update(shape_measures(self.body, torch.cat(betas), torch.cat(true_betas), girths=final))
         return measures
 
@@ -201,7 +201,7 @@ def loss_weights(losses: LossConfig) -> LossWeights:
         vertices=losses.vertices, camera=losses.camera, dsr_mc=0.0 if off else losses.dsr_mc,
         dsr_c=0.0 if off else losses.dsr_c, total=losses.total, openpose=losses.openpose,
         ground_truth=losses.ground_truth, mc_variant=losses.mc_variant, start_dsr=losses.start_dsr,
-        sigma=losses.sigma, gamma=losses.gamma, compat=losses.compat,
+        sigma=losses.sigma, gamma=losses.gamma, compat=losses.compat == "on",
     )  # fmt: skip
 
 

@@ -123,7 +123,7 @@ class Trainer:
             dist.init_process_group("nccl" if self.device.type == "cuda" else "gloo")
         seed_everything(config.seed)  # the same weights on every GPU
         self.model = task.build_model()
-        if config.optim.sync_batchnorm and self.ranks.world > 1 and self.device.type == "cuda":
+        if config.optim.sync_batchnorm == "on" and self.ranks.world > 1 and self.device.type == "cuda":
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
         self.model.to(self.device)
         task.prepare(self.device)

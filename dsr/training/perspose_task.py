@@ -107,7 +107,7 @@ class PersPoseTask:
             betas.append(found.betas)
             true_betas.append(batch["betas"][:, : found.betas.shape[1]])
         measures = pose_measures(torch.cat(joints), torch.cat(true))
-        if self.config.validation.shape:
+        if self.config.validation.shape == "on":
             measures.update(shape_measures(self.body, torch.cat(betas), torch.cat(true_betas), girths=final))
         return measures
 

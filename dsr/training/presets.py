@@ -1,7 +1,7 @@
 """The published recipes, and small ones that run anywhere. Imports no torch.
 
 Numbers: DSR specification, section 7; PersPose specification, section 8. What was found wrong with the released code
-is put right by default (labels change sides in mirrored crops, true occlusion, shuffled epochs); ``--losses.compat``
+is put right by default (labels change sides in mirrored crops, true occlusion, shuffled epochs); ``--losses.compat on``
 brings the released semantic formulae back.
 """
 
@@ -55,7 +55,7 @@ def _perspose(
         data=DataConfig(mix=mix, epoch_samples=300_000, jitter="on" if jitter else "off"),
         perspose=PersPoseConfig(weights=tuple(float(w) for w in PERSPOSE_WEIGHTS[weights])),
         optim=OptimConfig(name="adamw", lr=3e-4, weight_decay=5e-4, warmup_epochs=1, decay=0.75, decay_epochs=period,
-                          clip=100.0, sync_batchnorm=True),
+                          clip=100.0, sync_batchnorm="on"),
     )  # fmt: skip
 
 
@@ -66,8 +66,8 @@ def _smoke() -> TrainConfig:
         data=DataConfig(mix={"synthetic": 1.0}, synthetic_size=160, synthetic_count=3000, occluders="off",
                         rotation=10.0, scale=0.1, noise=0.2),
         losses=LossConfig(dsr="off"),
-        optim=OptimConfig(name="adamw", lr=8e-4, weight_decay=1e-4, warmup_epochs=0.3, cosine=True, clip=1000.0),
-        validation=ValidationConfig(count=256, shape=True),
+        optim=OptimConfig(name="adamw", lr=8e-4, weight_decay=1e-4, warmup_epochs=0.3, cosine="on", clip=1000.0),
+        validation=ValidationConfig(count=256, shape="on"),
         log=LogConfig(every=10, overlays=100, checkpoint=50),
     )  # fmt: skip
 

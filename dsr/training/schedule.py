@@ -30,7 +30,7 @@ def learning_rate(optim: OptimConfig, epoch: float, epochs: float) -> float:
     if epoch < warmup:
         return optim.lr * min(1.0, (epoch + 0.01) / warmup)
     rate = optim.lr * optim.decay ** math.floor((epoch - warmup) / optim.decay_epochs)
-    if optim.cosine and epochs > warmup:
+    if optim.cosine == "on" and epochs > warmup:
         share = min(1.0, (epoch - warmup) / (epochs - warmup))
         rate *= 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
     return rate

@@ -1,0 +1,132 @@
+"""Configurations: presets carry the published numbers, YAML round trips, mistakes are named."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dsr.errors import UsageError
+from dsr.training.config import TrainConfig, check_config, flat, from_dict, read_config, to_dict, to_yaml
+from dsr.training.presets import PRESETS, base_config, preset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_are_valid_and_survive_yaml(name, tmp_path):
+    config = preset(name)
+    check_config(config)
+    assert from_dict(to_dict(config)) == config
+    (tmp_path / "config.yaml").write_text(to_yaml(config))
+    assert read_config(tmp_path / "config.yaml") == config
+
+
+def test_dsr_is_the_published_recipe():
+    config = preset("dsr")
+    assert (config.epochs, config.batch, config.model.backbone, config.model.image_size) == (50, 128, "resnet50", 224)
+    assert (config.optim.name, config.optim.lr, config.optim.weight_decay, config.optim.clip) == ("adam", 3e-5, 0, 0)
+    assert config.data.mix == {"h36m": 0.3, "coco": 0.4, "mpi-inf-3dhp": 0.1, "3dpw": 0.2}
+    assert preset("dsr-no3dpw").data.mix == {"h36m": 0.5, "coco": 0.3, "mpi-inf-3dhp": 0.2}
+    losses = config.losses
+    assert (losses.keypoint_2d, losses.keypoint_3d, losses.pose, losses.betas, losses.total) == (5, 5, 1, 0.001, 60)
+    assert (losses.dsr, losses.dsr_mc, losses.dsr_c, losses.start_dsr, losses.sigma) == ("on", 0.1, 0.1, 2, 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "batch", "period", "jitter", "bedlam", "terms"),
+    [
+        ("perspose-3dpw", 96, 3, "off", 0, (1, 0.5, 1, 0.1)),
+        ("perspose-h36m", 128, 6, "off", 0, (1, 0.5, 1, 10)),
+        ("perspose-3dhp", 128, 6, "off", 0, (0.5, 0.5, 0.5, 0.1)),
+        ("perspose-w-be-3dpw", 96, 3, "off", 0.2, (1, 0.5, 1, 0.1)),
+        ("perspose-w-be-3dhp", 96, 3, "on", 0.2, (1, 1, 1, 0.1)),
+    ],
+)
+def test_perspose_presets_are_the_published_recipes(name, batch, period, jitter, bedlam, terms):
+    config = preset(name)
+    optim, weights = config.optim, config.perspose.weights
+    assert (config.system, config.epochs, config.batch, config.data.epoch_samples) == ("perspose", 100, batch, 300000)
+    assert (optim.name, optim.lr, optim.weight_decay, optim.warmup_epochs) == ("adamw", 3e-4, 5e-4, 1)
+    assert (optim.decay, optim.decay_epochs, optim.clip, optim.sync_batchnorm) == (0.75, period, 100, "on")
+    assert config.data.jitter == jitter
+    assert sum(s for key, s in config.data.mix.items() if key.startswith("bedlam")) == pytest.approx(bedlam)
+    assert (weights[3], weights[4], weights[5], weights[9]) == terms
+
+
+def test_a_file_goes_over_its_preset(tmp_path):
+    file = tmp_path / "my.yaml"
+    file.write_text("preset: dsr\nepochs: 3\noptim:\n  lr: 1e-4\nlosses:\n  dsr: off\ndata:\n  mix: {synthetic: 1}\n")
+    config = base_config(None, file)
+    assert (config.epochs, config.optim.lr, config.losses.dsr, config.batch) == (3, 1e-4, "off", 128)
+    assert config.data.mix == {"synthetic": 1.0} and config.optim.name == "adam"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epochz: 3", ["epochz", "did you mean epochs"]),
+        ("optim: {lrr: 1}", ["optim.lrr", "lr"]),
+        ("optim: 3", ["optim"]),
+        ("epochs: many", ["epochs", "whole number"]),
+        ("epochs: 2.5", ["epochs", "whole number"]),
+        ("optim: {cosine: 1}", ["optim.cosine", "on or off"]),
+        ("system: spin", ["system", "dsr or perspose"]),
+        ("data: {mix: [1]}", ["data.mix"]),
+        ("perspose: {weights: [a]}", ["perspose.weights"]),
+        ("- 1", ["names with values"]),
+        ("a: [", ["no valid YAML", "line"]),
+        ("preset: nothing", ["nothing", "smoke"]),
+        ("preset: 3", ["preset"]),
+    ],
+)
+def test_mistakes_in_a_file_are_named(tmp_path, text, words):
+    file = tmp_path / "my.yaml"
+    file.write_text(text)
+    with pytest.raises(UsageError) as caught:
+        base_config(None, file)
+    assert all(word in str(caught.value) for word in words), caught.value
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00binary"])
+def test_unreadable_files_are_named(tmp_path, content):
+    file = tmp_path / "my.yaml"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(UsageError, match=r"my\.yaml cannot be read"):
+        base_config(None, file)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": 0}, {"batch": -1}, {"workers": -1}, {"device": "tpu"}, {"optim": {"lr": float("nan")}},
+        {"optim": {"lr": 0.0}}, {"optim": {"ema": 1.0}}, {"data": {"flip": 1.5}}, {"data": {"mix": {}}},
+        {"data": {"mix": {"synthetic": 0.0}}}, {"data": {"mix": {"h36m": -1.0}}}, {"model": {"init": "/nowhere.pt"}},
+        {"data": {"root": "/nowhere"}}, {"perspose": {"weights": [1.0]}}, {"seed": -1},
+    ],
+)  # fmt: skip
+def test_values_that_cannot_be_meant_are_refused(changes):
+    key = next(iter(changes))
+    inner = next(iter(changes[key])) if isinstance(changes[key], dict) else None
+    with pytest.raises(UsageError, match=f"--{key}.{inner}" if inner else f"--{key}"):
+        check_config(from_dict(changes))
+
+
+def test_flat_names_every_value():
+    names = flat(TrainConfig())
+    assert {"epochs", "optim.lr", "losses.dsr", "data.mix"} <= names.keys()
+    other = flat(replace(TrainConfig(), epochs=9))
+    assert {key for key in names if names[key] != other[key]} == {"epochs"}
+
+
+def test_help_and_presets_need_no_torch():
+    code = (
+        "import sys; from dsr.cli.train import main; assert main(['--help']) == 0;"
+        "assert main(['--list-presets']) == 0;"
+        "assert main(['--preset', 'dsr', '--out', 'x', '--dry-run']) == 0; sys.exit('torch' in sys.modules)"
+    )
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "--losses.dsr" in done.stdout and "perspose-w-be-3dhp" in done.stdout and "lr: 3.0e-05" in done.stdout
