@@ -1,4 +1,4 @@
-"""Losses: Differentiable Semantic Rendering (minimally clothed, clothed), silhouettes, keypoints, parameters, labels.
+"""Losses: Differentiable Semantic Rendering (minimally clothed, clothed), silhouettes, keypoints, parameters; PersPose.
 
 Everything is torch, batched and differentiable, on CPU and CUDA; rendered pictures come in as tensors, so no renderer
 is imported. The corrected forms are the default; ``compat=True`` gives the released ones. Sources: Dwivedi et al.,
@@ -58,6 +58,11 @@ _PUBLIC = {
     "PUBLISHED_TRAINING": "weights",
     "TERMS": "weights",
     "weighted_total": "weights",
+    "PERSPOSE_WEIGHTS": "perspose_weights",
+    "PersPoseOutputs": "perspose",
+    "perspose_losses": "perspose",
+    "perspose_body_errors": "perspose_metrics",
+    "perspose_errors": "perspose_metrics",
 }
 
 __all__ = [
@@ -69,6 +74,7 @@ __all__ = [
     "LABEL_TO_CLASS",
     "MINIMALLY_CLOTHED",
     "PALETTE_RGB",
+    "PERSPOSE_WEIGHTS",
     "PUBLISHED_DEFAULTS",
     "PUBLISHED_TRAINING",
     "SKIN",
@@ -76,6 +82,7 @@ __all__ = [
     "ClothedTarget",
     "LossWeights",
     "MinimallyClothedTarget",
+    "PersPoseOutputs",
     "SemanticLosses",
     "betas_loss",
     "camera_scale_loss",
@@ -100,6 +107,9 @@ __all__ = [
     "minimally_clothed_target",
     "mirror_labels",
     "palette_to_labels",
+    "perspose_body_errors",
+    "perspose_errors",
+    "perspose_losses",
     "pose_loss",
     "semantic_attributes",
     "semantic_losses",
@@ -131,6 +141,9 @@ if TYPE_CHECKING:
         palette_to_labels,
     )
     from dsr.losses.parameter import betas_loss, camera_scale_loss, pose_loss, vertex_loss
+    from dsr.losses.perspose import PersPoseOutputs, perspose_losses
+    from dsr.losses.perspose_metrics import perspose_body_errors, perspose_errors
+    from dsr.losses.perspose_weights import PERSPOSE_WEIGHTS
     from dsr.losses.semantic import SemanticLosses, dsr_c_loss, dsr_mc_loss, semantic_losses
     from dsr.losses.silhouette import containment_loss, coverage_loss, iou_loss, soft_iou
     from dsr.losses.targets import (

@@ -37,6 +37,9 @@ _PUBLIC = {
     "project_weak": "weak_camera",
     "PersPose": "perspose",
     "PersPoseHeads": "perspose",
+    "IkResult": "perspose_ik",
+    "solve_ik": "perspose_ik",
+    "twist_labels": "perspose_ik",
 }
 
 __all__ = [
@@ -47,6 +50,7 @@ __all__ = [
     "REGRESSORS",
     "BodyPrediction",
     "CheckpointReport",
+    "IkResult",
     "MeanParams",
     "PersPose",
     "PersPoseHeads",
@@ -65,7 +69,9 @@ __all__ = [
     "place_in_picture",
     "project_weak",
     "read_state_dict",
+    "solve_ik",
     "translation_to_camera",
+    "twist_labels",
 ]
 
 if TYPE_CHECKING:
@@ -73,6 +79,7 @@ if TYPE_CHECKING:
     from dsr.regressors.constants import IMAGE_MEAN, IMAGE_STD
     from dsr.regressors.hmr import HMR, MeanParams, load_mean_params, mirror_pose
     from dsr.regressors.perspose import PersPose, PersPoseHeads
+    from dsr.regressors.perspose_ik import IkResult, solve_ik, twist_labels
     from dsr.regressors.registry import REGRESSORS, build_regressor
     from dsr.regressors.resnet import ResNet, load_imagenet_weights
     from dsr.regressors.spin_joints import JOINTS49_NAMES, joints49, load_extra_regressor
