@@ -1,7 +1,7 @@
 """2D-to-3D skeleton lifters: tracks of 2D keypoints in, 3D joints relative to the pelvis out.
 
-All lifters here take (B, F, J, 2 or 3) screen-normalised keypoints (:func:`normalise_screen`) of Human3.6M's 17 joints and
-give (B, F or fewer, J, 3) metres in the camera, relative to the pelvis.
+All lifters here take (B, F, J, 2 or 3) screen-normalised keypoints (:func:`normalise_screen`) of Human3.6M's 17 joints
+and give (B, F or fewer, J, 3) metres in the camera, relative to the pelvis.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ _PUBLIC = {
     "unnormalise_screen": "skeleton",
     "mirror": "skeleton",
     "SequenceLifter": "staged",
+    "WindowLifter": "staged",
     "FramePruning": "hourglass",
     "select_frames": "hourglass",
 }
 
-__all__ = sorted(_PUBLIC)
+__all__ = ["H36M17", "LIFTERS", "FramePruning", "SequenceLifter", "Skeleton", "WindowLifter", "build_lifter", "mirror",
+           "normalise_screen", "select_frames", "unnormalise_screen"]
 
 if TYPE_CHECKING:
     from dsr.lifting.hourglass import FramePruning, select_frames
     from dsr.lifting.registry import LIFTERS, build_lifter
     from dsr.lifting.skeleton import H36M17, Skeleton, mirror, normalise_screen, unnormalise_screen
-    from dsr.lifting.staged import SequenceLifter
+    from dsr.lifting.staged import SequenceLifter, WindowLifter
 
 __getattr__, __dir__ = attach(__name__, _PUBLIC)

@@ -1,8 +1,8 @@
 """Hourglass tokenizer: fewer frames through the middle of a lifter (HoT, CVPR 2024, arXiv 2311.12028).
 
-Frames to keep are chosen by density-peak clustering (:func:`select_frames`, specification section 2); learned queries bring
-the others back by cross-attention (:class:`TokenRecovery`, section 3). Any :class:`~dsr.lifting.staged.SequenceLifter` takes a
-:class:`FramePruning`.
+Frames to keep are chosen by density-peak clustering (:func:`select_frames`, specification section 2); learned queries
+bring the others back by cross-attention (:class:`CrossAttention`, section 3). Any
+:class:`~dsr.lifting.staged.SequenceLifter` takes a :class:`FramePruning`.
 """
 
 from __future__ import annotations
@@ -117,23 +117,24 @@ def take_frames(tokens: Tensor, index: Tensor) -> Tensor:
     return tokens.gather(1, index.view(*index.shape, *([1] * (tokens.ndim - 2))).expand(-1, -1, *tokens.shape[2:]))
 
 
-class TokenRecovery(nn.Module):
-    """Cross-attention of learned queries with the tokens of the kept frames (TRA)."""
+class CrossAttention(nn.Module):
+    """Multi-head attention with separate projections of queries, keys and values (names as published)."""
 
-    def __init__(self, width: int, heads: int, qkv_bias: bool = True) -> None:
+    def __init__(self, width: int, heads: int, qkv_bias: bool = True, drop: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
+        self.drop = nn.Dropout(drop)
         self.linear_q = nn.Linear(width, width, bias=qkv_bias)
         self.linear_k = nn.Linear(width, width, bias=qkv_bias)
         self.linear_v = nn.Linear(width, width, bias=qkv_bias)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, query: Tensor, tokens: Tensor) -> Tensor:
-        """Queries (1 or N, F, C) and tokens (N, f, C) to (N, F, C), without the residual."""
-        # The queries are the same for every sample: project them once.
-        q = self._split(self.linear_q(query)).expand(len(tokens), -1, -1, -1)
-        k, v = self._split(self.linear_k(tokens)), self._split(self.linear_v(tokens))
-        return self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2))
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Queries (1 or N, F, C), keys and values (N, f, C) to (N, F, C), without a residual."""
+        # One set of queries for all samples (token recovery) is projected once.
+        q = self._split(self.linear_q(query)).expand(len(key), -1, -1, -1)
+        k, v = self._split(self.linear_k(key)), self._split(self.linear_v(value))
+        return self.drop(self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2)))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

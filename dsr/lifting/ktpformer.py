@@ -5,13 +5,12 @@ Specification: sections 3 to 6; 2 + 2L blocks, state dict as published.
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from dsr.lifting.hourglass import FramePruning
 from dsr.lifting.mixste import AlternatingLifter
 from dsr.lifting.priors import KinematicsAttention, PriorBlock, TrajectoryAttention
-from dsr.lifting.transformer import by_frame, by_joint, from_frames, from_joints
+from dsr.lifting.transformer import by_frame, by_joint, drop_rates, from_frames, from_joints
 
 
 class KTPFormer(AlternatingLifter):
@@ -28,7 +27,7 @@ class KTPFormer(AlternatingLifter):
         pruning: FramePruning | None = None,
         inputs: int = 2,
     ) -> None:
-        rates = torch.linspace(0, drop_path, depth + 1).tolist()
+        rates = drop_rates(drop_path, depth + 1)
         super().__init__(frames, width, depth, heads, hidden, rates[1:], pruning, 17, inputs)
         hidden = hidden or 2 * width
         self.kpattention = PriorBlock(KinematicsAttention(inputs, width, heads), width, hidden, rates[0])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from dsr.lifting.hourglass import FramePruning
 from dsr.lifting.staged import SequenceLifter
-from dsr.lifting.transformer import Block, by_frame, by_joint, from_frames, from_joints
+from dsr.lifting.transformer import Block, by_frame, by_joint, drop_rates, from_frames, from_joints
 
 
 class AlternatingLifter(SequenceLifter):
@@ -70,7 +70,7 @@ class MixSTE(AlternatingLifter):
         joints: int = 17,
         inputs: int = 2,
     ) -> None:
-        rates = torch.linspace(0, drop_path, depth).tolist()
+        rates = drop_rates(drop_path, depth)
         super().__init__(frames, width, depth, heads, hidden, rates, pruning, joints, inputs)
         self.Spatial_patch_to_embedding = nn.Linear(inputs, width)
         self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, joints, width))

@@ -1,8 +1,8 @@
 """Kinematics and trajectory prior attention (KTPFormer, arXiv 2404.00658; specification, sections 2 to 4).
 
-A prior unit is a graph layer whose adjacency is a fixed topology (skeleton, or chain in time) plus a learned global part,
-followed by batch norm and ReLU. :class:`PriorEmbedding` is both priors in front of a transformer: it takes the place of any
-host's joint embedding and positional tables.
+A prior unit is a graph layer whose adjacency is a fixed topology (skeleton, or chain in time) plus a learned global
+part, followed by batch norm and ReLU. :class:`PriorEmbedding` is both priors in front of a transformer: it takes the
+place of any host's joint embedding and positional tables.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def trajectory_topology(frames: int) -> Tensor:
 
 
 class PriorGraph(nn.Module):
-    """Graph layer: ``(A o I)(M o xW0) + (A o (1 - I))(M o xW1) + bias``, A the symmetrised topology plus learned part."""
+    """``(A o I)(M o xW0) + (A o (1 - I))(M o xW1) + bias``, A the symmetrised sum of topology and learned part."""
 
     adjacency: Tensor
 
@@ -191,8 +191,6 @@ class PriorEmbedding(nn.Module):
         else:
             tokens = self.linear(x) + self.pos_embed
         tokens = self.Spatial_norm(tokens)
-        if self.trajectory:
-            tokens = from_joints(self.tpattention(by_joint(tokens)), batch)
-        else:
-            tokens = tokens + self.temp_embed
-        return self.Temporal_norm(tokens)
+        if not self.trajectory:
+            return self.Temporal_norm(tokens + self.temp_embed)
+        return self.Temporal_norm(from_joints(self.tpattention(by_joint(tokens)), batch))

@@ -16,6 +16,14 @@ _TABLE: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mixste": ("mixste", "MixSTE", {}),
     "hot-mixste": ("mixste", "MixSTE", {"keep": 81, "before": 3}),
     "tpc-mixste": ("mixste", "MixSTE", {"keep": 61, "before": 7, "recover": False, "centre": True}),
+    "mhformer": ("mhformer", "MHFormer", {}),
+    "tpc-mhformer": ("mhformer", "MHFormer", {"keep": 117, "before": 1, "recover": False, "centre": True}),
+    "motionbert": ("motionbert", "MotionBERT", {}),
+    "hot-motionbert": ("motionbert", "MotionBERT", {"keep": 81, "before": 1}),
+    "motionagformer": ("motionagformer", "MotionAGFormer", {}),
+    "hot-motionagformer": ("motionagformer", "MotionAGFormer", {"keep": 81, "before": 7}),
+    "convformer": ("convformer", "ConvFormer", {}),
+    "glagcn": ("glagcn", "GLAGCN", {}),
     "hot-ktpformer": ("ktpformer", "KTPFormer", {"keep": 81, "before": 3}),
 }
 LIFTERS: Final = MappingProxyType({name: (home, kind) for name, (home, kind, _) in _TABLE.items()})
@@ -28,8 +36,8 @@ def build_lifter(name: str, **config: Any) -> nn.Module:
 
     Args:
         name: one of :data:`LIFTERS`.
-        **config: arguments of the class; ``keep``, ``before``, ``recover``, ``centre`` make any transformer lifter prune
-            frames (:class:`~dsr.lifting.hourglass.FramePruning`).
+        **config: arguments of the class; ``keep``, ``before``, ``recover``, ``centre`` make any transformer lifter
+            prune frames (:class:`~dsr.lifting.hourglass.FramePruning`).
 
     Returns:
         The network with random weights; load trained ones with :func:`dsr.load_checkpoint`.

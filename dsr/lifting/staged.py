@@ -1,4 +1,4 @@
-"""The common shape of the transformer lifters: embedding, stages, head; frames pruned in between where asked."""
+"""What all lifters share, and the shape of the transformers: embedding, stages, head; frames pruned in between."""
 
 from __future__ import annotations
 
@@ -6,31 +6,54 @@ import torch
 from torch import Tensor, nn
 
 from dsr.errors import UsageError
-from dsr.lifting.hourglass import FramePruning, TokenRecovery, select_frames, take_frames
+from dsr.lifting.hourglass import CrossAttention, FramePruning, select_frames, take_frames
 from dsr.lifting.transformer import by_joint, from_joints
 
 
-class SequenceLifter(nn.Module):
-    """A lifter of whole windows; a host says how to embed, what its stages are and how to regress.
+class WindowLifter(nn.Module):
+    """A lifter of windows of one length.
 
     Attributes:
         frames: F, the one window length it takes.
         inputs: channels per keypoint: 2 (u, v), or 3 with the confidence.
         joints: J.
-        stages: how many stages there are; frames can be pruned before any of them.
-        pruning: how frames are pruned, or None.
         centre_only: whether the output is the window's centre frame alone.
     """
 
     centre_only = False
 
-    def __init__(self, frames: int, inputs: int, joints: int, stages: int, pruning: FramePruning | None) -> None:
+    def __init__(self, frames: int, inputs: int, joints: int) -> None:
         super().__init__()
+        self.frames, self.inputs, self.joints = frames, inputs, joints
+
+    def check(self, x: Tensor) -> None:
+        """Refuse keypoints of another shape than the lifter was built for.
+
+        Raises:
+            UsageError: saying both shapes.
+        """
+        if x.ndim != 4 or x.shape[1:] != (self.frames, self.joints, self.inputs):
+            raise UsageError(
+                f"This lifter takes keypoints of shape (B, {self.frames}, {self.joints}, {self.inputs}), got "
+                f"{tuple(x.shape)}: cut or pad the sequence to {self.frames} frames (dsr.lifting.lift_sequence does)."
+            )
+
+
+class SequenceLifter(WindowLifter):
+    """A transformer lifter of whole windows; a host says how to embed, what its stages are and how to regress.
+
+    Attributes:
+        stages: how many stages there are; frames can be pruned before any of them.
+        pruning: how frames are pruned, or None.
+    """
+
+    def __init__(self, frames: int, inputs: int, joints: int, stages: int, pruning: FramePruning | None) -> None:
+        super().__init__(frames, inputs, joints)
         if pruning is not None and not (1 <= pruning.keep <= frames and 0 <= pruning.before <= stages):
             raise ValueError(f"{pruning} does not fit {frames} frames and {stages} stages.")
-        self.frames, self.inputs, self.joints, self.stages, self.pruning = frames, inputs, joints, stages, pruning
+        self.stages, self.pruning = stages, pruning
         # One fixed draw: the same input is pruned in the same way every time outside of training.
-        noise = torch.rand(frames, generator=torch.Generator().manual_seed(0))
+        noise = torch.rand(frames, generator=torch.Generator().manual_seed(0), device="cpu")
         self.register_buffer("_tie_noise", noise, persistent=False)
 
     _tie_noise: Tensor
@@ -60,7 +83,7 @@ class SequenceLifter(nn.Module):
         if self.pruning is not None and self.pruning.recover:
             self.pos_embed_token = nn.Parameter(torch.zeros(1, self.pruning.keep, width))
             self.x_token = nn.Parameter(torch.zeros(1, self.frames, width))
-            self.cross_attention = TokenRecovery(width, heads, qkv_bias)
+            self.cross_attention = CrossAttention(width, heads, qkv_bias)
 
     def frames_at(self, stage: int) -> int:
         """Number of frames a stage sees."""
@@ -80,11 +103,7 @@ class SequenceLifter(nn.Module):
         Raises:
             UsageError: if the input has another shape than the lifter was built for.
         """
-        if x.ndim != 4 or x.shape[1:] != (self.frames, self.joints, self.inputs):
-            raise UsageError(
-                f"This lifter takes keypoints of shape (B, {self.frames}, {self.joints}, {self.inputs}), got "
-                f"{tuple(x.shape)}: cut or pad the sequence to {self.frames} frames (dsr.lifting.lift_sequence does)."
-            )
+        self.check(x)
         tokens = self.embed(x)
         pruning, pruned = self.pruning, False
         for i in range(self.stages + 1):
@@ -98,7 +117,8 @@ class SequenceLifter(nn.Module):
                 tokens = self.stage(i, tokens)
         tokens = self.finish(tokens)
         if pruned and pruning is not None and pruning.recover:
-            per_joint = self.x_token + self.cross_attention(self.x_token, by_joint(tokens))
+            kept = by_joint(tokens)
+            per_joint = self.x_token + self.cross_attention(self.x_token, kept, kept)
             tokens = from_joints(per_joint, len(x))
         if index is None:
             index = torch.arange(self.frames, device=x.device).expand(len(x), -1)

@@ -17,33 +17,36 @@ class Attention(nn.Module):
         width: channels C.
         heads: must divide C.
         qkv_bias: whether the fused projection has a bias.
+        drop: dropout after the last projection.
     """
 
-    def __init__(self, width: int, heads: int = 8, qkv_bias: bool = True) -> None:
+    def __init__(self, width: int, heads: int = 8, qkv_bias: bool = True, drop: float = 0.0) -> None:
         super().__init__()
         if width % heads:
             raise ValueError(f"{heads} attention heads do not divide {width} channels.")
         self.heads = heads
         self.qkv = nn.Linear(width, 3 * width, bias=qkv_bias)
         self.proj = nn.Linear(width, width)
+        self.drop = nn.Dropout(drop)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, C) to the same shape."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2))
+        return self.drop(self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2)))
 
 
 class Mlp(nn.Module):
-    """Linear, GELU (erf), linear."""
+    """Linear, GELU (erf), linear, with dropout after each."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, drop: float = 0.0) -> None:
         super().__init__()
         self.fc1 = nn.Linear(width, hidden)
         self.fc2 = nn.Linear(hidden, width)
+        self.drop = nn.Dropout(drop)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) to the same shape."""
-        return self.fc2(functional.gelu(self.fc1(x)))
+        return self.drop(self.fc2(self.drop(functional.gelu(self.fc1(x)))))
 
 
 class DropPath(nn.Module):
@@ -65,19 +68,24 @@ class Block(nn.Module):
     """Pre-norm transformer block: ``x += DP(attention(norm1 x)); x += DP(mlp(norm2 x))``."""
 
     def __init__(
-        self, width: int, heads: int, hidden: int, *, qkv_bias: bool = True, drop_path: float = 0.0, eps: float = 1e-6
+        self, width: int, heads: int, hidden: int, *, drop_path: float = 0.0, drop: float = 0.0, eps: float = 1e-6
     ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=eps)
-        self.attn = Attention(width, heads, qkv_bias)
+        self.attn = Attention(width, heads, drop=drop)
         self.norm2 = nn.LayerNorm(width, eps=eps)
-        self.mlp = Mlp(width, hidden)
+        self.mlp = Mlp(width, hidden, drop)
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, C) to the same shape."""
         x = x + self.drop_path(self.attn(self.norm1(x)))
         return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+def drop_rates(last: float, count: int) -> list[float]:
+    """Stochastic depth of ``count`` blocks, rising linearly from 0 to ``last``."""
+    return [last * i / (count - 1) if count > 1 else 0.0 for i in range(count)]
 
 
 def by_frame(tokens: Tensor) -> Tensor:

@@ -1,0 +1,156 @@
+"""MotionAGFormer: an attention stream and a graph stream in parallel (host of HoT; HoT specification, 4.4)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dsr.lifting.hourglass import FramePruning
+from dsr.lifting.motionbert import Representation, mix
+from dsr.lifting.priors import PriorEmbedding
+from dsr.lifting.staged import SequenceLifter
+from dsr.lifting.transformer import Attention, Mlp, by_frame, by_joint, from_frames, from_joints
+
+# As released, not symmetric: 0 lists 7 but not 4, 8 lists neither shoulder (specification, 4.4).
+_NEIGHBOURS = (
+    (1, 7), (0, 2), (1, 3), (2,), (0, 5), (4, 6), (5,), (0, 8), (7, 9), (8, 10), (9,), (8, 12), (11, 13), (12,),
+    (8, 15), (14, 16), (15,),
+)  # fmt: skip
+_TEMPORAL_NEIGHBOURS = 4
+
+
+def joint_adjacency() -> Tensor:
+    """The released spatial graph, (17, 17) of zeros and ones."""
+    adjacency = torch.zeros(17, 17)
+    for joint, others in enumerate(_NEIGHBOURS):
+        adjacency[joint, list(others)] = 1.0
+    return adjacency
+
+
+def normalise_adjacency(adjacency: Tensor) -> Tensor:
+    """``D^-1/2 A D^-1/2`` with D the row sums; (..., n, n)."""
+    scale = adjacency.sum(-1).clamp_min(torch.finfo(adjacency.dtype).tiny).rsqrt()
+    return scale[..., :, None] * adjacency * scale[..., None, :]
+
+
+class GraphMixer(nn.Module):
+    """``ReLU(x + BN(N V(x) + U(x)))``: over joints with a fixed graph, over frames with the most similar frames."""
+
+    adjacency: Tensor
+
+    def __init__(self, width: int, nodes: int, temporal: bool) -> None:
+        super().__init__()
+        self.temporal = temporal
+        self.U = nn.Linear(width, width)
+        self.V = nn.Linear(width, width)
+        for linear in (self.U, self.V):
+            nn.init.normal_(linear.weight, std=(2.0 / width) ** 0.5)
+        self.batch_norm = nn.BatchNorm1d(nodes)
+        if not temporal:
+            self.register_buffer("adjacency", normalise_adjacency(joint_adjacency()), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, nodes, C) to the same shape."""
+        adjacency = normalise_adjacency(self._similar(x.detach())).to(x.dtype) if self.temporal else self.adjacency
+        return functional.relu(x + self.batch_norm(adjacency @ self.V(x) + self.U(x)))
+
+    @staticmethod
+    def _similar(x: Tensor) -> Tensor:
+        """1 where two frames are at least as similar as a frame's fourth most similar one, (N, F, F)."""
+        similarity = x @ x.transpose(1, 2)
+        count = min(_TEMPORAL_NEIGHBOURS, similarity.shape[-1])
+        least = similarity.topk(count, dim=-1).values[..., -1:]
+        return (similarity >= least).to(x.dtype)
+
+
+class SubBlock(nn.Module):
+    """Mixer and MLP, each behind a norm and scaled by a learned vector."""
+
+    def __init__(self, mixer: nn.Module, width: int, hidden: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.mixer = mixer
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = Mlp(width, hidden)
+        self.layer_scale_1 = nn.Parameter(torch.full((width,), 1e-5))
+        self.layer_scale_2 = nn.Parameter(torch.full((width,), 1e-5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, C) to the same shape."""
+        x = x + self.layer_scale_1 * self.mixer(self.norm1(x))
+        return x + self.layer_scale_2 * self.mlp(self.norm2(x))
+
+
+class AGBlock(nn.Module):
+    """Attention and graph streams on the same tokens, fused."""
+
+    def __init__(self, width: int, heads: int, hidden: int, frames: int) -> None:
+        super().__init__()
+        self.att_spatial = SubBlock(Attention(width, heads, qkv_bias=False), width, hidden)
+        self.att_temporal = SubBlock(Attention(width, heads, qkv_bias=False), width, hidden)
+        self.graph_spatial = SubBlock(GraphMixer(width, 17, False), width, hidden)
+        self.graph_temporal = SubBlock(GraphMixer(width, frames, True), width, hidden)
+        self.fusion = nn.Linear(2 * width, 2)
+        nn.init.zeros_(self.fusion.weight)
+        nn.init.constant_(self.fusion.bias, 0.5)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, F, J, C) to the same shape."""
+        batch = len(tokens)
+        streams = []
+        for spatial, temporal in (
+            (self.att_spatial, self.att_temporal),
+            (self.graph_spatial, self.graph_temporal),
+        ):
+            x = from_frames(spatial(by_frame(tokens)), batch)
+            streams.append(from_joints(temporal(by_joint(x)), batch))
+        return mix(streams[0], streams[1], self.fusion)
+
+
+class MotionAGFormer(SequenceLifter):
+    """The published host: 243 frames of (u, v, confidence), 128 channels, 16 layers, 4 heads.
+
+    Arguments as of :class:`~dsr.lifting.motionbert.MotionBERT`. Layers behind the pruning are built for its ``keep``
+    frames, because their temporal batch norm has one entry per frame.
+    """
+
+    def __init__(
+        self,
+        frames: int = 243,
+        width: int = 128,
+        depth: int = 16,
+        heads: int = 4,
+        hidden: int | None = None,
+        representation: int = 512,
+        pruning: FramePruning | None = None,
+        inputs: int = 3,
+        priors: bool = False,
+    ) -> None:
+        super().__init__(frames, inputs, 17, depth, pruning)
+        hidden = hidden or 4 * width
+        self.priors = PriorEmbedding(inputs, width, heads, frames) if priors else None
+        if not priors:
+            self.joints_embed = nn.Linear(inputs, width)
+            self.pos_embed = nn.Parameter(torch.zeros(1, 17, width))
+        self.layers = nn.ModuleList(AGBlock(width, heads, hidden, self.frames_at(i)) for i in range(depth))
+        self.norm = nn.LayerNorm(width)
+        self.rep_logit = Representation(width, representation)
+        self.head = nn.Linear(representation, 3)
+        self.add_recovery(width, heads, qkv_bias=False)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Linear layer and positions of the joints, or the priors."""
+        return self.priors(x) if self.priors is not None else self.joints_embed(x) + self.pos_embed
+
+    def stage(self, index: int, tokens: Tensor) -> Tensor:
+        """One layer of two streams."""
+        return self.layers[index](tokens)
+
+    def finish(self, tokens: Tensor) -> Tensor:
+        """The last norm."""
+        return self.norm(tokens)
+
+    def regress(self, tokens: Tensor) -> Tensor:
+        """Representation and linear head."""
+        return self.head(self.rep_logit(tokens))
