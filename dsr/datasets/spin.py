@@ -7,7 +7,7 @@ lie in ``grph_sequences`` of that folder, under the pictures' names with ``.png`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -33,7 +33,7 @@ _NUMBERS: Final[Mapping[str, tuple[int, ...]]] = {
     "openpose": (25, 3),
 }  # fmt: skip
 _BOX_MARGIN = 1.2
-_GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female"}
+GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female"}
 
 
 class SpinSource:
@@ -92,8 +92,8 @@ class SpinSource:
         """
         if not 0 <= index < self._length:
             raise IndexError(f"record {index} of {self._length} in {self.path}")
-        name = self._name("imgname", index)
-        centre, scale = self._row("center", index), float(self._row("scale", index))
+        name = self._columns.name("imgname", index)
+        centre, scale = self._columns.numbers("center", index), float(self._columns.numbers("scale", index))
         if scale <= 0:
             raise DatasetError(f"{self.path}: 'scale' is {scale:g} in row {index}; it must be positive.")
         half = 100 * scale / _BOX_MARGIN
@@ -106,23 +106,24 @@ class SpinSource:
             scale=scale,
             gender=self._gender(index),
         )
-        if "pose" in self._columns and ("has_smpl" not in self._columns or bool(self._row("has_smpl", index))):
-            record.pose_aa = self._row("pose", index).reshape(24, 3)
-            record.betas = self._row("shape", index)
+        known = "has_smpl" not in self._columns or bool(self._columns.numbers("has_smpl", index))
+        if "pose" in self._columns and known:
+            record.pose_aa = self._columns.numbers("pose", index).reshape(24, 3)
+            record.betas = self._columns.numbers("shape", index)
         if "S" in self._columns:
-            record.joints_m["spin24"] = self._row("S", index)
+            record.joints_m["spin24"] = self._columns.numbers("S", index)
         for key, keypoints in (("openpose", "openpose25"), ("part", "spin24")):
             if key in self._columns:
-                record.keypoints_px[keypoints] = self._row(key, index)
+                record.keypoints_px[keypoints] = self._columns.numbers(key, index)
         label = self.labels / name.with_suffix(".png")
         record.labels = label if label.is_file() else None
         if self.masks is not None:
-            record.mask = _read_mask(self.masks / self._name("maskname", index))
+            record.mask = _read_mask(self.masks / self._columns.name("maskname", index))
         return record
 
     def count_labels(self) -> int:
         """How many records have a label map on disk."""
-        names = (self._name("imgname", i) for i in range(self._length))
+        names = (self._columns.name("imgname", i) for i in range(self._length))
         return sum((self.labels / name.with_suffix(".png")).is_file() for name in names)
 
     def check(self, pictures: bool = True) -> None:
@@ -140,33 +141,17 @@ class SpinSource:
                         row = start + int(np.argmin(finite.reshape(len(finite), -1).all(1)))
                         raise DatasetError(f"{self.path}: '{key}' is not finite in row {row}.")
         for row in range(self._length if pictures else 0):
-            name = self._name("imgname", row)
+            name = self._columns.name("imgname", row)
             if not (self.images / name).is_file():
                 raise DatasetError(
                     f"{self.images / name}, named by 'imgname' of {self.path} in row {row}, does not exist: check the "
                     "picture folder."
                 )
 
-    def _row(self, key: str, index: int) -> np.ndarray:
-        values = np.array(self._columns.column(key)[index], dtype=np.float64)
-        if not np.isfinite(values).all():
-            raise DatasetError(f"{self.path}: '{key}' is not finite in row {index}.")
-        return values
-
-    def _name(self, key: str, index: int) -> PurePosixPath:
-        value = self._columns.column(key)[index]
-        text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-        name = PurePosixPath(text)
-        if not name.name or name.is_absolute() or ".." in name.parts or "\0" in text:
-            raise DatasetError(f"{self.path}: '{key}' is {text!r} in row {index}, no name inside the picture folder.")
-        return name
-
     def _gender(self, index: int) -> str:
         if "gender" not in self._columns:
             return "neutral"
-        value = self._columns.column("gender")[index]
-        text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
-        return _GENDERS.get(text.lower(), "neutral")
+        return GENDERS.get(self._columns.text("gender", index).lower(), "neutral")
 
 
 def dsr_mixture(root: str | Path, shares: Mapping[str, float] = DSR_SHARES, *, seed: int = 0) -> MixedSource:
