@@ -46,6 +46,11 @@ class SemanticWeights:
     """How much uncovered clothing counts against uncovered skin."""
     pixel: float = 0.008
     """Keypoints may be off by this share of the person's box side: one standard deviation."""
+    landmark_across_m: float = 0.20
+    """3D landmarks across the viewing direction, metres. Twice what the fit allows: their errors go together, so that
+    33 of them say less about proportions, and with these about the height, than 33 independent ones would."""
+    landmark_along_m: float = 0.40
+    """3D landmarks along the viewing direction, metres."""
     learning_rate: float = 0.12
     """Of Adam, in standard deviations."""
     worse_reprojection: float = 1.3
@@ -125,7 +130,10 @@ def _refine_group(
     model = _model(body.asset, group[0].keypoint_set, str(device))
     targets, turn, camera = _targets(group, K, model, options)
     start = _state(before, body, turn, model.num_betas)
-    system = _linearise(model, _prior(str(device)), targets, start, FitWeights(pixel=weights.pixel))
+    held = FitWeights(
+        pixel=weights.pixel, landmark_across_m=weights.landmark_across_m, landmark_along_m=weights.landmark_along_m
+    )
+    system = _linearise(model, _prior(str(device)), targets, start, held)
     factor = torch.linalg.cholesky(system.normal + 1e-6 * torch.eye(model.num_parameters).to(system.normal))
     slope = torch.linalg.solve_triangular(factor, system.gradient[..., None], upper=False)[..., 0]
     pictures = [_targets_of(people, detections, i, K, image_size, photo_rgb, options, weights) for i in rows]
