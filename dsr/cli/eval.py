@@ -1,13 +1,15 @@
-"""``dsr-eval``: how good the bodies are, measured; ``dsr-eval synthetic`` on rendered people with known bodies."""
+"""``dsr-eval``: how good the bodies are: on rendered people with known bodies, or by published protocols."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import make_dataclass
 
 import tyro
 
 from dsr.cli.eval_common import EXIT_INTERRUPTED, EXIT_USAGE
+from dsr.cli.eval_dataset import DatasetCommand, run_dataset
 from dsr.cli.eval_synthetic import SyntheticCommand, run_synthetic
 from dsr.errors import DsrError
 
@@ -21,23 +23,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    from dsr.evaluation.protocols import PROTOCOLS
+
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["synthetic"]
+    datasets = {name: _subcommand(name, protocol.title) for name, protocol in PROTOCOLS.items()}
     try:
         command = tyro.extras.subcommand_cli_from_dict(
-            {"synthetic": SyntheticCommand}, prog="dsr-eval", args=arguments,
-            description="Measure how good the bodies are.",
+            {"synthetic": SyntheticCommand, **datasets}, prog="dsr-eval", args=arguments,
+            description="Measure how good the bodies are; without arguments, on the generated benchmark.",
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )  # fmt: skip
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     try:
-        return run_synthetic(command)
+        if isinstance(command, SyntheticCommand):
+            return run_synthetic(command)
+        return run_dataset(next(name for name, kind in datasets.items() if isinstance(command, kind)), command)
     except DsrError as error:
         sys.stderr.write(f"dsr-eval: {error}\n")
         return EXIT_USAGE
     except KeyboardInterrupt:
         sys.stderr.write("dsr-eval: interrupted.\n")
         return EXIT_INTERRUPTED
+
+
+def _subcommand(name: str, title: str) -> type[DatasetCommand]:
+    """The options of a data set under the name of its protocol."""
+    made = make_dataclass(f"Dataset_{name}", [], bases=(DatasetCommand,), frozen=True, kw_only=True)
+    purpose = (DatasetCommand.__doc__ or "").replace("Score a network by a published protocol", "score a network")
+    made.__doc__ = f"{title}: {purpose}"
+    return made
 
 
 def entry() -> None:
