@@ -26,6 +26,7 @@ _HOME = {
     "SyntheticSource": "synthetic",
     "load_label_prior": "label_prior",
     "PersPoseView": "perspose_view",
+    "TableSource": "tables",
 }
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .records import PersonRecord, RecordSource
     from .retarget import SmplMotion, load_mocap, retarget_to_smpl
     from .spin import SpinSource, dsr_mixture
+    from .tables import TableSource
     from .synthetic import SyntheticSource
 
 __getattr__, __dir__ = attach(__name__, _HOME)
