@@ -76,7 +76,7 @@ def load_checkpoint(
         model = model.module
     with _entries(path_or_state_dict) as (entries, layout, where):
         wanted = model.state_dict()
-        matched, extra, ignored = _match(wanted, entries, where)
+        matched, extra, ignored = _match(wanted, entries, layout, where)
         missing = [key for key in wanted if key not in matched]
         lacking = [key for key in missing if not (_is_mean(key) and getattr(model, "has_licensed_mean", False))]
         if not matched or (strict and (extra or lacking)):
@@ -177,7 +177,7 @@ def _tensor(value: Any, key: str, where: str) -> Tensor:
 
 
 def _match(
-    wanted: Mapping[str, Tensor], entries: Mapping[str, Any], where: str
+    wanted: Mapping[str, Tensor], entries: Mapping[str, Any], layout: Layout, where: str
 ) -> tuple[dict[str, str], list[str], list[str]]:
     """The network's names to the file's, and the names in the file that fit nothing, as extra and as ignored."""
     bare_names = Counter(map(_bare, wanted))
@@ -185,12 +185,15 @@ def _match(
     matched: dict[str, str] = {}
     extra: list[str] = []
     ignored: list[str] = []
+    lightning = layout == "state_dict" and any(name.startswith("model.") for name in entries)
     for name in entries:
         plain = name
         while plain not in wanted and plain.startswith(("module.", "model.")):
             plain = plain.partition(".")[2]
         key = plain if plain in wanted else by_bare_name.get(_bare(plain))
-        if key is None:
+        if lightning and not name.startswith("model."):
+            ignored.append(name)  # of the training, beside the network
+        elif key is None:
             (ignored if _NOT_WEIGHTS.match(plain) else extra).append(name)
         elif key in matched:
             raise CheckpointError(f"{where} holds {key} twice, as {matched[key]} and as {name}.")

@@ -20,6 +20,15 @@ from dsr.regressors import (
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Networks this small wait longer for a second thread than it saves, most of all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def model() -> HMR:
     with torch.random.fork_rng():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from dsr.body import axis_angle_to_rotmat, quaternion_to_rotmat, rot6d_to_rotmat, rotmat_to_axis_angle
 from dsr.regressors import HMR, MeanParams, build_regressor
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "dsr" / "golden"
@@ -72,3 +73,14 @@ def test_forward_of_a_crop(model):
         torch.testing.assert_close(features.mean((2, 3)), g["pooled"], rtol=0, atol=1e-4)
         for ours, key in zip(model(image), ("pose", "shape", "cam"), strict=True):
             torch.testing.assert_close(ours, g[f"pred_{key}"], rtol=0, atol=1e-4)
+
+
+def test_rotations():
+    g = load("geometry")
+    close = {"rtol": 0, "atol": 1e-5}
+    torch.testing.assert_close(rot6d_to_rotmat(g["rot6d_in"].reshape(4, 24, 6)), g["rot6d_rotmat"], **close)
+    torch.testing.assert_close(axis_angle_to_rotmat(g["aa"]), g["rodrigues"], **close)
+    torch.testing.assert_close(quaternion_to_rotmat(g["quat"]), g["quat_rotmat"], **close)
+    back, theirs = rotmat_to_axis_angle(g["rodrigues"]), g["rotmat_to_aa"]
+    torch.testing.assert_close(axis_angle_to_rotmat(back), g["rodrigues"], **close)
+    torch.testing.assert_close(back[2:], theirs[2:], rtol=0, atol=1e-4)  # rows 0 and 1: zero and half a turn
