@@ -11,8 +11,8 @@ from dsr._lazy import attach
 
 __all__ = [
     "DsrView", "EpochSampler", "Garment", "MixedSource", "Motion", "PersPoseView", "PersonRecord", "RecordSource",
-    "SmplMotion", "SpinSource", "SyntheticSource", "ViewDataset", "assemble_base", "collate", "dsr_mixture",
-    "load_garment", "load_label_prior", "load_mocap", "read_bvh", "retarget_to_smpl",
+    "SmplMotion", "SpinSource", "SyntheticSource", "TableSource", "ViewDataset", "assemble_base", "collate",
+    "dsr_mixture", "load_garment", "load_label_prior", "load_mocap", "read_bvh", "retarget_to_smpl",
 ]  # fmt: skip
 
 _HOME = {
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from .records import PersonRecord, RecordSource
     from .retarget import SmplMotion, load_mocap, retarget_to_smpl
     from .spin import SpinSource, dsr_mixture
-    from .tables import TableSource
     from .synthetic import SyntheticSource
+    from .tables import TableSource
 
 __getattr__, __dir__ = attach(__name__, _HOME)
