@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -35,8 +35,9 @@ from dsr.result import PersonResult
 VISIBLE = 0.5
 """Keypoints of at least this confidence count as visible in residuals and warnings."""
 
-PREDICTED_ACROSS_M, PREDICTED_ALONG_M = 0.05, 0.08
-"""How far a network's 3D keypoints are trusted, metres across and along the viewing direction."""
+_PREDICTED: dict[str, Any] = {"landmark_across_m": 0.08, "landmark_along_m": 0.12, "beta": 0.7, "child": 0.05}
+"""How far a network's 3D keypoints and shape are trusted. Landmarks that are wrong make bodies small (a small body is
+off by less), hence the short leash for the coefficient that leads to a child."""
 
 _STEPS = {"fast": 8, "standard": 12, "best": 30}
 _TYPICAL_POSES = {"fast": 1, "standard": 4, "best": 12}
@@ -175,8 +176,12 @@ def _fit_group(
     else:
         starts = [_predicted(*start, model, prior, turn, body)]
         points = model.pose(*(getattr(starts[0], f) for f in ("root", "theta", "betas", "transl"))).points
-        targets = replace(targets, landmarks=points)
-        weights = replace(weights, landmark_across_m=PREDICTED_ACROSS_M, landmark_along_m=PREDICTED_ALONG_M)
+        targets = replace(targets, landmarks=points, betas=starts[0].betas)
+        weights = replace(weights, **_PREDICTED)
+        # first let keypoints pull from afar: a network may be wrong by more than the robust term still feels
+        # (the pose gives way, not the shape)
+        eager = replace(weights, robust=8 * weights.robust, beta=0.1, child=0.02)
+        starts = [solve(model, prior, targets, starts[0], eager)[0]]
     state = _best_of(model, prior, targets, starts, weights)
     return _results(detections, state, turn, camera, body, image_size)
 

@@ -155,7 +155,8 @@ def _refine_group(
         vertices = vertices @ turn.float()  # X = R^T X', rows
         return render(vertices, outside, nothing, crops, (weights.side, weights.side), "faces").alpha
 
-    y = torch.zeros_like(slope, requires_grad=True)
+    # Where keypoints and priors alone would go: what they weigh here differs from what they weighed in the fit.
+    y = (-slope).requires_grad_()
     adam = torch.optim.Adam([y], lr=weights.learning_rate, betas=(0.8, 0.95))
     steps = _STEPS[options.quality]
     for step in range(steps):

@@ -54,6 +54,7 @@ class Targets:
         scale: (B,) the person's size in normalised units (box side over focal length).
         landmarks: (B, K, 3) 3D landmarks in the rotated camera's axes, metres, or None.
         height: (B,) standing height in metres, or None.
+        betas: (B, n) shape to stay near, or None for the average one.
     """
 
     rays: Tensor
@@ -61,11 +62,12 @@ class Targets:
     scale: Tensor
     landmarks: Tensor | None = None
     height: Tensor | None = None
+    betas: Tensor | None = None
 
     def select(self, index: Tensor) -> Targets:
         """Rows ``index`` of the batch, each as often as it is named."""
-        landmarks, height = (None if v is None else v[index] for v in (self.landmarks, self.height))
-        return Targets(self.rays[index], self.weight[index], self.scale[index], landmarks, height)
+        landmarks, height, betas = (None if v is None else v[index] for v in (self.landmarks, self.height, self.betas))
+        return Targets(self.rays[index], self.weight[index], self.scale[index], landmarks, height, betas)
 
 
 @dataclass(frozen=True)
@@ -185,8 +187,9 @@ def _linearise(model: KeypointModel, prior: PosePrior, targets: Targets, state: 
     if model.child_axis is not None:
         sigma[model.child_axis] = weights.child
     diagonal[:, stop : stop + n] = 1 / sigma**2
-    linear[:, stop : stop + n] = state.betas / sigma**2
-    cost = cost + (state.betas / sigma).square().sum(1)
+    unusual = state.betas if targets.betas is None else state.betas - targets.betas
+    linear[:, stop : stop + n] = unusual / sigma**2
+    cost = cost + (unusual / sigma).square().sum(1)
     if targets.height is not None:
         height, slope = model.height(state.betas)
         residual = (height - targets.height) / weights.height_m

@@ -120,21 +120,24 @@ def test_clustering_of_frames():
         part = {key.removeprefix(prefix + "/"): value for key, value in g.items() if key.startswith(prefix + "/")}
         keep = part["noise/topk_order"].shape[1]
         x, noise = part["x"], part["noise_uniform01"]
-        found = select_frames(x, keep, noise=noise)
+        k = int(prefix.split("_k")[1].split("_")[0])
+        found = select_frames(x, keep, noise=noise, neighbours=k)
         close(found.distance, part["dist"], 2e-6)
         close(found.density, part["density"], 2e-6)
         close(found.score, part["score"])
         assert torch.equal(found.order, part["noise/topk_order"])
         assert torch.equal(found.index, part["noise/index_sorted"])
         assert torch.equal(found.clusters(), part["noise/cluster_assign"])
-        centred = select_frames(x, keep, noise=noise, centre=True)
+        centred = select_frames(x, keep, noise=noise, neighbours=k, centre=True)
         assert torch.equal(centred.index, part["noise/center_index_sorted_with_center"])
         if "zero/score" in part:
-            close(select_frames(x, keep).score, part["zero/score"])
-        if "masked_last3/index_sorted" in part:
+            close(select_frames(x, keep, neighbours=k).score, part["zero/score"])
+        if "masked_last3/topk_order" in part:
             mask = torch.ones(x.shape[:2], dtype=torch.bool)
             mask[:, -3:] = False
-            assert torch.equal(select_frames(x, keep, noise=noise, mask=mask).index, part["masked_last3/index_sorted"])
+            masked = select_frames(x, keep, noise=noise, neighbours=k, mask=mask)
+            assert torch.equal(masked.order, part["masked_last3/topk_order"])
+            assert torch.equal(masked.clusters(), part["masked_last3/cluster_assign"])
 
 
 def test_token_recovery():
