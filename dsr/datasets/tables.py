@@ -21,6 +21,12 @@ from dsr.errors import DatasetError
 SUBJECT_HEIGHTS_M: Final = (1.7994, 1.8039, 1.7621, 1.6546, 1.6756, 1.6977, 1.7823, 1.7548)
 """Standing heights of MPI-INF-3DHP's subjects S1 to S8."""
 
+TRAINING_FOLDERS: Final = {
+    "h36m": "h36m", "coco": "coco", "3dhp": "3dhp", "3dpw": "3dpw", "bedlam-train": "bedlam", "bedlam-val": "bedlam",
+}  # fmt: skip
+"""PersPose's training sets and their folders."""
+
+_SUFFIXES = (".npz", ".joblib", ".pkl", ".pickle")
 _NUMBERS: Final[Mapping[str, tuple[int, ...] | None]] = {
     "bbox": (4,), "cam_intrinsics": (3, 3), "smpl_theta": None, "smpl_beta": None, "smpl_transl": (3,),
     "3dhp_j17": (17, 3), "coco_kp17": (17, 3),
@@ -105,3 +111,26 @@ class TableSource:
             points = table.numbers("coco_kp17", index)
             record.keypoints_px["coco17"] = np.concatenate([points[:, :2], np.clip(points[:, 2:], 0, 1)], 1)
         return record
+
+
+def open_perspose_set(root: str | Path, name: str) -> TableSource:
+    """One of PersPose's training sets: the only table of its folder that has ``train`` (or ``val``) in its name.
+
+    Args:
+        root: folder with ``h36m``, ``coco``, ``3dhp``, ``3dpw`` and ``bedlam``; ``file_name`` is looked for in
+            ``images`` of these, or in the folder itself where there is none.
+        name: a key of :data:`TRAINING_FOLDERS`.
+
+    Raises:
+        DatasetError: if the set is unknown, there is no such table or several, or it does not fit.
+    """
+    if name not in TRAINING_FOLDERS:
+        raise DatasetError(f"There is no data set {name!r} of PersPose; choose from {', '.join(TRAINING_FOLDERS)}.")
+    folder = Path(root) / TRAINING_FOLDERS[name]
+    word = "val" if name.endswith("val") else "train"
+    found = sorted(p for p in folder.glob(f"*{word}*") if p.suffix in _SUFFIXES) if folder.is_dir() else []
+    if len(found) != 1:
+        lies = f"{', '.join(p.name for p in found)} lie" if found else "none lies"
+        raise DatasetError(f"{folder}: {name} needs one table of columns with '{word}' in its name, and {lies} there.")
+    images = folder / "images"
+    return TableSource(found[0], images if images.is_dir() else folder, name=name)

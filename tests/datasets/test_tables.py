@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from dsr.datasets.joblib_columns import read_table
-from dsr.datasets.tables import SUBJECT_HEIGHTS_M, TableSource
+from dsr.datasets.tables import SUBJECT_HEIGHTS_M, TableSource, open_perspose_set
 from dsr.errors import DatasetError
 
 N = 2
@@ -227,3 +227,19 @@ def test_bytes_changed_at_random_never_raise_anything_else(tmp_path):
             assert str(path) in str(error)
             outcomes.add("refused")
     assert "refused" in outcomes
+
+
+def test_training_sets_are_found_in_their_folders(tmp_path):
+    (tmp_path / "bedlam").mkdir()
+    for name in ("bedlam_train.pkl", "bedlam_val.pkl"):
+        (tmp_path / "bedlam" / name).write_bytes(dump(smpl_table(file_name=np.array([name, name]))))
+    for word in ("train", "val"):
+        source = open_perspose_set(tmp_path, f"bedlam-{word}")
+        assert source.name == f"bedlam-{word}" and source.record(0).image.name == f"bedlam_{word}.pkl"
+    (tmp_path / "bedlam" / "train2.npz").touch()
+    with pytest.raises(DatasetError, match=r"bedlam_train\.pkl, train2\.npz lie there"):
+        open_perspose_set(tmp_path, "bedlam-train")
+    with pytest.raises(DatasetError, match="h36m needs one table"):
+        open_perspose_set(tmp_path, "h36m")
+    with pytest.raises(DatasetError, match="'mars'"):
+        open_perspose_set(tmp_path, "mars")
