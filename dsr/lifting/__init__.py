@@ -12,6 +12,7 @@ from dsr._lazy import attach
 
 _PUBLIC = {
     "build_lifter": "registry",
+    "detector_to_h36m17": "keypoints",
     "LIFTERS": "registry",
     "H36M17": "skeleton",
     "Skeleton": "skeleton",
@@ -24,11 +25,12 @@ _PUBLIC = {
     "select_frames": "hourglass",
 }
 
-__all__ = ["H36M17", "LIFTERS", "FramePruning", "SequenceLifter", "Skeleton", "WindowLifter", "build_lifter", "mirror",
-           "normalise_screen", "select_frames", "unnormalise_screen"]
+__all__ = ["H36M17", "LIFTERS", "FramePruning", "SequenceLifter", "Skeleton", "WindowLifter", "build_lifter",
+           "detector_to_h36m17", "mirror", "normalise_screen", "select_frames", "unnormalise_screen"]
 
 if TYPE_CHECKING:
     from dsr.lifting.hourglass import FramePruning, select_frames
+    from dsr.lifting.keypoints import detector_to_h36m17
     from dsr.lifting.registry import LIFTERS, build_lifter
     from dsr.lifting.skeleton import H36M17, Skeleton, mirror, normalise_screen, unnormalise_screen
     from dsr.lifting.staged import SequenceLifter, WindowLifter

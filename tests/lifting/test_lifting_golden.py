@@ -13,6 +13,7 @@ from dsr.lifting import build_lifter, mirror, select_frames
 from dsr.lifting.convformer import ConvolutionalAttention
 from dsr.lifting.glagcn import EDGES, partitions
 from dsr.lifting.hourglass import CrossAttention
+from dsr.lifting.keypoints import detector_to_h36m17
 from dsr.lifting.motionagformer import GraphMixer, joint_adjacency, normalise_adjacency
 from dsr.lifting.priors import kinematic_topology, trajectory_topology
 
@@ -254,3 +255,8 @@ def test_convformer_has_the_published_number_of_parameters(frames):
     row = g["param_T"].tolist().index(frames)
     assert ours == g["ours_exact"][row]
     assert abs(ours / 1e6 - float(g["param_M"][row])) <= 0.01
+
+
+def test_coco_keypoints_become_the_lifters_joints():
+    g = load("hot", "demo_preprocess")
+    close(torch.from_numpy(detector_to_h36m17(g["coco"].numpy())), g["h36m"])
