@@ -322,7 +322,14 @@ class Trainer:
         self._barrier()
 
     def _about(self) -> dict[str, str]:
-        return {"system": self.config.system, "step": str(self.position.total), "epoch": str(self.position.epoch)}
+        """The header of the weights; :func:`dsr.regressors.loading.load_regressor` reads body and size from it."""
+        return {
+            "system": self.config.system,
+            "body": Path(self.config.body).stem,
+            "image_size": str(self.config.model.image_size),
+            "step": str(self.position.total),
+            "epoch": str(self.position.epoch),
+        }
 
     def _load(self, path: Path) -> None:
         """Go back to a saved state."""
