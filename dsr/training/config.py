@@ -40,9 +40,11 @@ class DataConfig:
     """What is trained on."""
 
     mix: dict[str, float] = field(default_factory=lambda: {"synthetic": 1.0})
-    """Data sets and their shares: synthetic, h36m, coco, mpi-inf-3dhp, 3dpw, bedlam-train, bedlam-val."""
+    """Data sets and their shares: synthetic; h36m, coco, 3dpw, mpi-inf-3dhp (dsr) or 3dhp, bedlam-train,
+    bedlam-val (perspose)."""
     root: Path | None = None
-    """Folder of the data sets: dataset_extras/*.npz, dataset_folders/NAME/; synthetic needs none."""
+    """Folder of the data sets in the published layout (dsr: dataset_extras and dataset_folders, perspose: NAME/);
+    synthetic needs none."""
     epoch_samples: int = 0
     """Samples of an epoch; 0: as published (dsr: the longest data set, perspose: 300000)."""
     flip: float = 0.5

@@ -6,6 +6,7 @@ coefficient, which only takes its gradient away); it runs in validation.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dsr.body import load_body
+from dsr.body import Body, load_body
 from dsr.datasets import collate
 from dsr.datasets.perspose_view import PersPoseView
 from dsr.datasets.records import RecordSource
-from dsr.errors import TrainingError
+from dsr.errors import BodyError, TrainingError
 from dsr.losses.perspose import PersPoseOutputs, perspose_losses
 from dsr.regressors import PersPose, build_regressor, load_checkpoint
 from dsr.regressors.perspose_decode import decode, lift, mirror_inputs, unmirror
@@ -43,11 +44,12 @@ class PersPoseTask:
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
         self.size = config.model.image_size
-        self.label_body = load_body(config.body)
-        if self.label_body.num_joints != 24:
-            raise TrainingError(f"--body {config.body} has {self.label_body.num_joints} joints; PersPose needs SMPL's.")
-        view = PersPoseView(self.size, True, self.label_body, 0.1 if config.data.jitter == "on" else 0.0)
-        source = training_source(config, open_perspose_set, "walk", None)
+        self.bodies = label_bodies(config.body)
+        joints = self.bodies["neutral"].num_joints
+        if joints != 24:
+            raise TrainingError(f"--body {config.body} has {joints} joints; PersPose needs SMPL's 24.")
+        view = PersPoseView(self.size, True, self.bodies, 0.1 if config.data.jitter == "on" else 0.0)
+        source = training_source(config, open_set, "walk", None)
         self.data = TrainingData(source, view, config.seed)
 
     def build_model(self) -> nn.Module:
@@ -62,7 +64,7 @@ class PersPoseTask:
     def prepare(self, device: torch.device) -> None:
         """Body and held-out people."""
         self.body = load_body(self.config.body, device=device)
-        view = PersPoseView(self.size, False, self.label_body)
+        view = PersPoseView(self.size, False, self.bodies)
         self.held_out = held_out_batches(self.config, view) if self.config.validation.count else []
 
     def epoch_length(self) -> int:
@@ -125,6 +127,19 @@ class PersPoseTask:
         return np.concatenate(rows)
 
 
-def open_perspose_set(name: str, root: Path) -> RecordSource:
+def label_bodies(name: str) -> dict[str, Body]:
+    """The bodies of the labels by gender: those beside each other in a licensed folder, else the one body for all."""
+    neutral = load_body(name)
+    bodies = {"neutral": neutral}
+    if Path(name).is_dir():
+        for gender in ("female", "male"):
+            with suppress(BodyError):
+                bodies[gender] = load_body(name, gender=gender)
+    return bodies
+
+
+def open_set(name: str, root: Path) -> RecordSource:
     """One of PersPose's data sets in its folder."""
-    raise TrainingError(f"--data.mix: PersPose has no reader for {name} yet; choose synthetic.")
+    from dsr.datasets.tables import open_perspose_set
+
+    return open_perspose_set(root, name)

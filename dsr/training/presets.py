@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dsr.errors import UsageError
+from dsr.losses.perspose_weights import PERSPOSE_WEIGHTS
 from dsr.training.config import (
     DataConfig,
     LogConfig,
@@ -27,15 +28,9 @@ from dsr.training.config import (
 DSR_MIX = {"h36m": 0.5, "coco": 0.3, "mpi-inf-3dhp": 0.2}
 DSR_MIX_3DPW = {"h36m": 0.3, "coco": 0.4, "mpi-inf-3dhp": 0.1, "3dpw": 0.2}
 _BEDLAM = {"bedlam-train": 0.15, "bedlam-val": 0.05}
-PERSPOSE_MIX = {"h36m": 0.3, "coco": 0.4, "mpi-inf-3dhp": 0.2, "3dpw": 0.1}
+PERSPOSE_MIX = {"h36m": 0.3, "coco": 0.4, "3dhp": 0.2, "3dpw": 0.1}
 PERSPOSE_MIX_3DHP = {**PERSPOSE_MIX, "3dpw": 0.2}
-PERSPOSE_MIX_H36M = {"h36m": 0.4, "coco": 0.5, "mpi-inf-3dhp": 0.1}
-PERSPOSE_WEIGHTS = {  # terms 1..12
-    "3dpw": (1, 1, 1, 1, 0.5, 1, 0.5, 0, 0, 0.1, 0.01, 0.01),
-    "3dhp": (1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0, 0, 0.1, 0.01, 0.01),
-    "h36m": (1, 1, 1, 1, 0.5, 1, 0.5, 0, 0, 10, 0.01, 0.01),
-    "w-be-3dhp": (1, 1, 1, 1, 1, 1, 1, 0, 0, 0.1, 0.01, 0.01),
-}
+PERSPOSE_MIX_H36M = {"h36m": 0.4, "coco": 0.5, "3dhp": 0.1}
 
 
 def _dsr(mix: dict[str, float]) -> TrainConfig:

@@ -53,6 +53,14 @@ def test_perspose_presets_are_the_published_recipes(name, batch, period, jitter,
     assert (weights[3], weights[4], weights[5], weights[9]) == terms
 
 
+def test_mixtures_are_those_of_the_data_sets():
+    from dsr.datasets.mix import DSR_SHARES, DSR_SHARES_3DPW, PERSPOSE_RATIOS
+
+    assert preset("dsr").data.mix == DSR_SHARES_3DPW and preset("dsr-no3dpw").data.mix == DSR_SHARES
+    for name, ratios in PERSPOSE_RATIOS.items():
+        assert preset(name).data.mix == ratios
+
+
 def test_a_file_goes_over_its_preset(tmp_path):
     file = tmp_path / "my.yaml"
     file.write_text("preset: dsr\nepochs: 3\noptim:\n  lr: 1e-4\nlosses:\n  dsr: off\ndata:\n  mix: {synthetic: 1}\n")

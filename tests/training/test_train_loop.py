@@ -25,7 +25,7 @@ from dsr.training.toy_task import ToyTask
 
 ROOT = Path(__file__).parents[2]
 CONFIG = TrainConfig(
-    system="toy", epochs=4, batch=8, workers=0, device="cpu",
+    system="toy", epochs=4, batch=8, workers=0, device="cpu", threads=1,
     data=DataConfig(synthetic_count=88), validation=ValidationConfig(count=32),
     optim=OptimConfig(lr=1e-2, ema=0.9, clip=1.0, warmup_epochs=1, decay=0.5), log=LogConfig(every=1, checkpoint=4),
 )  # fmt: skip
