@@ -1,4 +1,4 @@
-"""Detectors' keypoints to the 17 joints of the lifters, by HoT's rule for COCO keypoints (its specification, section 9)."""
+"""Detectors' keypoints to the 17 joints of the lifters, by HoT's rule for COCO keypoints (specification, section 9)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _COPIED = tuple(name for name in H36M17_NAMES if name in COCO17_NAMES)
 def detector_to_h36m17(keypoints: np.ndarray, kind: str = "coco17") -> np.ndarray:
     """Keypoints of a detector as Human3.6M's 17 joints in the picture.
 
-    Limbs are copied. Pelvis and spine come from hips and shoulders, thorax, neck and head from the face as well; the rule
-    moves points along the picture's axes, so it means people who are not upside down.
+    Limbs are copied. Pelvis and spine come from hips and shoulders, thorax, neck and head from the face as well; the
+    rule moves points along the picture's axes, so it means people who are not upside down.
 
     Args:
         keypoints: (..., K, 2) pixels, y down, or (..., K, 3) with confidences.
