@@ -80,6 +80,8 @@ def read_labels(labels: Path | np.ndarray, where: str) -> np.ndarray:
 
     try:
         with Image.open(labels) as opened:
+            if opened.mode == "P":  # a third of the data of true colour
+                return _palette_ids(np.array(opened.getpalette("RGB"), dtype=np.uint8))[np.asarray(opened)]
             values = np.asarray(opened if opened.mode in ("L", "RGB") else opened.convert("RGB"))
     except Exception as error:
         raise DatasetError(f"{labels}, the label map of {where}, cannot be read ({error}): make it again.") from error
@@ -117,8 +119,18 @@ def warp_labels(
     from dsr.losses.labels import palette_to_labels
 
     ids = palette_to_labels(torch.from_numpy(warped)[None])[0].numpy()
-    ids[(warped == 1).all(-1)] = outside
+    if outside != IGNORE:
+        ids[(warped == 1).all(-1)] = outside
     return ids
+
+
+def _palette_ids(palette: np.ndarray) -> np.ndarray:
+    """Label id of every index of a PNG's palette (3 N), (256,) int16."""
+    from dsr.losses.labels import palette_to_labels
+
+    colours = np.full((256, 3), 1, np.uint8)  # no label's colour
+    colours[: len(palette) // 3] = palette.reshape(-1, 3)
+    return palette_to_labels(colours[None, None])[0, 0].numpy().astype(np.int16)
 
 
 def _ids(labels: np.ndarray, what: str) -> np.ndarray:

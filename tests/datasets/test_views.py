@@ -22,7 +22,7 @@ from dsr.datasets.augment import (
     turn_joints,
     turn_pose,
 )
-from dsr.datasets.pictures import read_picture, warp_labels
+from dsr.datasets.pictures import read_labels, read_picture, warp_labels
 from dsr.errors import DatasetError
 from dsr.losses.labels import CLASS_MIRROR, PALETTE_RGB
 
@@ -202,6 +202,19 @@ def test_labels_keep_their_ids_and_are_unknown_beyond_the_picture():
     assert set(np.unique(ids)) == {-1, 0, 19}
     np.testing.assert_array_equal(ids, colours)
     assert ids[0, 0] == -1 and (ids == 19).sum() == pytest.approx(400, abs=12)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "P", "RGBA", "L"])
+def test_label_maps_of_every_kind_say_the_same(tmp_path, mode):
+    labels = np.random.default_rng(0).integers(0, 20, (12, 14)).astype(np.uint8)
+    colours = np.array(PALETTE_RGB, dtype=np.uint8)[labels]
+    picture = Image.fromarray(labels if mode == "L" else colours)
+    if mode == "P":
+        picture = Image.fromarray(19 - labels, "P")
+        picture.putpalette(np.array(PALETTE_RGB[::-1], dtype=np.uint8).tobytes())
+    picture.convert(mode).save(tmp_path / "a.png")
+    ids = warp_labels(read_labels(tmp_path / "a.png", "toy/0"), np.eye(3), 12)
+    np.testing.assert_array_equal(ids, labels[:, :12])
 
 
 def test_labels_of_others_are_removed_and_nobodys_are_unknown():
