@@ -12,7 +12,7 @@ from dsr._lazy import attach
 __all__ = [
     "DsrView", "EpochSampler", "Garment", "MixedSource", "Motion", "PersPoseView", "PersonRecord", "RecordSource",
     "SmplMotion", "SpinSource", "SyntheticSource", "TableSource", "ViewDataset", "assemble_base", "collate",
-    "dsr_mixture", "load_garment", "load_label_prior", "load_mocap", "read_bvh", "retarget_to_smpl",
+    "load_garment", "load_label_prior", "load_mocap", "read_bvh", "retarget_to_smpl",
 ]  # fmt: skip
 
 _HOME = {
@@ -21,11 +21,11 @@ _HOME = {
     **dict.fromkeys(("SmplMotion", "load_mocap", "retarget_to_smpl"), "retarget"),
     **dict.fromkeys(("PersonRecord", "RecordSource"), "records"),
     **dict.fromkeys(("EpochSampler", "MixedSource", "ViewDataset", "collate"), "mix"),
-    **dict.fromkeys(("SpinSource", "dsr_mixture"), "spin"),
     "DsrView": "dsr_view",
     "SyntheticSource": "synthetic",
     "load_label_prior": "label_prior",
     "PersPoseView": "perspose_view",
+    "SpinSource": "spin",
     "TableSource": "tables",
 }
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from .perspose_view import PersPoseView
     from .records import PersonRecord, RecordSource
     from .retarget import SmplMotion, load_mocap, retarget_to_smpl
-    from .spin import SpinSource, dsr_mixture
+    from .spin import SpinSource
     from .synthetic import SyntheticSource
     from .tables import TableSource
 

@@ -98,7 +98,7 @@ class MixedSource:
             raise DatasetError(f"A mixture needs at least one draw per epoch, not {length}.")
         self._ends = np.cumsum(self.shares)
         self._edges = np.round(self._ends * self.length).astype(np.int64)
-        self._passes: dict[int, tuple[int, np.ndarray]] = {}
+        self._passes: dict[tuple[int, int], np.ndarray] = {}
         self._published: list[np.ndarray] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -133,11 +133,17 @@ class MixedSource:
             order = self._published_orders()[which]
             return which, int(order[step % len(order)])
         number, place = divmod(step, size)
-        made = self._passes.get(which)
-        if made is None or made[0] != number:
-            made = number, generator("walk", self.seed, which, number).permutation(size)
-            self._passes[which] = made
-        return which, int(made[1][place])
+        if (which, number) not in self._passes:
+            self._forget(which, epoch)
+            self._passes[which, number] = generator("walk", self.seed, which, number).permutation(size)
+        return which, int(self._passes[which, number][place])
+
+    def _forget(self, which: int, epoch: int) -> None:
+        """Drop the passes of a source that this epoch does not touch."""
+        count = int(self._edges[which]) - (int(self._edges[which - 1]) if which else 0)
+        first, last = epoch * count // self._sizes[which], ((epoch + 1) * count - 1) // self._sizes[which]
+        for key in [key for key in self._passes if key[0] == which and not first <= key[1] <= last]:
+            del self._passes[key]
 
     def _published_orders(self) -> list[np.ndarray]:
         """The released permutations: of 50 copies of each source, one after the other from one generator."""

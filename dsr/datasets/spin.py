@@ -13,7 +13,6 @@ from typing import Final
 import numpy as np
 
 from dsr.datasets.columns import NpzColumns
-from dsr.datasets.mix import DSR_SHARES, MixedSource
 from dsr.datasets.records import PersonRecord
 from dsr.errors import DatasetError
 
@@ -152,29 +151,6 @@ class SpinSource:
         if "gender" not in self._columns:
             return "neutral"
         return GENDERS.get(self._columns.text("gender", index).lower(), "neutral")
-
-
-def dsr_mixture(root: str | Path, shares: Mapping[str, float] = DSR_SHARES, *, seed: int = 0) -> MixedSource:
-    """DSR's training data in its published folders (specification, sections 7 and 9.2).
-
-    Args:
-        root: folder with ``dataset_extras`` (npz files) and ``dataset_folders`` (pictures, with label maps).
-        shares: data set to share of the draws: :data:`~dsr.datasets.mix.DSR_SHARES` or ``DSR_SHARES_3DPW``.
-        seed: of the draws.
-
-    Raises:
-        DatasetError: if a data set is unknown or its file is missing or wrong.
-    """
-    root = Path(root)
-    unknown = [name for name in shares if name not in TRAINING_FILES]
-    if unknown:
-        raise DatasetError(f"There is no data set {unknown[0]!r} of DSR; choose from {', '.join(TRAINING_FILES)}.")
-    sources = [
-        SpinSource(root / "dataset_extras" / TRAINING_FILES[name], root / "dataset_folders" / PICTURE_FOLDERS[name],
-                   name=name)
-        for name in shares
-    ]  # fmt: skip
-    return MixedSource(sources, list(shares.values()), seed=seed, name="dsr")
 
 
 def _read_mask(path: Path) -> np.ndarray:

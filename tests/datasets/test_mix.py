@@ -57,6 +57,8 @@ def test_walk_visits_every_record_once_per_pass_across_epochs():
         for start in range(0, 2 * count - size, size):
             assert sorted(rows[start : start + size]) == list(range(size))
     assert [mixed.pick(5, 0), mixed.pick(5, 1)] == [visits[5], visits[1005]], "going back gives the same"
+    assert len(mixed._passes) <= sum(count // size + 2 for count, size in ((300, 101), (400, 57), (200, 33), (100, 20)))
+    assert pickle.loads(pickle.dumps(mixed)).pick(5, 1) == visits[1005]
 
 
 def test_shares_are_kept_and_elements_follow_the_index():

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from dsr.datasets import DsrView
-from dsr.datasets.spin import SpinSource, dsr_mixture
+from dsr.datasets.spin import SpinSource
 from dsr.errors import DatasetError
 from dsr.losses.labels import PALETTE_RGB
 
@@ -189,16 +189,3 @@ def test_masks_are_read_when_asked_for(tmp_path):
     Image.fromarray(mask).save(tmp_path / "m.png")
     assert SpinSource(npz, images).record(0).mask is None
     assert SpinSource(npz, images, masks=tmp_path).record(0).mask.sum() == 600
-
-
-def test_published_folders_make_the_published_mixture(tmp_path):
-    for folder, file in (("h36m", "h36m_train"), ("coco", "coco_2014_train"), ("mpi_inf_3dhp", "mpi_inf_3dhp_train")):
-        (tmp_path / "dataset_folders" / folder).mkdir(parents=True)
-        npz, _ = make(tmp_path / "dataset_folders" / folder)
-        (tmp_path / "dataset_extras").mkdir(exist_ok=True)
-        npz.rename(tmp_path / "dataset_extras" / f"{file}.npz")
-    mixture = dsr_mixture(tmp_path)
-    assert [source.name for source in mixture.sources] == ["h36m", "coco", "mpi-inf-3dhp"]
-    np.testing.assert_allclose(mixture.shares, [0.5, 0.3, 0.2])
-    with pytest.raises(DatasetError, match="'mars'"):
-        dsr_mixture(tmp_path, {"mars": 1.0})
