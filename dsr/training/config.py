@@ -150,7 +150,7 @@ class OptimConfig:
     ema: float = 0.0
     """Decay of an average of the weights, 0.999 for example; it is validated and saved too. 0: none."""
     bf16: Switch = "on"
-    """bfloat16 for the network on CUDA; losses and inverse kinematics stay in float32."""
+    """bfloat16 for the network on CUDA and on processors that have it; losses and inverse kinematics in float32."""
     sync_batchnorm: Switch = "off"
     """Batch-norm statistics over all GPUs."""
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,12 @@ class TrainingData:
     def __len__(self) -> int:
         return len(self.source)
 
+    def prepare(self, processes: int) -> None:
+        """Fill the pool where there is one."""
+        for source in getattr(self.source, "sources", (self.source,)):
+            if isinstance(source, Pool):
+                source.fill(processes)
+
     def sample(self, epoch: int, position: int) -> dict[str, Any]:
         """The sample at a place of an epoch's order."""
         if self._order is None or self._order[0] != epoch:
@@ -63,8 +71,23 @@ class Pool:
         """The record; epochs differ in their order and augmentation only."""
         at = (index + epoch * self.length) % self.size
         if at not in self._made:
-            self._made[at] = self.source.record(at, 0)
+            self._made[at] = _kept(self.source, at)
         return self._made[at]
+
+    def fill(self, processes: int) -> None:
+        """Make all records now, with several processes; workers that are forked later share them."""
+        if processes < 2:
+            self._made = {at: _kept(self.source, at) for at in range(self.size)}
+            return
+        import multiprocessing
+
+        with multiprocessing.get_context().Pool(processes) as made:
+            self._made = dict(enumerate(made.map(partial(_kept, self.source), range(self.size), chunksize=32)))
+
+
+def _kept(source: RecordSource, index: int) -> PersonRecord:
+    """A record without what no view reads."""
+    return replace(source.record(index, 0), mask=None)
 
 
 def synthetic_source(config: TrainConfig, *, held_out: bool = False) -> RecordSource:

@@ -82,6 +82,7 @@ class DsrTask:
             self._prepare_semantics(device)
         view = DsrView(image_size=self.config.model.image_size, augment=False, targets=False)
         self.held_out = held_out_batches(self.config, view) if self.config.validation.count else []
+        self.data.prepare(self.config.workers + 1)
 
     def _prepare_semantics(self, device: torch.device) -> None:
         losses, asset = self.config.losses, self.body.asset

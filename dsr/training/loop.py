@@ -115,6 +115,7 @@ class Trainer:
         self.ranks = Ranks.from_environment()
         self.device = choose_device(config.device, self.ranks)
         self._stop = False
+        self._bf16 = config.optim.bf16 == "on" and has_bf16(self.device)
         self._latest: dict[str, float] = {}
         if config.threads:
             torch.set_num_threads(config.threads)
@@ -125,7 +126,7 @@ class Trainer:
         self.model = task.build_model()
         if config.optim.sync_batchnorm == "on" and self.ranks.world > 1 and self.device.type == "cuda":
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
-        self.model.to(self.device)
+        self.model.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         task.prepare(self.device)
         length = task.epoch_length()
         self.epoch_steps = length // (config.batch * self.ranks.world)
@@ -367,8 +368,8 @@ class Trainer:
         return dict(batch)
 
     def _amp(self) -> AbstractContextManager[Any]:
-        if self.device.type == "cuda" and self.config.optim.bf16 == "on":
-            return torch.autocast("cuda", torch.bfloat16)
+        if self._bf16:
+            return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
     def _stop_wanted(self) -> bool:
@@ -472,6 +473,14 @@ def choose_device(name: str, ranks: Ranks) -> torch.device:
         return torch.device("cpu")
     torch.cuda.set_device(ranks.local % torch.cuda.device_count())
     return torch.device("cuda", ranks.local % torch.cuda.device_count())
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 saves time there: on CUDA, and on processors with instructions for it."""
+    if device.type == "cuda":
+        return True
+    asked = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(ask is not None and ask() for ask in asked)
 
 
 def seed_everything(seed: int) -> None:

@@ -66,6 +66,7 @@ class PersPoseTask:
         self.body = load_body(self.config.body, device=device)
         view = PersPoseView(self.size, False, self.bodies)
         self.held_out = held_out_batches(self.config, view) if self.config.validation.count else []
+        self.data.prepare(self.config.workers + 1)
 
     def epoch_length(self) -> int:
         """Samples of an epoch."""

@@ -56,9 +56,9 @@ def _perspose(
 
 def _smoke() -> TrainConfig:
     return TrainConfig(
-        system="dsr", epochs=6, batch=16, workers=1, device="auto",
+        system="dsr", epochs=11, batch=16, workers=1, device="auto",
         model=ModelConfig(backbone="resnet18", image_size=128, dropout=0.0),
-        data=DataConfig(mix={"synthetic": 1.0}, synthetic_size=160, synthetic_count=3000, occluders="off",
+        data=DataConfig(mix={"synthetic": 1.0}, synthetic_size=144, synthetic_count=4000, synthetic_pool=4000, occluders="off",
                         rotation=10.0, scale=0.1, noise=0.2),
         losses=LossConfig(dsr="off"),
         optim=OptimConfig(name="adamw", lr=8e-4, weight_decay=1e-4, warmup_epochs=0.3, cosine="on", clip=1000.0),
