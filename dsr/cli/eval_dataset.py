@@ -12,6 +12,8 @@ from dsr.cli.eval_common import EXIT_FINE, check_output, number, write_json
 
 if TYPE_CHECKING:
     from dsr.body import Body
+    from dsr.datasets.spin import SpinSource
+    from dsr.datasets.tables import TableSource
     from dsr.evaluation.datasets import DatasetReport
     from dsr.evaluation.protocols import Protocol
 
@@ -28,9 +30,10 @@ class DatasetCommand:
     """
 
     data: Path
-    """The data set's npz in the layout of SPIN: imgname, center, scale, and pose and shape or S."""
+    """The data set: an npz in the layout of SPIN (imgname, center, scale, and pose and shape or S), or a file in that
+    of PersPose (file_name, bbox, cam_intrinsics, ...), joblib or npz."""
     images: Path | None = None
-    """Folder that imgname is relative to; the npz's own folder by default."""
+    """Folder that the pictures' names are relative to; the file's own folder by default."""
     regressor: str | None = None
     """The network: dsr:CHECKPOINT or perspose:CHECKPOINT."""
     predictions: Path | None = None
@@ -49,6 +52,9 @@ class DatasetCommand:
     orientation: Literal["auto", "crop", "picture"] = "auto"
     """What is compared: the orientation in the camera of the crop, as DSR's figures are published, or turned back to
     the full picture's camera; auto does as published for the network."""
+    crop: Literal["auto", "box", "truth"] = "auto"
+    """What PersPose's crops are fitted to: the data set's box, or the true mesh, which is kinder and how its figures
+    are published; auto: the true mesh for protocols called perspose-*."""
     mirror: Literal["auto", "on", "off"] = "auto"
     """Average with the mirrored crop; auto does as published: PersPose does, DSR does not."""
     every: int | None = None
@@ -92,16 +98,13 @@ def run_dataset(protocol_name: str, command: DatasetCommand) -> int:
 
 
 def _evaluate(command: DatasetCommand, protocol: Protocol) -> DatasetReport:
-    from dsr.datasets.spin import SpinSource
     from dsr.evaluation.datasets import evaluate_predictions
     from dsr.evaluation.predictions import load_predictions, predict_source, rows_of, save_predictions
     from dsr.pipeline import choose_device
 
     device = choose_device(command.device)
     every = protocol.every if command.every is None else command.every
-    source = SpinSource(
-        command.data, command.images or command.data.parent, name=command.data.stem, masks=command.masks
-    )
+    source = open_data(command.data, command.images, command.masks)
     if command.predictions is not None:
         predictions = load_predictions(command.predictions)
         betas = predictions.betas.shape[1]
@@ -116,7 +119,7 @@ def _evaluate(command: DatasetCommand, protocol: Protocol) -> DatasetReport:
         predictions = predict_source(
             source, loaded.model, bodies["neutral"], every=every, limit=command.limit, batch_size=command.batch_size,
             mirror={"auto": None, "on": True, "off": False}[command.mirror], system=loaded.system,
-            on_people=_progress(total),
+            crop_bodies=_truth_crops(command, protocol, bodies), on_people=_progress(total),
         )  # fmt: skip
         if command.save_predictions is not None:
             save_predictions(predictions, command.save_predictions)
@@ -124,6 +127,37 @@ def _evaluate(command: DatasetCommand, protocol: Protocol) -> DatasetReport:
         source, predictions, bodies, protocol, regressor=command.h36m_regressor, every=every, limit=command.limit,
         frame=command.orientation,
     )  # fmt: skip
+
+
+def open_data(path: Path, images: Path | None = None, masks: Path | None = None) -> SpinSource | TableSource:
+    """A data set of the user, by what is in its file.
+
+    Args:
+        path: SPIN's layout or PersPose's.
+        images: folder of its pictures; the file's own by default.
+        masks: folder of person masks, for SPIN's layout.
+
+    Raises:
+        DatasetError: if it is neither or cannot be read.
+        UsageError: if masks are given for the layout that has none.
+    """
+    from dsr.datasets.columns import NpzColumns
+    from dsr.datasets.spin import SpinSource
+    from dsr.datasets.tables import TableSource
+    from dsr.errors import UsageError
+
+    images = images or path.parent
+    if path.suffix == ".npz" and (not path.is_file() or "file_name" not in NpzColumns(path)):
+        return SpinSource(path, images, name=path.stem, masks=masks)
+    if masks is not None:
+        raise UsageError(f"--masks {masks}: only data sets in the layout of SPIN name masks.")
+    return TableSource(path, images)
+
+
+def _truth_crops(command: DatasetCommand, protocol: Protocol, bodies: Mapping[str, Body]) -> Mapping[str, Body] | None:
+    """Bodies that crops are fitted to, or None."""
+    wanted = protocol.name.startswith("perspose") if command.crop == "auto" else command.crop == "truth"
+    return bodies if wanted else None
 
 
 def _bodies(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -16,6 +16,7 @@ from dsr.errors import DatasetError, UsageError
 if TYPE_CHECKING:
     from dsr.body import Body
     from dsr.datasets.records import PersonRecord, RecordSource
+    from dsr.regressors.inference import PeopleCrops
 
 _SHAPES: dict[str, tuple[int | None, ...]] = {
     "keys": (), "pose_rotmat": (24, 3, 3), "orient_crop": (3, 3), "betas": (None,), "transl": (3,), "K": (3, 3),
@@ -75,6 +76,7 @@ def predict_source(
     batch_size: int = 32,
     mirror: bool | None = None,
     system: str = "",
+    crop_bodies: Mapping[str, Body] | None = None,
     on_people: Callable[[int], None] | None = None,
 ) -> Predictions:
     """Run a network over a data set.
@@ -88,6 +90,8 @@ def predict_source(
         batch_size: people at a time.
         mirror: average with the mirrored crops; by default as published for the network.
         system: name to remember.
+        crop_bodies: gender to body: perspective crops are fitted to the true mesh, as PersPose's published figures
+            have it, where a record has one and K; otherwise, and by default, to the data set's box.
         on_people: called with the number of people done.
 
     Raises:
@@ -100,7 +104,9 @@ def predict_source(
     parts: list[dict[str, np.ndarray]] = []
     done = 0
     while some := list(islice(records, batch_size)):
-        crops = PeopleCrops.join([crop_record(record, model) for record in some])
+        crops = PeopleCrops.join(
+            [_true_crop(record, model, crop_bodies) or crop_record(record, model) for record in some]
+        )
         found = regress(model, crops, body, batch_size, mirror=mirror)
         parts.append(
             {
@@ -117,6 +123,26 @@ def predict_source(
             on_people(done)
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Predictions(**joined, system=system, crop=str(getattr(model, "crop", "square")))
+
+
+def _true_crop(record: PersonRecord, model: Any, bodies: Mapping[str, Body] | None) -> PeopleCrops | None:
+    """The perspective crop that holds the true mesh (PersPose specification, 4); None where that is not wanted."""
+    known = all(part is not None for part in (record.pose_aa, record.betas, record.transl, record.K))
+    if bodies is None or not known or model.crop != "perspective":
+        return None
+    import torch
+
+    from dsr.camera import perspective_rotation
+    from dsr.datasets.perspose_view import PersPoseAugment, PersPoseView
+    from dsr.regressors.inference import PeopleCrops
+
+    sample = PersPoseView(model.image_size, augment=False, bodies=bodies).sample(record, PersPoseAugment())
+    K, box = (torch.as_tensor(np.asarray(a, np.float64)) for a in (record.K, record.box_px))
+    middle, K_crop = (box[:2] + box[2:]) / 2, sample["K_crop"].double()
+    return PeopleCrops(
+        image=sample["image"][None], K_crop=K_crop[None], K=K[None], rotation=perspective_rotation(K, middle)[None],
+        centre_px=middle[None], side_px=(model.image_size * K[0, 0] / K_crop[0, 0])[None], known=torch.tensor([True]),
+    )  # fmt: skip
 
 
 def save_predictions(predictions: Predictions, path: str | Path) -> None:
