@@ -198,7 +198,9 @@ class DsrView:
         if self.compat:
             return keep_window(_published_labels(stored, M, S, flip), window)
         ids = torch.from_numpy(warp_labels(stored, M, S))[None]
-        return keep_window(mirror_labels(ids) if flip else ids, window)
+        ids = mirror_labels(ids) if flip else ids
+        # what lies beyond the picture stays unknown: a person cut off by its border goes on there
+        return torch.where(ids == IGNORE, IGNORE, keep_window(ids, window))
 
 
 def published_crop(record: PersonRecord) -> tuple[np.ndarray, float]:

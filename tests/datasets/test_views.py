@@ -226,6 +226,15 @@ def test_labels_of_others_are_removed_and_nobodys_are_unknown():
     assert not bool(nobody["has_labels"]) and (nobody["c_classes"] == -1).all()
 
 
+def test_beyond_the_picture_is_unknown_far_from_the_keypoints_too():
+    points = np.zeros((24, 3))
+    points[0] = 70.0, 35.0, 1.0
+    record = toy_record(box_px=np.array([0.0, -40, 120, 80]), keypoints_px={"spin24": points})
+    classes = DsrView().sample(record, DsrAugment())["c_classes"]
+    inside = (np.arange(224) + 0.5) * 144 / 224 + 20 - 72 >= 0
+    assert (classes[~inside] == -1).all() and (classes[inside][:, 112] >= 0).any()
+
+
 def test_what_a_record_lacks_is_marked():
     bare = PersonRecord("toy", "1", np.zeros((40, 50, 3), np.uint8), np.array([5.0, 5, 35, 35]))
     sample = DsrView(image_size=32, augment=False)(bare, np.random.default_rng(0))
