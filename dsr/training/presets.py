@@ -8,6 +8,7 @@ brings the released semantic formulae back.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from dsr.errors import UsageError
@@ -58,8 +59,8 @@ def _smoke() -> TrainConfig:
     return TrainConfig(
         system="dsr", epochs=11, batch=16, workers=1, device="auto",
         model=ModelConfig(backbone="resnet18", image_size=128, dropout=0.0),
-        data=DataConfig(mix={"synthetic": 1.0}, synthetic_size=144, synthetic_count=4000, synthetic_pool=4000, occluders="off",
-                        rotation=10.0, scale=0.1, noise=0.2),
+        data=DataConfig(mix={"synthetic": 1.0}, synthetic_size=144, synthetic_count=4000, synthetic_pool=4000,
+                        occluders="off", rotation=10.0, scale=0.1, noise=0.2),
         losses=LossConfig(dsr="off"),
         optim=OptimConfig(name="adamw", lr=8e-4, weight_decay=1e-4, warmup_epochs=0.3, cosine="on", clip=1000.0),
         validation=ValidationConfig(count=256, shape="on"),
@@ -68,15 +69,11 @@ def _smoke() -> TrainConfig:
 
 
 def _smoke_dsr() -> TrainConfig:
-    from dataclasses import replace
-
     smoke = _smoke()
     return replace(smoke, losses=replace(smoke.losses, dsr="on", start_dsr=2))
 
 
 def _smoke_perspose() -> TrainConfig:
-    from dataclasses import replace
-
     return replace(
         _smoke(), system="perspose", model=ModelConfig(image_size=128, width=8),
         perspose=PersPoseConfig(weights=tuple(float(w) for w in PERSPOSE_WEIGHTS["w-be-3dhp"])),
