@@ -16,9 +16,12 @@ from dsr.body.joints import H36M17_NAMES
 from dsr.body.numpy_lbs import rodrigues
 from dsr.cli.eval import main
 from dsr.datasets.spin import SpinSource
+from dsr.datasets.tables import TableSource
 from dsr.errors import DatasetError, UsageError
 from dsr.evaluation import Predictions, evaluate_predictions, find_protocol, load_predictions, save_predictions
+from dsr.evaluation.predictions import _true_crop
 from dsr.evaluation.protocols import J14_NAMES, J17_NAMES, LEGS_LEFT_FIRST, SPIN24_TO_J17, regressor_matrix
+from dsr.regressors.loading import load_regressor
 
 PEOPLE = 5
 
@@ -259,6 +262,36 @@ def test_command_runs_perspose(data, checkpoints, capsys) -> None:
     run = ["perspose-3dpw", "--data", str(data), "--body", "open-light", "--device", "cpu", "--limit", "1"]
     assert main([*run, "--regressor", f"perspose:{checkpoints / 'perspose.pt'}"]) == 0
     assert "perspose, 1 people" in capsys.readouterr().out
+
+
+def test_command_reads_perspose_tables_and_fits_its_crops_to_the_truth(
+    truth, data, body, checkpoints, tmp_path, capsys
+) -> None:
+    pose, betas, *_ = truth
+    columns = {
+        "file_name": np.array([f"{i}.jpg" for i in range(PEOPLE)]), "bbox": np.tile([40.0, 10, 40, 70], (PEOPLE, 1)),
+        "cam_intrinsics": np.tile(np.array([[160.0, 0, 64], [0, 160, 48], [0, 0, 1]]), (PEOPLE, 1, 1)),
+        "smpl_theta": pose, "smpl_beta": betas, "smpl_transl": np.tile([0.0, 0, 4], (PEOPLE, 1)),
+        "gender": np.array(["neutral"] * PEOPLE),
+    }  # fmt: skip
+    np.savez(data.with_name("table.npz"), **columns)
+    run = ["--data", str(data.with_name("table.npz")), "--body", "open-light", "--device", "cpu", "--limit", "1"]
+    run += ["--regressor", f"perspose:{checkpoints / 'perspose.pt'}", "--mirror", "off", "--every", "1"]
+    for protocol, crop in (("perspose-h36m", "auto"), ("perspose-h36m", "box"), ("3dpw", "auto")):
+        saved = ["--save-predictions", str(tmp_path / f"{protocol}_{crop}.npz")]
+        assert main([protocol, *run, *saved, "--crop", crop]) == 0
+        assert "1 people" in capsys.readouterr().out
+    names = ("perspose-h36m_auto", "perspose-h36m_box", "3dpw_auto")
+    fitted, box, plain = (load_predictions(tmp_path / f"{name}.npz").transl for name in names)
+    assert np.abs(fitted - box).max() > 1e-3  # other crops, other places
+    np.testing.assert_array_equal(box, plain)
+    source = TableSource(data.with_name("table.npz"), data.parent)
+    model = load_regressor(f"perspose:{checkpoints / 'perspose.pt'}").model
+    crop = _true_crop(source.record(0), model, {"neutral": body})
+    mesh = (truth[2][0] + [0, 0, 4]) @ crop.rotation[0].numpy().T @ crop.K_crop[0].numpy().T
+    pixels = mesh[:, :2] / mesh[:, 2:]
+    assert pixels.min() > -0.5 and pixels.max() < 256.5  # all of the mesh is in the crop, and reaches a border
+    assert min(pixels.min(), 256 - pixels.max()) < 0.5
 
 
 @pytest.mark.parametrize(
