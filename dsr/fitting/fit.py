@@ -35,9 +35,8 @@ from dsr.result import PersonResult
 VISIBLE = 0.5
 """Keypoints of at least this confidence count as visible in residuals and warnings."""
 
-_PREDICTED: dict[str, Any] = {"landmark_across_m": 0.08, "landmark_along_m": 0.12, "beta": 0.7, "child": 0.05}
-"""How far a network's 3D keypoints and shape are trusted. Landmarks that are wrong make bodies small (a small body is
-off by less), hence the short leash for the coefficient that leads to a child."""
+_PREDICTED: dict[str, Any] = {"landmark_across_m": 0.08, "landmark_along_m": 0.12, "beta": 0.7, "child": 0.1}
+"""How far a network's 3D keypoints and shape are trusted."""
 
 _STEPS = {"fast": 8, "standard": 12, "best": 30}
 _TYPICAL_POSES = {"fast": 1, "standard": 4, "best": 12}
@@ -176,7 +175,7 @@ def _fit_group(
     else:
         starts = [_predicted(*start, model, prior, turn, body)]
         points = model.pose(*(getattr(starts[0], f) for f in ("root", "theta", "betas", "transl"))).points
-        targets = replace(targets, landmarks=points, betas=starts[0].betas)
+        targets = replace(targets, landmarks=points, betas=starts[0].betas, metric=True)
         weights = replace(weights, **_PREDICTED)
         # first let keypoints pull from afar: a network may be wrong by more than the robust term still feels
         # (the pose gives way, not the shape)

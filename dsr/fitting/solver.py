@@ -55,6 +55,7 @@ class Targets:
         landmarks: (B, K, 3) 3D landmarks in the rotated camera's axes, metres, or None.
         height: (B,) standing height in metres, or None.
         betas: (B, n) shape to stay near, or None for the average one.
+        metric: whether the landmarks' size counts too; otherwise only their places relative to each other do.
     """
 
     rays: Tensor
@@ -63,11 +64,12 @@ class Targets:
     landmarks: Tensor | None = None
     height: Tensor | None = None
     betas: Tensor | None = None
+    metric: bool = False
 
     def select(self, index: Tensor) -> Targets:
         """Rows ``index`` of the batch, each as often as it is named."""
         landmarks, height, betas = (None if v is None else v[index] for v in (self.landmarks, self.height, self.betas))
-        return Targets(self.rays[index], self.weight[index], self.scale[index], landmarks, height, betas)
+        return Targets(self.rays[index], self.weight[index], self.scale[index], landmarks, height, betas, self.metric)
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ def _reprojection(posed: PosedKeypoints, targets: Targets, weights: FitWeights) 
 
 
 def _landmarks(posed: PosedKeypoints, targets: Targets, weights: FitWeights) -> tuple[Tensor, Tensor]:
-    """Residuals (B, 3K) against the 3D landmarks and their Jacobian; scale and place are free."""
+    """Residuals (B, 3K) against the 3D landmarks and their Jacobian; place is free, and scale unless it is metric."""
     landmarks = targets.landmarks
     assert landmarks is not None
     weight = targets.weight / targets.weight.sum(1, keepdim=True).clamp(min=1e-9)
@@ -227,7 +229,8 @@ def _landmarks(posed: PosedKeypoints, targets: Targets, weights: FitWeights) -> 
 
     mine, theirs = centred(posed.points), centred(landmarks)
     size = [torch.einsum("bk,bkx->b", weight, p.square()).clamp(min=1e-9).sqrt() for p in (mine, theirs)]
-    residual = mine - (size[0] / size[1])[:, None, None] * theirs
+    ratio = torch.ones_like(size[0]) if targets.metric else size[0] / size[1]
+    residual = mine - ratio[:, None, None] * theirs
     sigma = torch.tensor(
         [weights.landmark_across_m, weights.landmark_across_m, weights.landmark_along_m],
         dtype=mine.dtype,
