@@ -282,6 +282,42 @@ def test_a_network_trained_here_serves_smpl_too(opened, standing, tmp_path):
     assert "neutral" in warning and "SMPL_MALE" in warning
 
 
+@pytest.mark.parametrize("system", ["dsr", "perspose"])
+@pytest.mark.parametrize("trained", ["open", "smpl"])
+def test_bodies_with_fingers_are_posed_too(system, trained, opened, standing, tmp_path):
+    """A body of SMPL-X's 55 joints: fingers, jaw and eyes stay at rest, expressions at zero."""
+    from dataclasses import replace
+
+    from dsr.body import Body
+    from dsr.body.joints import SMPLX55_NAMES
+
+    fingers = [own - 1 if (own - 25) % 3 else (20 if own < 40 else 21) for own in range(25, 55)]
+    parents = np.array([*opened.asset.parents[:22], 15, 15, 15, *fingers])
+    asset = opened.asset
+    rows = np.concatenate([asset.J_regressor.toarray()[:22], np.repeat(asset.J_regressor.toarray()[15:16], 33, 0)])
+    weights = np.concatenate([asset.weights[:, :22], np.zeros((asset.num_vertices, 33))], 1)
+    weights[:, 20:22] += asset.weights[:, 22:]
+    wide = Body(replace(
+        asset, name="SMPLX_NEUTRAL", sha256="x", J_regressor=type(asset.J_regressor)(rows), num_expressions=5,
+        weights=weights.astype(np.float32), parents=parents, joint_names=tuple(SMPLX55_NAMES),
+        shapedirs=np.concatenate([asset.shapedirs[..., :10], np.zeros_like(asset.shapedirs[..., :5])], 2),
+    ))  # fmt: skip
+    people = PhotoRegressor(network(system, trained, [0.5] * 10), wide, smpl=tmp_path / "none")
+    found = people(GREY, 1.0, K, [standing])
+    assert found.bodies.pose_rotmat.shape == (1, 55, 3, 3) and found.bodies.betas.shape == (1, 15)
+    torch.testing.assert_close(found.bodies.pose_rotmat[0, 22:], torch.eye(3).expand(33, 3, 3))
+    assert people.exact == (trained == "open") and bool(found.warnings) == (trained == "smpl")
+    assert (found.bodies.betas[0, 10:] == 0).all()
+    if trained == "open":
+        np.testing.assert_allclose(found.bodies.betas[0, 0], 0.5, atol=0.15)
+    from dsr.fitting import describe_people, fit_people
+
+    (person,) = describe_people([standing], K, wide, (640, 480), found.bodies)
+    assert person.body_pose.shape == (54, 3)
+    (person,) = fit_people([standing], K, wide, FitOptions(refine="joints"), (640, 480), found.bodies)
+    assert person.residuals["fit"]["reprojection_rel"] < 0.02
+
+
 def test_too_little_device_memory_halves_networks_starts_too(monkeypatch, opened):
     import dsr.fitting
     from dsr.regressors.transfer import PosedBody

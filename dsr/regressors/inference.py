@@ -181,7 +181,7 @@ def crop_people(
         K: (3, 3) intrinsics of the full picture, pixels.
         kind: as the network's ``crop``.
         size: side of the crops, pixels.
-        centres_px: (N, 2) middles of the squares, full-picture pixels; rounded as published.
+        centres_px: (N, 2) middles of the squares, full-picture pixels (the published code rounds them).
         sides_px: (N,) sides of the squares, likewise.
         boxes_px: (N, 4) x0, y0, x1, y1 for the perspective crops.
         margin: factor on the boxes.
@@ -195,8 +195,8 @@ def crop_people(
     camera = torch.as_tensor(np.asarray(K, np.float64)).expand(len(boxes_px), 3, 3)
     boxes = torch.as_tensor(np.asarray(boxes_px, np.float64))
     if kind == "square":
-        centres = torch.as_tensor(np.round(np.asarray(centres_px, np.float64)))
-        sides = torch.as_tensor(np.round(np.asarray(sides_px, np.float64)).clip(2.0))
+        centres = torch.as_tensor(np.asarray(centres_px, np.float64))
+        sides = torch.as_tensor(np.asarray(sides_px, np.float64).clip(2.0))
         homography = crop_affine(centres, sides[:, None].expand(-1, 2), size)
         K_crop, rotation = homography @ camera, perspective_rotation(camera, centres)
     else:
