@@ -156,7 +156,7 @@ def _score(
             found.vertices.append(1000 * apart[:, _skin(body)].mean(1))
         counts = np.ones(target.shape[:-1], bool)
     else:
-        annotated = np.stack([_annotated(record, protocol, found) for _, record in some])
+        annotated = np.stack([a for _, record in some if (a := _annotated(record, protocol, found)) is not None])
         target, counts = annotated[..., :3], annotated[..., 3] > 0
     predicted = (joints - pelvis)[:, chosen]
     found.joints.append(1000 * mpjpe(predicted, target, counts, root=None, reduction="none"))
@@ -206,11 +206,13 @@ def _true_meshes(
     return vertices, joints
 
 
-def _annotated(record: PersonRecord, protocol: Protocol, found: _Errors) -> np.ndarray:
-    """Annotated joints (J, 4) in the protocol's order: metres from the pelvis, and confidence."""
+def _annotated(record: PersonRecord, protocol: Protocol, found: _Errors) -> np.ndarray | None:
+    """Annotated joints (J, 4) in the protocol's order: metres from the pelvis, and confidence; None without any."""
     if "h36m17" in record.joints_m:
         known = np.asarray(record.joints_m["h36m17"], np.float64)
         joints = known[joint_rows(J17_NAMES)]
+    elif "spin24" not in record.joints_m:
+        return None
     else:
         joints = np.asarray(record.joints_m["spin24"], np.float64)[list(SPIN24_TO_J17)]
     pelvis = joints[J17_NAMES.index("pelvis")]
@@ -224,8 +226,8 @@ def _annotated(record: PersonRecord, protocol: Protocol, found: _Errors) -> np.n
 def _has_truth(record: PersonRecord, protocol: Protocol) -> bool:
     if protocol.truth == "mesh":
         return record.pose_aa is not None and record.betas is not None
-    joints = next((record.joints_m[key] for key in ("h36m17", "spin24") if key in record.joints_m), None)
-    return joints is not None and bool((np.asarray(joints)[:, 3] > 0).any())
+    known = _annotated(record, protocol, _Errors())
+    return known is not None and bool((known[:, 3] > 0).any())
 
 
 def _report(
@@ -242,7 +244,7 @@ def _report(
 
     joints, aligned = np.concatenate(found.joints), np.concatenate(found.aligned)
     report = DatasetReport(protocol.name, source.name, predictions.system, len(joints), found.skipped)
-    mean, mean_aligned = (float(np.nanmean(np.nanmean(errors, 1))) for errors in (joints, aligned))
+    mean, mean_aligned = _over_people(joints), _over_people(aligned)
     # PCK and AUC by the published tool's 14 joints: pelvis, spine and nose are not among them
     first = [i for i, name in enumerate(protocol.joints) if name in J17_NAMES[:14]]
     report.metrics = {
@@ -273,9 +275,14 @@ def _report(
     return report
 
 
-def _chunks(
-    people: Iterator[tuple[int, PersonRecord]],
-) -> Iterator[list[tuple[int, PersonRecord]]]:
+def _over_people(errors: np.ndarray) -> float:
+    """Mean over each person's known joints, then over people; NaN marks joints that are not known."""
+    known = np.isfinite(errors)
+    each = np.where(known, errors, 0.0).sum(1)[known.any(1)] / known.sum(1)[known.any(1)]
+    return float(each.mean()) if len(each) else float("nan")
+
+
+def _chunks(people: Iterator[tuple[int, PersonRecord]]) -> Iterator[list[tuple[int, PersonRecord]]]:
     while some := list(islice(people, _CHUNK)):
         yield some
 

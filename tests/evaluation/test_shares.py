@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from dsr.body import Body
+from dsr.body.licensed import convert
+from dsr.datasets import PersonRecord
 from dsr.errors import UsageError
-from dsr.evaluation import auc, mask_iou, mpjpe, pa_mpjpe, pck, pck_2d, per_joint, procrustes_align
-from dsr.evaluation.protocols import J17_NAMES, LEGS_LEFT_FIRST, SPIN24_TO_J17, joint_rows
+from dsr.evaluation import auc, find_protocol, mask_iou, mpjpe, pa_mpjpe, pck, pck_2d, per_joint, procrustes_align, pve
+from dsr.evaluation.datasets import _joints, _true_meshes
+from dsr.evaluation.protocols import J14_NAMES, J17_NAMES, LEGS_LEFT_FIRST, SPIN24_TO_J17, joint_rows
 
+GENDERS = {"neutral": 2021, "female": 2023}
 SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 
 
@@ -81,6 +88,42 @@ def test_published_vectors() -> None:
     np.testing.assert_allclose(mpjpe(g["S1"], g["S2"], root=None, reduction="sample"), g["mpjpe"], atol=1e-9)
     p = np.load(SPECS / "perspose/golden/misc.npz", allow_pickle=False)
     np.testing.assert_allclose(pa_mpjpe(p["pa_pred"], p["pa_gt"], reduction="none"), p["pa_mpjpe"], atol=1e-9)
+
+
+def synthetic_assets():
+    """The specification's maker of assets in SPIN's layout."""
+    spec = importlib.util.spec_from_file_location("synth_assets", SPECS / "dsr/golden/synth_assets.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
+def test_true_mesh_is_the_published_one_of_its_gender(tmp_path: Path) -> None:
+    g = np.load(SPECS / "dsr/golden/dataset_items.npz", allow_pickle=False)
+    made = synthetic_assets()
+    bodies = {gender: Body(convert(made.assets(seed)[0], tmp_path / gender)) for gender, seed in GENDERS.items()}
+    record = PersonRecord("3dpw", "0", tmp_path, np.array([0.0, 0, 9, 9]), gender="female")
+    record.pose_aa, record.betas = g["in_pose"][0].reshape(24, 3), g["in_shape"][0]
+    for gendered, same in ((True, True), (False, False)):
+        protocol = replace(find_protocol("3dpw"), gendered=gendered)
+        regressors = dict.fromkeys(bodies, made.assets(2021)[2][list(LEGS_LEFT_FIRST)])
+        vertices, joints = _true_meshes([(0, record)], bodies, regressors, protocol, set())
+        apart = np.abs(vertices[0, ::20] - g["e_3dpw_vertices_every20"]).max()
+        assert (apart < 1e-5) == same
+    assert joints.shape == (1, 17, 3)
+
+
+@pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
+def test_regressed_joints_and_vertex_errors_are_the_published_ones() -> None:
+    g = np.load(SPECS / "dsr/golden/eval.npz", allow_pickle=False)
+    regressor = synthetic_assets().assets(2021)[2][list(LEGS_LEFT_FIRST)]
+    vertices = np.random.RandomState(72).standard_normal((2, 6890, 3)).astype(np.float32)
+    joints = _joints(regressor, vertices.astype(np.float64))
+    joints = joints - joints[:, :1]
+    for names, key in ((J14_NAMES, "h36m_j14_pelvis0"), (J17_NAMES, "h36m_j17_pelvis0")):
+        np.testing.assert_allclose(joints[:, joint_rows(names)], g[key], atol=1e-5)
+    np.testing.assert_allclose(pve(g["verts_pred"], g["verts_gt"], reduction="sample"), g["v2v"], rtol=1e-9)
 
 
 @pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
