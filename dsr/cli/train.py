@@ -29,7 +29,7 @@ class TrainCommand:
 
     RUN holds config.yaml, last.state.pt (to resume from), last.safetensors, best.safetensors, scalars.jsonl,
     metrics.json, overlays/ and, with the train extra, tensorboard/. Several GPUs: torchrun --nproc-per-node N -m
-    dsr.cli.train ... Exit codes: 0 finished, 2 usage, 4 stopped (a loss was not finite, say), 130 interrupted.
+    dsr.cli.train ... Skeleton lifters: dsr-train lifter --help. Exit codes: 0 finished, 2 usage, 4 stopped (a loss was not finite, say), 130 interrupted.
     """
 
     out: Path
@@ -64,6 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             say(sys.stdout, f"{name:20} {what}")
         return EXIT_FINE
     try:
+        if arguments[:1] == ["lifter"]:
+            from dsr.cli.train_lifter import train_lifter
+
+            return train_lifter(arguments[1:])
         command = _parse(arguments)
         return _train(command)
     except SystemExit as stop:

@@ -32,7 +32,11 @@ Amp = Callable[[], AbstractContextManager[Any]]
 
 
 class Task(Protocol):
-    """One system: its network, its data and its losses."""
+    """One system: its network, its data and its losses.
+
+    A task may also have ``make_optimizer(model)``, ``learning_rate(step, epoch_steps, total_steps)`` and ``about()``
+    (texts for the header of the weights) where its recipe is not one of :mod:`dsr.training.schedule`.
+    """
 
     def build_model(self) -> nn.Module:
         """The network to train, on the CPU."""
@@ -136,7 +140,8 @@ class Trainer:
         self.total_steps = config.epochs * self.epoch_steps
         if config.steps:
             self.total_steps = min(self.total_steps, config.steps)
-        self.optimizer = make_optimizer(self.model, config.optim)
+        own = getattr(task, "make_optimizer", None)
+        self.optimizer = make_optimizer(self.model, config.optim) if own is None else own(self.model)
         self.average = Average(self.model, config.optim.ema) if config.optim.ema else None
         self.position = Position()
         seed_everything(config.seed + 1 + self.ranks.rank)  # other dropout on every GPU
@@ -212,7 +217,11 @@ class Trainer:
     def _step(self, batch: dict[str, Any], epoch: int) -> dict[str, float] | None:
         """One update; the losses as numbers on steps that are logged."""
         optim, number = self.config.optim, self.position.total + 1
-        rate = learning_rate(optim, self.position.total / self.epoch_steps, self.total_steps / self.epoch_steps)
+        own = getattr(self.task, "learning_rate", None)
+        if own is None:
+            rate = learning_rate(optim, self.position.total / self.epoch_steps, self.total_steps / self.epoch_steps)
+        else:
+            rate = own(self.position.total, self.epoch_steps, self.total_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.wrapped.train()
@@ -324,6 +333,8 @@ class Trainer:
 
     def _about(self) -> dict[str, str]:
         """The header of the weights; :func:`dsr.regressors.loading.load_regressor` reads body and size from it."""
+        if hasattr(self.task, "about"):
+            return {**self.task.about(), "step": str(self.position.total), "epoch": str(self.position.epoch)}
         return {
             "system": self.config.system,
             "body": Path(self.config.body).stem,
