@@ -13,6 +13,11 @@ from dsr._lazy import attach
 _PUBLIC = {
     "build_lifter": "registry",
     "detector_to_h36m17": "keypoints",
+    "LiftedSequence": "inference",
+    "lift_sequence": "inference",
+    "load_lifter": "shipped",
+    "load_shipped": "shipped",
+    "save_lifter": "shipped",
     "LIFTERS": "registry",
     "H36M17": "skeleton",
     "Skeleton": "skeleton",
@@ -25,13 +30,16 @@ _PUBLIC = {
     "select_frames": "hourglass",
 }
 
-__all__ = ["H36M17", "LIFTERS", "FramePruning", "SequenceLifter", "Skeleton", "WindowLifter", "build_lifter",
-           "detector_to_h36m17", "mirror", "normalise_screen", "select_frames", "unnormalise_screen"]
+__all__ = ["H36M17", "LIFTERS", "FramePruning", "LiftedSequence", "SequenceLifter", "Skeleton", "WindowLifter",
+           "build_lifter", "detector_to_h36m17", "lift_sequence", "load_lifter", "load_shipped", "mirror",
+           "normalise_screen", "save_lifter", "select_frames", "unnormalise_screen"]
 
 if TYPE_CHECKING:
     from dsr.lifting.hourglass import FramePruning, select_frames
+    from dsr.lifting.inference import LiftedSequence, lift_sequence
     from dsr.lifting.keypoints import detector_to_h36m17
     from dsr.lifting.registry import LIFTERS, build_lifter
+    from dsr.lifting.shipped import load_lifter, load_shipped, save_lifter
     from dsr.lifting.skeleton import H36M17, Skeleton, mirror, normalise_screen, unnormalise_screen
     from dsr.lifting.staged import SequenceLifter, WindowLifter
 

@@ -138,6 +138,11 @@ class MHFormer(SequenceLifter):
         self.regression = nn.Sequential(nn.BatchNorm1d(HYPOTHESES * width), nn.Conv1d(HYPOTHESES * width, 51, 1))
         self.add_recovery(width, heads)
 
+    @property
+    def by_centre(self) -> bool:
+        """True: only the centre frame is used, as published."""
+        return True
+
     def embed(self, x: Tensor) -> Tensor:
         """Three encoders, each refining what the one before left; tokens (B, F, 3, C)."""
         x = x.flatten(2).transpose(1, 2)

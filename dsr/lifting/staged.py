@@ -26,6 +26,11 @@ class WindowLifter(nn.Module):
         super().__init__()
         self.frames, self.inputs, self.joints = frames, inputs, joints
 
+    @property
+    def by_centre(self) -> bool:
+        """Whether a sequence is lifted frame by frame, each in the middle of its own window."""
+        return self.centre_only
+
     def check(self, x: Tensor) -> None:
         """Refuse keypoints of another shape than the lifter was built for.
 
@@ -58,6 +63,11 @@ class SequenceLifter(WindowLifter):
 
     _tie_noise: Tensor
 
+    @property
+    def by_centre(self) -> bool:
+        """Whether a sequence is lifted frame by frame: frames that were pruned do not come back."""
+        return self.centre_only or (self.pruning is not None and not self.pruning.recover)
+
     def embed(self, x: Tensor) -> Tensor:
         """(B, F, J, inputs) to tokens (B, F, J, C)."""
         raise NotImplementedError
@@ -89,13 +99,17 @@ class SequenceLifter(WindowLifter):
         """Number of frames a stage sees."""
         return self.pruning.keep if self.pruning is not None and stage >= self.pruning.before else self.frames
 
-    def lift(self, x: Tensor, *, noise: Tensor | None = None, index: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def lift(
+        self, x: Tensor, *, noise: Tensor | None = None, index: Tensor | None = None, copies: int = 1
+    ) -> tuple[Tensor, Tensor]:
         """Poses, and which frames the middle of the network saw.
 
         Args:
             x: (B, F, J, inputs) screen-normalised keypoints.
             noise: (B, F) tie-breaking noise in [0, 1); by default a fixed one in evaluation and fresh in training.
             index: (B, f) frames to keep instead of choosing them.
+            copies: the batch is this many versions of the same windows, one after the other (plain, mirrored); where
+                frames do not come back, all keep those of the first, so that they can be averaged.
 
         Returns:
             (B, F or f, J, 3) metres, and (B, f) int64 (all frames where nothing is pruned).
@@ -109,7 +123,8 @@ class SequenceLifter(WindowLifter):
         for i in range(self.stages + 1):
             if pruning is not None and i == pruning.before:
                 if index is None:
-                    index = self._choose(tokens, noise)
+                    own = len(x) // copies if copies > 1 and not pruning.recover else len(x)
+                    index = self._choose(tokens[:own], noise if noise is None else noise[:own]).repeat(len(x) // own, 1)
                 tokens, pruned = take_frames(tokens, index), True
                 if pruning.recover:
                     tokens = tokens + self.pos_embed_token[:, :, None]

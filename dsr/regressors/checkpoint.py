@@ -1,8 +1,9 @@
-"""Loading weights into a network: ours and the official files of DSR, SPIN and PersPose, all or nothing.
+"""Loading weights into a network: ours and the official files of the published systems, all or nothing.
 
-Layouts (DSR specification 2.8, PersPose specification 5.3): the entries themselves, or under ``model`` (SPIN, DSR,
-PersPose), or under ``state_dict`` (Lightning: ``model.backbone.*``, ``model.head.*``); with or without the ``module.``
-of DataParallel; ours is safetensors. What belongs to the training or to the licensed body model is left out.
+Layouts (specifications of DSR, 2.8; PersPose, 5.3; KTPFormer, 12; GLA-GCN, 5): the entries themselves (HoT), or under
+``model`` (SPIN, DSR, PersPose), or under ``model_pos`` (lifters), or under ``state_dict`` (Lightning:
+``model.backbone.*``, ``model.head.*``); with or without the ``module.`` of DataParallel; ours is safetensors. What
+belongs to the training or to the licensed body model is left out.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ from torch import Tensor, nn
 from dsr.errors import CheckpointError
 from dsr.regressors.statefile import LazyTensor, open_weights
 
-Layout = Literal["flat", "model", "state_dict", "safetensors"]
+Layout = Literal["flat", "model", "model_pos", "state_dict", "safetensors"]
 
+_NESTED: tuple[Literal["model", "model_pos", "state_dict"], ...] = ("model", "model_pos", "state_dict")
 _NOT_WEIGHTS = re.compile(r"(smpl|smpl_\w+|smplx|J_regressor\w*|loss_fn|criterion\w*)(\.|$)")
 _MEAN = ("init_pose", "init_shape", "init_cam")
 
@@ -37,7 +39,7 @@ class CheckpointReport:
             the head's start, where the network was built with ``mean``.
         extra: entries of the file that the network does not have; empty with ``strict``.
         ignored: entries that are no weights of a network: the licensed body model, joint regressors, loss weights.
-        layout: where the entries were: ``flat``, ``model``, ``state_dict`` or ``safetensors``.
+        layout: where the entries were: ``flat``, ``model``, ``model_pos``, ``state_dict`` or ``safetensors``.
         source: the file, or "the state dict given".
         loaded: number of entries that were filled.
     """
@@ -88,7 +90,7 @@ def load_checkpoint(
 
 
 def read_state_dict(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]:
-    """All tensors of a checkpoint by their names in the file, taken out of ``model`` or ``state_dict``.
+    """All tensors of a checkpoint by their names in the file, taken out of ``model``, ``model_pos`` or ``state_dict``.
 
     Args:
         source: a file, or what such a file holds.
@@ -152,16 +154,16 @@ def _entries(source: str | Path | Mapping[str, Any]) -> Iterator[tuple[dict[str,
 
 def _unwrap(content: Mapping[str, Any], where: str) -> tuple[dict[str, Any], Layout]:
     layout: Layout = "flat"
-    for key in ("model", "state_dict"):
+    for key in _NESTED:
         inner = content.get(key)
         if isinstance(inner, Mapping):
-            content, layout = inner, "model" if key == "model" else "state_dict"
+            content, layout = inner, key
             break
     entries = {k: v for k, v in content.items() if isinstance(k, str) and isinstance(v, (Tensor, LazyTensor))}
     if not entries:
         names = ", ".join(sorted(map(str, content))[:5]) or "nothing"
         raise CheckpointError(
-            f"{where} holds no weights: no tensors at its top, under model or under state_dict, but {names}."
+            f"{where} holds no weights: no tensors at its top or under {', '.join(_NESTED)}, but {names}."
         )
     return entries, layout
 
@@ -245,6 +247,16 @@ _SYSTEMS = (
     (("layer4.0.conv1.weight", "fc.weight"), "an ImageNet ResNet: give it as imagenet= when the network is built"),
     (("layer4.0.conv1.weight",), "a ResNet without a regressor"),
     (("v_template", "shapedirs"), "a body model, not a network"),
+    (("kpattention.attn.kpa.gconv.W",), "KTPFormer weights: build_lifter(\"ktpformer\")"),
+    (("Spatial_patch_to_embedding.weight", "x_token"), "HoT weights, on MixSTE: build_lifter(\"hot-mixste\")"),
+    (("Spatial_patch_to_embedding.weight",), "MixSTE weights: build_lifter(\"mixste\"), or \"tpc-mixste\""),
+    (("Transformer_encoder_1.pos_embed",), "MHFormer weights: build_lifter(\"mhformer\"), or \"tpc-mhformer\""),
+    (("blocks_st.0.attn_s.qkv.weight", "x_token"), "HoT weights, on MotionBERT: build_lifter(\"hot-motionbert\")"),
+    (("blocks_st.0.attn_s.qkv.weight",), "MotionBERT weights: build_lifter(\"motionbert\")"),
+    (("layers.0.att_spatial.mixer.qkv.weight", "x_token"), "HoT weights: build_lifter(\"hot-motionagformer\")"),
+    (("layers.0.att_spatial.mixer.qkv.weight",), "MotionAGFormer weights: build_lifter(\"motionagformer\")"),
+    (("expand_gcn.gcn1.PA",), "GLA-GCN weights: build_lifter(\"glagcn\") with the right widths"),
+    (("sb.0.at.q.eta",), "our ConvFormer's weights: build_lifter(\"convformer\")"),
 )  # fmt: skip
 
 
