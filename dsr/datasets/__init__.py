@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 __all__ = [
-    "DsrView", "EpochSampler", "Garment", "MixedSource", "Motion", "PersPoseView", "PersonRecord", "RecordSource",
-    "SmplMotion", "SpinSource", "SyntheticSource", "TableSource", "ViewDataset", "assemble_base", "collate",
-    "load_garment", "load_label_prior", "load_mocap", "read_bvh", "retarget_to_smpl",
+    "CameraRange", "DetectorNoise", "DsrView", "EpochSampler", "Garment", "MixedSource", "Motion", "PersPoseView",
+    "PersonRecord", "PoseTrack", "RecordSource", "SmplMotion", "SpinSource", "SyntheticSource", "TableSource",
+    "ViewDataset", "assemble_base", "collate", "load_garment", "load_label_prior", "load_mocap", "mocap_tracks",
+    "read_bvh", "retarget_to_smpl",
 ]  # fmt: skip
 
 _HOME = {
@@ -21,6 +22,9 @@ _HOME = {
     **dict.fromkeys(("SmplMotion", "load_mocap", "retarget_to_smpl"), "retarget"),
     **dict.fromkeys(("PersonRecord", "RecordSource"), "records"),
     **dict.fromkeys(("EpochSampler", "MixedSource", "ViewDataset", "collate"), "mix"),
+    **dict.fromkeys(("CameraRange", "mocap_tracks"), "lifting_mocap"),
+    "DetectorNoise": "lifting_noise",
+    "PoseTrack": "lifting_tracks",
     "DsrView": "dsr_view",
     "SyntheticSource": "synthetic",
     "load_label_prior": "label_prior",
@@ -33,6 +37,9 @@ if TYPE_CHECKING:
     from .bvh import Motion, read_bvh
     from .dsr_view import DsrView
     from .label_prior import load_label_prior
+    from .lifting_mocap import CameraRange, mocap_tracks
+    from .lifting_noise import DetectorNoise
+    from .lifting_tracks import PoseTrack
     from .mhclo import Garment, assemble_base, load_garment
     from .mix import EpochSampler, MixedSource, ViewDataset, collate
     from .perspose_view import PersPoseView
