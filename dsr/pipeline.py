@@ -84,6 +84,10 @@ class Fitter:
         keep_stages: keep what led to the bodies in ``FitResult.detections`` and ``FitResult.unrefined``.
         jobs: threads that will call :meth:`fit`; they share the cores. The results do not depend on it.
 
+    Attributes:
+        on_stage: called in the fitting thread with the name of every finished stage of a picture; what it raises ends
+            the fit of that picture.
+
     Raises:
         UsageError: for options that cannot work.
     """
@@ -95,6 +99,7 @@ class Fitter:
         self.options = options
         self.keep_pictures = keep_pictures
         self.keep_stages = keep_stages
+        self.on_stage: Callable[[str], None] | None = None
         self._threads = max(1, min(4, _cores() // jobs))
         self._body: Body | None = None
         self._network: PhotoRegressor | None = None
@@ -176,7 +181,7 @@ class Fitter:
         from dsr.people import select_people
 
         options = self.options
-        clock = _Clock(result.timing_s)
+        clock = _Clock(result.timing_s, self.on_stage)
         photo = read_photo(path)
         result.input_sha256 = photo.sha256
         result.image_size = (photo.width, photo.height)
@@ -329,16 +334,19 @@ def _cores() -> int:
 
 
 class _Clock:
-    """Seconds per stage into a dict."""
+    """Seconds per stage into a dict; tells a listener when a stage is done."""
 
-    def __init__(self, seconds: dict[str, float]) -> None:
+    def __init__(self, seconds: dict[str, float], listener: Callable[[str], None] | None = None) -> None:
         self._seconds = seconds
+        self._listener = listener
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
         now = time.perf_counter()
         self._seconds[stage] = now - self._last
         self._last = now
+        if self._listener is not None:
+            self._listener(stage)
 
 
 def _one_thread_each() -> None:

@@ -18,7 +18,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from dsr.cli.progress import Progress, say
-from dsr.errors import BodyError, CheckpointError, DsrError, ExportError, MissingExtraError, UsageError
+from dsr.cli.work import fit_and_write, make_folder
+from dsr.errors import BodyError, CheckpointError, ExportError, MissingExtraError, UsageError
 from dsr.inputs import InputPicture, find_inputs, name_outputs
 from dsr.options import FitOptions, check_options
 from dsr.outputs import (
@@ -28,12 +29,10 @@ from dsr.outputs import (
     is_finished,
     parse_formats,
     read_earlier,
-    remove_stale,
     with_ending,
-    write_outputs,
 )
 from dsr.pipeline import Fitter, check_jobs, ordered_map
-from dsr.report import FINE, Row, read_rows, row_of, write_report
+from dsr.report import Row, read_rows, row_of, write_report
 
 EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
 
@@ -79,6 +78,8 @@ class FitCommand(FitOptions):
     """One JSON object per line on standard output; everything meant for people goes to standard error."""
     list_licences: bool = False
     """List the licences of everything that has a part in a result, and stop."""
+    serve: bool = False
+    """Stay and answer requests on standard input, as the Blender add-on sends them; see docs/worker_protocol.md."""
 
     def fit_options(self) -> FitOptions:
         """The part of the command that :func:`dsr.fit_images` takes."""
@@ -100,6 +101,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         sys.stdout.write(licence_table())
         return EXIT_FINE
+    if arguments[:1] == ["--serve"]:
+        from dsr.cli.serve import main as serve
+
+        return serve(arguments[1:])
     try:
         arguments = _inputs_first(arguments)
         command = tyro.cli(FitCommand, prog="dsr-fit", args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
@@ -180,6 +185,8 @@ class _Run:
     def main(self) -> int:
         """Plan, then work; returns the exit code."""
         command = self.command
+        if command.serve:
+            raise UsageError("--serve takes its inputs from requests: give it alone, as dsr-fit --serve.")
         if not command.inputs:
             raise UsageError("Name at least one picture or folder: dsr-fit INPUT... --out DIR.")
         if command.limit is not None and command.limit < 1:
@@ -194,7 +201,7 @@ class _Run:
         self._plan(options, wanted)
         if command.dry_run:
             return self._list()
-        _make_folder(command.out)
+        make_folder(command.out)
         return self._work(options, wanted)
 
     def _plan(self, options: FitOptions, wanted: OutputOptions) -> None:
@@ -255,7 +262,8 @@ class _Run:
             body_file = copy_body(fitter.body.asset, command.out)
 
         def work(i: int) -> int:
-            self.rows[i] = _fit_and_write(fitter, self.jobs[i], command.out, options, wanted, body_file)
+            job = self.jobs[i]
+            self.rows[i] = fit_and_write(fitter, job.picture, job.name, command.out, options, wanted, body_file)
             return i
 
         interrupted = False
@@ -324,33 +332,6 @@ class _Run:
         say(stream, f"{word} {', '.join(parts)} in {seconds:.1f} s; see {self.command.out / 'report.csv'}")
 
 
-def _fit_and_write(
-    fitter: Fitter, job: _Job, out: Path, options: FitOptions, wanted: OutputOptions, body_file: str
-) -> Row:
-    """One picture from file to files; problems become the row's status."""
-    started = time.perf_counter()
-    picture = job.picture
-    result = fitter.problem(picture.path, picture.problem) if picture.problem else fitter.fit(picture.path)
-    outputs: list[str] = []
-    json_path = with_ending(out / job.name, ".json")
-    earlier = read_earlier(json_path)
-    if result.status in ("ok", "no_person"):
-        try:
-            written = write_outputs(result, fitter.body.asset, out, job.name, options, wanted, body_file)
-            outputs = [path.relative_to(out).as_posix() for path in written]
-        except DsrError as error:
-            result.status, result.message = "failed", str(error)
-        except Exception as error:
-            logging.getLogger(__name__).exception("unexpected error while writing the results of %s", picture.path)
-            result.status = "failed"
-            result.message = f"{picture.path}: unexpected {type(error).__name__} while writing: {error}."
-    failed = result.status not in FINE
-    keep = set() if failed else {Path(file).name for file in outputs}
-    if remove_stale(earlier, json_path, picture.path, keep, failed) and failed:
-        result.message += " The results of an earlier run were removed."
-    return row_of(result, job.name, outputs, time.perf_counter() - started)
-
-
 def _row_from_files(out: Path, job: _Job) -> Row:
     """The row of a finished picture whose report is gone."""
     from dsr.result import load_result
@@ -361,24 +342,6 @@ def _row_from_files(out: Path, job: _Job) -> Row:
     folder = Path(job.name).parent
     files = [*run.get("outputs", ()), with_ending(out / job.name, ".npz").name, json_path.name]
     return row_of(result, job.name, [(folder / f).as_posix() for f in files], result.timing_s.get("total", 0.0))
-
-
-def _make_folder(out: Path) -> None:
-    """Make sure results can be written before any work is done."""
-    from dsr.export import write_bytes
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = "a file of that name is in the way" if out.exists() or _blocked(out) else error.strerror or str(error)
-        raise UsageError(f"The output folder {out} cannot be made: {reason}; choose another --out.") from error
-    probe = out / ".dsr-fit-probe"
-    write_bytes(probe, b"")
-    probe.unlink(missing_ok=True)
-
-
-def _blocked(out: Path) -> bool:
-    return any(parent.is_file() for parent in out.parents)
 
 
 def _emit(event: str, **values: Any) -> None:

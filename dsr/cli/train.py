@@ -29,7 +29,8 @@ class TrainCommand:
 
     RUN holds config.yaml, last.state.pt (to resume from), last.safetensors, best.safetensors, scalars.jsonl,
     metrics.json, overlays/ and, with the train extra, tensorboard/. Several GPUs: torchrun --nproc-per-node N -m
-    dsr.cli.train ... Skeleton lifters: dsr-train lifter --help. Exit codes: 0 finished, 2 usage, 4 stopped (a loss was not finite, say), 130 interrupted.
+    dsr.cli.train ... Skeleton lifters: dsr-train lifter --help. Exit codes: 0 finished, 2 usage, 4 stopped (a loss was
+    not finite, say), 130 interrupted.
     """
 
     out: Path
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if {"--list-presets", "--list_presets"} & set(arguments):
+    if {"--list-presets", "--list_presets"} & set(arguments) and arguments[0] != "lifter":
         for name, (what, _) in PRESETS.items():
             say(sys.stdout, f"{name:20} {what}")
         return EXIT_FINE

@@ -1,0 +1,291 @@
+"""``dsr-fit --serve``: fits on request. One JSON object per line in and out, models kept warm in between.
+
+The protocol, with its version, is docs/worker_protocol.md. Standard output carries nothing but its lines: whatever a
+library prints there goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import queue
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TextIO
+
+import tyro
+
+from dsr import __version__
+from dsr.cli.work import fit_and_write, make_folder
+from dsr.errors import BodyError, CheckpointError, DsrError, MissingExtraError, UsageError
+from dsr.inputs import find_inputs, name_outputs
+from dsr.options import FitOptions, check_options
+from dsr.outputs import OutputOptions, copy_body, parse_formats, with_ending
+from dsr.pipeline import Fitter
+from dsr.report import Row
+from dsr.result import SCHEMA_VERSION
+
+PROTOCOL = 1
+"""Version of the protocol; raised when an answer or request changes its meaning."""
+_CODES = {BodyError: "model_missing", CheckpointError: "model_missing", MissingExtraError: "extra_missing"}
+_STAGES = {"read": "people", "people": "bodies", "regressor": "bodies", "fit": "surface", "semantic": "files"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeCommand:
+    """Answer fit requests on standard input until it ends, one JSON object per line (docs/worker_protocol.md)."""
+
+    idle: float = 300.0
+    """Seconds without a request after which the worker ends; 0 waits for ever."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the worker.
+
+    Args:
+        argv: arguments behind ``--serve``.
+
+    Returns:
+        The exit code: 0 when asked to end, 2 for wrong arguments.
+    """
+    try:
+        command = tyro.cli(ServeCommand, prog="dsr-fit --serve", args=list(argv))
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 2
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    with os.fdopen(_private_output(), "w", encoding="utf-8") as answers:
+        try:
+            Worker(sys.stdin, answers, command.idle).run()
+        except (BrokenPipeError, KeyboardInterrupt):  # whoever asked is gone
+            return 0
+    return 0
+
+
+def _private_output() -> int:
+    """Keep standard output for ourselves and send everybody else's to standard error, C libraries included."""
+    sys.stdout.flush()
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    return ours
+
+
+class _Cancelled(BaseException):
+    """The request at work was cancelled; no picture's own error handling may swallow it."""
+
+
+class Worker:
+    """Takes requests from one stream, answers on another.
+
+    Args:
+        requests: one JSON object per line; its end ends the worker.
+        answers: where answers go.
+        idle_s: seconds without a request after which :meth:`run` returns; 0 for never.
+    """
+
+    def __init__(self, requests: TextIO, answers: TextIO, idle_s: float = 0.0) -> None:
+        self._requests, self._answers, self._idle_s = requests, answers, idle_s
+        self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._cancelled: set[str] = set()
+        self._lock = threading.Lock()
+        self._fitter: Fitter | None = None
+
+    def run(self) -> None:
+        """Serve until the requests end, ``quit`` comes, or nobody asks for long."""
+        self._say("hello", **hello())
+        threading.Thread(target=self._read, daemon=True).start()
+        threading.Thread(target=_warm_up, daemon=True).start()
+        while True:
+            try:
+                request = self._queue.get(timeout=self._idle_s or None)
+            except queue.Empty:
+                self._say("bye", reason=f"no request for {self._idle_s:g} s")
+                return
+            if request is None or request.get("request") == "quit":
+                self._say("bye", reason="asked to")
+                return
+            self._answer(request)
+
+    def _read(self) -> None:
+        """Requests into the queue; cancelling does not wait for its turn."""
+        for line in self._requests:
+            if not line.strip():
+                continue
+            try:
+                request = json.loads(line)
+                if not isinstance(request, dict):
+                    raise ValueError("it is no JSON object")
+            except ValueError as error:
+                self._say("error", id=None, code="bad_request", message=f"A request could not be read: {error}.")
+                continue
+            if request.get("request") == "cancel":
+                self._cancelled.add(_key(request))
+            else:
+                self._queue.put(request)
+        self._queue.put(None)
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        kind, own = request.get("request"), request.get("id")
+        started = time.perf_counter()
+        try:
+            if kind == "fit":
+                self._fit(request)
+            elif kind == "check":
+                self._check(own)
+            else:
+                raise UsageError(f"request {kind!r}: use fit, check, cancel or quit.")
+        except _Cancelled:
+            self._say("error", id=own, code="cancelled", message="Cancelled.")
+        except DsrError as error:
+            code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "usage")
+            self._say("error", id=own, code=code, message=str(error))
+        except (KeyError, TypeError, ValueError) as error:
+            self._say("error", id=own, code="bad_request", message=f"The request is not understood: {error}.")
+        except Exception as error:
+            logging.getLogger(__name__).exception("unexpected error")
+            text = f"Unexpected {type(error).__name__}: {error}. This is a defect; please report it."
+            self._say("error", id=own, code="failed", message=text)
+        finally:
+            self._cancelled.discard(_key(request))
+            self._say("done", id=own, seconds=round(time.perf_counter() - started, 3))
+
+    def _check(self, own: Any) -> None:
+        from dsr.cli.doctor import run_checks
+
+        self._say("check", id=own, checks=[asdict(check) for check in run_checks()])
+
+    def _fit(self, request: dict[str, Any]) -> None:
+        own = request.get("id")
+        options = _options(request.get("options", {}))
+        text = str(request.get("format", ""))
+        wanted = OutputOptions(
+            parse_formats(text) if text else (), bool(request.get("overlay")), bool(request.get("side_view"))
+        )
+        inputs, out = request.get("inputs"), request.get("out")
+        if not isinstance(inputs, list) or not inputs or not isinstance(out, str):
+            raise UsageError('A fit request needs "inputs", a list of pictures, and "out", a folder.')
+        folder = Path(out)
+        pictures = find_inputs([str(one) for one in inputs], bool(request.get("recursive")), skip=folder)
+        make_folder(folder)
+        self._say("progress", id=own, done=0, total=len(pictures), text="loading models")
+        fitter = self._prepare(options)
+        body_file = copy_body(fitter.body.asset, folder)
+        names = name_outputs(pictures, lambda _: None, reserved=[Path(body_file).stem])
+        for done, (picture, name) in enumerate(zip(pictures, names, strict=True)):
+            title = picture.path.name
+
+            def stage(finished: str, done: int = done, title: str = title) -> None:
+                self._stop_if_cancelled(request)
+                text = f"{title}: {_STAGES.get(finished, finished)}"
+                self._say("progress", id=own, done=done, total=len(pictures), text=text, stage=finished)
+
+            self._stop_if_cancelled(request)
+            self._say("progress", id=own, done=done, total=len(pictures), text=f"{title}: reading")
+            fitter.on_stage = stage
+            try:
+                row = fit_and_write(fitter, picture, name, folder, options, wanted, body_file)
+            finally:
+                fitter.on_stage = None
+            self._stop_if_cancelled(request)
+            self._report(own, folder, name, row)
+        self._say("progress", id=own, done=len(pictures), total=len(pictures), text="done")
+
+    def _report(self, own: Any, folder: Path, name: str, row: Row) -> None:
+        """What became of one picture."""
+        for sentence in row.warnings:
+            self._say("warning", id=own, input=row.input, message=sentence)
+        if row.failed:
+            memory = "memory" in row.message.lower()
+            code = "out_of_memory" if memory else "unreadable" if row.status != "failed" else "failed"
+            self._say("error", id=own, input=row.input, code=code, status=row.status, message=row.message)
+            return
+        self._say(
+            "result",
+            id=own,
+            input=row.input,
+            status=row.status,
+            message=row.message,
+            people=row.people,
+            path=str(with_ending(folder / name, ".json").absolute()),
+            outputs=[str((folder / file).absolute()) for file in row.outputs],
+            seconds=row.seconds,
+        )
+
+    def _prepare(self, options: FitOptions) -> Fitter:
+        """The fitter of these options; the last one is kept."""
+        if self._fitter is None or self._fitter.options != options:
+            self._fitter = Fitter(options, keep_pictures=True)
+        self._fitter.prepare()
+        return self._fitter
+
+    def _stop_if_cancelled(self, request: dict[str, Any]) -> None:
+        if _key(request) in self._cancelled:
+            raise _Cancelled
+
+    def _say(self, event: str, **values: Any) -> None:
+        line = json.dumps({"event": event, **values})
+        with self._lock:
+            self._answers.write(line + "\n")
+            self._answers.flush()
+
+
+def hello() -> dict[str, Any]:
+    """The worker's versions; cheap, nothing heavy is imported."""
+    return {
+        "protocol": PROTOCOL,
+        "dsr": __version__,
+        "schema": SCHEMA_VERSION,
+        "python": platform.python_version(),
+        "torch": _version("torch"),
+        "pid": os.getpid(),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _warm_up() -> None:
+    """Import what every fit needs while the user is still choosing a photograph."""
+    import dsr.body
+    import dsr.fitting
+    import dsr.people
+
+    _ = dsr.body.load_body, dsr.fitting.fit_people, dsr.people.PeopleDetector
+
+
+def _key(request: dict[str, Any]) -> str:
+    return json.dumps(request.get("id"))
+
+
+def _options(given: Any) -> FitOptions:
+    """Fit options from a request.
+
+    Raises:
+        UsageError: for a name that is no option, or a value that cannot work.
+    """
+    if not isinstance(given, dict):
+        raise UsageError('"options" must be an object of option names and values.')
+    known = {f.name for f in fields(FitOptions)}
+    unknown = sorted(set(given) - known)
+    if unknown:
+        raise UsageError(f"Unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}.")
+    values: dict[str, Any] = dict(given)
+    try:
+        for name in ("keypoints", "boxes"):
+            if values.get(name) is not None:
+                values[name] = Path(values[name])
+        options = FitOptions(**values)
+        check_options(options)
+    except (TypeError, AttributeError) as error:
+        raise UsageError(f"An option has a value of the wrong kind: {error}.") from error
+    return options

@@ -1,0 +1,180 @@
+"""dsr-fit --serve: requests and answers of the worker protocol."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from dsr.cli import fit as cli
+from dsr.cli.serve import PROTOCOL, Worker
+from dsr.result import load_result
+
+
+class Answers(io.StringIO):
+    """A stream whose lines can be waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.changed = threading.Condition()
+
+    def write(self, text):
+        with self.changed:
+            done = super().write(text)
+            self.changed.notify_all()
+        return done
+
+    def events(self):
+        return [json.loads(line) for line in self.getvalue().splitlines()]
+
+    def wait(self, event, seconds=20.0):
+        end = time.monotonic() + seconds
+        with self.changed:
+            while not any(one["event"] == event for one in self.events()):
+                assert self.changed.wait(max(0.0, end - time.monotonic())), f"no {event} in {self.events()}"
+
+
+def fit(**more) -> dict:
+    return {"request": "fit", "id": 1, "inputs": ["x.jpg"], "out": "o"} | more
+
+
+def serve(*requests) -> list[dict]:
+    answers = Answers()
+    lines = "".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in requests)
+    Worker(io.StringIO(lines), answers).run()
+    return answers.events()
+
+
+def kinds(events, own):
+    return [one["event"] for one in events if one.get("id") == own]
+
+
+def test_fits_pictures_and_says_where_the_results_are(cheap_bodies, make_picture, tmp_path):
+    pictures = [make_picture(tmp_path / "in" / f"{name}.jpg", people=n) for name, n in (("one", 1), ("two", 2))]
+    out = tmp_path / "out"
+    events = serve(
+        {"request": "fit", "id": 7, "inputs": [str(p) for p in pictures], "out": str(out), "overlay": True},
+        {"request": "fit", "id": "again", "inputs": [str(pictures[0])], "out": str(out), "format": "ply"},
+        {"request": "quit"},
+    )
+    assert events[0]["event"] == "hello" and events[0]["protocol"] == PROTOCOL
+    assert events[-1]["event"] == "bye"
+    results = [one for one in events if one["event"] == "result" and one["id"] == 7]
+    assert [(one["status"], one["people"]) for one in results] == [("ok", 1), ("ok", 2)]
+    assert len(load_result(results[1]["path"]).people) == 2
+    assert all((out / name).is_file() for name in ("two.overlay.jpg", "one.npz")) and not list(out.glob("*.glb"))
+    assert kinds(events, 7)[-1] == "done" and kinds(events, "again")[-1] == "done"
+    assert (out / "one.p0.ply").is_file()
+    stages = [one.get("stage") for one in events if one["event"] == "progress" and one["id"] == 7]
+    assert {"read", "people", "fit"} <= set(stages)
+
+
+def test_a_bad_picture_is_an_error_of_its_own(cheap_bodies, make_picture, tmp_path):
+    good = make_picture(tmp_path / "good.jpg")
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no picture")
+    events = serve(fit(inputs=[str(bad), str(good)], out=str(tmp_path / "out")))
+    (error,) = (one for one in events if one["event"] == "error")
+    assert error["code"] == "unreadable" and "bad.jpg" in error["message"]
+    assert [one["status"] for one in events if one["event"] == "result"] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("request_line", "code", "part"),
+    [
+        ("{not json", "bad_request", "could not be read"),
+        ("[1, 2]", "bad_request", "no JSON object"),
+        ({"request": "dance", "id": 1}, "usage", "dance"),
+        ({"request": "fit", "id": 1}, "usage", "inputs"),
+        (fit(options={"colour": 1}), "usage", "colour"),
+        (fit(options={"min_score": 7}), "usage", "min-score"),
+        (fit(options={"min_score": "a"}), "usage", "kind"),
+        (fit(inputs=["nowhere.jpg"]), "usage", "nowhere.jpg"),
+        (fit(format="stl"), "usage", "stl"),
+    ],
+)
+def test_bad_requests_are_answered_and_the_worker_goes_on(request_line, code, part, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    events = serve(request_line, {"request": "quit"})
+    (error,) = (one for one in events if one["event"] == "error")
+    assert error["code"] == code and part in error["message"]
+    assert events[-1] == {"event": "bye", "reason": "asked to"}
+
+
+def test_a_missing_body_is_named(make_picture, tmp_path):
+    picture = make_picture(tmp_path / "a.jpg")
+    options = {"body": str(tmp_path / "SMPL_NEUTRAL.pkl")}
+    events = serve(fit(inputs=[str(picture)], out=str(tmp_path / "o"), options=options))
+    (error,) = (one for one in events if one["event"] == "error")
+    assert error["code"] == "model_missing" and "SMPL_NEUTRAL.pkl" in error["message"]
+
+
+def test_cancel_stops_the_fit_at_work_and_those_waiting(cheap_bodies, make_picture, tmp_path, monkeypatch):
+    from dsr.pipeline import Fitter
+
+    pictures = [str(make_picture(tmp_path / f"{i}.jpg")) for i in range(3)]
+    entered, go = threading.Event(), threading.Event()
+    people = Fitter._people
+
+    def slow(self, photo):
+        entered.set()
+        assert go.wait(20)
+        return people(self, photo)
+
+    monkeypatch.setattr(Fitter, "_people", slow)
+    class Requests:
+        """Lines that come when the fit is at work."""
+
+        def __iter__(self):
+            for own in (1, 2):
+                yield json.dumps({"request": "fit", "id": own, "inputs": pictures, "out": str(tmp_path / "o")}) + "\n"
+            assert entered.wait(20)
+            for own in (1, 2):
+                yield json.dumps({"request": "cancel", "id": own}) + "\n"
+            go.set()
+
+    answers = Answers()
+    Worker(Requests(), answers).run()
+    events = answers.events()
+    for own in (1, 2):
+        assert kinds(events, own)[-2:] == ["error", "done"]
+    assert {one["code"] for one in events if one["event"] == "error"} == {"cancelled"}
+    assert not [one for one in events if one["event"] == "result"]
+    assert not list((tmp_path / "o").glob("*.json"))
+
+
+def test_ends_when_nobody_asks():
+    class Silence:
+        def __iter__(self):
+            threading.Event().wait(5)
+            return iter(())
+
+    answers = Answers()
+    Worker(Silence(), answers, idle_s=0.05).run()
+    assert answers.events()[-1]["event"] == "bye"
+
+
+def test_only_protocol_lines_reach_standard_output(tmp_path):
+    noisy = "import os, sys, dsr.cli.serve as s; s._warm_up = lambda: print('noise') or os.write(1, b'raw\\n'); "
+    code = "from dsr.cli.fit import main; sys.exit(main(['--serve', '--idle', '60']))"
+    run = subprocess.run(
+        [sys.executable, "-c", noisy + code],
+        input='{"request": "check", "id": 3}\n{"request": "quit"}\n',
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    events = [json.loads(line) for line in run.stdout.splitlines()]
+    assert run.returncode == 0, run.stderr
+    assert [one["event"] for one in events] == ["hello", "check", "done", "bye"]
+    assert "raw" in run.stderr and "noise" in run.stderr
+
+
+def test_serve_stands_alone(capsys):
+    assert cli.main(["photo.jpg", "--out", "o", "--serve"]) == 2
+    assert "--serve" in capsys.readouterr().err
