@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The camera that sees what the photo's camera saw, with the photo behind the bodies."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import bpy
+import numpy as np
+
+from .. import compat
+from ..core.geometry import SENSOR_MM, lens_from_intrinsics
+from ..core.result import Result
+
+SIZE = "dsr_size"
+"""Custom property of the camera object: width and height of its photo in pixels."""
+
+
+def new_camera(result: Result, name: str, collection: Any, start: int) -> Any:
+    """A camera at the origin that looks along +y and projects as ``K`` does."""
+    data = bpy.data.cameras.new(name)
+    camera = bpy.data.objects.new(name, data)
+    collection.objects.link(camera)
+    camera.rotation_mode = "XYZ"
+    camera.rotation_euler = (math.pi / 2, 0.0, 0.0)
+    camera[SIZE] = list(result.size)
+    data.sensor_fit, data.sensor_width = "HORIZONTAL", SENSOR_MM
+    matrices = result.K if result.K.ndim == 3 else result.K[None]
+    _set_lens(data, matrices[0], result.size)
+    furthest = max((float(np.max(p.transl[:, 2])) for p in result.people), default=10.0)
+    data.clip_end = max(100.0, 4 * furthest)
+    data.clip_start = 0.05
+    if len(matrices) > 1 and np.abs(matrices - matrices[0]).max() > 1e-6:
+        _animate(data, matrices, result.size, start, f"{name} Lens")
+    return camera
+
+
+def add_photo(camera: Any, result: Result, opacity: float, pack: bool, start: int) -> Any | None:
+    """Show the photo or clip behind the bodies.
+
+    Returns:
+        the image, or None where the file is gone or Blender cannot read it.
+    """
+    if result.background is None:
+        return None
+    try:
+        image = bpy.data.images.load(str(result.background), check_existing=True)
+    except RuntimeError:
+        return None
+    if result.background_kind == "SEQUENCE":
+        image.source = "SEQUENCE"
+    elif result.background_kind == "MOVIE":
+        image.source = "MOVIE"
+    if pack and image.source == "FILE" and not image.packed_file:
+        image.pack()
+    background = camera.data.background_images.new()
+    background.image = image
+    background.alpha = opacity
+    background.display_depth = "BACK"
+    background.frame_method = "STRETCH"  # the picture's size is the camera's; a smaller copy is stretched back
+    if image.source != "FILE":
+        user = background.image_user
+        user.frame_start, user.frame_duration = start, result.num_frames
+        user.frame_offset = 0
+        user.use_auto_refresh = True
+    camera.data.show_background_images = True
+    return image
+
+
+def use_camera(scene: Any, camera: Any, set_size: bool) -> None:
+    """Make it the scene's camera, with the photo's size for rendering."""
+    scene.camera = camera
+    if set_size and SIZE in camera:
+        width, height = (int(value) for value in camera[SIZE])
+        render = scene.render
+        render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
+        render.pixel_aspect_x = render.pixel_aspect_y = 1.0
+
+
+def look_through(camera: Any) -> bool:
+    """Turn the 3D view to the camera; False where there is no view (in the background)."""
+    window = compat.interface_window()
+    if window is None:
+        return False
+    areas = [area for area in window.screen.areas if area.type == "VIEW_3D"]
+    if not areas:
+        return False
+    area = max(areas, key=lambda a: a.width * a.height)
+    space = area.spaces.active
+    space.region_3d.view_perspective = "CAMERA"
+    space.overlay.show_overlays = True
+    region = next((r for r in area.regions if r.type == "WINDOW"), None)
+    if region is not None:
+        with bpy.context.temp_override(window=window, area=area, region=region):
+            if bpy.ops.view3d.view_center_camera.poll():
+                bpy.ops.view3d.view_center_camera()
+    return True
+
+
+def _set_lens(data: Any, K: np.ndarray, size: tuple[int, int]) -> None:
+    lens = lens_from_intrinsics(K, size)
+    data.lens, data.shift_x, data.shift_y = lens.lens, lens.shift_x, lens.shift_y
+
+
+def _animate(data: Any, matrices: np.ndarray, size: tuple[int, int], start: int, name: str) -> None:
+    lenses = [lens_from_intrinsics(K, size) for K in matrices]
+    _, bag = compat.action_for(data, name)
+    frames = start + np.arange(len(lenses))
+    for path in ("lens", "shift_x", "shift_y"):
+        values = np.array([getattr(lens, path) for lens in lenses])
+        compat.new_curve(bag, path, 0, "", frames, values, compat.LINEAR)

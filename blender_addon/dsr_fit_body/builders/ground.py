@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Feet on the ground: the lowest vertex of all bodies goes to z = 0, camera and bodies together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+import numpy as np
+
+_SAMPLES = 60
+
+
+def lowest_vertex(meshes: list[Any]) -> float:
+    """World z of the lowest posed vertex now, metres."""
+    graph = bpy.context.evaluated_depsgraph_get()
+    lowest = np.inf
+    for mesh_object in meshes:
+        posed = world_vertices(mesh_object, graph)
+        lowest = min(lowest, float(posed[:, 2].min()))
+    return lowest
+
+
+def world_vertices(mesh_object: Any, graph: Any = None) -> np.ndarray:
+    """(V, 3) posed vertices in the world, metres."""
+    graph = graph or bpy.context.evaluated_depsgraph_get()
+    evaluated = mesh_object.evaluated_get(graph)
+    mesh = evaluated.to_mesh()
+    try:
+        flat = np.empty(len(mesh.vertices) * 3, np.float32)
+        mesh.vertices.foreach_get("co", flat)
+    finally:
+        evaluated.to_mesh_clear()
+    world = np.array(evaluated.matrix_world, np.float64)
+    return flat.reshape(-1, 3).astype(np.float64) @ world[:3, :3].T + world[:3, 3]
+
+
+def place_on_ground(root: Any, meshes: list[Any]) -> float:
+    """Move the root so that the lowest vertex, over all frames of a motion, is at z = 0.
+
+    Returns:
+        how far it moved, metres.
+    """
+    scene = bpy.context.scene
+    moving = [m.parent.animation_data.action for m in meshes if m.parent and m.parent.animation_data]
+    spans = [action.frame_range for action in moving if action is not None]
+    if spans:
+        now = scene.frame_current
+        first, last = min(int(s[0]) for s in spans), max(int(s[1]) for s in spans)
+        lowest = np.inf
+        for frame in np.unique(np.linspace(first, last, min(_SAMPLES, last - first + 1)).round().astype(int)).tolist():
+            scene.frame_set(frame)
+            lowest = min(lowest, lowest_vertex(meshes))
+        scene.frame_set(now)
+    else:
+        lowest = lowest_vertex(meshes)
+    if not np.isfinite(lowest):
+        return 0.0
+    root.location.z -= lowest
+    bpy.context.view_layer.update()
+    return -lowest

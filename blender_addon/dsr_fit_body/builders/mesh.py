@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The skinned mesh: shape keys, weights, materials, texture coordinates, attributes."""
+
+from __future__ import annotations
+
+import colorsys
+from typing import Any
+
+import bpy
+import numpy as np
+
+from .. import compat
+from ..core.asset import Body
+from ..core.geometry import REST
+
+MAX_SHAPES = 64
+"""Shape keys per body; coefficients beyond go into the rest shape."""
+CORRECTIVE = "Pose Corrective"
+PART, UNCERTAINTY, INTERIOR = "body_part", "uncertainty_mm", "interior"
+SKIN_NAME, INSIDE_NAME = "FitBody Skin", "FitBody Interior"
+
+
+def shape_name(index: int) -> str:
+    """Name of the key of a shape coefficient."""
+    return f"Shape {index:02d}"
+
+
+def new_mesh(body: Body, name: str) -> Any:
+    """The mesh of the average shape, without shape keys; weights come with :func:`add_weights`."""
+    mesh = bpy.data.meshes.new(name)
+    compat.fill_mesh(mesh, body.vertices @ REST.T, body.faces)
+    if body.uv is not None:
+        mesh.uv_layers.new(name="UVMap").data.foreach_set("uv", body.uv.ravel())
+    if body.part_ids is not None:
+        mesh.attributes.new(PART, "INT", "FACE").data.foreach_set("value", body.part_ids)
+    mesh.materials.append(plain_material(SKIN_NAME, (0.8, 0.62, 0.53)))
+    if body.interior.any():
+        mesh.materials.append(plain_material(INSIDE_NAME, (0.55, 0.3, 0.28)))
+        mesh.attributes.new(INTERIOR, "INT", "FACE").data.foreach_set("value", body.interior.astype(np.int32))
+        mesh.polygons.foreach_set("material_index", body.interior.astype(np.int32))
+    return mesh
+
+
+def add_weights(mesh_object: Any, body: Body) -> None:
+    """Vertex groups named as the joints."""
+    for joint, name in enumerate(body.names):
+        group = mesh_object.vertex_groups.new(name=name)
+        column = body.weights[:, joint]
+        for vertex in np.flatnonzero(column > 0).tolist():
+            group.add((vertex,), float(column[vertex]), "REPLACE")
+
+
+def add_shapes(mesh_object: Any, body: Body, count: int) -> None:
+    """Basis and ``count`` shape keys, one unit of each coefficient; values start at 0."""
+    basis = np.ascontiguousarray(body.vertices @ REST.T, np.float32)
+    mesh_object.shape_key_add(name="Basis", from_mix=False)
+    for index in range(min(count, MAX_SHAPES)):
+        key = mesh_object.shape_key_add(name=shape_name(index), from_mix=False)
+        key.slider_min, key.slider_max = -10.0, 10.0
+        moved = basis + (body.shapedirs[..., index] @ REST.T).astype(np.float32)
+        key.data.foreach_set("co", moved.ravel())
+
+
+def set_shapes(mesh_object: Any, betas: np.ndarray) -> None:
+    """Values of the shape keys."""
+    keys = mesh_object.data.shape_keys.key_blocks
+    for index, value in enumerate(np.asarray(betas)[:MAX_SHAPES]):
+        if shape_name(index) in keys:
+            keys[shape_name(index)].value = float(value)
+
+
+def get_shapes(mesh_object: Any) -> np.ndarray:
+    """Values of the shape keys (n,)."""
+    keys = mesh_object.data.shape_keys.key_blocks if mesh_object.data.shape_keys else {}
+    values = []
+    while shape_name(len(values)) in keys:
+        values.append(keys[shape_name(len(values))].value)
+    return np.array(values)
+
+
+def bake_rest(mesh_object: Any, offset: np.ndarray) -> None:
+    """Add (V, 3) metres, files' axes, to the rest shape and every key."""
+    delta = np.ascontiguousarray(offset @ REST.T, np.float32).ravel()
+    for key in mesh_object.data.shape_keys.key_blocks:
+        now = np.empty(delta.shape, np.float32)
+        key.data.foreach_get("co", now)
+        key.data.foreach_set("co", now + delta)
+
+
+def add_key(mesh_object: Any, name: str, offset: np.ndarray, value: float) -> Any:
+    """A further key that adds (V, 3) metres, files' axes, to the rest shape."""
+    keys = mesh_object.data.shape_keys
+    basis = np.empty(len(mesh_object.data.vertices) * 3, np.float32)
+    keys.key_blocks[0].data.foreach_get("co", basis)
+    key = mesh_object.shape_key_add(name=name, from_mix=False)
+    key.slider_min, key.slider_max = -10.0, 10.0
+    key.data.foreach_set("co", basis + (offset @ REST.T).astype(np.float32).ravel())
+    key.value = value
+    return key
+
+
+def set_uncertainty(mesh: Any, body: Body, uncertainty_mm: np.ndarray) -> None:
+    """Per-joint uncertainty (J,) in millimetres as a vertex attribute, spread with the skin weights."""
+    known = np.nan_to_num(np.asarray(uncertainty_mm, np.float64))
+    values = (body.weights @ known).astype(np.float32)
+    attribute = mesh.attributes.get(UNCERTAINTY) or mesh.attributes.new(UNCERTAINTY, "FLOAT", "POINT")
+    attribute.data.foreach_set("value", values)
+
+
+def plain_material(name: str, colour: tuple[float, float, float]) -> Any:
+    """A material of this name, made if it is not there; one that is there stays as the artist left it."""
+    material = bpy.data.materials.get(name)
+    if material is None:
+        material = bpy.data.materials.new(name)
+        material.diffuse_color = (*colour, 1.0)
+        node = compat.principled(material)
+        if node is not None:
+            node.inputs["Base Color"].default_value = (*colour, 1.0)
+            node.inputs["Roughness"].default_value = 0.6
+    return material
+
+
+def use_part_materials(mesh: Any, part_names: list[str]) -> bool:
+    """One material per body part instead of skin; False where the mesh knows no parts."""
+    if PART not in mesh.attributes:
+        return False
+    parts = np.empty(len(mesh.polygons), np.int32)
+    mesh.attributes[PART].data.foreach_get("value", parts)
+    mesh.materials.clear()
+    count = max(int(parts.max(initial=0)) + 1, len(part_names))
+    for index in range(count):
+        name = part_names[index] if index < len(part_names) else f"part {index}"
+        colour = colorsys.hsv_to_rgb((index * 0.381966) % 1.0, 0.45, 0.85)
+        mesh.materials.append(plain_material(f"FitBody {name}", colour))
+    mesh.polygons.foreach_set("material_index", parts)
+    mesh.update()
+    return True
+
+
+def use_skin_materials(mesh: Any) -> None:
+    """Back to skin and interior."""
+    mesh.materials.clear()
+    mesh.materials.append(plain_material(SKIN_NAME, (0.8, 0.62, 0.53)))
+    inside = np.zeros(len(mesh.polygons), np.int32)
+    if INTERIOR in mesh.attributes:
+        mesh.attributes[INTERIOR].data.foreach_get("value", inside)
+        mesh.materials.append(plain_material(INSIDE_NAME, (0.55, 0.3, 0.28)))
+    mesh.polygons.foreach_set("material_index", inside)
+    mesh.update()

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A whole result in the scene: a collection with root, camera, and an armature and a mesh per person."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import bpy
+import numpy as np
+
+from ..core.asset import Body, read_body
+from ..core.geometry import pose_channels
+from ..core.messages import FitBodyError
+from ..core.names import cut_name
+from ..core.result import Person, Result
+from . import armature as arm
+from . import camera as cam
+from . import ground, motion
+from . import mesh as msh
+
+RUN, IMAGE, VERSION = "fitbody_run", "fitbody_image", "fitbody_version"
+"""Custom properties of the collection: the JSON file, the photo, the add-on's version."""
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What is made of a result.
+
+    Attributes:
+        camera: camera and photo.
+        opacity: of the photo, 0 to 1.
+        pack: keep the photo in the .blend file.
+        set_size: render size from the photo.
+        ground: lowest vertex at z = 0; camera and bodies move together.
+        correctives: pose correctives where the body model has any.
+        parts: a material per body part.
+        replace: remove what an earlier import of the same photo made.
+        skip: ids of people to leave out.
+        fps: take the clip's frame rate.
+        motion: for clips.
+    """
+
+    camera: bool = True
+    opacity: float = 0.5
+    pack: bool = True
+    set_size: bool = True
+    ground: bool = False
+    correctives: bool = True
+    parts: bool = False
+    replace: bool = False
+    skip: tuple[str, ...] = ()
+    fps: bool = True
+    motion: motion.MotionOptions = field(default_factory=motion.MotionOptions)
+
+
+@dataclass
+class Built:
+    """What was made.
+
+    Attributes:
+        collection: of everything.
+        root: empty, parent of all.
+        camera: or None.
+        armatures: one per person, left to right.
+        meshes: in the same order.
+        warnings: sentences.
+    """
+
+    collection: Any
+    root: Any
+    camera: Any | None
+    armatures: list[Any]
+    meshes: list[Any]
+    warnings: list[str]
+
+
+def build(result: Result, options: BuildOptions, version: str = "") -> Built:
+    """Put a result into the current scene; everything that can fail on the files is done before the scene is touched.
+
+    Raises:
+        FitBodyError: if nobody is in it, or the body model does not fit.
+    """
+    people = [person for person in result.people if person.id not in options.skip]
+    if not people:
+        raise FitBodyError("no_person", photo=result.source)
+    body = read_body(result.body_file)
+    for person in people:
+        if person.rotations.shape[1] != len(body.parents) or len(person.betas) > body.shapedirs.shape[2]:
+            raise FitBodyError("bad_result", detail=f"{result.path.name} was made with another body than {body.name}")
+    _leave_edit_mode()
+    if options.replace:
+        remove_earlier(result)
+    scene = bpy.context.scene
+    warnings = list(result.warnings)
+    stem = cut_name(result.stem)
+    collection = bpy.data.collections.new(f"FitBody {stem}")
+    scene.collection.children.link(collection)
+    collection[RUN], collection[IMAGE] = str(result.path), str(result.source)
+    collection[VERSION] = version
+    root = bpy.data.objects.new(f"{stem} Root", None)
+    root.empty_display_type, root.empty_display_size = "ARROWS", 0.2
+    collection.objects.link(root)
+    camera = None
+    if options.camera:
+        camera = cam.new_camera(result, f"{stem} Camera", collection, options.motion.start)
+        camera.parent = root
+        if cam.add_photo(camera, result, options.opacity, options.pack, options.motion.start) is None:
+            warnings.append(f'The picture "{result.source.name}" cannot be shown: it was moved or Blender cannot read it')
+        cam.use_camera(scene, camera, options.set_size)
+    if result.is_clip:
+        _set_time(scene, result, options)
+    armatures, meshes = _people(people, body, result, options, collection, root, stem)
+    built = Built(collection, root, camera, armatures, meshes, warnings)
+    bpy.context.view_layer.update()
+    if options.ground:
+        ground.place_on_ground(root, meshes)
+    return built
+
+
+def remove_earlier(result: Result) -> int:
+    """Remove the collections of earlier imports of the same photo, with everything that only they use."""
+    count = 0
+    for collection in list(bpy.data.collections):
+        if collection.get(IMAGE) == str(result.source) and collection.library is None:
+            remove_collection(collection)
+            count += 1
+    return count
+
+
+def remove_collection(collection: Any) -> None:
+    """Remove a collection made here, its objects and their data."""
+    doomed: list[Any] = []
+    for item in list(collection.objects):
+        doomed += [item.data] if item.data is not None else []
+        owners = (item, getattr(item.data, "shape_keys", None), item.data)
+        doomed += [o.animation_data.action for o in owners if o is not None and getattr(o, "animation_data", None)]
+        bpy.data.objects.remove(item)
+    bpy.data.collections.remove(collection)
+    for data in dict.fromkeys(d for d in doomed if d is not None):
+        if data.users == 0:
+            bpy.data.batch_remove([data])
+
+
+def _people(
+    people: list[Person], body: Body, result: Result, options: BuildOptions, collection: Any, root: Any, stem: str
+) -> tuple[list[Any], list[Any]]:
+    """Armatures and meshes; the first person's are copied for the others and then shaped."""
+    armatures: list[Any] = []
+    meshes: list[Any] = []
+    shapes = max(len(person.betas) for person in people)
+    for number, person in enumerate(people, 1):
+        name = f"{stem} Person {number}"
+        data = armatures[0].data.copy() if armatures else arm.new_armature(body, name)
+        data.name = name
+        armature = bpy.data.objects.new(name, data)
+        collection.objects.link(armature)
+        armature.parent = root
+        armature.show_in_front = False
+        if not armatures:
+            arm.make_bones(armature, body)
+            arm.tag_bones(armature)
+        mesh = _clean_copy(meshes[0].data) if meshes else msh.new_mesh(body, f"{name} Body")
+        mesh.name = f"{name} Body"
+        mesh_object = bpy.data.objects.new(f"{name} Body", mesh)
+        collection.objects.link(mesh_object)
+        if not meshes:
+            msh.add_weights(mesh_object, body)
+            msh.add_shapes(mesh_object, body, shapes)
+        mesh_object.parent = armature
+        modifier = mesh_object.modifiers.new("Armature", "ARMATURE")
+        modifier.object = armature
+        armatures.append(armature)
+        meshes.append(mesh_object)
+    for armature, mesh_object, person in zip(armatures, meshes, people, strict=True):
+        _shape_and_pose(armature, mesh_object, person, body, result, options)
+        if options.parts:
+            msh.use_part_materials(mesh_object.data, body.part_names)
+    return armatures, meshes
+
+
+def _clean_copy(mesh: Any) -> Any:
+    return mesh.copy()
+
+
+def _shape_and_pose(
+    armature: Any, mesh_object: Any, person: Person, body: Body, result: Result, options: BuildOptions
+) -> None:
+    joints = body.shaped_joints(person.betas)
+    arm.move_joints(armature, joints)
+    msh.set_shapes(mesh_object, person.betas)
+    rest = person.betas.copy()
+    rest[: msh.MAX_SHAPES] = 0
+    if rest.any():
+        msh.bake_rest(mesh_object, body.shaped_vertices(rest) - body.vertices)
+        armature.data[arm.JOINTS] = body.shaped_joints(rest).ravel().tolist()
+    if result.is_clip:
+        moving = motion.motion_of(armature, person, joints, body.root, options.motion)
+        action = motion.animate_pose(armature, moving, body.root, f"{armature.name} Motion")
+        action["fitbody_smoothing"] = options.motion.smoothing
+        motion.animate_presence([mesh_object], moving, options.motion.start, options.motion.start + result.num_frames - 1)
+        if options.correctives and body.posedirs is not None:
+            _moving_correctives(armature, mesh_object, moving, joints, body)
+    else:
+        bones = arm.rest_matrices(armature)
+        q, location = pose_channels(bones, person.rotations, person.transl, joints, body.root)
+        arm.set_pose(armature, q[0], location[0], body.root)
+        offset = body.corrective(person.rotations[0]) if options.correctives else None
+        if offset is not None:
+            msh.add_key(mesh_object, msh.CORRECTIVE, offset, 1.0)
+    if person.uncertainty_mm is not None:
+        msh.set_uncertainty(mesh_object.data, body, person.uncertainty_mm)
+        for name, value in zip(arm.bone_names(armature), person.uncertainty_mm, strict=True):
+            armature.data.bones[name]["uncertainty_mm"] = float(value)
+    _note(armature, person, body, result)
+
+
+def _moving_correctives(armature: Any, mesh_object: Any, moving: motion.Motion, joints: np.ndarray, body: Body) -> None:
+    """A key per entry of the pose feature, and curves for their values."""
+    assert body.posedirs is not None  # noqa: S101 (checked by the caller)
+    names = [f"Pose {k:03d}" for k in range(body.posedirs.shape[2])]
+    for k, name in enumerate(names):
+        msh.add_key(mesh_object, name, body.posedirs[..., k], 0.0)
+    rotations = np.delete(motion.poses_at(armature, moving, joints, body.root), body.root, axis=1)
+    values = (rotations - np.eye(3)).reshape(len(rotations), -1)
+    motion.animate_correctives(mesh_object, names, values, moving.frames, f"{mesh_object.name} Correctives")
+
+
+def _note(armature: Any, person: Person, body: Body, result: Result) -> None:
+    """Facts about the body, on the body."""
+    armature["fitbody_person"] = person.id
+    armature["fitbody_model"] = body.name
+    armature["fitbody_licence"] = body.licence
+    armature["fitbody_score"] = person.score
+    armature["fitbody_betas"] = person.betas.tolist()
+    armature["fitbody_root"] = body.root
+    armature["fitbody_body_file"] = str(result.body_file)
+    if person.box_px is not None:
+        armature["fitbody_box_px"] = np.asarray(person.box_px, float).ravel().tolist()
+    settings = getattr(armature, "dsr_fit_body", None)
+    if settings is not None:
+        settings.set_quietly(person.betas)
+
+
+def _set_time(scene: Any, result: Result, options: BuildOptions) -> None:
+    start = options.motion.start
+    scene.frame_end = max(scene.frame_end, start + result.num_frames - 1)
+    if options.fps and result.fps > 0:
+        whole = max(1, round(result.fps))
+        scene.render.fps, scene.render.fps_base = whole, whole / result.fps
+
+
+def _leave_edit_mode() -> None:
+    active = bpy.context.view_layer.objects.active
+    if active is not None and active.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")

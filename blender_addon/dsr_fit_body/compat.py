@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every difference between Blender 3.4 and 5.x that matters here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+
+LINEAR, CONSTANT = 1, 0
+"""Keyframe interpolation as ``foreach_set`` takes it."""
+
+
+def action_for(owner: Any, name: str) -> tuple[Any, Any]:
+    """A new action on a data-block, and where its curves go.
+
+    Args:
+        owner: armature object, mesh object, shape keys or camera data.
+        name: of the action.
+
+    Returns:
+        the action and the thing whose ``fcurves`` take curves (the action itself, or a channel bag since 4.4).
+    """
+    action = bpy.data.actions.new(name)
+    animation = owner.animation_data_create()
+    if not hasattr(action, "layers"):
+        animation.action = action
+        return action, action
+    slot = action.slots.new(id_type=owner.id_type, name=owner.name)
+    strip = action.layers.new("Layer").strips.new(type="KEYFRAME")
+    animation.action = action
+    animation.action_slot = slot
+    return action, strip.channelbag(slot, ensure=True)
+
+
+def curves_of(owner: Any) -> list[Any]:
+    """Curves of the action on a data-block, in both action systems."""
+    animation = getattr(owner, "animation_data", None)
+    action = animation.action if animation else None
+    if action is None:
+        return []
+    if not hasattr(action, "layers"):
+        return list(action.fcurves)
+    found = []
+    for layer in action.layers:
+        for strip in layer.strips:
+            bag = strip.channelbag(animation.action_slot) if animation.action_slot else None
+            found += list(bag.fcurves) if bag else []
+    return found
+
+
+def new_curve(bag: Any, path: str, index: int, group: str, frames: np.ndarray, values: np.ndarray, kind: int) -> Any:
+    """A curve with all its keys at once.
+
+    Args:
+        bag: from :func:`action_for`.
+        path: data path.
+        index: array index.
+        group: name of the curve group, "" for none.
+        frames: (T,) frames.
+        values: (T,).
+        kind: :data:`LINEAR` or :data:`CONSTANT`.
+    """
+    if isinstance(bag, bpy.types.Action):
+        curve = bag.fcurves.new(path, index=index, action_group=group)
+    else:
+        try:
+            curve = bag.fcurves.new(path, index=index, group_name=group)
+        except TypeError:  # 4.4 and 4.5 name no group here
+            curve = bag.fcurves.new(path, index=index)
+    set_keys(curve, frames, values, kind)
+    return curve
+
+
+def set_keys(curve: Any, frames: np.ndarray, values: np.ndarray, kind: int = LINEAR) -> None:
+    """Fill an empty curve."""
+    curve.keyframe_points.add(len(frames))
+    pairs = np.empty((len(frames), 2), np.float32)
+    pairs[:, 0], pairs[:, 1] = frames, values
+    curve.keyframe_points.foreach_set("co", pairs.ravel())
+    curve.keyframe_points.foreach_set("interpolation", np.full(len(frames), kind, np.int32))
+    curve.update()
+
+
+def fill_mesh(mesh: Any, vertices: np.ndarray, faces: np.ndarray) -> None:
+    """Vertices (V, 3) and triangles (F, 3) into an empty mesh; edges are worked out."""
+    mesh.vertices.add(len(vertices))
+    mesh.vertices.foreach_set("co", np.ascontiguousarray(vertices, np.float32).ravel())
+    mesh.loops.add(faces.size)
+    mesh.loops.foreach_set("vertex_index", np.ascontiguousarray(faces, np.int32).ravel())
+    mesh.polygons.add(len(faces))
+    mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
+    if bpy.app.version < (3, 6, 0):
+        mesh.polygons.foreach_set("loop_total", np.full(len(faces), 3, np.int32))
+    mesh.update(calc_edges=True)
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
+
+
+def principled(material: Any) -> Any:
+    """The Principled node of a material with nodes; found by type, names are translated."""
+    if not material.use_nodes:
+        material.use_nodes = True
+    return next((node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED"), None)
+
+
+def user_folder(package: str) -> Path:
+    """Where this add-on may write."""
+    if hasattr(bpy.utils, "extension_path_user") and package.startswith("bl_ext."):
+        return Path(bpy.utils.extension_path_user(package, create=True))
+    return Path(bpy.utils.user_resource("DATAFILES", path=package.rpartition(".")[2], create=True))
+
+
+def has_operator(name: str) -> bool:
+    """Whether Blender was built with an operator (``wm.usd_export``); ``hasattr`` always says yes."""
+    group, _, operator = name.partition(".")
+    try:
+        getattr(getattr(bpy.ops, group), operator).get_rna_type()
+    except (AttributeError, KeyError, RuntimeError):
+        return False
+    return True
+
+
+def draw_progress(layout: Any, share: float, text: str) -> None:
+    """A progress bar, or a line of text before 4.0."""
+    if hasattr(layout, "progress"):
+        layout.progress(factor=share, text=text)
+    else:
+        layout.label(text=f"{round(100 * share)} %  {text}", icon="TIME")
+
+
+def interface_window() -> Any:
+    """A window to run operators in from a timer, or None in the background."""
+    manager = bpy.context.window_manager
+    return manager.windows[0] if manager and len(manager.windows) else None

@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The body model's file that lies beside the results: mesh, skinning, shape directions."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from .messages import FitBodyError
+from .names import joint_names
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """A body model as Blender needs it; axes of the files (y up, facing +z), metres.
+
+    Attributes:
+        name: short name.
+        vertices: (V, 3) float64 rest vertices of the average shape.
+        shapedirs: (V, 3, B) float32 metres per unit of beta.
+        posedirs: (V, 3, 9 (J-1)) float32 or None.
+        weights: (V, J) float32.
+        parents: (J,) root -1, parents before children.
+        faces: (F, 3) int32.
+        uv: (F, 3, 2) float32 per face corner, or None.
+        part_ids: (F,) int32 body part of every face, or None.
+        part_names: names of the parts.
+        interior: (F,) bool, mouth cavity, eyeballs.
+        names: J bone names.
+        joints: (J, 3) rest joints of the average shape.
+        jointdirs: (J, 3, B) metres per unit of beta.
+        licence: one line.
+    """
+
+    name: str
+    vertices: np.ndarray = field(repr=False)
+    shapedirs: np.ndarray = field(repr=False)
+    posedirs: np.ndarray | None = field(repr=False)
+    weights: np.ndarray = field(repr=False)
+    parents: np.ndarray = field(repr=False)
+    faces: np.ndarray = field(repr=False)
+    uv: np.ndarray | None = field(repr=False)
+    part_ids: np.ndarray | None = field(repr=False)
+    part_names: list[str] = field(repr=False)
+    interior: np.ndarray = field(repr=False)
+    names: list[str] = field(repr=False)
+    joints: np.ndarray = field(repr=False)
+    jointdirs: np.ndarray = field(repr=False)
+    licence: str = ""
+
+    @property
+    def root(self) -> int:
+        """Index of the root joint."""
+        return int(np.flatnonzero(self.parents < 0)[0])
+
+    def shaped_vertices(self, betas: np.ndarray) -> np.ndarray:
+        """Rest vertices (V, 3) of a shape (n,), n <= B."""
+        betas = np.asarray(betas, np.float64)
+        return self.vertices + self.shapedirs[..., : len(betas)] @ betas
+
+    def shaped_joints(self, betas: np.ndarray) -> np.ndarray:
+        """Rest joints (J, 3) of a shape (n,), n <= B."""
+        betas = np.asarray(betas, np.float64)
+        return self.joints + self.jointdirs[..., : len(betas)] @ betas
+
+    def corrective(self, rotations: np.ndarray) -> np.ndarray | None:
+        """What a pose adds to the rest vertices.
+
+        Args:
+            rotations: (J, 3, 3) local rotations.
+
+        Returns:
+            (V, 3) metres, or None where the model has no pose correctives.
+        """
+        if self.posedirs is None:
+            return None
+        others = np.delete(rotations, self.root, axis=0)
+        return self.posedirs @ (others - np.eye(3)).reshape(-1)
+
+
+_CACHE: dict[tuple[str, int, int], Body] = {}
+
+
+def read_body(path: Path) -> Body:
+    """Read a body model's NPZ file; kept in memory until another one is read.
+
+    Raises:
+        FitBodyError: if it is missing or no body model.
+    """
+    try:
+        status = Path(path).stat()
+    except OSError:
+        raise FitBodyError("model_missing", detail=f"{path}; keep it beside the result") from None
+    key = (str(path), status.st_size, status.st_mtime_ns)
+    if key not in _CACHE:
+        body = _read(Path(path))
+        _CACHE.clear()
+        _CACHE[key] = body
+    return _CACHE[key]
+
+
+def _read(path: Path) -> Body:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            wanted = [key for key in data.files if not key.startswith("kp_")]
+            arrays = {key: data[key] for key in wanted}
+        return _body(arrays)
+    except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
+        raise FitBodyError("model_missing", detail=f"{path} is not a body model ({error})") from error
+
+
+def _body(arrays: dict[str, np.ndarray]) -> Body:
+    vertices = arrays["v_template"].astype(np.float64)
+    shapedirs, weights, faces = arrays["shapedirs"], arrays["weights"], arrays["f"].astype(np.int32)
+    parents = arrays["kintree_table"][0].astype(np.int64)
+    parents[(parents < 0) | (parents >= len(parents))] = -1  # SMPL's own files say 2**32 - 1 for none
+    count = len(vertices)
+    if shapedirs.shape[:2] != (count, 3) or weights.shape != (count, len(parents)):
+        raise ValueError(f"shapedirs {shapedirs.shape} and weights {weights.shape} do not fit {count} vertices")
+    if len(faces) and not 0 <= faces.min() <= faces.max() < count:
+        raise ValueError("faces point at vertices that do not exist")
+    if not (parents < np.arange(len(parents))).all() or (parents < 0).sum() != 1:
+        raise ValueError("the joints are no tree with parents before children")
+    uv = None
+    if "uv" in arrays and len(arrays["uv"]):
+        uv = arrays["uv"].astype(np.float32)[arrays.get("f_uv", arrays["f"])]
+    parts = arrays.get("part_ids")
+    interior = arrays.get("interior", np.zeros(0, bool))
+    names = _texts(arrays, "joint_names")
+    return Body(
+        name=(_texts(arrays, "name") or ["body"])[0],
+        vertices=vertices,
+        shapedirs=shapedirs,
+        posedirs=arrays.get("posedirs"),
+        weights=weights,
+        parents=parents,
+        faces=faces,
+        uv=uv,
+        part_ids=parts.astype(np.int32) if parts is not None and len(parts) == len(faces) else None,
+        part_names=_texts(arrays, "part_names"),
+        interior=interior.astype(bool) if len(interior) == len(faces) else np.zeros(len(faces), bool),
+        names=joint_names(names, len(parents)),
+        joints=_regress(arrays, vertices),
+        jointdirs=_regress(arrays, shapedirs.astype(np.float64)),
+        licence=(_texts(arrays, "licence") or [""])[0],
+    )
+
+
+def _texts(arrays: dict[str, np.ndarray], key: str) -> list[str]:
+    return [str(text) for text in np.atleast_1d(arrays[key])] if key in arrays else []
+
+
+def _regress(arrays: dict[str, np.ndarray], values: np.ndarray) -> np.ndarray:
+    """Joint regressor (J, V), dense or as row, column, value, times values (V, ...)."""
+    if "J_regressor" in arrays:
+        return np.tensordot(arrays["J_regressor"].astype(np.float64), values, axes=1)
+    row, col, val = (arrays[f"J_regressor_{part}"] for part in ("row", "col", "val"))
+    out = np.zeros((int(arrays["J_regressor_shape"][0]), *values.shape[1:]))
+    np.add.at(out, row, val.astype(np.float64).reshape(-1, *[1] * (values.ndim - 1)) * values[col])
+    return out

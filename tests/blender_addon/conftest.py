@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ADDON = Path(__file__).resolve().parents[2] / "blender_addon"
+sys.path.insert(0, str(ADDON))
