@@ -198,7 +198,7 @@ def _store(cache: Path, columns: dict[str, np.ndarray]) -> None:
     partial = cache.with_name(f"{cache.stem}.{os.getpid()}.npz")
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(partial, **columns)  # type: ignore[arg-type]
+        np.savez(partial, **columns)
         partial.replace(cache)
     except OSError:
         partial.unlink(missing_ok=True)
@@ -244,8 +244,8 @@ def _film(
         pixels, confidence = both[..., :2], both[..., 2]
     group, _, clip = part.name.split("@")[0].rpartition("/")
     return PoseTrack(
-        name=f"{part.name}#{index}", subject=_subject(Path(clip)) or group, action=clip, camera=str(index), fps=part.fps,
-        keypoints_px=pixels.astype(np.float32), joints_m=joints_m.astype(np.float32), size=size,
+        name=f"{part.name}#{index}", subject=_subject(Path(clip)) or group, action=clip, camera=str(index),
+        fps=part.fps, keypoints_px=pixels.astype(np.float32), joints_m=joints_m.astype(np.float32), size=size,
         confidence=confidence.astype(np.float32), K=K,
     )  # fmt: skip
 
