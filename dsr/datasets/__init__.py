@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 __all__ = [
-    "CameraRange", "DetectorNoise", "DsrView", "EpochSampler", "Garment", "MixedSource", "Motion", "PersPoseView",
-    "PersonRecord", "PoseTrack", "RecordSource", "SmplMotion", "SpinSource", "SyntheticSource", "TableSource",
-    "ViewDataset", "assemble_base", "collate", "load_garment", "load_label_prior", "load_mocap", "mocap_tracks",
-    "read_bvh", "retarget_to_smpl",
+    "CameraRange", "DetectorNoise", "DsrView", "EpochSampler", "Garment", "LabCamera", "MixedSource", "Motion",
+    "PersPoseView", "PersonRecord", "PoseTrack", "RecordSource", "SmplMotion", "SpinSource", "SyntheticSource",
+    "TableSource", "ViewDataset", "Windows", "assemble_base", "collate", "evaluation_windows", "half_padded",
+    "load_garment", "load_h36m", "load_label_prior", "load_mocap", "load_mpi_inf_3dhp", "mocap_tracks", "read_bvh",
+    "read_cameras", "retarget_to_smpl", "training_windows",
 ]  # fmt: skip
 
 _HOME = {
@@ -23,6 +24,9 @@ _HOME = {
     **dict.fromkeys(("PersonRecord", "RecordSource"), "records"),
     **dict.fromkeys(("EpochSampler", "MixedSource", "ViewDataset", "collate"), "mix"),
     **dict.fromkeys(("CameraRange", "mocap_tracks"), "lifting_mocap"),
+    **dict.fromkeys(("LabCamera", "read_cameras"), "lifting_cameras"),
+    **dict.fromkeys(("Windows", "evaluation_windows", "half_padded", "training_windows"), "chunks"),
+    **dict.fromkeys(("load_h36m", "load_mpi_inf_3dhp"), "lifting_files"),
     "DetectorNoise": "lifting_noise",
     "PoseTrack": "lifting_tracks",
     "DsrView": "dsr_view",
@@ -35,8 +39,11 @@ _HOME = {
 
 if TYPE_CHECKING:
     from .bvh import Motion, read_bvh
+    from .chunks import Windows, evaluation_windows, half_padded, training_windows
     from .dsr_view import DsrView
     from .label_prior import load_label_prior
+    from .lifting_cameras import LabCamera, read_cameras
+    from .lifting_files import load_h36m, load_mpi_inf_3dhp
     from .lifting_mocap import CameraRange, mocap_tracks
     from .lifting_noise import DetectorNoise
     from .lifting_tracks import PoseTrack
