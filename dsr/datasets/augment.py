@@ -45,17 +45,23 @@ class DsrAugment:
 
 
 def draw_dsr(
-    rng: Random, *, noise_factor: float = 0.4, rotation_deg: float = 30.0, scale_factor: float = 0.25
+    rng: Random,
+    *,
+    flip_share: float = 0.5,
+    noise_factor: float = 0.4,
+    rotation_deg: float = 30.0,
+    scale_factor: float = 0.25,
 ) -> DsrAugment:
     """Draw as published, in the published order of draws.
 
     Args:
         rng: a generator; a ``RandomState`` gives the released code's numbers.
+        flip_share: share of mirrored crops.
         noise_factor: channel gains are uniform in 1 -+ this.
         rotation_deg: standard deviation of the turn (clipped at twice this; none in 6 of 10 draws).
         scale_factor: standard deviation of the scale, clipped at this.
     """
-    flip = rng.uniform() <= 0.5
+    flip = rng.uniform() <= flip_share
     gains = rng.uniform(1 - noise_factor, 1 + noise_factor, 3)
     rotation = min(2 * rotation_deg, max(-2 * rotation_deg, rng.standard_normal() * rotation_deg))
     scale = min(1 + scale_factor, max(1 - scale_factor, 1 + scale_factor * rng.standard_normal()))

@@ -53,6 +53,7 @@ class DsrView:
         augment: draw mirror, turn, scale and channel gains.
         compat: as published, defects included (see above).
         targets: make the semantic targets; without, ``mc_*`` and ``c_*`` are empty and ``has_labels`` is False.
+        flip_share: share of mirrored crops.
         noise_factor: channel gains are uniform in 1 -+ this.
         rotation_deg: standard deviation of the turn.
         scale_factor: standard deviation of the scale.
@@ -62,6 +63,7 @@ class DsrView:
     augment: bool = True
     compat: bool = False
     targets: bool = True
+    flip_share: float = 0.5
     noise_factor: float = 0.4
     rotation_deg: float = 30.0
     scale_factor: float = 0.25
@@ -93,6 +95,7 @@ class DsrView:
         drawn = (
             draw_dsr(
                 rng,
+                flip_share=self.flip_share,
                 noise_factor=self.noise_factor,
                 rotation_deg=self.rotation_deg,
                 scale_factor=self.scale_factor,

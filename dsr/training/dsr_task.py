@@ -60,8 +60,10 @@ class DsrTask:
         self.weights = loss_weights(config.losses)
         data, size = config.data, config.model.image_size
         semantic = config.losses.dsr == "on" and (self.weights.dsr_mc != 0 or self.weights.dsr_c != 0)
-        view = DsrView(image_size=size, targets=semantic, noise_factor=data.noise, rotation_deg=data.rotation,
-                       scale_factor=data.scale, compat=config.losses.compat == "on")  # fmt: skip
+        view = DsrView(
+            image_size=size, targets=semantic, compat=config.losses.compat == "on", flip_share=data.flip,
+            noise_factor=data.noise, rotation_deg=data.rotation, scale_factor=data.scale,
+        )  # fmt: skip
         self.data = TrainingData(training_source(config, open_dsr_set, "share", None), view, config.seed)
         self.semantic = semantic
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dsr.cli.train import main
+from dsr.datasets.augment import draw_dsr
 from dsr.errors import TrainingError
 from dsr.training.config import TrainConfig, from_dict
 from dsr.training.data import Pool, TrainingData, synthetic_source
@@ -47,6 +48,13 @@ def test_semantic_terms_begin_after_the_published_epoch(dsr):
     assert not any(name.startswith("loss_dsr") for name in early)
     assert all(late[name] > 0 for name in ("loss_dsr_mc", "loss_dsr_c"))
     assert {name: float(early[name]) for name in early} == {name: pytest.approx(float(late[name])) for name in early}
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_the_share_of_mirrored_samples_is_the_configurations(share):
+    task = DsrTask(from_dict({**SMALL, "data": {**SMALL["data"], "flip": share}}, preset("smoke")))
+    rng = np.random.default_rng(0)
+    assert {draw_dsr(rng, flip_share=task.data.view.flip_share).flip for _ in range(20)} == {bool(share)}
 
 
 def test_semantic_gradients_reach_pose_shape_and_camera(dsr):
