@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from dsr.body.asset import BodyAsset, tree_levels
@@ -47,7 +48,7 @@ class KeypointModel:
 
     Args:
         asset: body with 24 or more joints whose first 22 are SMPL's.
-        keypoint_set: ``blazepose33``, ``coco17``, ``openpose25`` or ``h36m17``.
+        keypoint_set: ``blazepose33``, ``coco17``, ``openpose25`` or ``h36m17``; or several, one after the other.
         dtype: float64 by default: the matrices are tiny and normal equations like it.
         device: where to compute.
 
@@ -62,11 +63,12 @@ class KeypointModel:
     def __init__(
         self,
         asset: BodyAsset,
-        keypoint_set: str,
+        keypoint_set: str | tuple[str, ...],
         dtype: torch.dtype = torch.float64,
         device: str | torch.device = "cpu",
     ) -> None:
-        regressor = asset.keypoint_regressor(keypoint_set).astype(np.float64)
+        sets = (keypoint_set,) if isinstance(keypoint_set, str) else keypoint_set
+        regressor = sparse.vstack([asset.keypoint_regressor(name).astype(np.float64) for name in sets]).tocsr()
         v, j = asset.num_vertices, asset.num_joints
         n = min(asset.num_betas - asset.num_expressions, MOST_BETAS)
         self.child_axis = n - 1 if asset.name.startswith("open") else None
