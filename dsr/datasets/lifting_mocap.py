@@ -112,17 +112,23 @@ class JointSource:
 
     @staticmethod
     def of(kind: str, asset: BodyAsset | None = None) -> JointSource:
-        """From a body's regressor for the set ``kind``; the open body's when none is given."""
+        """From a body's regressor for the set ``kind``; the open body's when none is given.
+
+        Human3.6M's joints inside limbs and trunk are those of the skeleton: averages of skin on both sides of an elbow
+        leave the arm when it bends.
+        """
         asset = load_asset("open") if asset is None else asset
         shaped = np.concatenate([asset.v_template[..., None], asset.shapedirs[..., :10]], -1).astype(np.float64)
         regressor = asset.keypoint_regressor(kind).tocsr()
         used = np.unique(regressor.indices)
         share = regressor[:, used].toarray()[..., None] * asset.weights[used]
-        return JointSource(
-            np.einsum("jv,vxb->jxb", asset.J_regressor.toarray(), shaped, optimize=True),
-            np.einsum("kvj,vxb->kjxb", share, shaped[used], optimize=True),
-            share.sum(1),
-        )
+        rest = np.einsum("jv,vxb->jxb", asset.J_regressor.toarray(), shaped, optimize=True)
+        places, shares = np.einsum("kvj,vxb->kjxb", share, shaped[used], optimize=True), share.sum(1)
+        if kind == "h36m17":
+            bones = _skeleton_rows()
+            inner = bones.any(1)
+            shares[inner], places[inner] = bones[inner], bones[inner, :, None, None] * rest
+        return JointSource(rest, places, shares)
 
     def pose(self, motion: SmplMotion, betas: np.ndarray) -> np.ndarray:
         """(T, K, 3) keypoints in the clip's world, metres, on a body of shape ``betas`` (10,).
@@ -143,6 +149,16 @@ class JointSource:
         turned = np.swapaxes(turns, 1, 2).reshape(-1, 72) @ local.reshape(len(local), 72).T
         moved = turned.reshape(len(motion), 3, -1).swapaxes(1, 2) + np.einsum("kj,tjx->tkx", self.shares, joints)
         return moved
+
+
+def _skeleton_rows() -> np.ndarray:
+    """(17, 24) Human3.6M joints from SMPL's; zero for nose and head, which are points of the skin."""
+    rows = np.zeros((17, 24))
+    rows[[1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16], [2, 5, 8, 1, 4, 7, 16, 18, 20, 17, 19, 21]] = 1
+    rows[0, [1, 2]] = 0.5
+    rows[8, [12, 16, 17]] = 0.5, 0.25, 0.25
+    rows[7] = (rows[0] + rows[8]) / 2
+    return rows
 
 
 def load_motions(folder: str | Path, split: str = "all") -> list[tuple[SmplMotion, np.ndarray]]:

@@ -9,7 +9,7 @@ import pytest
 from bvh_toys import toy_motion, write_bvh
 from scipy.spatial.transform import Rotation
 
-from dsr.body import flip_permutation, load_asset, pose_vertices
+from dsr.body import flip_permutation, load_asset, pose_vertices, skeleton
 from dsr.body.joints import joint_names
 from dsr.datasets.lifting_mocap import CameraRange, JointSource, load_motions, mocap_tracks
 from dsr.datasets.lifting_noise import DetectorNoise
@@ -37,10 +37,23 @@ def test_keypoints_are_those_of_the_skinned_body() -> None:
     turns = Rotation.from_rotvec(rng.normal(0, 0.5, (24, 3))).as_matrix()
     motion = SmplMotion(turns[None, 1:], turns[None, 0], np.zeros((1, 3)), 60.0)
     skin = pose_vertices(asset, betas, turns[1:], turns[0])
-    for kind in ("h36m17", "blazepose33"):
-        got = JointSource.of(kind, asset).pose(motion, betas)[0]
-        expected = asset.keypoint_regressor(kind) @ skin
-        np.testing.assert_allclose(got - got[0], expected - expected[0], atol=1e-6)
+    transforms = skeleton(asset, betas, turns[1:], turns[0])[1]
+    blazepose = JointSource.of("blazepose33", asset).pose(motion, betas)[0]
+    joints = JointSource.of("h36m17", asset).pose(motion, betas)[0]
+    # All relative to the pelvis joint: the clip says where it stands.
+    marked = asset.keypoint_regressor("blazepose33") @ skin - transforms[0, :3, 3]
+    np.testing.assert_allclose(blazepose, marked, atol=1e-6)
+    inner = transforms[[2, 5, 8, 1, 4, 7, 16, 18, 20, 17, 19, 21], :3, 3] - transforms[0, :3, 3]
+    np.testing.assert_allclose(joints[[1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16]], inner, atol=1e-6)
+    face = (asset.keypoint_regressor("h36m17") @ skin - transforms[0, :3, 3])[9:11]
+    np.testing.assert_allclose(joints[9:11], face, atol=1e-6)
+
+
+def test_bones_keep_their_length(clips: Path) -> None:
+    for track in mocap_tracks(clips, cameras_per_clip=1):
+        for child, parent in ((2, 1), (3, 2), (12, 11), (13, 12), (15, 14), (16, 15)):
+            length = np.linalg.norm(track.joints_m[:, child] - track.joints_m[:, parent], axis=-1)
+            assert length.std() < 1e-4
 
 
 def test_tracks(clips: Path) -> None:
