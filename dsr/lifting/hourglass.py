@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from dsr.lifting.products import attention, linear
 
 NOISE_SCALE = 1e-6
 """Tie-breaking noise on the densities (specification section 2, step 3)."""
@@ -120,6 +121,8 @@ def take_frames(tokens: Tensor, index: Tensor) -> Tensor:
 class CrossAttention(nn.Module):
     """Multi-head attention with separate projections of queries, keys and values (names as published)."""
 
+    wide_layers = ("linear_q", "linear_k", "linear_v", "proj")
+
     def __init__(self, width: int, heads: int, qkv_bias: bool = True, drop: float = 0.0) -> None:
         super().__init__()
         self.heads = heads
@@ -132,9 +135,9 @@ class CrossAttention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Queries (1 or N, F, C), keys and values (N, f, C) to (N, F, C), without a residual."""
         # One set of queries for all samples (token recovery) is projected once.
-        q = self._split(self.linear_q(query)).expand(len(key), -1, -1, -1)
-        k, v = self._split(self.linear_k(key)), self._split(self.linear_v(value))
-        return self.drop(self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2)))
+        q = self._split(linear(query, self.linear_q)).expand(len(key), -1, -1, -1)
+        k, v = self._split(linear(key, self.linear_k)), self._split(linear(value, self.linear_v))
+        return self.drop(linear(attention(q, k, v), self.proj))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

@@ -71,6 +71,8 @@ class MixSTE(AlternatingLifter):
         inputs: int = 2,
     ) -> None:
         rates = drop_rates(drop_path, depth)
+        if pruning is not None and pruning.before == 0:
+            raise ValueError("The positions of MixSTE's frames come inside its first pair: prune before 1 or later.")
         super().__init__(frames, width, depth, heads, hidden, rates, pruning, joints, inputs)
         self.Spatial_patch_to_embedding = nn.Linear(inputs, width)
         self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, joints, width))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+
+from dsr.lifting.products import attention, linear
 
 
 class Attention(nn.Module):
@@ -18,7 +19,12 @@ class Attention(nn.Module):
         heads: must divide C.
         qkv_bias: whether the fused projection has a bias.
         drop: dropout after the last projection.
+
+    Attributes:
+        wide_layers: those that :func:`~dsr.lifting.products.use_bfloat16` converts.
     """
+
+    wide_layers = ("qkv", "proj")
 
     def __init__(self, width: int, heads: int = 8, qkv_bias: bool = True, drop: float = 0.0) -> None:
         super().__init__()
@@ -31,12 +37,14 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, C) to the same shape."""
-        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.drop(self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2)))
+        q, k, v = linear(x, self.qkv).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return self.drop(linear(attention(q, k, v), self.proj))
 
 
 class Mlp(nn.Module):
     """Linear, GELU (erf), linear, with dropout after each."""
+
+    wide_layers = ("fc1", "fc2")
 
     def __init__(self, width: int, hidden: int, drop: float = 0.0) -> None:
         super().__init__()
@@ -46,7 +54,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) to the same shape."""
-        return self.drop(self.fc2(self.drop(functional.gelu(self.fc1(x)))))
+        return self.drop(linear(self.drop(linear(x, self.fc1, gelu=True)), self.fc2))
 
 
 class DropPath(nn.Module):

@@ -18,6 +18,7 @@ from dsr.lifting import build_lifter, load_lifter, load_shipped, save_lifter, sh
 SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 needs_specs = pytest.mark.skipif(not SPECS.is_dir(), reason=f"manifests are not at {SPECS}")
 TINY = {"frames": 9, "width": 16, "depth": 1}
+PRUNED = {**TINY, "keep": 3, "before": 1}
 MANIFESTS = {
     **{
         f"hot/manifest_{name.replace('-', '_')}.json": (name, {})
@@ -90,7 +91,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_official_layouts(tmp_path, layout, legacy):
     wrap, ending, where = LAYOUTS[layout]
-    for name, config in (("ktpformer", TINY), ("glagcn", {"width": 4, "widths": (3, 3)}), ("hot-mixste", {**TINY, "keep": 3, "before": 1})):  # fmt: skip
+    for name, config in (("ktpformer", TINY), ("glagcn", {"width": 4, "widths": (3, 3)}), ("hot-mixste", PRUNED)):
         model = build_lifter(name, **config)
         entries = random_weights(model)
         path = tmp_path / f"{name}{ending}"
@@ -123,8 +124,8 @@ def test_nothing_in_a_checkpoint_is_run(tmp_path):
 @pytest.mark.parametrize(
     ("into", "other", "says"),
     [
-        (("mixste", TINY), ("hot-mixste", {**TINY, "keep": 3, "before": 1}), "pos_embed_token.*hot-mixste"),
-        (("hot-mixste", {**TINY, "keep": 3, "before": 1}), ("tpc-mixste", {**TINY, "keep": 3, "before": 1}),
+        (("mixste", TINY), ("hot-mixste", PRUNED), "pos_embed_token.*hot-mixste"),
+        (("hot-mixste", PRUNED), ("tpc-mixste", PRUNED),
          "missing, pos_embed_token first.*build_lifter\\(\"mixste\"\\)"),
         (("mixste", TINY), ("ktpformer", TINY), "KTPFormer weights"),
         (("mixste", TINY), ("mixste", {**TINY, "frames": 27}), "Temporal_pos_embed has shape \\(1, 27, 16\\)"),
@@ -172,7 +173,7 @@ def test_files_that_do_not_say_what_they_hold(tmp_path):
         load_lifter(tmp_path / "nowhere.safetensors")
     for text in ("{", "[]", '{"name": "mixste"}', '{"name": "nolifter", "config": {}}', '{"name": [], "config": {}}',
                  '{"name": "mixste", "config": {"frames": "many"}}',
-                 '{"name": "mixste", "config": {"frames": 9, "width": 16, "depth": 1}, "joint_error_mm": [1]}'):  # fmt: skip
+                 json.dumps({"name": "mixste", "config": TINY, "joint_error_mm": [1]})):  # fmt: skip
         save_file(model.state_dict(), path, metadata={"lifter": text})
         with pytest.raises(CheckpointError, match="describes its lifter badly"):
             load_lifter(path)
@@ -204,8 +205,9 @@ def test_shipped_lifters_lift(kind):
     assert path.stat().st_size < 16e6
     assert path.with_suffix(".md").is_file()
     model = load_shipped(kind)
-    standing = np.array([[0, 0], [-13, 0], [-13, 45], [-13, 88], [13, 0], [13, 45], [13, 88], [0, -25], [0, -50],
-                         [0, -60], [0, -72], [17, -48], [22, -20], [24, 5], [-17, -48], [-22, -20], [-24, 5]])  # fmt: skip
+    u = [0, -13, -13, -13, 13, 13, 13, 0, 0, 0, 0, 17, 22, 24, -17, -22, -24]
+    v = [0, 0, 45, 88, 0, 45, 88, -25, -50, -60, -72, -48, -20, 5, -48, -20, 5]
+    standing = np.column_stack((u, v))
     track = np.repeat(np.column_stack((standing * 3.0 + [320, 240], np.ones(17)))[None], 5, 0)
     joints = lift_sequence(model, track, (640, 480)).joints_m
     # Upright, the right way round, of human size.
