@@ -13,7 +13,7 @@ from .. import compat
 from ..core.asset import Body
 from ..core.geometry import REST
 
-MAX_SHAPES = 64
+MAX_SHAPES = 32
 """Shape keys per body; coefficients beyond go into the rest shape."""
 CORRECTIVE = "Pose Corrective"
 PART, UNCERTAINTY, INTERIOR = "body_part", "uncertainty_mm", "interior"

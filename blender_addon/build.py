@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Packs the add-on into one zip for Blender 3.4 to 5.x: ``python blender_addon/build.py --out dist/``.
+
+The zip has one top folder with both ``bl_info`` and ``blender_manifest.toml``, so that it installs as a legacy add-on and
+as an extension. Where the bpy wheel is installed, Blender's own validator looks at it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PACKAGE = HERE / "dsr_fit_body"
+_DATE = (2020, 1, 1, 0, 0, 0)  # the same sources give the same bytes
+
+
+def build(out: Path) -> Path:
+    """Write the zip; returns its path.
+
+    Raises:
+        SystemExit: if the two version numbers differ.
+    """
+    version = manifest_version()
+    if version != info_version():
+        raise SystemExit(f"bl_info says {info_version()}, blender_manifest.toml {version}: make them the same.")
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"{PACKAGE.name}-{version}.zip"
+    files = sorted(p for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in [*files, HERE / "LICENSE"]:
+            name = file.relative_to(HERE) if file.is_relative_to(PACKAGE) else Path(PACKAGE.name) / file.name
+            info = zipfile.ZipInfo(name.as_posix(), _DATE)
+            info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            archive.writestr(info, file.read_bytes())
+    return path
+
+
+def manifest_version() -> str:
+    """Version in blender_manifest.toml."""
+    found = re.search(r'^version\s*=\s*"([^"]+)"', (PACKAGE / "blender_manifest.toml").read_text(), re.M)
+    return found.group(1) if found else ""
+
+
+def info_version() -> str:
+    """Version in bl_info."""
+    for node in ast.parse((PACKAGE / "__init__.py").read_text()).body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "bl_info":
+            return ".".join(map(str, ast.literal_eval(node.value)["version"]))
+    return ""
+
+
+def validator() -> Path | None:
+    """Blender's extension tool inside the bpy wheel, found without importing it."""
+    spec = importlib.util.find_spec("bpy")
+    if spec is None or spec.origin is None:
+        return None
+    return next(Path(spec.origin).parent.glob("*/scripts/addons_core/bl_pkg/cli/blender_ext.py"), None)
+
+
+def validate(path: Path) -> bool:
+    """Whether Blender's validator accepts the zip.
+
+    Raises:
+        FileNotFoundError: where the bpy wheel is missing.
+    """
+    tool = validator()
+    if tool is None:
+        raise FileNotFoundError("the bpy wheel is not installed")
+    return subprocess.run([sys.executable, str(tool), "validate", str(path)]).returncode == 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Build and validate."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("dist"), help="folder for the zip")
+    path = build(parser.parse_args(argv).out)
+    sys.stdout.write(f"{path}\n")
+    if validator() is None:
+        sys.stderr.write("Not validated: that needs the bpy wheel (python3 -m pip install bpy==5.0.1).\n")
+        return 0
+    return 0 if validate(path) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One request to a worker from its start to its outcome, as a state that is polled; knows nothing of Blender."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .messages import FitBodyError, Message, message
+from .protocol import PROTOCOL, request_line
+from .worker import PATIENCE_S, Worker
+
+HELLO_S = 90.0
+"""Seconds a worker may take to say hello: Python, torch, a slow disk."""
+
+_NUMBERS = itertools.count(1)
+
+
+@dataclass
+class Outcome:
+    """How a job ended.
+
+    Attributes:
+        results: JSON files of the results.
+        message: what went wrong, or None.
+        warnings: sentences of the worker.
+        answers: the last answer of every kind (``check``).
+        seconds: it took.
+    """
+
+    results: list[Path]
+    message: Message | None
+    warnings: list[str]
+    answers: dict[str, dict[str, Any]]
+    seconds: float
+
+
+@dataclass
+class Job:
+    """A request at work.
+
+    Args:
+        start: makes a worker, or hands over a warm one.
+        kind: ``fit`` or ``check``.
+        fields: of the request.
+        limit_s: seconds per picture, 0 for none.
+        clock: seconds, for tests.
+    """
+
+    start: Callable[[], Worker]
+    kind: str
+    fields: dict[str, Any]
+    limit_s: float = 0.0
+    hello_s: float = HELLO_S
+    clock: Callable[[], float] = time.monotonic
+    share: float = 0.0
+    text: str = "Starting"
+    done: int = 0
+    total: int = 0
+    outcome: Outcome | None = None
+    worker: Worker | None = None
+    number: int = field(default_factory=lambda: next(_NUMBERS))
+
+    def __post_init__(self) -> None:
+        self.began = self._advanced = self.clock()
+        self._results: list[Path] = []
+        self._warnings: list[str] = []
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._error: Message | None = None
+        self._heard = False
+        self._cancelled_at: float | None = None
+        self._why = message("cancelled")
+        self._sent = False
+        self._again = True
+        try:
+            self._begin()
+        except FitBodyError as error:
+            self._finish(error.message)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has no outcome yet."""
+        return self.outcome is None
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was cancelled and the worker has not let go yet."""
+        return self.running and self._cancelled_at is not None
+
+    @property
+    def seconds(self) -> float:
+        """Elapsed so far."""
+        return self.outcome.seconds if self.outcome else self.clock() - self.began
+
+    def poll(self) -> Outcome | None:
+        """Take in what the worker said; the outcome once there is one. Never waits."""
+        if self.outcome or self.worker is None:
+            return self.outcome
+        try:
+            for answer in self.worker.answers():
+                self._take(answer)
+                if self.outcome:
+                    return self.outcome
+            if self.worker.hello and not self._sent:
+                self._greet()
+            self._watch()
+        except FitBodyError as error:
+            self._finish(error.message)
+        return self.outcome
+
+    def wait(self, interval_s: float = 0.02) -> Outcome:
+        """Poll until the end, for Blender without an interface."""
+        while self.poll() is None:
+            time.sleep(interval_s)
+        assert self.outcome is not None  # noqa: S101
+        return self.outcome
+
+    def cancel(self, why: str = "cancelled") -> None:
+        """Stop: the worker is asked and stays warm, or is killed where it does not let go soon."""
+        if self.outcome or self._cancelled_at is not None:
+            return
+        self._cancelled_at, self._why, self.text = self.clock(), message(why), "Stopping"
+        if self.worker is None or not self._sent or not self.worker.alive:
+            self._kill()
+            self._finish(self._why)
+            return
+        try:
+            self.worker.send(request_line("cancel", self.number))
+        except FitBodyError:
+            self._kill()
+            self._finish(self._why)
+
+    def abandon(self, why: str = "cancelled") -> None:
+        """Stop at once and kill the worker."""
+        if self.outcome:
+            return
+        if self.worker is not None:
+            self.worker.stop_now()
+        self._finish(message(why))
+
+    def _begin(self) -> None:
+        self.worker = self.start()
+        self._sent = self._heard = False
+        self._advanced = self.clock()
+        if self.worker.hello:
+            self._greet()
+
+    def _greet(self) -> None:
+        assert self.worker is not None and self.worker.hello is not None  # noqa: S101
+        spoken = self.worker.hello.get("protocol")
+        if spoken != PROTOCOL:
+            self._kill()
+            self._finish(message("wrong_version", detail=spoken, known=PROTOCOL))
+            return
+        self._sent = True
+        try:
+            self.worker.send(request_line(self.kind, self.number, **self.fields))
+        except FitBodyError as error:
+            self._restart_or_finish(error.message)
+        self._advanced = self.clock()
+
+    def _take(self, answer: dict[str, Any]) -> None:
+        if answer.get("id") != self.number:
+            return
+        self._heard = True
+        event = answer["event"]
+        self._answers[event] = answer
+        if self._cancelled_at is not None and event != "done":
+            return
+        if event == "progress":
+            self._progress(answer)
+        elif event == "warning":
+            self._warnings.append(str(answer.get("message", "")))
+        elif event == "result":
+            self._advanced = self.clock()
+            if answer.get("status") == "no_person":
+                self._error = message("no_person", photo=answer.get("input", ""))
+            elif answer.get("path"):
+                self._results.append(Path(str(answer["path"])))
+        elif event == "error":
+            detail, photo = answer.get("message", ""), answer.get("input", "")
+            self._error = message(str(answer.get("code", "failed")), detail=detail, photo=photo)
+        elif event == "done":
+            self._finish(self._why if self._cancelled_at is not None else self._verdict())
+
+    def _verdict(self) -> Message | None:
+        if self._error is not None and self._results:
+            self._warnings.append(self._error.text)
+        if self._error is None and not self._results and self.kind == "fit":
+            return message("failed", detail="the worker gave no result")
+        return self._error if not self._results else None
+
+    def _progress(self, answer: dict[str, Any]) -> None:
+        done, total = _whole(answer.get("done")), max(1, _whole(answer.get("total")))
+        if done > self.done:
+            self._advanced = self.clock()
+        self.done, self.total = done, total
+        steps = {"read": 0.2, "people": 0.5, "regressor": 0.6, "fit": 0.9, "semantic": 0.95}
+        within = steps.get(str(answer.get("stage")), 0.05) if done < total else 0.0
+        self.share = max(self.share, min(1.0, (done + within) / total))
+        self.text = str(answer.get("text") or self.text)
+
+    def _watch(self) -> None:
+        """Deadlines, and a worker that is gone."""
+        if self.outcome or self.worker is None:
+            return
+        now = self.clock()
+        if self._cancelled_at is not None:
+            if now - self._cancelled_at > PATIENCE_S or not self.worker.alive:
+                self._kill()
+                self._finish(self._why)
+        elif not self.worker.alive:
+            self._gone()
+        elif not self._sent and now - self._advanced > self.hello_s:
+            self._kill()
+            self._finish(message("hello_timeout", detail=f"{self.hello_s:g}"))
+        elif self._sent and self.limit_s > 0 and now - self._advanced > self.limit_s:
+            self._kill()
+            self._finish(message("time_limit", detail=f"{self.limit_s:g}"))
+
+    def _gone(self) -> None:
+        assert self.worker is not None  # noqa: S101
+        for answer in self.worker.answers():
+            self._take(answer)
+        if self.outcome is None:
+            code = "died" if self.worker.hello else "cannot_start"
+            self._restart_or_finish(message(code, detail=self.worker.last_words()))
+
+    def _restart_or_finish(self, why: Message) -> None:
+        """A warm worker may have ended for idleness just before the request: once it is started anew."""
+        warm = self.worker is not None and self.worker.hello is not None and not self._heard
+        self._kill()
+        if warm and self._again:
+            self._again = False
+            self._begin()
+        else:
+            self._finish(why)
+
+    def _kill(self) -> None:
+        if self.worker is not None:
+            self.worker.stop()
+
+    def _finish(self, error: Message | None) -> None:
+        results = [] if error else self._results
+        self.outcome = Outcome(results, error, self._warnings, self._answers, self.clock() - self.began)
+
+
+def _whole(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) and value == value else 0

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Preferences: which Python, which device, how long."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
+
+from .core import find
+from .session import STATE
+
+DEVICES = [
+    ("auto", "Automatic", "The GPU where there is one"),
+    ("cpu", "CPU", "The processor"),
+    ("cuda", "GPU", "The graphics card (CUDA)"),
+]
+
+
+class FitBodyPreferences(bpy.types.AddonPreferences):
+    """Set once."""
+
+    bl_idname = __package__
+
+    python: StringProperty(  # type: ignore[valid-type]
+        name="Python",
+        description="The Python of the environment in which dsr is installed, that environment's folder, or its dsr-fit",
+        subtype="FILE_PATH",
+    )
+    device: EnumProperty(name="Device", items=DEVICES, default="auto")  # type: ignore[valid-type]
+    time_limit: IntProperty(  # type: ignore[valid-type]
+        name="Time Limit",
+        description="Seconds one picture may take before the fit is stopped; 0 for no limit",
+        default=120,
+        min=0,
+        soft_max=3600,
+    )
+    keep_warm: FloatProperty(  # type: ignore[valid-type]
+        name="Keep Worker",
+        description="Seconds the worker stays loaded after a fit, so that the next one is quick; it uses memory meanwhile",
+        default=300.0,
+        min=1.0,
+        soft_max=3600.0,
+    )
+    keep_runs: IntProperty(  # type: ignore[valid-type]
+        name="Keep Results",
+        description="How many of the last fits' files are kept",
+        default=20,
+        min=1,
+        soft_max=500,
+    )
+
+    def draw(self, context: Any) -> None:
+        """The page."""
+        layout = self.layout
+        layout.use_property_split = True
+        row = layout.row(align=True)
+        row.prop(self, "python")
+        row.operator("fitbody.find_python", text="", icon="VIEWZOOM")
+        if not self.python and find.from_environment():
+            layout.label(text=f"From the environment: {find.from_environment()}")
+        layout.prop(self, "device")
+        layout.prop(self, "time_limit")
+        layout.prop(self, "keep_warm")
+        layout.prop(self, "keep_runs")
+        layout.operator("fitbody.check_runtime", icon="CHECKMARK")
+        for status, text in STATE.checks:
+            layout.label(text=text, icon={"ok": "CHECKMARK", "note": "INFO"}.get(status, "ERROR"))
+        layout.label(text="Panel: 3D View > Sidebar (N) > Fit Body", icon="INFO")
+
+
+def preferences() -> FitBodyPreferences:
+    """This add-on's preferences."""
+    return bpy.context.preferences.addons[__package__].preferences
+
+
+def python() -> str:
+    """The Python to use: the preference, else what the environment names."""
+    return preferences().python or find.from_environment()
+
+
+CLASSES = (FitBodyPreferences,)

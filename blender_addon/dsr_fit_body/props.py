@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings of the panel (on the window manager, so that they do not end up in every file) and shape sliders of a body."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import bpy
+import numpy as np
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, IntProperty, PointerProperty, StringProperty
+
+from .builders import shape
+from .builders.mesh import MAX_SHAPES
+from .builders.motion import MotionOptions
+from .builders.scene import BuildOptions
+from .core.messages import FitBodyError
+from .core.result import find_results
+
+SOURCES = [
+    ("IMAGE", "Image", "One photo", "IMAGE_DATA", 0),
+    ("SEQUENCE", "Image Sequence", "A folder of frames, one clip", "RENDERLAYERS", 1),
+    ("VIDEO", "Video", "A video file", "FILE_MOVIE", 2),
+    ("RESULT", "Result Folder", "What dsr-fit wrote earlier", "FILE_FOLDER", 3),
+]
+_listed: list[tuple[str, str, str]] = []
+
+
+def _results(self: Any, context: Any) -> list[tuple[str, str, str]]:
+    """Results in the chosen folder; Blender needs the list to stay alive."""
+    try:
+        found = find_results(bpy.path.abspath(self.result_folder)) if self.result_folder else []
+    except FitBodyError:
+        found = []
+    _listed[:] = [(str(path), path.stem, str(path)) for path in found] or [("", "No results", "Choose a folder")]
+    return _listed
+
+
+class FitBodySettings(bpy.types.PropertyGroup):
+    """What the panel's Fit button does."""
+
+    source: EnumProperty(name="Source", items=SOURCES, default="IMAGE")  # type: ignore[valid-type]
+    image: StringProperty(name="Image", description="The photo", subtype="FILE_PATH")  # type: ignore[valid-type]
+    frames: StringProperty(name="Frames", description="Folder of the clip's frames", subtype="DIR_PATH")  # type: ignore[valid-type]
+    video: StringProperty(name="Video", description="The clip", subtype="FILE_PATH")  # type: ignore[valid-type]
+    result_folder: StringProperty(name="Folder", description="Folder with results of dsr-fit", subtype="DIR_PATH")  # type: ignore[valid-type]
+    result: EnumProperty(name="Result", items=_results)  # type: ignore[valid-type]
+    people: EnumProperty(  # type: ignore[valid-type]
+        name="People",
+        items=[
+            ("all", "All", "Everybody found"),
+            ("largest", "Largest", "The one who fills most of the picture"),
+            ("one", "One", "The one with this number, counted from the left"),
+        ],
+        default="all",
+    )
+    person: IntProperty(name="Number", description="Counted from the left, starting at 1", default=1, min=1)  # type: ignore[valid-type]
+    min_score: FloatProperty(  # type: ignore[valid-type]
+        name="Score at Least", description="Leave out people the detector is less sure of", default=0.5, min=0.0, max=1.0
+    )
+    body: EnumProperty(  # type: ignore[valid-type]
+        name="Body Model",
+        items=[
+            ("open", "Open Body", "The body model that comes with dsr"),
+            ("open-light", "Open Body, Light", "The same with half the vertices"),
+            ("FILE", "From File", "A licensed SMPL or SMPL-X file of your own"),
+        ],
+        default="open",
+    )
+    body_file: StringProperty(name="File", description="SMPL or SMPL-X file (.pkl, .npz)", subtype="FILE_PATH")  # type: ignore[valid-type]
+    focal: EnumProperty(  # type: ignore[valid-type]
+        name="Focal Length",
+        items=[
+            ("AUTO", "Automatic", "From the photo's EXIF data, else a usual lens"),
+            ("MM", "Millimetres", "35 mm equivalent"),
+            ("FOV", "Field of View", "Across the picture's width"),
+        ],
+        default="AUTO",
+    )
+    focal_mm: FloatProperty(name="35 mm Equivalent", description="Millimetres", default=35.0, min=5.0, max=2000.0)  # type: ignore[valid-type]
+    fov: FloatProperty(name="Angle", description="Degrees across the width", default=54.0, min=1.0, max=170.0)  # type: ignore[valid-type]
+    quality: EnumProperty(  # type: ignore[valid-type]
+        name="Quality",
+        items=[
+            ("fast", "Fast", "Look once"),
+            ("standard", "Standard", "The usual"),
+            ("best", "Best", "Look for small people too; slower"),
+        ],
+        default="standard",
+    )
+    refine: EnumProperty(  # type: ignore[valid-type]
+        name="Refine",
+        items=[
+            ("none", "None", "Quick"),
+            ("joints", "Joints", "More starts, the best is kept"),
+            ("semantic", "Silhouette", "Pull the body onto the person's outline; slow"),
+            ("all", "Both", "Joints and silhouette; slow"),
+        ],
+        default="none",
+    )
+    again: EnumProperty(  # type: ignore[valid-type]
+        name="Fit Again",
+        items=[
+            ("REPLACE", "Replaces", "A further fit of the same photo takes the place of the earlier one"),
+            ("ADD", "Adds", "A further fit of the same photo is put beside the earlier one"),
+        ],
+        default="REPLACE",
+    )
+    camera: BoolProperty(name="Camera and Photo", description="A camera that sees what the photo's camera saw", default=True)  # type: ignore[valid-type]
+    opacity: FloatProperty(name="Photo Opacity", subtype="FACTOR", default=0.5, min=0.0, max=1.0)  # type: ignore[valid-type]
+    pack: BoolProperty(name="Pack Photo", description="Keep the photo inside the .blend file", default=True)  # type: ignore[valid-type]
+    set_size: BoolProperty(name="Set Render Size", description="Render at the photo's size", default=True)  # type: ignore[valid-type]
+    look: BoolProperty(name="Look Through Camera", description="Turn the 3D view to the camera after a fit", default=True)  # type: ignore[valid-type]
+    ground: BoolProperty(  # type: ignore[valid-type]
+        name="Place on Ground",
+        description="Lowest point at height 0; camera and bodies move together. The distance to the camera is an estimate",
+        default=False,
+    )
+    correctives: BoolProperty(name="Pose Correctives", description="Where the body model has any", default=True)  # type: ignore[valid-type]
+    parts: BoolProperty(name="Part Materials", description="A material for every part of the body", default=False)  # type: ignore[valid-type]
+    start_current: BoolProperty(name="Start at Current Frame", default=False)  # type: ignore[valid-type]
+    fps: BoolProperty(name="Frame Rate from Source", description="Set the scene's frame rate", default=True)  # type: ignore[valid-type]
+    smoothing: FloatProperty(name="Smoothing", subtype="FACTOR", default=0.3, min=0.0, max=0.95)  # type: ignore[valid-type]
+    root_motion: BoolProperty(name="Keep Root Motion", description="Off: everybody stays in place", default=True)  # type: ignore[valid-type]
+    fill: IntProperty(name="Fill Gaps up to", description="Frames; over longer gaps the body is hidden", default=5, min=0)  # type: ignore[valid-type]
+    export_names: EnumProperty(  # type: ignore[valid-type]
+        name="Bone Names",
+        items=[
+            ("SMPL", "SMPL", "As in the scene"),
+            ("MIXAMO", "Mixamo", "mixamorig:Hips and so on"),
+            ("RIGIFY", "Rigify", "Names of Rigify's basic human metarig"),
+        ],
+        default="SMPL",
+    )
+    export_bake: BoolProperty(  # type: ignore[valid-type]
+        name="Bake Shape", description="Put the shape into the mesh; else the sliders go along as shape keys", default=True
+    )
+    export_scale: FloatProperty(  # type: ignore[valid-type]
+        name="Scale", description="1 is metres, 100 centimetres; glTF is always metres", default=1.0, min=0.001, max=1000.0
+    )
+
+    def source_path(self) -> Path | None:
+        """What is chosen, absolute; None where nothing is."""
+        names = {"IMAGE": "image", "SEQUENCE": "frames", "VIDEO": "video", "RESULT": "result"}
+        text = getattr(self, names[self.source])
+        return Path(bpy.path.abspath(text)) if text else None
+
+    def build_options(self) -> BuildOptions:
+        """For the builder."""
+        start = bpy.context.scene.frame_current if self.start_current else 1
+        return BuildOptions(
+            camera=self.camera,
+            opacity=self.opacity,
+            pack=self.pack,
+            set_size=self.set_size,
+            ground=self.ground,
+            correctives=self.correctives,
+            parts=self.parts,
+            replace=self.again == "REPLACE",
+            fps=self.fps,
+            motion=MotionOptions(start, self.smoothing, self.root_motion, self.fill),
+        )
+
+    def fit_options(self, device: str) -> dict[str, Any]:
+        """Options of ``dsr-fit`` by name."""
+        people = str(self.person - 1) if self.people == "one" else self.people
+        body = bpy.path.abspath(self.body_file) if self.body == "FILE" else self.body
+        options: dict[str, Any] = {
+            "person": people,
+            "min_score": round(self.min_score, 4),
+            "body": body,
+            "quality": self.quality,
+            "refine": self.refine,
+            "device": device,
+        }
+        if self.focal == "MM":
+            options["focal35"] = round(self.focal_mm, 4)
+        elif self.focal == "FOV":
+            options["fov"] = round(self.fov, 4)
+        return options
+
+
+_quiet = False
+
+
+def _shape_changed(self: BodySettings, context: Any) -> None:
+    if not _quiet:
+        shape.set_shape(self.id_data, np.array(self.shape))
+
+
+class BodySettings(bpy.types.PropertyGroup):
+    """Of one body, on its armature."""
+
+    shape: FloatVectorProperty(  # type: ignore[valid-type]
+        name="Shape",
+        description="Shape coefficients; joints follow the surface, the pelvis stays where it is",
+        size=MAX_SHAPES,
+        default=(0.0,) * MAX_SHAPES,
+        min=-10.0,
+        max=10.0,
+        soft_min=-5.0,
+        soft_max=5.0,
+        step=5,
+        precision=2,
+        options=set(),
+        update=_shape_changed,
+    )
+
+    def set_quietly(self, betas: Any) -> None:
+        """Move the sliders without moving the body."""
+        global _quiet
+        values = np.zeros(MAX_SHAPES)
+        values[: min(len(betas), MAX_SHAPES)] = np.asarray(betas)[:MAX_SHAPES]
+        _quiet = True
+        try:
+            self.shape = values.tolist()
+        finally:
+            _quiet = False
+
+
+CLASSES = (FitBodySettings, BodySettings)
+
+
+def register() -> None:
+    """Attach the groups."""
+    bpy.types.WindowManager.dsr_fit_body = PointerProperty(type=FitBodySettings)
+    bpy.types.Object.dsr_fit_body = PointerProperty(type=BodySettings)
+
+
+def unregister() -> None:
+    """Take them away."""
+    del bpy.types.WindowManager.dsr_fit_body
+    del bpy.types.Object.dsr_fit_body
+
+
+def settings() -> FitBodySettings:
+    """The panel's settings."""
+    return bpy.context.window_manager.dsr_fit_body
