@@ -227,8 +227,8 @@ def _explain(
     text = f"{where} does not fit {network}: {' and '.join(parts)}."
     if missing and all(map(_is_mean, missing)) and not extra:
         return (
-            f"{text} Files of this kind leave the mean parameters out: build the network with mean= and the path of "
-            "smpl_mean_params.npz."
+            f"{text} Files of this kind leave the mean parameters out: put smpl_mean_params.npz beside the file, or "
+            "build the network with mean= and the path of smpl_mean_params.npz."
         )
     return f"{text} The file looks like {system}." if system else text
 

@@ -22,6 +22,8 @@ from dsr.regressors.registry import build_regressor
 from dsr.regressors.resnet import ARCHITECTURES, Bottleneck
 
 OPEN_BODIES = ("open", "open-light")
+MEAN_FILE = "smpl_mean_params.npz"
+"""Where DSR's iterations start, for checkpoints that leave it out; looked for beside them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ def load_regressor(name: str, device: str = "cpu") -> LoadedRegressor:
     """Build the network a file was made for, and fill it.
 
     Args:
-        name: ``dsr:CKPT`` or ``perspose:CKPT``.
+        name: ``dsr:CKPT`` or ``perspose:CKPT``. A DSR checkpoint without mean parameters takes them from
+            ``smpl_mean_params.npz`` in its folder.
         device: where it will run.
 
     Raises:
@@ -67,7 +70,10 @@ def load_regressor(name: str, device: str = "cpu") -> LoadedRegressor:
         raise UsageError("--regressor default is not a network; use dsr:CHECKPOINT or perspose:CHECKPOINT.")
     system, path = parsed
     header = read_header(path)
-    model = build_regressor(system, **architecture(system, read_state_dict(path), header))
+    config = architecture(system, read_state_dict(path), header)
+    if system == "dsr" and path.with_name(MEAN_FILE).is_file():  # what the checkpoint says goes over it
+        config["mean"] = path.with_name(MEAN_FILE)
+    model = build_regressor(system, **config)
     load_checkpoint(model, path)
     model = model.eval().requires_grad_(False).to(device)
     return LoadedRegressor(model, system, path, file_sha256(path), _trained_on(header))

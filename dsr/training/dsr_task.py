@@ -32,7 +32,19 @@ from dsr.losses import (
     vertex_loss,
     weighted_total,
 )
-from dsr.regressors import build_regressor, camera_to_translation, joints49, load_checkpoint, project_weak
+from dsr.regressors import (
+    HMR,
+    build_regressor,
+    camera_to_translation,
+    joints49,
+    load_checkpoint,
+    load_extra_regressor,
+    load_imagenet_weights,
+    project_weak,
+    read_state_dict,
+)
+from dsr.regressors.loading import MEAN_FILE
+from dsr.regressors.spin_joints import SMPL_VERTICES
 from dsr.regressors.weak_camera import CROP, FOCAL
 from dsr.rendering import RenderSettings, SemanticRenderer
 from dsr.training.config import LossConfig, TrainConfig
@@ -41,6 +53,8 @@ from dsr.training.loop import Amp, to_device
 from dsr.training.overlays import draw_bodies
 from dsr.training.validation import pose_measures, shape_measures
 
+EXTRA_FILE, PRIOR_FILE = "J_regressor_extra.npy", "semantic_prior.npy"
+"""SMPL's nine further joints and the published prior of its faces, as they are called in the published layout."""
 NEAREST_SCALE = 0.1
 """Bodies whose predicted scale is below this are not rendered: they are specks 450 m away, or behind the camera."""
 
@@ -68,11 +82,18 @@ class DsrTask:
         self.semantic = semantic
 
     def build_model(self) -> nn.Module:
-        """The regressor, from a checkpoint where one is given."""
+        """The regressor, from a checkpoint or from ImageNet's ResNet where given, and the published mean if found."""
+        init, mean = self.config.model.init, published_file(self.config, MEAN_FILE)
+        if init is not None and init.with_name(MEAN_FILE).is_file():
+            mean = init.with_name(MEAN_FILE)
         model = build_regressor("dsr", backbone=self.config.model.backbone, image_size=self.config.model.image_size,
-                                dropout=self.config.model.dropout)  # fmt: skip
-        if self.config.model.init is not None:
-            load_checkpoint(model, self.config.model.init)
+                                dropout=self.config.model.dropout, mean=mean)  # fmt: skip
+        if init is not None:
+            assert isinstance(model, HMR)
+            if any(key.endswith("decpose.weight") for key in read_state_dict(init)):
+                load_checkpoint(model, init)
+            else:
+                load_imagenet_weights(model.backbone, init)
         return model
 
     def prepare(self, device: torch.device) -> None:
@@ -80,6 +101,8 @@ class DsrTask:
         self.body = load_body(self.config.body, device=device)
         if self.body.num_joints != 24:
             raise TrainingError(f"--body {self.config.body} has {self.body.num_joints} joints; DSR needs SMPL's 24.")
+        extra = published_file(self.config, EXTRA_FILE) if self.body.num_vertices == SMPL_VERTICES else None
+        self.extra = None if extra is None else load_extra_regressor(extra).to(device)
         if self.semantic:
             self._prepare_semantics(device)
         view = DsrView(image_size=self.config.model.image_size, augment=False, targets=False)
@@ -88,7 +111,8 @@ class DsrTask:
 
     def _prepare_semantics(self, device: torch.device) -> None:
         losses, asset = self.config.losses, self.body.asset
-        prior = load_prior(losses.prior, asset)
+        smpl = self.body.num_vertices == SMPL_VERTICES
+        prior = load_prior(losses.prior or (published_file(self.config, PRIOR_FILE) if smpl else None), asset)
         outer = np.flatnonzero(~asset.interior) if asset.interior is not None else np.arange(len(asset.faces))
         self.prior = torch.from_numpy(prior[outer]).to(device)
         self.faces = self.body.faces[torch.from_numpy(outer).to(device)].contiguous()
@@ -115,7 +139,7 @@ class DsrTask:
         pose, betas, camera = pose.float(), betas.float(), camera.float()
         weights = self.weights
         output = self.body(betas, pose[:, 1:], pose[:, 0])
-        joints = joints49(self.body, output.vertices, output.joints)
+        joints = joints49(self.body, output.vertices, output.joints, self.extra)
         keypoints = batch["keypoints"]
         confidence = source_confidence(keypoints[..., 2], openpose=weights.openpose, ground_truth=weights.ground_truth)
         in_view = camera[:, :1] > NEAREST_SCALE  # elsewhere the projection explodes; the camera term brings them back
@@ -206,6 +230,12 @@ def loss_weights(losses: LossConfig) -> LossWeights:
         ground_truth=losses.ground_truth, mc_variant=losses.mc_variant, start_dsr=losses.start_dsr,
         sigma=losses.sigma, gamma=losses.gamma, compat=losses.compat == "on",
     )  # fmt: skip
+
+
+def published_file(config: TrainConfig, name: str) -> Path | None:
+    """A licensed file of the published layout, which lies at the top of ``--data.root``; None where there is none."""
+    path = None if config.data.root is None else Path(config.data.root) / name
+    return path if path is not None and path.is_file() else None
 
 
 def load_prior(path: Path | None, asset: Any) -> np.ndarray:

@@ -20,8 +20,8 @@ from dsr.datasets.perspose_view import PersPoseView
 from dsr.datasets.records import RecordSource
 from dsr.errors import BodyError, TrainingError
 from dsr.losses.perspose import PersPoseOutputs, perspose_losses
-from dsr.regressors import PersPose, build_regressor, load_checkpoint
-from dsr.regressors.perspose_decode import decode, lift, mirror_inputs, unmirror
+from dsr.regressors import PersPose, build_regressor, load_checkpoint, read_state_dict
+from dsr.regressors.perspose_decode import NUM_BETAS, decode, lift, mirror_inputs, unmirror
 from dsr.training.config import TrainConfig
 from dsr.training.data import TrainingData, held_out_batches, training_source
 from dsr.training.loop import Amp, to_device
@@ -53,17 +53,22 @@ class PersPoseTask:
         self.data = TrainingData(source, view, config.seed)
 
     def build_model(self) -> nn.Module:
-        """The network, from a checkpoint where one is given."""
+        """The network, from a checkpoint or from HRNet's weights (COCO keypoints, ImageNet) where given."""
         small = self.config.model.width < PUBLISHED_WIDTH
         model = build_regressor("perspose", image_size=self.size, width=self.config.model.width,
                                 initialisation="kaiming" if small else "published")  # fmt: skip
-        if self.config.model.init is not None:
-            load_checkpoint(model, self.config.model.init)
+        init = self.config.model.init
+        if init is not None:
+            assert isinstance(model, PersPose)
+            if any(key.endswith("hm_layer.weight") for key in read_state_dict(init)):
+                load_checkpoint(model, init)
+            else:
+                model.load_backbone(init)
         return model
 
     def prepare(self, device: torch.device) -> None:
         """Body and held-out people."""
-        self.body = load_body(self.config.body, device=device)
+        self.body = load_body(self.config.body, num_betas=NUM_BETAS, device=device)
         view = PersPoseView(self.size, False, self.bodies)
         self.held_out = held_out_batches(self.config, view) if self.config.validation.count else []
         self.data.prepare(self.config.workers + 1)
@@ -130,12 +135,12 @@ class PersPoseTask:
 
 def label_bodies(name: str) -> dict[str, Body]:
     """The bodies of the labels by gender: those beside each other in a licensed folder, else the one body for all."""
-    neutral = load_body(name)
+    neutral = load_body(name, num_betas=NUM_BETAS)
     bodies = {"neutral": neutral}
     if Path(name).is_dir():
         for gender in ("female", "male"):
             with suppress(BodyError):
-                bodies[gender] = load_body(name, gender=gender)
+                bodies[gender] = load_body(name, gender=gender, num_betas=NUM_BETAS)
     return bodies
 
 

@@ -36,7 +36,7 @@ PERSPOSE_MIX_H36M = {"h36m": 0.4, "coco": 0.5, "3dhp": 0.1}
 
 def _dsr(mix: dict[str, float]) -> TrainConfig:
     return TrainConfig(
-        system="dsr", epochs=50, batch=128, workers=8,
+        system="dsr", epochs=50, batch=128, workers=8, body="smpl",
         model=ModelConfig(backbone="resnet50", image_size=224), data=DataConfig(mix=mix),
         losses=LossConfig(), optim=OptimConfig(name="adam", lr=3e-5),
     )  # fmt: skip
@@ -46,7 +46,7 @@ def _perspose(
     mix: dict[str, float], weights: str, batch: int = 128, period: float = 6, jitter: bool = False
 ) -> TrainConfig:
     return TrainConfig(
-        system="perspose", epochs=100, batch=batch, workers=8, seed=7,
+        system="perspose", epochs=100, batch=batch, workers=8, seed=7, body="smpl",
         model=ModelConfig(image_size=256, width=48),
         data=DataConfig(mix=mix, epoch_samples=300_000, jitter="on" if jitter else "off"),
         perspose=PersPoseConfig(weights=tuple(float(w) for w in PERSPOSE_WEIGHTS[weights])),

@@ -242,3 +242,13 @@ def test_cuda_in_bfloat16_agrees_with_the_processor(system, body):
     assert there.pose_rotmat.device.type == "cpu"
     torch.testing.assert_close(there.pose_rotmat, here.pose_rotmat, atol=0.05, rtol=0)
     torch.testing.assert_close(there.transl, here.transl, atol=0.1, rtol=0.05)
+
+
+def test_mean_parameters_are_taken_from_beside_a_checkpoint_without_them(tmp_path):
+    model = build_regressor("dsr", backbone="resnet18", image_size=64, hidden=8)
+    entries = {key: value for key, value in model.state_dict().items() if ".init_" not in key}
+    torch.save(entries, tmp_path / "raw.pt")
+    with pytest.raises(CheckpointError, match=r"put smpl_mean_params\.npz beside"):
+        load_regressor(f"dsr:{tmp_path / 'raw.pt'}")
+    np.savez(tmp_path / "smpl_mean_params.npz", pose=np.zeros(144), shape=np.arange(10.0), cam=np.ones(3))
+    assert load_regressor(f"dsr:{tmp_path / 'raw.pt'}").model.head.init_shape[0].tolist() == list(range(10))

@@ -12,7 +12,7 @@ from dsr.datasets.augment import draw_dsr
 from dsr.errors import TrainingError
 from dsr.training.config import TrainConfig, from_dict
 from dsr.training.data import Pool, TrainingData, synthetic_source
-from dsr.training.dsr_task import DsrTask, load_prior
+from dsr.training.dsr_task import DsrTask, load_prior, published_file
 from dsr.training.perspose_task import PersPoseTask
 from dsr.training.presets import preset
 from dsr.training.validation import mean_pose, pose_measures, shape_measures
@@ -223,3 +223,29 @@ def test_shape_errors_are_zero_for_the_true_shape_only():
     measures = shape_measures(body, -true, true, girths=True)
     assert measures["shape_pve_mm"] > measures["mean_pose_shape_pve_mm"] > 0
     assert measures["height_cm"] > 0 and measures["waist_cm"] > 0
+
+
+def test_networks_start_from_backbones_and_whole_checkpoints(tmp_path):
+    def built(kind, system, init):
+        model = {"init": str(init), **({"backbone": "resnet18"} if system == "dsr" else {})}
+        return kind(from_dict({**SMALL, "model": {**SMALL["model"], **model}}, preset(f"smoke-{system}"))).build_model()
+
+    for kind, system, part in ((DsrTask, "dsr", "layer1.0.conv1.weight"), (PersPoseTask, "perspose", "conv1.weight")):
+        config = from_dict({**SMALL, "model": {**SMALL["model"], "backbone": "resnet18"}}, preset(f"smoke-{system}"))
+        whole = kind(config).build_model().state_dict()
+        backbone = {k.removeprefix("backbone."): v for k, v in whole.items() if k.startswith("backbone.")}
+        torch.save(whole, tmp_path / "whole.pt")
+        torch.save(backbone, tmp_path / "backbone.pth")
+        assert all(torch.equal(whole[k], v) for k, v in built(kind, system, tmp_path / "whole.pt").state_dict().items())
+        assert torch.equal(built(kind, system, tmp_path / "backbone.pth").backbone.state_dict()[part], backbone[part])
+
+
+def test_the_published_folder_gives_the_mean_the_joints_and_the_prior(tmp_path):
+    mean = {"pose": np.tile([1.0, 0, 0, 1, 0, 0], 24), "shape": np.arange(10.0), "cam": np.array([0.9, 0, 0])}
+    np.savez(tmp_path / "smpl_mean_params.npz", **mean)
+    config = from_dict({**SMALL, "data": {**SMALL["data"], "root": str(tmp_path)}}, preset("smoke"))
+    assert DsrTask(config).build_model().head.init_shape[0].tolist() == list(range(10))
+    assert published_file(config, "J_regressor_extra.npy") is None
+    (tmp_path / "J_regressor_extra.npy").write_bytes(b"")
+    assert published_file(config, "J_regressor_extra.npy") == tmp_path / "J_regressor_extra.npy"
+    assert preset("dsr").body == preset("perspose-h36m").body == "smpl" and preset("smoke").body == "open-light"
