@@ -113,7 +113,9 @@ class Fitter:
             if self._body is None:
                 from dsr.body import load_body
 
-                self._body = load_body(self.options.body).to(choose_device(self.options.device))
+                # PersPose has 11 shape coefficients, of licensed bodies 10 are loaded otherwise
+                betas = 11 if self.options.regressor.startswith("perspose:") else None
+                self._body = load_body(self.options.body, num_betas=betas).to(choose_device(self.options.device))
             return self._body
 
     @property

@@ -268,6 +268,20 @@ def test_smpls_shape_is_carried_over_where_its_file_is_there(opened, standing, t
     np.testing.assert_allclose(own(GREY, 1.0, K, [standing]).bodies.betas[0, :2], [1.0, -1.0])
 
 
+def test_perspose_has_all_its_coefficients_on_a_licensed_body(tmp_path):
+    asset, path = load_asset("open-light"), tmp_path / "SMPL_NEUTRAL.npz"
+    np.savez(
+        path, v_template=asset.v_template, shapedirs=np.tile(asset.shapedirs, 2), weights=asset.weights, f=asset.faces,
+        J_regressor=asset.J_regressor.toarray(), kintree_table=np.array([asset.parents, np.arange(24)]),
+        posedirs=np.zeros((len(asset.weights), 3, 207)),
+    )  # fmt: skip
+    (tmp_path / "weights.pth").touch()
+    for name, count in (("default", 10), (f"perspose:{tmp_path / 'weights.pth'}", 11)):
+        assert Fitter(FitOptions(regressor=name, body=str(path))).body.num_betas == count
+    found = PhotoRegressor(network("perspose", "smpl", [0.0] * 11), load_body("open-light"), smpl=path)
+    assert found.source.num_betas == 11
+
+
 def test_a_network_trained_here_serves_smpl_too(opened, standing, tmp_path):
     asset = load_asset("open-light")
     from dataclasses import replace

@@ -92,7 +92,7 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class _Bounded:
+class BoundedFile:
     """A file that never reads, and so never allocates, more than it has."""
 
     def __init__(self, stream: IO[bytes]) -> None:
@@ -118,7 +118,9 @@ class _Bounded:
 
 
 # The pure-Python unpickler, because the C one allocates whatever memo size a file claims.
-class _Reader(pickle._Unpickler):
+class ArrayUnpickler(pickle._Unpickler):
+    """Gives plain values, numpy and scipy arrays, and stand-ins for what chumpy made; refuses every other name."""
+
     stack: list[Any]
     read: Callable[[int], bytes]
     append: Callable[[Any], None]
@@ -208,7 +210,7 @@ def read_pickle(stream: IO[bytes], where: Path | str, keys: Collection[str] | No
         BodyError: if the file names anything but array types (the message says what), or is cut off or damaged.
     """
     try:
-        value = _Reader(_Bounded(stream), encoding="latin1").load()
+        value = ArrayUnpickler(BoundedFile(stream), encoding="latin1").load()
         if keys is not None and isinstance(value, dict):
             value = {key: item for key, item in value.items() if key in keys}
         return Resolver()(value)

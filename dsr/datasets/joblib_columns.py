@@ -24,7 +24,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from dsr.body.standins import ArrayClassStandIn, ArrayStandIn, RefusedError, Resolver, StandIn
-from dsr.body.unpickle import _Bounded, _Reader
+from dsr.body.unpickle import ArrayUnpickler, BoundedFile
 from dsr.datasets.columns import Columns, NpzColumns
 from dsr.errors import DatasetError
 
@@ -63,7 +63,7 @@ class PickledColumns(Columns):
         super().__init__(path)
         try:
             with _unpacked(self.path) as (stream, mapped):
-                value = Resolver()(_JoblibReader(_Bounded(stream), mapped).load())
+                value = Resolver()(_JoblibReader(BoundedFile(stream), mapped).load())
         except FileNotFoundError:
             raise DatasetError(f"{self.path} does not exist: check the name.") from None
         except RefusedError as error:
@@ -88,12 +88,12 @@ class _Wrapper(StandIn):
     """joblib.numpy_pickle.NumpyArrayWrapper: state holds shape, order, dtype, alignment."""
 
 
-class _JoblibReader(_Reader):
+class _JoblibReader(ArrayUnpickler):
     """The restricted unpickler, which also takes the bytes of arrays from between the opcodes."""
 
-    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(_Reader.dispatch)
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(ArrayUnpickler.dispatch)
 
-    def __init__(self, source: _Bounded, mapped: Path | None) -> None:
+    def __init__(self, source: BoundedFile, mapped: Path | None) -> None:
         super().__init__(source, encoding="latin1")
         self.source, self.mapped = source, mapped
 

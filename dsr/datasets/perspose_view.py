@@ -205,7 +205,7 @@ class PersPoseView:
         K = torch.from_numpy(np.asarray(record.K, dtype=np.float64))
         middle, longer = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max()
         aim = K[:2, 2] + longer * K.new_tensor(drawn.aim) if any(drawn.aim) else None
-        R = _about_axis(drawn.rotation_deg) @ perspective_rotation(K, middle, aim)
+        R = about_axis(drawn.rotation_deg) @ perspective_rotation(K, middle, aim)
         if labels is None:
             crop = perspective_crop(K, box, S, rotation=R)
             H, K_crop = crop.homography, crop.K_crop
@@ -247,7 +247,7 @@ def _fit_vertices(vertices: Tensor, K: Tensor, size: int) -> Tensor:
 
 def _square_crop(box: Tensor, size: int, rotation_deg: float) -> Tensor:
     """Crop about a box's middle, turned about it; the turned box fills it."""
-    turn = _about_axis(rotation_deg)[:2, :2]
+    turn = about_axis(rotation_deg)[:2, :2]
     extent = turn.abs() @ (box[2:] - box[:2])
     if not (torch.isfinite(box).all() and (box[2:] > box[:2]).all()):
         raise CameraError(f"A box must be finite with x0 < x1 and y0 < y1, got {box.tolist()}.")
@@ -257,7 +257,7 @@ def _square_crop(box: Tensor, size: int, rotation_deg: float) -> Tensor:
     return crop_affine(middle, extent, size) @ about
 
 
-def _about_axis(degrees: float) -> Tensor:
+def about_axis(degrees: float) -> Tensor:
     """Turn of the camera's picture about its axis, (3, 3) float64."""
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return torch.tensor([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)

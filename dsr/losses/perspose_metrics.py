@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from dsr.evaluation import mpjpe, pa_mpjpe, pve
+from dsr.evaluation.protocols import J14_NAMES, joint_rows
 from dsr.losses.perspose import COCO_TO_SMPL, JOINTS17_TO_25, PELVIS, PersPoseOutputs, PersPoseTargets
 from dsr.regressors.perspose_ik import USEFUL_TWISTS
 from dsr.regressors.perspose_rotations import angle_between
-
-EVALUATED_JOINTS17 = (6, 5, 4, 1, 2, 3, 16, 15, 14, 11, 12, 13, 8, 10)
-"""The 14 of PersPose's 17 joints that 3DPW and Human3.6M are evaluated on."""
 
 
 @torch.no_grad()
@@ -83,7 +81,8 @@ def perspose_body_errors(
     smpl, only17 = batch["has_smpl"].bool(), batch["has_joints17"].bool()
     truth = batch["joints17"].to(joints17)
     p, t = joints17 - joints17[:, :1], truth - truth[:, :1]
-    bodies = (p[smpl][:, EVALUATED_JOINTS17], t[smpl][:, EVALUATED_JOINTS17])
+    chosen = joint_rows(J14_NAMES)
+    bodies = (p[smpl][:, chosen], t[smpl][:, chosen])
     errors = {
         "mpjpe_mm": mpjpe(*bodies, root=None), "pa_mpjpe_mm": pa_mpjpe(*bodies),
         "mpjpe_joints17_mm": mpjpe(p[only17], t[only17]), "pa_mpjpe_joints17_mm": pa_mpjpe(p[only17], t[only17]),

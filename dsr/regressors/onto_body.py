@@ -23,6 +23,7 @@ from dsr.errors import BodyError
 from dsr.fitting.initial import translation_from_keypoints
 from dsr.regressors.inference import RegressedBodies, crop_detections, regress
 from dsr.regressors.loading import LoadedRegressor
+from dsr.regressors.perspose_decode import NUM_BETAS
 from dsr.regressors.transfer import NUM_JOINTS, BodyTransfer, PosedBody, fit_height
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ class PhotoRegressor:
         except BodyError:
             pass
         else:
-            return load_body(path, device=device), True
+            betas = NUM_BETAS if self.loaded.system == "perspose" else None
+            return load_body(path, num_betas=betas, device=device), True
         if own:
             return self.body, True
         name = self.body.asset.path if _is_open(self.body) and self.body.asset.path else "open-light"

@@ -8,7 +8,6 @@ closed-form inverse kinematics turns them into SMPL's parameters (specification 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from dsr.camera import perspective_encoding
 from dsr.errors import UsageError
 from dsr.regressors.hrnet import STAGE1_CHANNELS, STRIDE, HRNet
+from dsr.regressors.modes import evaluating
 from dsr.regressors.perspose_decode import (
     LEAVES,
     NUM_BETAS,
@@ -196,7 +196,7 @@ class PersPose(nn.Module):
         kept = min(NUM_BETAS, body.num_betas)
         run = self.estimate_averaged if mirror else self.estimate
         fast = self.autocast and image.device.type == "cuda"
-        with _evaluating(self), torch.autocast(image.device.type, torch.bfloat16, enabled=fast):
+        with evaluating(self), torch.autocast(image.device.type, torch.bfloat16, enabled=fast):
             estimate = run(image, K_crop, encode)
         lifted = lift(estimate, K_crop)
         with torch.autocast(image.device.type, enabled=False):
@@ -259,18 +259,6 @@ class PersPose(nn.Module):
 def _halves(estimate: PersPoseEstimate, count: int) -> Iterator[dict[str, Any]]:
     for part in (slice(None, count), slice(count, None)):
         yield {f.name: getattr(estimate, f.name)[part] for f in fields(estimate)}
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; every submodule gets its own mode back."""
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module in training:
-            module.training = True
 
 
 @lru_cache(maxsize=2)

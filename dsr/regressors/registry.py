@@ -21,7 +21,8 @@ def build_regressor(name: str, **config: Any) -> nn.Module:
     """An untrained network from crops to bodies; see :func:`dsr.load_checkpoint` for its weights.
 
     Args:
-        name: ``dsr`` (:class:`dsr.regressors.HMR`) or ``perspose`` (:class:`dsr.regressors.PersPose`).
+        name: ``dsr`` (:class:`dsr.regressors.HMR`) or ``perspose`` (:class:`dsr.regressors.PersPose`). ``default``, as
+            in ``FitOptions(regressor="default")``, is the detector's landmarks and no network.
         config: what its class takes; without any, the published architecture.
 
     Returns:
@@ -38,6 +39,11 @@ def build_regressor(name: str, **config: Any) -> nn.Module:
     try:
         module, _, kind = REGRESSORS[name].partition(":")
     except KeyError:
+        if name == "default":
+            raise UsageError(
+                "The default regressor is no network: dsr.fit_images and dsr-fit start from the people detector's "
+                f"3D landmarks. Networks are {' and '.join(REGRESSORS)}."
+            ) from None
         raise UsageError(f"There is no regressor {name!r}; choose one of {', '.join(REGRESSORS)}.") from None
     build = getattr(import_module(module), kind)
     try:

@@ -13,7 +13,7 @@ from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from dsr.camera import crop_affine, homography, perspective_crop, project
 from dsr.datasets import PersonRecord, PersPoseView
 from dsr.datasets.augment import SPIN24_NAMES
-from dsr.datasets.perspose_view import PersPoseAugment, _about_axis, draw_mirror, draw_perspose, follow_rotation
+from dsr.datasets.perspose_view import PersPoseAugment, about_axis, draw_mirror, draw_perspose, follow_rotation
 from dsr.datasets.pixels import augment_pixels, cut_out
 from dsr.errors import DatasetError
 
@@ -38,7 +38,7 @@ def test_crop_matrices_are_the_published_ones():
     for (x, y, w, h, degrees, sx, sy, scale, stretch), expected in zip(g["rows"], g["affine"], strict=True):
         centre = torch.stack([x + w / 2 - sx * w, y + h / 2 - sy * h])
         to_middle = crop_affine(centre, (256 / scale).repeat(2), 256)
-        turn = _about_axis(-float(degrees))
+        turn = about_axis(-float(degrees))
         turn[:2, 2] = middle - turn[:2, :2] @ middle
         stretched = crop_affine(middle, 2 * middle, 256, stretch=stretch)
         torch.testing.assert_close(stretched @ turn @ to_middle, expected, rtol=1e-9, atol=1e-9)

@@ -165,3 +165,5 @@ def test_settings_that_make_no_sense(config):
 def test_unknown_networks_are_named():
     with pytest.raises(UsageError, match="dsr, perspose"):
         build_regressor("hmr3000")
+    with pytest.raises(UsageError, match=r"no network.*dsr and perspose"):
+        build_regressor("default")
