@@ -10,6 +10,7 @@ import tyro
 
 from dsr.cli.eval_common import EXIT_INTERRUPTED, EXIT_USAGE
 from dsr.cli.eval_dataset import DatasetCommand, run_dataset
+from dsr.cli.eval_lifter import LifterEvalCommand, run_lifter
 from dsr.cli.eval_synthetic import SyntheticCommand, run_synthetic
 from dsr.errors import DsrError
 
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     datasets = {name: _subcommand(name, protocol.title) for name, protocol in PROTOCOLS.items()}
     try:
         command = tyro.extras.subcommand_cli_from_dict(
-            {"synthetic": SyntheticCommand, **datasets}, prog="dsr-eval", args=arguments,
+            {"synthetic": SyntheticCommand, "lifter": LifterEvalCommand, **datasets}, prog="dsr-eval", args=arguments,
             description="Measure how good the bodies are; without arguments, on the generated benchmark.",
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
         )  # fmt: skip
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if isinstance(command, SyntheticCommand):
             return run_synthetic(command)
+        if isinstance(command, LifterEvalCommand):
+            return run_lifter(command)
         return run_dataset(next(name for name, kind in datasets.items() if isinstance(command, kind)), command)
     except DsrError as error:
         sys.stderr.write(f"dsr-eval: {error}\n")

@@ -146,8 +146,10 @@ def _claim(command: LifterCommand) -> None:
     schedule = {"epochs", "steps"} if command.run.optim.cosine == "on" else set()
     for key in before:
         if _plain(before[key]) != _plain(now[key]) and key not in MAY_CHANGE - schedule:
-            raise UsageError(f"--{key.replace('_', '-')} is {now[key]}, but the run in {out} was begun with "
-                             f"{before[key]}: resume it without that change, or train into another folder.")  # fmt: skip
+            raise UsageError(
+                f"--{key.replace('_', '-')} is {now[key]}, but the run in {out} was begun with {before[key]}: resume "
+                "it without that change, or train into another folder."
+            )
 
 
 def _plain(value: Any) -> Any:

@@ -154,8 +154,7 @@ class ConvFormer(WindowLifter):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, J, inputs) to (B, 1, J, 3), metres: the centre frame."""
-        self.check(x)
-        tokens = (self.emb(x) + self.ps).flatten(0, 1)
+        tokens = (self.emb(self.enter(x)) + self.ps).flatten(0, 1)
         for block in self.sb:
             tokens = block(tokens)
         rows = self.ns(tokens).unflatten(0, (len(x), -1)).flatten(2) + self.pt

@@ -169,7 +169,7 @@ class GLAGCN(WindowLifter):
         """(N, T, V, inputs) to (N, 1, V, 3), metres: the centre frame."""
         if self.dataset == "humaneva15_coco" and x.ndim == 4 and x.shape[2] == 17:
             x = coco17_to_humaneva15(x)
-        self.check(x)
+        x = self.enter(x)
         if self.dataset != "humaneva15_coco":
             flat = self.data_bn(x.flatten(2).transpose(1, 2)).transpose(1, 2)
             x = flat.unflatten(-1, (self.joints, self.inputs))

@@ -37,7 +37,8 @@ def build_lifter(name: str, **config: Any) -> nn.Module:
     Args:
         name: one of :data:`LIFTERS`.
         **config: arguments of the class; ``keep``, ``before``, ``recover``, ``centre`` make any transformer lifter
-            prune frames (:class:`~dsr.lifting.hourglass.FramePruning`).
+            prune frames (:class:`~dsr.lifting.hourglass.FramePruning`); ``rescale=True`` brings people to one size on
+            the screen before anything else, in any lifter.
 
     Returns:
         The network with random weights; load trained ones with :func:`dsr.load_checkpoint`.
@@ -53,12 +54,16 @@ def build_lifter(name: str, **config: Any) -> nn.Module:
         raise UsageError(f"There is no lifter {name!r}; there are {', '.join(sorted(_TABLE))}.")
     home, kind, defaults = _TABLE[name]
     settings = {**defaults, **config}
+    rescale = bool(settings.pop("rescale", False))
     pruning = {key: settings.pop(key) for key in _PRUNING if key in settings}
     try:
         if pruning:
             from dsr.lifting.hourglass import FramePruning
 
             settings["pruning"] = FramePruning(**pruning)
-        return getattr(import_module(f"dsr.lifting.{home}"), kind)(**settings)
+        lifter: nn.Module = getattr(import_module(f"dsr.lifting.{home}"), kind)(**settings)
     except (TypeError, ValueError) as error:
         raise UsageError(f"The lifter {name!r} cannot be built with {config}: {error}") from error
+    if rescale:
+        lifter.rescale = True  # type: ignore[assignment]
+    return lifter

@@ -83,6 +83,22 @@ def unnormalise_screen(screen: Tensor, width: float, height: float) -> Tensor:
     return (screen + screen.new_tensor([1.0, height / width])) * (width / 2.0)
 
 
+def rescale_people(windows: Tensor) -> Tensor:
+    """People of every window brought to one size on the screen, where they are: size says little about their pose.
+
+    Args:
+        windows: (B, F, J, 2 or more) screen coordinates; further entries stay.
+
+    Returns:
+        The same shape; distances to the centre of the window's people divided by the root mean square distance of
+        the joints to the centre of their frame.
+    """
+    screen = windows[..., :2]
+    centre = screen.mean((1, 2), keepdim=True)
+    spread = (screen - screen.mean(2, keepdim=True)).square().mean((1, 2, 3), keepdim=True).sqrt()
+    return torch.cat(((screen - centre) / spread.clamp_min(1e-6) + centre, windows[..., 2:]), -1)
+
+
 def mirror(joints: Tensor, skeleton: Skeleton = H36M17) -> Tensor:
     """Mirrored joints: x negated, left and right exchanged.
 

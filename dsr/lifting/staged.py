@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dsr.errors import UsageError
 from dsr.lifting.hourglass import CrossAttention, FramePruning, select_frames, take_frames
+from dsr.lifting.skeleton import rescale_people
 from dsr.lifting.transformer import by_joint, from_joints
 
 
@@ -18,9 +19,12 @@ class WindowLifter(nn.Module):
         inputs: channels per keypoint: 2 (u, v), or 3 with the confidence.
         joints: J.
         centre_only: whether the output is the window's centre frame alone.
+        rescale: whether people are brought to one size on entry (:func:`~dsr.lifting.skeleton.rescale_people`); off in
+            the published networks.
     """
 
     centre_only = False
+    rescale = False
 
     def __init__(self, frames: int, inputs: int, joints: int) -> None:
         super().__init__()
@@ -42,6 +46,11 @@ class WindowLifter(nn.Module):
                 f"This lifter takes keypoints of shape (B, {self.frames}, {self.joints}, {self.inputs}), got "
                 f"{tuple(x.shape)}: cut or pad the sequence to {self.frames} frames (dsr.lifting.lift_sequence does)."
             )
+
+    def enter(self, x: Tensor) -> Tensor:
+        """The keypoints, checked, and rescaled where this lifter wants that."""
+        self.check(x)
+        return rescale_people(x) if self.rescale else x
 
 
 class SequenceLifter(WindowLifter):
@@ -117,8 +126,7 @@ class SequenceLifter(WindowLifter):
         Raises:
             UsageError: if the input has another shape than the lifter was built for.
         """
-        self.check(x)
-        tokens = self.embed(x)
+        tokens = self.embed(self.enter(x))
         pruning, pruned = self.pruning, False
         for i in range(self.stages + 1):
             if pruning is not None and i == pruning.before:

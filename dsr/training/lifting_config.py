@@ -1,4 +1,4 @@
-"""What the training of a lifter is told: frozen dataclasses, their checks, and the network they mean. Imports no torch."""
+"""What the training of a lifter is told: frozen dataclasses, their checks, the network they mean. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dsr.errors import UsageError
-from dsr.training.config import LogConfig, ModelConfig, Switch
+from dsr.training.config import LogConfig, Switch
 
 Optimiser = Literal["adam", "adam-amsgrad", "adamw", "ranger"]
 
@@ -37,8 +37,13 @@ class NetworkConfig:
     """Dropout (ConvFormer, GLA-GCN); -1: the published one."""
     drop_path: float = -1.0
     """Stochastic depth; -1: the published one."""
+    rescale: Switch = "off"
+    """Bring people to one size on the screen before anything else; published lifters do not."""
+    positions: float = 0.0
+    """Standard deviation of the positional tables at the start, which sets joints apart from the first step on; 0: as
+    published (mostly zeros)."""
     init: Path | None = None
-    """Weights to start from (official checkpoint or safetensors)."""
+    """Weights to start from (official checkpoint or safetensors); a lifter of another window length will do."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,8 @@ class LifterLossConfig:
 
     kind: Literal["sequence", "position"] = "sequence"
     """sequence: weighted MPJPE + temporal + velocity (MixSTE, HoT, KTPFormer); position: MPJPE."""
+    joints: Literal["published", "even"] = "published"
+    """Weights of the joints in sequence: up to 4 for wrists and elbows, or all alike."""
     temporal: float = 0.5
     """Weight of the temporal consistency."""
     velocity: float = 2.0
@@ -181,6 +188,8 @@ def check_lifter_config(config: LifterTrainConfig) -> None:
     for flag, value in not_negative.items():
         if not (math.isfinite(value) and value >= 0):
             raise UsageError(f"--{flag} {value}: use 0 or a positive number.")
+    if not 0 <= config.network.positions < 10:
+        raise UsageError(f"--network.positions {config.network.positions}: use a number from 0 to below 10.")
     if not 0 <= optim.ema < 1:
         raise UsageError(f"--optim.ema {optim.ema}: use a number from 0 to below 1.")
     if config.device not in ("auto", "cpu", "cuda"):
@@ -217,6 +226,8 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
     if config.model.startswith(("hot-", "tpc-")):
         made |= {"keep": network.keep} if network.keep else {}
         made |= {"before": network.before} if network.before >= 0 else {}
+    if network.rescale == "on":
+        made["rescale"] = True
     if network.priors == "on":
         if home not in ("motionbert", "motionagformer"):
             raise UsageError(f"--network.priors: {config.model} does not take them; MotionBERT and MotionAGFormer do.")

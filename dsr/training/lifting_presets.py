@@ -85,7 +85,7 @@ def _mocap(model: str) -> LifterTrainConfig:
     return LifterTrainConfig(
         model=model, epochs=10_000, steps=MOCAP_STEPS, batch=MOCAP_BATCH, seed=1, threads=1,
         network=NetworkConfig(frames=27, width=size, depth=depth, heads=0 if model == "glagcn" else 4, inputs=3, keep=9,
-                              before=1, drop=0.0, drop_path=0.0),
+                              before=1, drop=0.0, drop_path=0.0, rescale="on", positions=0.5),
         windows=LifterDataConfig(fps=30.0, hop=5, cameras=4),
         losses=LifterLossConfig(kind="position" if position else "sequence"),
         optim=LifterOptimConfig(name="adamw", lr=2e-3, weight_decay=0.01, cosine="on", per_step="on", warmup=30,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dsr.datasets.lifting_tracks import PoseTrack
-from dsr.errors import TrainingError, UsageError
+from dsr.errors import CheckpointError, TrainingError, UsageError
 from dsr.lifting import H36M17, build_lifter, mirror
 from dsr.lifting.inference import fill_gaps
 from dsr.lifting.staged import SequenceLifter
@@ -127,10 +128,10 @@ class LifterTask:
         """The lifter, at the size of the configuration."""
         arguments = network_arguments(self.config)
         model: Any = build_lifter(self.config.model, **arguments)
+        if self.config.network.positions:
+            draw_positions(model, self.config.network.positions)
         if self.config.network.init is not None:
-            from dsr.regressors.checkpoint import load_checkpoint
-
-            load_checkpoint(model, self.config.network.init)
+            start_from(model, self.config.network.init)
         self.frames, self.channels, self.centre = model.frames, model.inputs, bool(model.centre_only)
         pruning = getattr(model, "pruning", None)
         self.dropped = pruning is not None and not pruning.recover
@@ -193,8 +194,9 @@ class LifterTask:
             total = weighted_mpjpe(poses, target)
             terms = {"position": total}
         else:
+            weights = H36M17.joint_weights if losses.joints == "published" else (1.0,) * len(H36M17)
             total, terms = sequence_loss(
-                poses, target, H36M17.joint_weights, temporal=losses.temporal, velocity=losses.velocity
+                poses, target, weights, temporal=losses.temporal, velocity=losses.velocity
             )
         return (self_scaled(total) if losses.compat == "on" else total), terms
 
@@ -257,6 +259,44 @@ class LifterTask:
             scheduled = name.endswith(("data_bn", "gcn1.bn", "tcn1.bn"))
             if scheduled and isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
                 module.momentum = momentum
+
+
+def draw_positions(model: nn.Module, spread: float) -> None:
+    """Positional tables over joints and frames from a normal distribution of that standard deviation."""
+    for name, table in model.named_parameters():
+        last = name.rpartition(".")[2]
+        if last in ("ps", "pt") or "pos_embed" in last or last == "temp_embed":
+            nn.init.normal_(table, std=spread)
+
+
+def start_from(model: nn.Module, path: Path) -> None:
+    """Fill a lifter from a file; a lifter of another window length gives all but its tables over frames.
+
+    Every frame gets the mean over the frames of the file, and a tenth of its own table's draw to tell frames apart.
+
+    Raises:
+        CheckpointError: if the file is damaged or of another network.
+    """
+    from dsr.regressors.checkpoint import load_checkpoint
+    from dsr.regressors.loading import read_header
+
+    try:
+        about = json.loads(read_header(path).get("lifter", "{}"))
+    except (ValueError, CheckpointError):
+        about = {}
+    frames = about.get("config", {}).get("frames") if isinstance(about, dict) else None
+    if frames in (None, getattr(model, "frames", None)):
+        load_checkpoint(model, path)
+        return
+    from safetensors.torch import load_file
+
+    weights, own = load_file(path), model.state_dict()
+    for name, table in weights.items():
+        wanted = own[name].shape if name in own else table.shape
+        axes = [i for i, (a, b) in enumerate(zip(table.shape, wanted, strict=False)) if a != b]
+        if table.ndim == len(wanted) and len(axes) == 1 and table.shape[axes[0]] == frames:
+            weights[name] = table.mean(axes[0], keepdim=True) + 0.1 * own[name]
+    load_checkpoint(model, weights)
 
 
 def lifter_learning_rate(config: LifterTrainConfig, step: int, epoch_steps: int, total_steps: int) -> float:

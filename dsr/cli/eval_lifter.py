@@ -1,0 +1,140 @@
+"""``dsr-eval lifter``: skeleton lifters by Protocols 1, 2 and 3, PCK and AUC, against two baselines."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from dsr.cli.eval_common import EXIT_FINE, check_output, number, write_json
+from dsr.cli.progress import say
+from dsr.errors import UsageError
+
+if TYPE_CHECKING:
+    from dsr.evaluation.lifting import LifterReport
+
+_COLUMNS = (("mpjpe_mm", 1), ("pa_mpjpe_mm", 1), ("n_mpjpe_mm", 1), ("velocity_mm", 2), ("pck", 3), ("auc", 3))
+_HEADER = f"{'MPJPE':>9}{'PA':>9}{'N-MPJPE':>9}{'velocity':>9}{'PCK':>9}{'AUC':>9}{'frames':>9}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LifterEvalCommand:
+    """Skeleton lifters on held-out tracks: MPJPE, PA-MPJPE, N-MPJPE (mm), velocity (mm per frame), PCK, AUC.
+
+    For example: dsr-eval lifter --checkpoint RUN/last.safetensors --data mocap:CLIPS
+    """
+
+    data: str
+    """mocap:DIR (its validation clips), h36m:DIR (S9 and S11) or 3dhp:FILE."""
+    checkpoint: list[str] = field(default_factory=lambda: ["temporal"])
+    """RUN folder, RUN/last.safetensors, or the shipped temporal or single; several are compared."""
+    baselines: Literal["on", "off"] = "on"
+    """Also the mean pose and a linear lifter, fitted to the training tracks."""
+    flip: Literal["on", "off"] = "on"
+    """Average with the mirrored sequence."""
+    keypoints: Literal["h36m17", "blazepose33"] = "h36m17"
+    """2D input of mocap: projected joints, or a detector's set turned into them."""
+    noise: Literal["on", "off"] = "on"
+    """Detector-like noise on mocap's keypoints."""
+    seed: int = 1
+    """Seed of mocap's cameras and noise."""
+    actions: bool = False
+    """Also a table by action."""
+    joints: bool = False
+    """Also a table by joint."""
+    device: str = "cpu"
+    """Where the network runs."""
+    json: Path | None = None
+    """Write all figures to this file."""
+
+
+def run_lifter(command: LifterEvalCommand) -> int:
+    """Run the subcommand.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError, DatasetError, CheckpointError: for what cannot be read.
+    """
+    check_output("--json", command.json)
+    from dsr.evaluation.lifting import LinearLifter, MeanPose, evaluate_lifter, lifter_predictor
+    from dsr.training.lifting_config import LifterDataConfig
+    from dsr.training.lifting_data import read_tracks, split_source
+
+    kind, _ = split_source(command.data)
+    models = {name: _load(name, command.device) for name in command.checkpoint}
+    windows = LifterDataConfig(keypoints=command.keypoints, noise=command.noise, seed=command.seed)
+    tracks = read_tracks(command.data, "validation", windows)
+    predictors: dict[str, Any] = {}
+    if command.baselines == "on" and kind != "3dhp":
+        training = read_tracks(command.data, "train", windows)
+        predictors = {"mean pose": MeanPose.fit(training), "linear lifter": LinearLifter.fit(training)}
+    predictors |= {name: lifter_predictor(model, command.flip == "on") for name, model in models.items()}
+    reports: dict[str, LifterReport] = {}
+    for name, predict in predictors.items():
+        reports[name] = evaluate_lifter(predict, tracks, _counter(name, len(tracks)))
+    say(sys.stdout, table(reports, kind == "h36m"))
+    for name in models if command.actions else ():
+        say(sys.stdout, _details(f"{name} by action", reports[name].actions))
+    if command.joints:
+        names = list(next(iter(reports.values())).joints_mm)
+        say(sys.stdout, "\n" + f"{'MPJPE by joint, mm':<26}" + "".join(f"{n[-12:]:>13}" for n in reports))
+        for joint in names:
+            row = "".join(f"{r.joints_mm[joint]:>13.1f}" for r in reports.values())
+            say(sys.stdout, f"{joint:<26}{row}")
+    frames, fps = sum(len(t) for t in tracks), sorted({t.fps for t in tracks})
+    document = {"data": command.data, "tracks": len(tracks), "frames": frames, "fps": fps,
+                "lifters": {name: asdict(report) for name, report in reports.items()}}  # fmt: skip
+    write_json("--json", command.json, document)
+    return EXIT_FINE
+
+
+def table(reports: dict[str, Any], by_action: bool = False) -> str:
+    """Figures of several lifters.
+
+    Args:
+        reports: by name.
+        by_action: the plain mean over actions (Human3.6M) instead of the mean over frames.
+    """
+    rows = [f"{'':<26}{_HEADER}"]
+    for name, report in reports.items():
+        rows.append(_row(name, report.average if by_action else report.overall))
+    return "\n".join(rows)
+
+
+def _details(title: str, scores: dict[str, Any]) -> str:
+    return "\n".join([f"\n{title:<26}{_HEADER}", *(_row(name, one) for name, one in scores.items())])
+
+
+def _row(name: str, scores: Any) -> str:
+    shown = name if len(name) <= 25 else "…" + name[-24:]
+    return f"{shown:<26}" + "".join(f"{number(getattr(scores, k), 1.0, d):>9}" for k, d in _COLUMNS) + (
+        f"{scores.frames:>9}")  # fmt: skip
+
+
+def _counter(name: str, total: int) -> Any:
+    def show(done: int) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r{name}: {done} of {total} tracks\033[K" if done < total else "\r\033[K")
+            sys.stderr.flush()
+
+    return show
+
+
+def _load(name: str, device: str) -> Any:
+    from dsr.lifting.shipped import load_lifter, load_shipped
+
+    if name in ("temporal", "single"):
+        return load_shipped(name, device)
+    path = Path(name)
+    if path.is_dir():
+        found = [path / file for file in ("last.ema.safetensors", "last.safetensors") if (path / file).is_file()]
+        if not found:
+            raise UsageError(f"--checkpoint {name}: the folder holds no last.safetensors; is it a run of dsr-train?")
+        path = found[0]
+    return load_lifter(path, device)
+
+
+__all__ = ["LifterEvalCommand", "run_lifter", "table"]
