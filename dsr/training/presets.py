@@ -61,7 +61,7 @@ def _smoke() -> TrainConfig:
         model=ModelConfig(backbone="resnet18", image_size=128, dropout=0.0),
         data=DataConfig(mix={"synthetic": 1.0}, synthetic_size=144, synthetic_count=4000, synthetic_pool=4000,
                         occluders="off", rotation=10.0, scale=0.1, noise=0.2),
-        losses=LossConfig(dsr="off"),
+        losses=LossConfig(dsr="off", pose=5.0, betas=0.05),
         optim=OptimConfig(name="adamw", lr=2e-4, weight_decay=1e-4, warmup_epochs=0.1, cosine="on", clip=1000.0),
         validation=ValidationConfig(count=256, shape="on"),
         log=LogConfig(every=10, overlays=100, checkpoint=50),
