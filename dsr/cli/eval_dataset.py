@@ -98,7 +98,7 @@ def run_dataset(protocol_name: str, command: DatasetCommand) -> int:
 
 
 def _evaluate(command: DatasetCommand, protocol: Protocol) -> DatasetReport:
-    from dsr.evaluation.datasets import evaluate_predictions
+    from dsr.evaluation.datasets import check_truth, evaluate_predictions
     from dsr.evaluation.predictions import load_predictions, predict_source, rows_of, save_predictions
     from dsr.pipeline import choose_device
 
@@ -115,11 +115,12 @@ def _evaluate(command: DatasetCommand, protocol: Protocol) -> DatasetReport:
         assert command.regressor is not None
         loaded = load_regressor(command.regressor, device)
         bodies = _bodies(command.body or loaded.body, _BETAS[loaded.system], protocol, command.neutral_truth, device)
-        total = len(rows_of(source, every, command.limit))
+        rows = rows_of(source, every, command.limit)
+        check_truth(source, protocol, rows)
         predictions = predict_source(
             source, loaded.model, bodies["neutral"], every=every, limit=command.limit, batch_size=command.batch_size,
             mirror={"auto": None, "on": True, "off": False}[command.mirror], system=loaded.system,
-            crop_bodies=_truth_crops(command, protocol, bodies), on_people=_progress(total),
+            crop_bodies=_truth_crops(command, protocol, bodies), on_people=_progress(len(rows)),
         )  # fmt: skip
         if command.save_predictions is not None:
             save_predictions(predictions, command.save_predictions)

@@ -30,7 +30,6 @@ from dsr.camera import (
 from dsr.camera.crop import MAX_ANGLE_DEG, STRETCH_LIMITS
 from dsr.datasets.augment import COCO17_TO_SPIN24, Random
 from dsr.datasets.dsr_view import Sample, normalise, shaped
-from dsr.datasets.mix import generator
 from dsr.datasets.pictures import read_picture
 from dsr.datasets.pixels import augment_pixels
 from dsr.datasets.records import PersonRecord
@@ -68,11 +67,6 @@ def draw_perspose(rng: Random, *, aim_jitter: float = 0.0) -> PersPoseAugment:
     scale = rng.uniform(0.7, 1.1) if rng.uniform() < 0.2 else 1.0
     aim = rng.uniform(-aim_jitter, aim_jitter, 2) if aim_jitter else (0.0, 0.0)
     return PersPoseAugment(float(rotation), float(scale), (float(aim[0]), float(aim[1])), pixels=True)
-
-
-def draw_mirror(seed: int, epoch: int, step: int) -> bool:
-    """Whether a training step sees its batch mirrored: half of them do (specification, section 5.6)."""
-    return bool(generator("mirror", seed, epoch, step).uniform() < 0.5)
 
 
 @dataclass(frozen=True)

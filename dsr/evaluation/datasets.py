@@ -116,9 +116,23 @@ def evaluate_predictions(
         if usable:
             _score(usable, predictions, bodies, matrices, protocol, crop, found, replaced)
     if not found.joints:
-        wanted = "SMPL pose and shape" if protocol.truth == "mesh" else "annotated joints (S)"
-        raise DatasetError(f"{source.name}: nobody has {wanted}, which protocol {protocol.name} compares with.")
+        raise _no_truth(source, protocol)
     return _report(source, predictions, neutral, protocol, regressor, crop, found, replaced)
+
+
+def check_truth(source: RecordSource, protocol: Protocol, rows: range) -> None:
+    """Look for somebody with the truth a protocol wants, before a network is run over them all.
+
+    Raises:
+        DatasetError: if nobody has it.
+    """
+    if not any(_has_truth(source.record(row), protocol) for row in rows):
+        raise _no_truth(source, protocol)
+
+
+def _no_truth(source: RecordSource, protocol: Protocol) -> DatasetError:
+    wanted = "SMPL pose and shape" if protocol.truth == "mesh" else "annotated joints (S)"
+    return DatasetError(f"{source.name}: nobody has {wanted}, which protocol {protocol.name} compares with.")
 
 
 def _score(

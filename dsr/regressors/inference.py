@@ -142,20 +142,20 @@ def crop_record(record: PersonRecord, model: Any) -> PeopleCrops:
     Raises:
         DatasetError: if its picture cannot be read.
     """
+    from dsr.datasets.dsr_view import published_crop
     from dsr.datasets.pictures import read_picture
 
     rgb, factor = read_picture(record.image, f"{record.source}/{record.key}")
     height, width = (n * factor for n in rgb.shape[:2])
     box = np.asarray(record.box_px, np.float64)
-    centre = (box[:2] + box[2:]) / 2 if record.centre_px is None else np.asarray(record.centre_px, np.float64)
-    side = float((box[2:] - box[:2]).max()) * SQUARE_MARGIN if record.scale is None else 200.0 * float(record.scale)
+    centre, square = published_crop(record)
     K = record.K
     if K is None:
         focal = math.hypot(width, height)
         K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
     return crop_people(
         rgb, np.asarray(K, np.float64), model.crop, model.image_size,
-        centres_px=centre[None], sides_px=np.array([side]), boxes_px=box[None], margin=1.0,
+        centres_px=centre[None], sides_px=np.array([200 * square]), boxes_px=box[None], margin=1.0,
         scale=1 / factor, known=record.K is not None, smooth=False,
     )  # fmt: skip
 

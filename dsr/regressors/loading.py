@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from dsr.regressors.registry import build_regressor
 from dsr.regressors.resnet import ARCHITECTURES, Bottleneck
 
 OPEN_BODIES = ("open", "open-light")
+LARGEST_CROP = 2048
+"""Side of the largest crop, pixels, that the header of a file may ask for."""
 MEAN_FILE = "smpl_mean_params.npz"
 """Where DSR's iterations start, for checkpoints that leave it out; looked for beside them."""
 
@@ -70,10 +73,13 @@ def load_regressor(name: str, device: str = "cpu") -> LoadedRegressor:
         raise UsageError("--regressor default is not a network; use dsr:CHECKPOINT or perspose:CHECKPOINT.")
     system, path = parsed
     header = read_header(path)
-    config = architecture(system, read_state_dict(path), header)
-    if system == "dsr" and path.with_name(MEAN_FILE).is_file():  # what the checkpoint says goes over it
-        config["mean"] = path.with_name(MEAN_FILE)
-    model = build_regressor(system, **config)
+    try:
+        config = architecture(system, read_state_dict(path), header)
+        if system == "dsr" and path.with_name(MEAN_FILE).is_file():  # what the checkpoint says goes over it
+            config["mean"] = path.with_name(MEAN_FILE)
+        model = build_regressor(system, **config)
+    except UsageError as error:
+        raise CheckpointError(f"{path} is for a network that cannot be built: {error}") from error
     load_checkpoint(model, path)
     model = model.eval().requires_grad_(False).to(device)
     return LoadedRegressor(model, system, path, file_sha256(path), _trained_on(header))
@@ -91,6 +97,11 @@ def architecture(system: str, state: dict[str, Tensor], header: dict[str, str] |
     found = _hmr(shapes) if system == "dsr" else _perspose(shapes)
     size = _image_size(header or {})
     return {**found, "image_size": size} if size else found
+
+
+def has_heads(state: Mapping[str, Tensor]) -> bool:
+    """Whether a file holds a whole regressor, of either kind, and not a backbone alone."""
+    return any(key.endswith(("decpose.weight", "hm_layer.weight")) for key in state)
 
 
 def read_header(path: Path) -> dict[str, str]:
@@ -145,9 +156,12 @@ def _image_size(header: dict[str, str]) -> int | None:
     model = config.get("model", config) if isinstance(config, dict) else {}
     text = header.get("image_size", model.get("image_size") if isinstance(model, dict) else None)
     try:
-        return None if text is None else int(text)
+        size = None if text is None else int(text)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"The header of the weights says image_size {text!r}, which is no number.") from error
+        raise UsageError(f"its header says image_size {text!r}, which is no number.") from error
+    if size is not None and not 32 <= size <= LARGEST_CROP:
+        raise UsageError(f"its header says image_size {size}; crops have 32 to {LARGEST_CROP} pixels.")
+    return size
 
 
 def _trained_on(header: dict[str, str]) -> str:

@@ -194,7 +194,7 @@ def open_weights(path: Path) -> Iterator[Mapping[str, Any]]:
                 f"{path} is damaged, cut off or not a file of weights ({reason}); fetch it again."
             ) from error
         if not isinstance(content, dict):
-            kind = type(content).__name__.lower()
+            kind = "tensor" if isinstance(content, LazyTensor) else type(content).__name__.lower()
             raise CheckpointError(f"{path} holds a {kind} where a dictionary of weights is needed.")
         yield content
 

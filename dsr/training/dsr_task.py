@@ -43,7 +43,7 @@ from dsr.regressors import (
     project_weak,
     read_state_dict,
 )
-from dsr.regressors.loading import MEAN_FILE
+from dsr.regressors.loading import MEAN_FILE, has_heads
 from dsr.regressors.spin_joints import SMPL_VERTICES
 from dsr.regressors.weak_camera import CROP, FOCAL
 from dsr.rendering import RenderSettings, SemanticRenderer
@@ -90,7 +90,7 @@ class DsrTask:
                                 dropout=self.config.model.dropout, mean=mean)  # fmt: skip
         if init is not None:
             assert isinstance(model, HMR)
-            if any(key.endswith("decpose.weight") for key in read_state_dict(init)):
+            if has_heads(read_state_dict(init)):
                 load_checkpoint(model, init)
             else:
                 load_imagenet_weights(model.backbone, init)

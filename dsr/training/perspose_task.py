@@ -21,6 +21,7 @@ from dsr.datasets.records import RecordSource
 from dsr.errors import BodyError, TrainingError
 from dsr.losses.perspose import PersPoseOutputs, perspose_losses
 from dsr.regressors import PersPose, build_regressor, load_checkpoint, read_state_dict
+from dsr.regressors.loading import has_heads
 from dsr.regressors.perspose_decode import NUM_BETAS, decode, lift, mirror_inputs, unmirror
 from dsr.training.config import TrainConfig
 from dsr.training.data import TrainingData, held_out_batches, training_source
@@ -60,7 +61,7 @@ class PersPoseTask:
         init = self.config.model.init
         if init is not None:
             assert isinstance(model, PersPose)
-            if any(key.endswith("hm_layer.weight") for key in read_state_dict(init)):
+            if has_heads(read_state_dict(init)):
                 load_checkpoint(model, init)
             else:
                 model.load_backbone(init)

@@ -13,7 +13,7 @@ from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from dsr.camera import crop_affine, homography, perspective_crop, project
 from dsr.datasets import PersonRecord, PersPoseView
 from dsr.datasets.augment import SPIN24_NAMES
-from dsr.datasets.perspose_view import PersPoseAugment, about_axis, draw_mirror, draw_perspose, follow_rotation
+from dsr.datasets.perspose_view import PersPoseAugment, about_axis, draw_perspose, follow_rotation
 from dsr.datasets.pixels import augment_pixels, cut_out
 from dsr.errors import DatasetError
 
@@ -213,8 +213,6 @@ def test_draws_have_the_published_frequencies():
     assert np.mean([d.scale != 1 for d in draws]) == pytest.approx(0.16, abs=0.03)
     assert max(abs(d.aim[0]) for d in draws) <= 0.1 and max(abs(d.rotation_deg) for d in draws) <= 30
     assert draw_perspose(np.random.default_rng(3)).aim == (0.0, 0.0)
-    mirrored = [draw_mirror(1, 0, step) for step in range(400)]
-    assert 0.4 < np.mean(mirrored) < 0.6 and mirrored == [draw_mirror(1, 0, step) for step in range(400)]
 
 
 def test_pixels_change_but_stay_a_picture():

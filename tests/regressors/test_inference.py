@@ -225,6 +225,11 @@ def test_a_file_of_the_other_network_is_refused_by_name(tmp_path):
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(CheckpointError, match=r"a\.safetensors"):
         load_regressor(f"dsr:{path}")
+    state = build_regressor("dsr", backbone="resnet18", hidden=8).state_dict()
+    for size in ("-5", "1000000", "large"):
+        save_file(state, path, metadata={"image_size": size})
+        with pytest.raises(CheckpointError, match=rf"a\.safetensors.*image_size '?{size}"):
+            load_regressor(f"dsr:{path}")
     with pytest.raises(UsageError, match="there is no file"):
         load_regressor("dsr:nowhere.pt")
     with pytest.raises(UsageError, match="not a network"):
