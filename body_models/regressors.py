@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import nnls
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 from tpose import FLIP, PARENTS
 
 Row = dict[int, float]
@@ -17,24 +18,30 @@ class RegressorFitter:
     """Solves rows of regressors against the shapes of a fixed sample.
 
     Args:
-        vertices: (N, V, 3) T-posed shapes, metres.
+        vertices: (N, V, 3) shapes, metres; T-posed, or bent as well (:func:`bend`).
         usable: (V,) True for outer-skin vertices.
+        template: (V, 3) T-posed shape by which neighbours are chosen; by default the mean of ``vertices``.
     """
 
-    def __init__(self, vertices: np.ndarray, usable: np.ndarray) -> None:
+    def __init__(self, vertices: np.ndarray, usable: np.ndarray, template: np.ndarray | None = None) -> None:
         self.vertices = vertices
         self.usable = usable
-        template = vertices.mean(0)
+        template = vertices.mean(0) if template is None else template
         self.template = template
         distance, self.mirror = cKDTree(template).query(template * np.array([-1.0, 1.0, 1.0]))
         self.mirror_error_m = float(distance.max())
 
     def solve(
-        self, target: np.ndarray, allowed: np.ndarray | None = None, count: int = 150, central: bool = False
+        self,
+        target: np.ndarray,
+        allowed: np.ndarray | None = None,
+        count: int = 150,
+        central: bool = False,
+        centre: np.ndarray | None = None,
     ) -> Row:
-        """Convex weights over nearby skin vertices that follow ``target`` (N, 3) through all shapes."""
+        """Convex weights over skin vertices near ``centre`` that follow ``target`` (N, 3) through all shapes."""
         usable = self.usable if allowed is None else self.usable & allowed
-        distance = np.linalg.norm(self.template - target.mean(0), axis=-1)
+        distance = np.linalg.norm(self.template - (target.mean(0) if centre is None else centre), axis=-1)
         candidates = np.flatnonzero(usable)
         reach = 1.5 * np.sort(distance[candidates])[min(count, len(candidates)) // 2] + 0.03
         candidates = candidates[distance[candidates] < reach]  # all around the point, evenly thinned
@@ -77,8 +84,84 @@ class RegressorFitter:
                 family.append(PARENTS[joint])
             allowed = weights[:, family].sum(1) > 0.5
             rows[joint] = self.solve(joints[:, joint], allowed, count=400, central=FLIP[joint] == joint)
+        return rows, self.error_mm(rows, joints)
+
+    def bent_joints(self, joints: np.ndarray, weights: np.ndarray, centres: np.ndarray) -> list[Row]:
+        """Rows of the 24 joints over bent shapes: narrow rings, so that they stay on the joint when a limb bends.
+
+        The layer's own joints come from the T-pose (:meth:`joints`); these rows are for keypoints on posed skin.
+
+        Args:
+            joints: (N, 24, 3) of the same shapes as the fitter's vertices.
+            weights: (V, 24) skinning weights.
+            centres: (24, 3) joints of the template.
+        """
+        rows: list[Row] = [{} for _ in range(24)]
+        for joint in range(24):
+            if FLIP[joint] < joint:
+                rows[joint] = self.flip(rows[FLIP[joint]])
+                continue
+            family = [joint, *np.flatnonzero(joint == PARENTS), *([PARENTS[joint]] if joint > 0 else [])]
+            allowed = weights[:, family].sum(1) > 0.5
+            central = FLIP[joint] == joint
+            rows[joint] = self.solve(joints[:, joint], allowed, 300, central, centres[joint])
+        return rows
+
+    def error_mm(self, rows: list[Row], joints: np.ndarray) -> np.ndarray:
+        """Root mean square distance of rows (24) from joints (N, 24, 3) over the sample, millimetres, (24,)."""
         error = np.stack([np.linalg.norm(self.apply(row) - joints[:, j], axis=-1) for j, row in enumerate(rows)], 1)
-        return rows, 1000 * np.sqrt((error**2).mean(0))
+        return 1000 * np.sqrt((error**2).mean(0))
+
+
+def bend(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Skinned copies of T-posed shapes with every limb joint bent at random, as far as people bend them.
+
+    Args:
+        vertices: (N, V, 3).
+        joints: (N, 24, 3).
+        weights: (V, 24) skinning weights.
+        seed: of the poses.
+
+    Returns:
+        Bent vertices (N, V, 3) and joints (N, 24, 3).
+    """
+    rng = np.random.default_rng(seed)
+    bent_vertices, bent_joints = np.empty_like(vertices), np.empty_like(joints)
+    for n in range(len(vertices)):
+        angles = np.radians(rng.uniform(*(np.stack(ends) for ends in zip(*_RANGES, strict=True))))  # (24, 3)
+        local = Rotation.from_rotvec(angles).as_matrix()
+        world = np.empty((24, 3, 3))
+        placed = np.empty((24, 3))
+        for j in range(24):
+            if j == 0:
+                world[0], placed[0] = local[0], joints[n, 0]
+                continue
+            parent = PARENTS[j]
+            world[j] = world[parent] @ local[j]
+            placed[j] = placed[parent] + world[parent] @ (joints[n, j] - joints[n, parent])
+        moved = np.einsum("jab,vjb->vja", world, vertices[n, :, None] - joints[n][None]) + placed
+        bent_vertices[n] = np.einsum("vj,vja->va", weights, moved)
+        bent_joints[n] = placed
+    return bent_vertices, bent_joints
+
+
+def _ranges() -> list[tuple[tuple[float, float, float], tuple[float, float, float]]]:
+    """Lowest and highest angle about x, y, z of every joint, degrees; the left side's mirrored on the right."""
+    left = {
+        1: ((-110, -30, -15), (25, 30, 45)), 4: ((0, -5, -5), (130, 5, 5)), 7: ((-40, -15, -15), (30, 15, 15)),
+        13: ((-10, -15, -15), (10, 15, 15)), 16: ((-40, -60, -85), (40, 40, 60)), 18: ((-20, -140, -10), (20, 0, 10)),
+        20: ((-30, -20, -45), (30, 20, 45)),
+    }  # fmt: skip
+    middle = dict.fromkeys((3, 6, 9, 12, 15), ((-15, -15, -12), (25, 15, 12)))
+    table = [((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))] * 24
+    for j, (low, high) in {**left, **middle}.items():
+        table[j] = (low, high)
+        if j in left:  # mirroring negates the angles about y and z
+            table[FLIP[j]] = ((low[0], -high[1], -high[2]), (high[0], -low[1], -low[2]))
+    return table
+
+
+_RANGES = _ranges()
 
 
 def blend(parts: list[tuple[float, Row]]) -> Row:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dsr.body import load_asset
+from dsr.body import load_asset, pose_vertices, skeleton
 from dsr.body.joints import SMPL24_NAMES, SMPL24_PARENTS, flip_permutation, joint_names
 
 REPORT = json.loads((Path(__file__).parents[2] / "body_models" / "open" / "REPORT.json").read_text())
@@ -86,3 +86,18 @@ def test_interior_is_inside(asset):
     assert asset.interior.any()
     assert centre[asset.interior, 1].min() > 0.5
     assert np.abs(centre[asset.interior, 0]).max() < 0.12
+
+
+def test_lifters_joints_stay_on_the_skeleton_when_limbs_bend(asset):
+    bends = {"left_elbow": (0, -100, 0), "right_knee": (110, 0, 0), "left_hip": (-90, 0, 20)}
+    pose = np.zeros((23, 3))
+    for name, degrees in bends.items():
+        pose[SMPL24_NAMES.index(name) - 1] = np.radians(degrees)
+    betas, still = np.zeros(asset.shapedirs.shape[2]), np.zeros(3)
+    vertices = pose_vertices(asset, betas, pose, still, still)
+    joints = skeleton(asset, betas, pose, still, still)[1][:, :3, 3]
+    names = joint_names("h36m17")
+    points = asset.keypoint_regressors["h36m17"] @ vertices
+    for name in names:
+        if name in SMPL24_NAMES and name not in ("pelvis", "head"):
+            assert np.linalg.norm(points[names.index(name)] - joints[SMPL24_NAMES.index(name)]) < 0.02, name
