@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from dsr.cli.eval_common import EXIT_FINE, check_output, number, write_json
 from dsr.cli.progress import say
@@ -127,7 +127,7 @@ def _load(name: str, device: str) -> Any:
     from dsr.lifting.shipped import load_lifter, load_shipped
 
     if name in ("temporal", "single"):
-        return load_shipped(name, device)
+        return load_shipped(cast(Any, name), device)
     path = Path(name)
     if path.is_dir():
         found = [path / file for file in ("last.ema.safetensors", "last.safetensors") if (path / file).is_file()]

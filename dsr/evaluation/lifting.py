@@ -169,6 +169,38 @@ def evaluate_lifter(
                         dict(zip(H36M17_NAMES, joints.tolist(), strict=False)))  # fmt: skip
 
 
+class ActionTable:
+    """Sums of Protocols 1 and 2 per action over windows, as HoT's release adds them up.
+
+    Args:
+        compat: in a batch of several actions, every window adds the whole batch's Protocol 2, as released; otherwise
+            its own.
+
+    Attributes:
+        sums: (action, "p1" or "p2") to the sum over windows (the unit of the poses) and their number.
+    """
+
+    def __init__(self, compat: bool = False) -> None:
+        self.compat = compat
+        self.sums: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def add(self, predicted: Any, target: Any, actions: Sequence[str]) -> None:
+        """Windows (B, F, J, 3) of the given actions; nothing is moved to the root."""
+        p1 = np.asarray(mpjpe(np.asarray(predicted), target, root=None, reduction="sample")).mean(-1)
+        p2 = np.asarray(pa_mpjpe(np.asarray(predicted), target, reduction="sample")).mean(-1)
+        if self.compat and len({name.split(" ")[0] for name in actions}) > 1:
+            p2 = np.full_like(p2, p2.mean())
+        for key, values in (("p1", p1), ("p2", p2)):
+            for name, value in zip(actions, values, strict=True):
+                total, count = self.sums.get((name.split(" ")[0], key), (0.0, 0))
+                self.sums[name.split(" ")[0], key] = total + float(value), count + 1
+
+    def mean(self, key: str) -> float:
+        """Plain mean over actions of the means over windows of ``p1`` or ``p2``."""
+        means = [total / count for (_, protocol), (total, count) in self.sums.items() if protocol == key]
+        return float(np.mean(means)) if means else float("nan")
+
+
 def lifter_predictor(model: Any, flip: bool = True) -> Predictor:
     """A network as a predictor, over whole tracks (:func:`dsr.lifting.lift_sequence`), flip-averaged by default."""
     from dsr.lifting.inference import lift_sequence

@@ -159,7 +159,7 @@ def random_move(target: np.ndarray, random: np.random.RandomState) -> np.ndarray
         angles = np.deg2rad(random.choice([-5.0, 0.0, 5.0], 2))
         scales = random.choice([0.95, 1.0, 1.05], 2)
         random.choice([0.0], 2), random.choice([0.0], 2)  # translations, drawn and zero
-        angle, scale = (np.linspace(*ends, frames) if frames > 1 else np.array(ends[:1]) for ends in (angles, scales))
+        angle, scale = (np.linspace(first, last, frames) for first, last in (angles, scales))
         cosine, sine = np.cos(angle) * scale, np.sin(angle) * scale
         x, y = pose[..., 0], pose[..., 1]
         moved[n, ..., 0] = cosine[:, None] * x - sine[:, None] * y

@@ -90,7 +90,8 @@ def cut_windows(tracks: list[PoseTrack], frames: int, hop: int, fps: float = 0.0
         total += length
     if not tracks or not sum(map(len, first)):
         raise UsageError("The tracks hold no window to train on: all frames are marked as invalid, or none are given.")
-    return Windows(*(np.concatenate(part) for part in (inputs, targets, first, start, end)), frames)
+    x, y, begins, start_at, end_at = (np.concatenate(part) for part in (inputs, targets, first, start, end))
+    return Windows(x, y, begins, start_at, end_at, frames)
 
 
 def track_arrays(track: PoseTrack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -41,7 +41,7 @@ class Ranger(Optimizer):
                                   "k": k, "threshold": threshold})  # fmt: skip
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update; returns what ``closure`` returns."""
         loss = None
         if closure is not None:
