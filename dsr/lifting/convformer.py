@@ -157,7 +157,7 @@ class ConvFormer(WindowLifter):
         tokens = (self.emb(self.enter(x)) + self.ps).flatten(0, 1)
         for block in self.sb:
             tokens = block(tokens)
-        rows = self.ns(tokens).unflatten(0, (len(x), -1)).flatten(2) + self.pt
+        rows = self.ns(tokens).unflatten(0, (-1, self.frames)).flatten(2) + self.pt
         for block in self.tb:
             rows = block(rows)
         return self.pool(self.head(self.nh(self.nt(rows)))).unflatten(-1, (self.joints, 3))

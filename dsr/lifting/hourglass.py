@@ -89,7 +89,7 @@ def select_frames(
     if not 1 <= keep <= frames:
         raise ValueError(f"{keep} of {frames} frames cannot be kept.")
     z = z.float() if z.dtype in (torch.bfloat16, torch.float16) else z
-    distance = torch.cdist(z, z) / z.shape[-1] ** 0.5
+    distance = _distances(z) / z.shape[-1] ** 0.5
     if mask is not None:
         distance = torch.where(mask[:, None, :], distance, distance.amax() + 1.0)
     # k smallest per row; k is tiny, F at most a few hundred
@@ -102,20 +102,27 @@ def select_frames(
     denser = density[:, None, :] > density[:, :, None]
     farthest = distance.flatten(1).amax(1)[:, None, None]
     score = torch.where(denser, distance, farthest).amin(-1) * density
+    kept = score
     if centre:
-        middle = (frames - 1) // 2
-        score = score.index_fill(1, torch.tensor([middle], device=score.device), -torch.inf)
-        order = score.topk(keep - 1, dim=-1).indices
-        index = torch.cat((order, order.new_full((len(order), 1), middle)), 1).sort(-1).values
-    else:
-        order = score.topk(keep, dim=-1).indices
-        index = order.sort(-1).values
+        middle = torch.tensor([(frames - 1) // 2], device=score.device)
+        kept, score = (score.index_fill(1, middle, extreme) for extreme in (torch.inf, -torch.inf))
+    order = score.topk(keep - 1 if centre else keep, dim=-1).indices
+    index = (kept.topk(keep, dim=-1).indices if centre else order).sort(-1).values
     return FrameSelection(index, order, density, score, distance)
+
+
+def _distances(z: Tensor) -> Tensor:
+    """(B, F, C) to (B, F, F)."""
+    if not torch.compiler.is_exporting():
+        return torch.cdist(z, z)
+    # The exporters lack cdist; this is what it does for more than 25 frames.
+    square = z.square().sum(-1)
+    return (square[:, :, None] + square[:, None, :] - 2.0 * z @ z.transpose(1, 2)).clamp_min(0.0).sqrt()
 
 
 def take_frames(tokens: Tensor, index: Tensor) -> Tensor:
     """(B, F, ..., C) tokens at (B, f) frames."""
-    return tokens.gather(1, index.view(*index.shape, *([1] * (tokens.ndim - 2))).expand(-1, -1, *tokens.shape[2:]))
+    return tokens.gather(1, index[(..., *([None] * (tokens.ndim - 2)))].expand(-1, -1, *tokens.shape[2:]))
 
 
 class CrossAttention(nn.Module):
@@ -135,7 +142,7 @@ class CrossAttention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Queries (1 or N, F, C), keys and values (N, f, C) to (N, F, C), without a residual."""
         # One set of queries for all samples (token recovery) is projected once.
-        q = self._split(linear(query, self.linear_q)).expand(len(key), -1, -1, -1)
+        q = self._split(linear(query, self.linear_q)).expand(key.shape[0], -1, -1, -1)
         k, v = self._split(linear(key, self.linear_k)), self._split(linear(value, self.linear_v))
         return self.drop(linear(attention(q, k, v), self.proj))
 

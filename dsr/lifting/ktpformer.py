@@ -35,6 +35,5 @@ class KTPFormer(AlternatingLifter):
 
     def embed(self, x: Tensor) -> Tensor:
         """The two prior blocks with the shared norms."""
-        batch = len(x)
-        tokens = from_frames(self.Spatial_norm(self.kpattention(by_frame(x))), batch)
-        return from_joints(self.Temporal_norm(self.tpattention(by_joint(tokens))), batch)
+        tokens = from_frames(self.Spatial_norm(self.kpattention(by_frame(x))), self.frames)
+        return from_joints(self.Temporal_norm(self.tpattention(by_joint(tokens))), self.joints)

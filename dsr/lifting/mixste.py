@@ -46,9 +46,9 @@ class AlternatingLifter(SequenceLifter):
 
     def stage(self, index: int, tokens: Tensor) -> Tensor:
         """One pair: joints of every frame, then frames of every joint."""
-        batch = len(tokens)
-        tokens = from_frames(self.Spatial_norm(self.STEblocks[index](by_frame(tokens))), batch)
-        return from_joints(self.Temporal_norm(self.TTEblocks[index](by_joint(tokens))), batch)
+        frames, joints = tokens.shape[1:3]
+        tokens = from_frames(self.Spatial_norm(self.STEblocks[index](by_frame(tokens))), frames)
+        return from_joints(self.Temporal_norm(self.TTEblocks[index](by_joint(tokens))), joints)
 
     def regress(self, tokens: Tensor) -> Tensor:
         """Norm and linear layer per token."""
@@ -86,7 +86,7 @@ class MixSTE(AlternatingLifter):
         """One pair; the frames' positions come in between the two blocks of the first."""
         if index > 0:
             return super().stage(index, tokens)
-        batch = len(tokens)
-        tokens = from_frames(self.Spatial_norm(self.STEblocks[0](by_frame(tokens))), batch)
+        frames, joints = tokens.shape[1:3]
+        tokens = from_frames(self.Spatial_norm(self.STEblocks[0](by_frame(tokens))), frames)
         in_time = by_joint(tokens) + self.Temporal_pos_embed
-        return from_joints(self.Temporal_norm(self.TTEblocks[0](in_time)), batch)
+        return from_joints(self.Temporal_norm(self.TTEblocks[0](in_time)), joints)

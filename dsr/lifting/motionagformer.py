@@ -97,14 +97,14 @@ class AGBlock(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, F, J, C) to the same shape."""
-        batch = len(tokens)
+        frames, joints = tokens.shape[1:3]
         streams = []
         for spatial, temporal in (
             (self.att_spatial, self.att_temporal),
             (self.graph_spatial, self.graph_temporal),
         ):
-            x = from_frames(spatial(by_frame(tokens)), batch)
-            streams.append(from_joints(temporal(by_joint(x)), batch))
+            x = from_frames(spatial(by_frame(tokens)), frames)
+            streams.append(from_joints(temporal(by_joint(x)), joints))
         return mix(streams[0], streams[1], self.fusion)
 
 

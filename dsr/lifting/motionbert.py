@@ -32,11 +32,10 @@ class DualBlock(nn.Module):
         return tokens
 
     def _half(self, tokens: Tensor, axis: str) -> Tensor:
-        split, join = (by_frame, from_frames) if axis == "s" else (by_joint, from_joints)
-        x = split(tokens)
+        x = by_frame(tokens) if axis == "s" else by_joint(tokens)
         x = x + getattr(self, f"attn_{axis}")(getattr(self, f"norm1_{axis}")(x))
         x = x + getattr(self, f"mlp_{axis}")(getattr(self, f"norm2_{axis}")(x))
-        return join(x, len(tokens))
+        return from_frames(x, tokens.shape[1]) if axis == "s" else from_joints(x, tokens.shape[2])
 
 
 class Representation(nn.Module):

@@ -64,11 +64,12 @@ class PriorGraph(nn.Module):
         """(N, n, inputs) to (N, n, outputs)."""
         whole = self.adjacency + self.adj2
         whole = (whole + whole.T) / 2.0
-        own = whole.diagonal()
+        eye = torch.eye(len(whole), dtype=whole.dtype, device=whole.device)
+        own = (whole * eye).sum(1)
         # Two products with one wide matrix; the self weight is a row scale, the rest one n x n product.
         both = x @ self.W.transpose(0, 1).flatten(1)
         self_part, other = both.chunk(2, -1)
-        return own[:, None] * (self.M * self_part) + (whole - torch.diag(own)) @ (self.M * other) + self.bias
+        return own[:, None] * (self.M * self_part) + (whole * (1.0 - eye)) @ (self.M * other) + self.bias
 
 
 class PriorUnit(nn.Module):
@@ -185,12 +186,12 @@ class PriorEmbedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, F, J, inputs) to (B, F, J, C)."""
-        batch = x.shape[0]
+        frames, joints = x.shape[1:3]
         if self.kinematics:
-            tokens = from_frames(self.kpattention(by_frame(x)), batch)
+            tokens = from_frames(self.kpattention(by_frame(x)), frames)
         else:
             tokens = self.linear(x) + self.pos_embed
         tokens = self.Spatial_norm(tokens)
         if not self.trajectory:
             return self.Temporal_norm(tokens + self.temp_embed)
-        return self.Temporal_norm(from_joints(self.tpattention(by_joint(tokens)), batch))
+        return self.Temporal_norm(from_joints(self.tpattention(by_joint(tokens)), joints))

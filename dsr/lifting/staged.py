@@ -131,8 +131,7 @@ class SequenceLifter(WindowLifter):
         for i in range(self.stages + 1):
             if pruning is not None and i == pruning.before:
                 if index is None:
-                    own = len(x) // copies if copies > 1 and not pruning.recover else len(x)
-                    index = self._choose(tokens[:own], noise if noise is None else noise[:own]).repeat(len(x) // own, 1)
+                    index = self._choose(tokens, noise, copies)
                 tokens, pruned = take_frames(tokens, index), True
                 if pruning.recover:
                     tokens = tokens + self.pos_embed_token[:, :, None]
@@ -142,17 +141,20 @@ class SequenceLifter(WindowLifter):
         if pruned and pruning is not None and pruning.recover:
             kept = by_joint(tokens)
             per_joint = self.x_token + self.cross_attention(self.x_token, kept, kept)
-            tokens = from_joints(per_joint, len(x))
+            tokens = from_joints(per_joint, tokens.shape[2])
         if index is None:
-            index = torch.arange(self.frames, device=x.device).expand(len(x), -1)
+            index = torch.arange(self.frames, device=x.device).expand(x.shape[0], -1)
         return self.regress(tokens), index
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, F, J, inputs) to poses (B, F or f, J, 3), metres."""
         return self.lift(x)[0]
 
-    def _choose(self, tokens: Tensor, noise: Tensor | None) -> Tensor:
+    def _choose(self, tokens: Tensor, noise: Tensor | None, copies: int) -> Tensor:
         assert self.pruning is not None
+        if copies > 1 and not self.pruning.recover:
+            own = tokens.shape[0] // copies
+            return self._choose(tokens[:own], noise if noise is None else noise[:own], 1).repeat(copies, 1)
         if noise is None:
             noise = torch.rand(tokens.shape[:2], device=tokens.device) if self.training else self._tie_noise
         features = self.frame_features(tokens)

@@ -106,11 +106,11 @@ def by_joint(tokens: Tensor) -> Tensor:
     return tokens.transpose(1, 2).flatten(0, 1)
 
 
-def from_frames(x: Tensor, batch: int) -> Tensor:
+def from_frames(x: Tensor, frames: int) -> Tensor:
     """(B*F, J, C) to (B, F, J, C)."""
-    return x.unflatten(0, (batch, -1))
+    return x.unflatten(0, (-1, frames))
 
 
-def from_joints(x: Tensor, batch: int) -> Tensor:
+def from_joints(x: Tensor, joints: int) -> Tensor:
     """(B*J, F, C) to (B, F, J, C)."""
-    return x.unflatten(0, (batch, -1)).transpose(1, 2)
+    return x.unflatten(0, (-1, joints)).transpose(1, 2)
