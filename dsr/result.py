@@ -21,9 +21,11 @@ from dsr.errors import ResultError
 
 if TYPE_CHECKING:
     from dsr.people.types import Detection
+    from dsr.sequence_result import SequenceResult
 
 SCHEMA = "dsr.fit_result"
 SCHEMA_VERSION = 1
+_SCHEMAS = (SCHEMA, "dsr.sequence_result")
 _CONVENTION = (
     "camera OpenCV (x right, y down, z forward), metres; pixels u right, v down of the full upright picture, "
     "centres at +0.5; rotations axis-angle in radians"
@@ -156,11 +158,14 @@ def save_result(
     return [npz_path, json_path]
 
 
-def load_result(path: str | os.PathLike[str]) -> FitResult:
+def load_result(path: str | os.PathLike[str]) -> FitResult | SequenceResult:
     """Read a result back from its JSON or NPZ file; numpy and json alone, no torch.
 
     Args:
         path: ``<stem>.json`` or ``<stem>.npz``; the other one is looked for beside it.
+
+    Returns:
+        What was found in a picture, or in a clip.
 
     Raises:
         ResultError: if a file is missing, is not a result, or has a schema version this release does not know.
@@ -170,6 +175,10 @@ def load_result(path: str | os.PathLike[str]) -> FitResult:
         raise ResultError(f"{path} is not a result: give the .json or the .npz file.")
     json_path = path.with_suffix(".json")
     document = read_document(json_path)
+    if document["schema"] != SCHEMA:
+        from dsr.sequence_result import sequence_from_document
+
+        return sequence_from_document(document, json_path)
     npz_path = json_path.with_name(document.get("arrays") or json_path.with_suffix(".npz").name)
     try:
         with np.load(npz_path, allow_pickle=False) as data:
@@ -187,7 +196,7 @@ def load_result(path: str | os.PathLike[str]) -> FitResult:
 
 
 def read_document(json_path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The JSON file of a result as it stands, after checking what it is.
+    """The JSON file of a result (of a picture or of a clip) as it stands, after checking what it is.
 
     Raises:
         ResultError: if it is missing, no result, or of another schema version.
@@ -198,9 +207,9 @@ def read_document(json_path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ResultError(f"{json_path} is missing: a result is a .json and a .npz file side by side.") from error
     except (OSError, ValueError) as error:
         raise ResultError(f"{json_path} cannot be read as JSON ({error}).") from error
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+    if not isinstance(document, dict) or document.get("schema") not in _SCHEMAS:
         raise ResultError(f"{json_path} is not a result of dsr-fit (no schema {SCHEMA!r}).")
-    if document.get("schema_version") != SCHEMA_VERSION:
+    if document.get("schema_version") != SCHEMA_VERSION:  # both are at the same version
         raise ResultError(
             f"{json_path} has schema version {document.get('schema_version')}, this release reads {SCHEMA_VERSION}; "
             "use the release that wrote it, or run dsr-fit again."

@@ -6,18 +6,15 @@ is put where its time stamp says, what falls on the same place is left out, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from dsr.errors import ImageError, MissingExtraError
-
-if TYPE_CHECKING:
-    from collections.abc import Generator
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts", ".m2ts", ".ogv"}
@@ -79,7 +76,9 @@ def read_info(path: Path) -> VideoInfo:
         MissingExtraError: if PyAV is not installed.
     """
     with _opened(path) as (container, stream):
-        for _, frame in _decoded(container, stream, []):
+        with closing(_decoded(container, stream, [])) as decoded:
+            frame = next((frame for _, frame in decoded), None)
+        if frame is not None:
             turned = int(frame.rotation) % 360
             turned = round(turned / 90) * 90 % 360
             width, height = _true_size(frame)
@@ -92,7 +91,7 @@ def read_info(path: Path) -> VideoInfo:
     raise ImageError(f"{path} holds no frame that can be decoded: copy it again or convert it to MP4 (H.264).")
 
 
-def read_frames(info: VideoInfo, problems: list[str]) -> Iterator[VideoFrame]:
+def read_frames(info: VideoInfo, problems: list[str]) -> Generator[VideoFrame, None, None]:
     """The frames in the order of time; damaged ones are left out.
 
     Args:
@@ -161,7 +160,6 @@ def _av() -> Any:
             "Video files need PyAV; install it with: python3 -m pip install 'dsr[video]' (a folder of frames with "
             "--sequence works without)."
         ) from error
-    av.logging.set_level(av.logging.PANIC)
     return av
 
 
@@ -174,7 +172,9 @@ def _opened(path: Path) -> Generator[tuple[Any, Any], None, None]:
         container = av.open(str(path), metadata_errors="replace")
     except (av.FFmpegError, OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise ImageError(f"{path} cannot be opened as a video ({reason}): copy it again or convert it to MP4.") from error
+        raise ImageError(
+            f"{path} cannot be opened as a video ({reason}): copy it again or convert it to MP4."
+        ) from error
     with container:
         if not container.streams.video:
             raise ImageError(f"{path} holds no video stream.", "unsupported")
@@ -183,7 +183,7 @@ def _opened(path: Path) -> Generator[tuple[Any, Any], None, None]:
         yield container, stream
 
 
-def _decoded(container: Any, stream: Any, problems: list[str]) -> Iterator[tuple[float | None, Any]]:
+def _decoded(container: Any, stream: Any, problems: list[str]) -> Generator[tuple[float | None, Any], None, None]:
     """Time in seconds and frame; packets that cannot be decoded are passed over."""
     av = _av()
     broken = 0
