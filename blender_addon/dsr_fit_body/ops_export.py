@@ -94,7 +94,7 @@ def prepared(armature: Any, mesh_object: Any, names: str, bake: bool) -> Iterato
     if active is not None and active.mode != "OBJECT":
         bpy.ops.object.mode_set(mode="OBJECT")
     selected = [item for item in layer.objects if item.select_get()]
-    actions = set(bpy.data.actions)
+    actions, keys = set(bpy.data.actions), set(bpy.data.shape_keys)
     made = []
     try:
         copies = []
@@ -134,8 +134,7 @@ def prepared(armature: Any, mesh_object: Any, names: str, bake: bool) -> Iterato
             bpy.data.objects.remove(item)
             if data.users == 0:
                 bpy.data.batch_remove([data])
-        for action in set(bpy.data.actions) - actions:
-            bpy.data.actions.remove(action)
+        bpy.data.batch_remove([*(set(bpy.data.actions) - actions), *(set(bpy.data.shape_keys) - keys)])
         for item in selected:
             item.select_set(True)
         layer.objects.active = active

@@ -56,7 +56,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
     )
     person: IntProperty(name="Number", description="Counted from the left, starting at 1", default=1, min=1)  # type: ignore[valid-type]
     min_score: FloatProperty(  # type: ignore[valid-type]
-        name="Score at Least", description="Leave out people the detector is less sure of", default=0.5, min=0.0, max=1.0
+        name="Min. Score", description="Leave out people the detector is less sure of", default=0.5, min=0.0, max=1.0
     )
     body: EnumProperty(  # type: ignore[valid-type]
         name="Body Model",
@@ -69,7 +69,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
     )
     body_file: StringProperty(name="File", description="SMPL or SMPL-X file (.pkl, .npz)", subtype="FILE_PATH")  # type: ignore[valid-type]
     focal: EnumProperty(  # type: ignore[valid-type]
-        name="Focal Length",
+        name="Focal",
         items=[
             ("AUTO", "Automatic", "From the photo's EXIF data, else a usual lens"),
             ("MM", "Millimetres", "35 mm equivalent"),

@@ -31,6 +31,7 @@ class State:
         note: of the last thing that went well.
         warnings: sentences.
         ticks: of the timer since the job began.
+        shown: what the panel showed last.
         checks: lines of the last check, (status, text).
     """
 
@@ -41,6 +42,7 @@ class State:
     note: str = ""
     warnings: list[str] = field(default_factory=list)
     ticks: int = 0
+    shown: tuple[object, ...] | None = None
     checks: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -132,7 +134,11 @@ def _tick() -> float | None:
         if STATE.job.poll() is not None:
             _close()
     finally:
-        redraw()
+        job = STATE.job
+        shown = (job.text, round(50 * job.share), int(job.seconds), job.stopping) if job is not None else None
+        if shown != STATE.shown or shown is None:  # drawing is what costs: only when there is something new to see
+            STATE.shown = shown
+            redraw()
     return TICK_S if STATE.job is not None else None
 
 

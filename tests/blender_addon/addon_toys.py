@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import numpy as np
 
 from dsr.body import load_asset
@@ -9,6 +12,7 @@ from dsr.body.numpy_lbs import pose_vertices, skeleton
 from dsr.outputs import copy_body
 from dsr.result import FitResult, PersonResult, save_result
 
+HERE = Path(__file__).resolve().parent
 CASES = {
     "landscape": ((1920, 1080), 1500.0, (960.0, 540.0)),
     "portrait": ((1080, 1920), 1500.0, (540.0, 960.0)),
@@ -68,3 +72,66 @@ def write_picture(folder, people: int = 2, case: str = "landscape", body: str = 
     path = folder / f"{case}.json"
     save_result(result, path)
     return path, result, asset
+
+
+def write_worker(folder, mode: str, result, name: str = ""):
+    """An executable that the add-on takes for a Python; it runs the fake worker."""
+    path = folder / (name or f"worker_{mode}")
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -u "{HERE / "fake_worker.py"}" {mode} "{result}" "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+def write_clip(folder, frames: int = 30, people: int = 2, asset=None):
+    """A clip of people who turn and walk; the second has gaps. Returns the JSON path."""
+    from dsr.sequence_result import SequenceResult, TrackResult, save_sequence
+
+    asset = asset or load_asset("open-light")
+    size, K = intrinsics("landscape")
+    clip = folder / "frames"
+    clip.mkdir(parents=True, exist_ok=True)
+    tracks = []
+    for i in range(people):
+        person = random_person(asset, i, x=0.9 * i - 0.4, scale=0.25)
+        first = 4 if i == 1 else 0
+        t = np.arange(first, frames)
+        observed = np.ones(len(t), bool)
+        if i == 1:
+            observed &= ~((t >= 10) & (t <= 12)) & ~((t >= 16) & (t <= 25))
+        pose = np.repeat(person.body_pose[None], len(t), 0)
+        pose[:, 0, 0] += 0.4 * np.sin(0.3 * t)
+        orient = np.repeat(person.global_orient[None], len(t), 0)
+        transl = person.transl + 0.02 * t[:, None] * np.array([1.0, 0, 0.5])
+        joints = np.zeros((len(t), asset.num_joints, 3))
+        tracks.append(
+            TrackResult(
+                id=f"p{i}", frames=t, observed=observed, score=0.8, keypoint_set="coco17",
+                keypoints_px=np.zeros((len(t), 17, 3)), boxes_px=np.zeros((len(t), 4)), betas=person.betas,
+                global_orient=orient, body_pose=pose, transl=transl, joints_cam_m=joints,
+                contacts=np.zeros((len(t), 4), bool), height_m=1.7,
+                joint_uncertainty_mm=np.full((len(t), asset.num_joints), 12.0),
+            )  # fmt: skip
+        )
+    result = SequenceResult(
+        status="ok", input_path=str(clip), image_size=size, fps=29.97, frame_indices=np.arange(frames),
+        frame_times_s=np.arange(frames) / 29.97, frames_read=np.ones(frames, bool), K=np.repeat(K[None], frames, 0),
+        body={"name": asset.name, "licence": "", "sha256": asset.sha256, "file": copy_body(asset, folder)}, people=tracks,
+    )  # fmt: skip
+    path = folder / "clip.json"
+    save_sequence(result, path)
+    return path
+
+
+def corrective_asset(folder):
+    """The light open body with made-up pose correctives, as a file."""
+    from dataclasses import replace
+
+    from dsr.body.save import save_asset
+
+    light = load_asset("open-light")
+    rng = np.random.default_rng(5)
+    posedirs = np.zeros((light.num_vertices, 3, 9 * (light.num_joints - 1)), np.float32)
+    posedirs[::7] = rng.normal(size=posedirs[::7].shape) * 0.002
+    path = folder / "CORRECTIVE.npz"
+    save_asset(replace(light, posedirs=posedirs, name="corrective", path=None), path)
+    return load_asset(path)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import bpy
@@ -13,6 +14,7 @@ from .. import compat
 from ..core.geometry import SENSOR_MM, lens_from_intrinsics
 from ..core.result import Result
 
+CLIP_START = 0.05
 SIZE = "dsr_size"
 """Custom property of the camera object: width and height of its photo in pixels."""
 
@@ -28,9 +30,8 @@ def new_camera(result: Result, name: str, collection: Any, start: int) -> Any:
     data.sensor_fit, data.sensor_width = "HORIZONTAL", SENSOR_MM
     matrices = result.K if result.K.ndim == 3 else result.K[None]
     _set_lens(data, matrices[0], result.size)
-    furthest = max((float(np.max(p.transl[:, 2])) for p in result.people), default=10.0)
-    data.clip_end = max(100.0, 4 * furthest)
-    data.clip_start = 0.05
+    data.clip_end = max(100.0, 4 * max((float(np.max(p.transl[:, 2])) for p in result.people), default=10.0))
+    data.clip_start = CLIP_START
     if len(matrices) > 1 and np.abs(matrices - matrices[0]).max() > 1e-6:
         _animate(data, matrices, result.size, start, f"{name} Lens")
     return camera
@@ -62,10 +63,44 @@ def add_photo(camera: Any, result: Result, opacity: float, pack: bool, start: in
     if image.source != "FILE":
         user = background.image_user
         user.frame_start, user.frame_duration = start, result.num_frames
-        user.frame_offset = 0
+        user.frame_offset = _first_number(result.background.stem) - 1 if image.source == "SEQUENCE" else 0
         user.use_auto_refresh = True
     camera.data.show_background_images = True
     return image
+
+
+def clear_view(camera: Any, nearest: float, ours: set[Any]) -> str:
+    """Let the camera look past things it stands in, as the cube of a new file; nothing else is changed.
+
+    Args:
+        camera: of a photo, at its place.
+        nearest: depth of the nearest body, metres.
+        ours: objects that are not looked at.
+
+    Returns:
+        a sentence, or "" where the view is free.
+    """
+    back = np.array(camera.matrix_world.inverted())
+    names, beyond = [], CLIP_START
+    for item in bpy.context.view_layer.objects:
+        if item in ours or item.type != "MESH" or not item.visible_get():
+            continue
+        corners = np.c_[np.array(item.bound_box), np.ones(8)] @ (back @ np.array(item.matrix_world)).T
+        around = (corners[:, :3].min(axis=0) <= 0).all() and (corners[:, :3].max(axis=0) >= 0).all()
+        depth = -float(corners[:, 2].min())
+        if around and depth < nearest:  # something further out is a room or a sky
+            names.append(item.name)
+            beyond = max(beyond, min(depth + 0.01, 0.95 * nearest))
+    if not names:
+        return ""
+    camera.data.clip_start = beyond
+    return f'The photo\'s camera stands inside "{names[0]}": its clip start looks past it; hide or delete it'
+
+
+def _first_number(stem: str) -> int:
+    """The number at the end of a frame's name."""
+    digits = re.search(r"(\d+)\D*$", stem)
+    return int(digits.group(1)) if digits else 1
 
 
 def use_camera(scene: Any, camera: Any, set_size: bool) -> None:

@@ -61,6 +61,8 @@ def motion_of(armature: Any, person: Person, joints: np.ndarray, root: int, opti
     """
     q, location = pose_channels(rest_matrices(armature), person.rotations, person.transl, joints, root)
     frames = np.asarray(person.frames)
+    keep = person.observed | ~_long_runs(~person.observed, options.fill)
+    q, location, frames = q[keep], location[keep], frames[keep]
     q = smoothed_quaternions(q, options.smoothing, frames)
     location = smoothed(location, options.smoothing, frames)
     if not options.root_motion:
@@ -68,6 +70,15 @@ def motion_of(armature: Any, person: Person, joints: np.ndarray, root: int, opti
     frames, q, location, gaps = fill_gaps(frames, q, location, options.fill)
     shift = options.start
     return Motion(frames + shift, q, location, [(a + shift, b + shift) for a, b in gaps])
+
+
+def _long_runs(mask: np.ndarray, longest: int) -> np.ndarray:
+    """Where a mask is true for more than ``longest`` rows in a row."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    out = np.zeros(len(mask), bool)
+    for first, stop in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
+        out[first:stop] = stop - first > longest
+    return out
 
 
 def animate_pose(armature: Any, motion: Motion, root: int, name: str) -> Any:

@@ -99,7 +99,7 @@ def build(result: Result, options: BuildOptions, version: str = "") -> Built:
     collection[RUN], collection[IMAGE] = str(result.path), str(result.source)
     collection[VERSION] = version
     root = bpy.data.objects.new(f"{stem} Root", None)
-    root.empty_display_type, root.empty_display_size = "ARROWS", 0.2
+    root.empty_display_type, root.empty_display_size = "PLAIN_AXES", 0.04  # it sits in the camera: small, not seen
     collection.objects.link(root)
     camera = None
     if options.camera:
@@ -113,6 +113,9 @@ def build(result: Result, options: BuildOptions, version: str = "") -> Built:
     armatures, meshes = _people(people, body, result, options, collection, root, stem)
     built = Built(collection, root, camera, armatures, meshes, warnings)
     bpy.context.view_layer.update()
+    if camera is not None:
+        blocked = cam.clear_view(camera, _nearest(people), set(collection.objects))
+        warnings += [blocked] if blocked else []
     if options.ground:
         ground.place_on_ground(root, meshes)
     return built
@@ -160,7 +163,7 @@ def _people(
         if not armatures:
             arm.make_bones(armature, body)
             arm.tag_bones(armature)
-        mesh = _clean_copy(meshes[0].data) if meshes else msh.new_mesh(body, f"{name} Body")
+        mesh = meshes[0].data.copy() if meshes else msh.new_mesh(body, f"{name} Body")
         mesh.name = f"{name} Body"
         mesh_object = bpy.data.objects.new(f"{name} Body", mesh)
         collection.objects.link(mesh_object)
@@ -179,8 +182,13 @@ def _people(
     return armatures, meshes
 
 
-def _clean_copy(mesh: Any) -> Any:
-    return mesh.copy()
+def _nearest(people: list[Person]) -> float:
+    """Depth of the nearest body's front, metres."""
+    depths = [
+        float(p.transl[:, 2].min()) - 0.6 if p.vertices_cam_m is None else float(p.vertices_cam_m[:, 2].min())
+        for p in people
+    ]
+    return max(min(depths), 0.1)
 
 
 def _shape_and_pose(

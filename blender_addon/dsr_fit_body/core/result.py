@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads what ``dsr-fit`` writes: ``NAME.json`` and ``NAME.npz`` of a picture."""
+"""Reads what ``dsr-fit`` writes: ``NAME.json`` and ``NAME.npz`` of a picture or a clip."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 
 from .messages import FitBodyError
 
-PICTURE = "dsr.fit_result"
-KNOWN = {PICTURE: 1}
+PICTURE, CLIP = "dsr.fit_result", "dsr.sequence_result"
+KNOWN = {PICTURE: 1, CLIP: 1}
 """Schemas read here and their newest version."""
 
 
@@ -28,6 +28,7 @@ class Person:
         frames: (T,) frame numbers from 0, rising.
         rotations: (T, J, 3, 3) local rotations, the root's from body to camera frame.
         transl: (T, 3).
+        observed: (T,) False where the person was not seen and the pose was filled in.
         score: 0 to 1.
         box_px: (4,) or None.
         height_m: standing height, or None.
@@ -40,6 +41,7 @@ class Person:
     frames: np.ndarray = field(repr=False)
     rotations: np.ndarray = field(repr=False)
     transl: np.ndarray = field(repr=False)
+    observed: np.ndarray = field(repr=False)
     score: float = 1.0
     box_px: np.ndarray | None = None
     height_m: float | None = None
@@ -107,6 +109,8 @@ def read_result(path: str | Path) -> Result:
     document = _document(path)
     try:
         arrays = _arrays(path, document)
+        if document["schema"] == CLIP:
+            return _clip(path, document, arrays)
         people = [_person(entry, i, arrays) for i, entry in enumerate(document["people"])]
         return _result(path, document, arrays["K"], people)
     except (KeyError, IndexError, TypeError, ValueError) as error:
@@ -128,7 +132,7 @@ def find_results(folder: str | Path, limit: int = 500) -> list[Path]:
             head = path.open("rb").read(200)
         except OSError:
             continue
-        if b'"dsr.fit_' in head and len(found) < limit:
+        if any(f'"{schema}"'.encode() in head for schema in KNOWN) and len(found) < limit:
             found.append(path)
     return found
 
@@ -165,9 +169,7 @@ def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Per
 
     pose = np.concatenate([arrays["global_orient"][i][None], arrays["body_pose"][i]])
     transl = arrays["transl"][i]
-    for name, values in (("pose", pose), ("transl", transl), ("betas", arrays["betas"][i])):
-        if not np.isfinite(values).all():
-            raise ValueError(f"{name} of {entry.get('id')} is not finite")
+    _check_finite(str(entry["id"]), pose=pose, transl=transl, betas=arrays["betas"][i])
     uncertainty = arrays["joint_uncertainty_mm"][i] if "joint_uncertainty_mm" in arrays else None
     return Person(
         id=str(entry["id"]),
@@ -175,12 +177,80 @@ def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Per
         frames=np.zeros(1, np.int64),
         rotations=rotations_from_vectors(pose)[None],
         transl=np.asarray(transl, np.float64)[None],
+        observed=np.ones(1, bool),
         score=float(arrays["scores"][i]),
         box_px=arrays["boxes_px"][i],
         height_m=entry.get("height_m"),
         uncertainty_mm=None if uncertainty is None or not np.isfinite(uncertainty).any() else uncertainty,
         vertices_cam_m=arrays["vertices_cam_m"][i],
     )
+
+
+def _check_finite(who: str, **arrays: np.ndarray) -> None:
+    for name, values in arrays.items():
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} of {who} is not finite")
+
+
+def _clip(path: Path, document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Result:
+    people = [_track(entry, arrays) for entry in document["people"]]
+    source = _source(path, document["input"])
+    background, kind = _moving_background(source)
+    body = document.get("body", {})
+    warnings = [str(text) for text in document.get("warnings", [])]
+    count = len(arrays["frame_indices"])
+    unread = count - int(np.count_nonzero(arrays["frames_read"]))
+    if unread:
+        warnings.append(f"{count - unread} of {count} frames could be read; gaps filled")
+    return Result(
+        path=path,
+        source=source,
+        background=background,
+        background_kind=kind,
+        size=(int(document["image"]["width"]), int(document["image"]["height"])),
+        K=np.asarray(arrays["K"], np.float64),
+        fps=float(arrays["fps"]),
+        num_frames=count,
+        body_file=path.parent / str(body.get("file", "")),
+        body={key: str(value) for key, value in body.items()},
+        people=people,
+        warnings=warnings,
+        status=str(document.get("status", "ok")),
+        focal_source=str(document.get("camera", {}).get("focal_source", "")),
+    )
+
+
+def _track(entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> Person:
+    from .geometry import rotations_from_vectors
+
+    who = str(entry["id"])
+    own = {key[len(who) + 1 :]: value for key, value in arrays.items() if key.startswith(f"{who}.")}
+    pose = np.concatenate([own["global_orient"][:, None], own["body_pose"]], axis=1)
+    _check_finite(who, pose=pose, transl=own["transl"], betas=own["betas"])
+    frames = own["frames"].astype(np.int64)
+    if len(frames) != len(pose) or len(frames) == 0 or (np.diff(frames) <= 0).any():
+        raise ValueError(f"frames of {who} do not rise or do not fit its poses")
+    unsure = own.get("joint_uncertainty_mm")
+    return Person(
+        id=who,
+        betas=np.asarray(own["betas"], np.float64),
+        frames=frames,
+        rotations=rotations_from_vectors(pose),
+        transl=np.asarray(own["transl"], np.float64),
+        observed=own["observed"].astype(bool),
+        score=float(entry["score"] or 0.0),
+        height_m=entry.get("height_m"),
+        uncertainty_mm=None if unsure is None or not np.isfinite(unsure).any() else np.nanmean(unsure, axis=0),
+    )
+
+
+def _moving_background(source: Path) -> tuple[Path | None, str]:
+    """A video, or the first of the numbered frames in a folder."""
+    if source.is_file():
+        return source, "MOVIE"
+    endings = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".exr"}
+    frames = sorted(p for p in source.iterdir() if p.suffix.lower() in endings) if source.is_dir() else []
+    return (frames[0], "SEQUENCE") if frames else (None, "SEQUENCE")
 
 
 def _result(path: Path, document: dict[str, Any], K: np.ndarray, people: list[Person]) -> Result:

@@ -1,0 +1,96 @@
+"""The add-on inside Blender without an interface: the bpy wheel, and Debian's Blender where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from addon_toys import corrective_asset, write_clip, write_picture, write_worker
+from ui_driver import SYSTEM_PATH, blender_environment
+
+from dsr.body import load_asset
+from dsr.body.measure import measure_body
+
+HERE = Path(__file__).resolve().parent
+CHECKS = [
+    line.split("(")[0].removeprefix("def ")
+    for before, line in zip(
+        (HERE / "headless.py").read_text().splitlines(), (HERE / "headless.py").read_text().splitlines()[1:], strict=False
+    )
+    if before == "@check"
+]
+BLENDERS = ("bpy", "blender")
+pytestmark = pytest.mark.blender
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("addon")
+    light = load_asset("open-light")
+    made = {}
+    for name in ("landscape", "portrait", "off-centre"):
+        (folder / name).mkdir()
+        made[name] = write_picture(folder / name, 2, name, asset=light)
+    for name, people, options in (
+        ("nobody", 0, {}), ("newer", 1, {}), ("no_body", 1, {}), ("truncated", 1, {}), ("no_photo", 1, {"photo": False}),
+        ("one", 1, {"body": "open"}), ("ten", 10, {"body": "open"}),
+    ):  # fmt: skip
+        (folder / name).mkdir()
+        write_picture(folder / name, people, "landscape", **({"asset": light} | options if "body" not in options else options))
+    (folder / "correctives").mkdir()
+    write_picture(folder / "correctives", 1, "landscape", asset=corrective_asset(folder / "correctives"))
+    document = json.loads((folder / "newer" / "landscape.json").read_text())
+    (folder / "newer" / "landscape.json").write_text(json.dumps({**document, "schema_version": 3}))
+    (folder / "no_body" / "DSR_OPEN_LIGHT.npz").unlink()
+    npz = folder / "truncated" / "landscape.npz"
+    npz.write_bytes(npz.read_bytes()[:5000])
+    for name, frames, people in (("clip", 30, 2), ("long", 300, 1)):
+        (folder / name).mkdir()
+        write_clip(folder / name, frames, people, load_asset("open") if name == "long" else light)
+    (folder / "clip_correctives").mkdir()
+    write_clip(folder / "clip_correctives", 6, 1, corrective_asset(folder / "clip_correctives"))
+    measured = measure_body(light, made["landscape"][1].people[0].betas)
+    sizes = {"height_cm": measured.height_m, "waist_cm": measured.waist_m, "hip_cm": measured.hip_m}
+    (folder / "measured.json").write_text(json.dumps({key: 100 * value for key, value in sizes.items()}))
+    for mode in ("good", "dies", "version", "nobody", "unreadable", "model", "memory", "lies", "hangs", "noisy", "slow"):
+        write_worker(folder, mode, made["landscape"][0])
+    write_worker(folder, "later", made["landscape"][0], "worker_dies_later")
+    return folder
+
+
+@pytest.fixture(scope="module", params=BLENDERS)
+def answers(request, files, tmp_path_factory):
+    user = tmp_path_factory.mktemp(request.param)
+    if request.param == "bpy":
+        if importlib.util.find_spec("bpy") is None:
+            pytest.skip("needs bpy: python3 -m pip install bpy==5.0.1")
+        command, environment = [sys.executable, str(HERE / "headless.py"), str(files)], {**os.environ}
+        environment["BLENDER_USER_RESOURCES"] = str(user)
+    else:
+        if shutil.which("blender", path=SYSTEM_PATH) is None:
+            pytest.skip("needs Blender: apt-get install blender python3-numpy")
+        command = ["blender", "-b", "--factory-startup", "-P", str(HERE / "headless.py"), "--", str(files)]
+        environment = blender_environment(user)
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
+    found = [json.loads(line[6:]) for line in run.stdout.splitlines() if line.startswith("CHECK ")]
+    assert found, run.stdout[-2000:] + run.stderr[-3000:]
+    by_name = {line["check"]: line for line in found}
+    by_name["__tail__"] = {"error": run.stderr[-3000:], "figures": {}, "check": "", "seconds": 0}
+    return by_name
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_inside_blender(answers, name):
+    assert name in answers, f"Blender ended before {name}: {answers['__tail__']['error']}"
+    assert not answers[name]["error"], answers[name]["error"]
+
+
+def test_checks_were_found():
+    assert len(CHECKS) > 20 and np.unique(CHECKS).size == len(CHECKS)
