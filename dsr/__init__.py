@@ -17,14 +17,18 @@ _PUBLIC = {
     "PersonResult": "result",
     "load_result": "result",
     "fit_images": "pipeline",
+    "SequenceOptions": "sequences",
+    "SequenceResult": "sequence_result",
+    "TrackResult": "sequence_result",
+    "fit_sequence": "sequences",
     "Body": "body",
     "BodyOutput": "body",
     "load_body": "body",
     "load_checkpoint": "regressors.checkpoint",
 }
 
-__all__ = ["Body", "BodyOutput", "FitOptions", "FitResult", "PersonResult", "__version__", "fit_images", "load_body",
-           "load_checkpoint", "load_result"]
+__all__ = ["Body", "BodyOutput", "FitOptions", "FitResult", "PersonResult", "SequenceOptions", "SequenceResult",
+           "TrackResult", "__version__", "fit_images", "fit_sequence", "load_body", "load_checkpoint", "load_result"]
 
 if TYPE_CHECKING:
     from dsr.body import Body, BodyOutput, load_body
@@ -32,5 +36,7 @@ if TYPE_CHECKING:
     from dsr.pipeline import fit_images
     from dsr.regressors.checkpoint import load_checkpoint
     from dsr.result import FitResult, PersonResult, load_result
+    from dsr.sequence_result import SequenceResult, TrackResult
+    from dsr.sequences import SequenceOptions, fit_sequence
 
 __getattr__, __dir__ = attach(__name__, _PUBLIC)

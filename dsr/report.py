@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dsr.result import FitResult
+from dsr.sequence_result import SequenceResult
 
 REPORT_SCHEMA = "dsr.report"
 FINE = ("ok", "no_person")
@@ -58,7 +59,7 @@ class Row:
         return self.status not in FINE
 
 
-def row_of(result: FitResult, name: str, outputs: Iterable[str], seconds: float) -> Row:
+def row_of(result: FitResult | SequenceResult, name: str, outputs: Iterable[str], seconds: float) -> Row:
     """The report's row of a result."""
     relative = _median(result, "reprojection_rel")
     return Row(
@@ -118,7 +119,7 @@ def read_rows(folder: Path) -> list[Row]:
         return []
 
 
-def _median(result: FitResult, name: str) -> float | None:
+def _median(result: FitResult | SequenceResult, name: str) -> float | None:
     values = [p.residuals.get("fit", {}).get(name) for p in result.people]
     numbers = [v for v in values if v is not None and np.isfinite(v)]
     return float(np.median(numbers)) if numbers else None

@@ -18,8 +18,10 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from dsr.cli.progress import Progress, say
-from dsr.cli.work import fit_and_write, make_folder
+from dsr.cli.work import fit_and_write, fit_and_write_clip, make_folder
+from dsr.clips import Clip, Listener, find_clips
 from dsr.errors import BodyError, CheckpointError, ExportError, MissingExtraError, UsageError
+from dsr.image.video import is_video
 from dsr.inputs import InputPicture, find_inputs, name_outputs
 from dsr.options import FitOptions, check_options
 from dsr.outputs import (
@@ -33,29 +35,42 @@ from dsr.outputs import (
 )
 from dsr.pipeline import Fitter, check_jobs, ordered_map
 from dsr.report import Row, read_rows, row_of, write_report
+from dsr.sequence_outputs import check_clip_outputs, is_clip_finished
+from dsr.sequences import SequenceFitter, SequenceOptions, check_sequence_options
 
 EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitCommand(FitOptions):
-    """Fit posed, shaped, rigged bodies to the people in photographs.
+    """Fit posed, shaped, rigged bodies to the people in photographs and clips.
 
     Results go into the output folder: a mesh per person (NAME.p0.glb), everything found (NAME.json, NAME.npz), and one
-    report.csv and report.json. Finished pictures are skipped when the command is run again.
+    report.csv and report.json. Finished pictures are skipped when the command is run again. Video files, and folders of
+    frames with --sequence, become one animated NAME.p0.glb per person.
     Exit codes: 0 all fine (nobody in a picture is fine), 2 usage, 3 some pictures failed, 4 all failed,
     130 interrupted.
     """
 
     inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT")]
-    """Pictures, folders, globs, or text lists with one path per line."""
+    """Pictures, video files, folders, globs, or text lists with one path per line."""
+    sequence: bool = False
+    """Each folder holds the frames of one clip (in natural order of their names): people are followed through it, with
+    one shape, smooth in time, feet on the ground."""
+    fps: float | None = None
+    """Frames per second of clips: 30 for a folder of frames; a video file says it itself."""
+    lifter: str = "shipped"
+    """What turns a clip's keypoints into 3D joints: shipped, none (the detector's own 3D landmarks), or a file of
+    weights."""
+    max_gap: float = 1.0
+    """Seconds for which somebody in a clip may be hidden and stay the same person; the gap is filled in and marked."""
     out: Path
     """Folder for the results; made if it is not there."""
     format: str = "glb"
     """Comma list of mesh formats: obj, ply, glb, and fbx, bvh, usd, blend with the blender extra. NPZ + JSON are always
     written."""
     overlay: bool = False
-    """Also write NAME.overlay.jpg: the bodies drawn over the picture."""
+    """Also write NAME.overlay.jpg: the bodies drawn over the picture; NAME.overlay.mp4 for a clip."""
     side_view: bool = False
     """Also write NAME.side.jpg: the bodies seen from the side."""
     frame: Literal["camera", "body"] = "camera"
@@ -84,6 +99,10 @@ class FitCommand(FitOptions):
     def fit_options(self) -> FitOptions:
         """The part of the command that :func:`dsr.fit_images` takes."""
         return FitOptions(**{f.name: getattr(self, f.name) for f in fields(FitOptions)})
+
+    def sequence_options(self) -> SequenceOptions:
+        """The part of the command that is about clips."""
+        return SequenceOptions(self.fps, self.lifter, self.max_gap)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -166,11 +185,16 @@ def entry() -> None:
 
 @dataclass
 class _Job:
-    """One picture of this run."""
+    """One picture or clip of this run."""
 
     picture: InputPicture
     name: str
     finished: bool = False
+    clip: Clip | None = None
+
+
+class _StoppedError(BaseException):
+    """Ends the work on a clip when the run is interrupted; no error of the clip, so nothing but the thread sees it."""
 
 
 @dataclass
@@ -181,6 +205,7 @@ class _Run:
     jobs: list[_Job] = field(default_factory=list)
     rows: dict[int, Row] = field(default_factory=dict)
     report_failed: bool = False
+    stop: threading.Event = field(default_factory=threading.Event)
 
     def main(self) -> int:
         """Plan, then work; returns the exit code."""
@@ -209,7 +234,8 @@ class _Run:
         from dsr.body import load_asset
 
         out = self.command.out
-        pictures = find_inputs(self.command.inputs, self.command.recursive, skip=out)
+        sequence = self.command.sequence_options()
+        pictures, clips = self._inputs(options, sequence, wanted)
         asset_stem = Path(body_file_name(load_asset(options.body))).stem
         earlier: dict[str, dict[str, Any] | None] = {}
 
@@ -225,10 +251,30 @@ class _Run:
         names = name_outputs(pictures, owner, reserved=[asset_stem])
         for picture, name in list(zip(pictures, names, strict=True))[: self.command.limit]:
             found = None if self.command.overwrite or picture.problem else document(name)
-            finished = found is not None and is_finished(
-                found, with_ending(out / name, ".json"), picture.path, options, wanted
-            )
-            self.jobs.append(_Job(picture, name, finished))
+            json_path, clip = with_ending(out / name, ".json"), clips.get(picture.path)
+            if found is None:
+                finished = False
+            elif clip is None:
+                finished = is_finished(found, json_path, picture.path, options, wanted)
+            else:
+                finished = is_clip_finished(found, json_path, clip, options, sequence, wanted)
+            self.jobs.append(_Job(picture, name, finished, clip))
+
+    def _inputs(
+        self, options: FitOptions, sequence: SequenceOptions, wanted: OutputOptions
+    ) -> tuple[list[InputPicture], dict[Path, Clip]]:
+        """What to work on, and which of it are clips, by path."""
+        command = self.command
+        if command.sequence:
+            found = {clip.path: clip for clip in find_clips(command.inputs, skip=command.out)}
+            pictures = [InputPicture(clip.path, problem=clip.problem) for clip in found.values()]
+        else:
+            pictures = find_inputs(command.inputs, command.recursive, skip=command.out)
+            found = {p.path: Clip(p.path) for p in pictures if is_video(p.path) and not p.problem}
+        if found:
+            check_sequence_options(options, sequence)
+            check_clip_outputs(wanted, any(clip.is_video and not clip.problem for clip in found.values()))
+        return pictures, found
 
     def _list(self) -> int:
         for job in self.jobs:
@@ -256,14 +302,24 @@ class _Run:
                     _emit("result", index=i, **{**asdict(self.rows[i]), "status": "skipped"})
         jobs = check_jobs(command.jobs)
         fitter = Fitter(options, keep_pictures=True, jobs=jobs)
+        clip_fitter = SequenceFitter(options, command.sequence_options()) if any(j.clip for j in self.jobs) else None
         body_file = ""
-        if todo:
+        if any(self.jobs[i].clip is None for i in todo):
             fitter.prepare()
             body_file = copy_body(fitter.body.asset, command.out)
+        if clip_fitter is not None and todo:
+            clip_fitter.prepare()
+            body_file = body_file or copy_body(clip_fitter.body.asset, command.out)
 
         def work(i: int) -> int:
             job = self.jobs[i]
-            self.rows[i] = fit_and_write(fitter, job.picture, job.name, command.out, options, wanted, body_file)
+            if job.clip is None or clip_fitter is None:
+                self.rows[i] = fit_and_write(fitter, job.picture, job.name, command.out, options, wanted, body_file)
+            else:
+                told = self._listener(job.picture)
+                self.rows[i] = fit_and_write_clip(
+                    clip_fitter, job.clip, job.name, command.out, wanted, body_file, told
+                )
             return i
 
         interrupted = False
@@ -285,11 +341,31 @@ class _Run:
         except KeyboardInterrupt:
             interrupted = True
         finally:
+            self.stop.set()
             finished.close()  # type: ignore[attr-defined]
             self._report(before, interrupted)
         code = EXIT_INTERRUPTED if interrupted else self._exit_code()
         self._summary(code, time.perf_counter() - started)
         return code
+
+    def _listener(self, picture: InputPicture) -> Listener:
+        """Says now and then how far a clip is, and ends it when the run is interrupted."""
+        last = time.perf_counter()
+
+        def told(done: int, expected: int) -> None:
+            nonlocal last
+            if self.stop.is_set():
+                raise _StoppedError
+            now = time.perf_counter()
+            if now - last < 10 or self.command.quiet:
+                return
+            last = now
+            if self.command.json_log:
+                _emit("frames", input=str(picture.path), done=done, expected=expected)
+            else:
+                say(sys.stdout, f"{picture.path}: {done}{f' of {expected}' if expected else ''} frames looked at")
+
+        return told
 
     def _report(self, before: dict[str, Row], interrupted: bool = False) -> None:
         """This run's rows in input order, then rows of earlier runs into the same folder."""

@@ -1,17 +1,23 @@
-"""One picture from file to files, as every command does it."""
+"""One picture or clip from file to files, as every command does it."""
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+from dsr.clips import Clip, Listener
 from dsr.errors import DsrError, UsageError
 from dsr.inputs import InputPicture
 from dsr.options import FitOptions
 from dsr.outputs import OutputOptions, read_earlier, remove_stale, with_ending, write_outputs
 from dsr.pipeline import Fitter
 from dsr.report import FINE, Row, row_of
+from dsr.result import FitResult
+from dsr.sequence_outputs import write_clip_outputs
+from dsr.sequence_result import SequenceResult
+from dsr.sequences import SequenceFitter
 
 
 def fit_and_write(
@@ -39,22 +45,72 @@ def fit_and_write(
     """
     started = time.perf_counter()
     result = fitter.problem(picture.path, picture.problem) if picture.problem else fitter.fit(picture.path)
+
+    def write() -> list[Path]:
+        assert isinstance(result, FitResult)
+        return write_outputs(result, fitter.body.asset, out, name, options, wanted, body_file)
+
+    return _written(result, picture.path, name, out, write, started)
+
+
+def fit_and_write_clip(
+    fitter: SequenceFitter,
+    clip: Clip,
+    name: str,
+    out: Path,
+    wanted: OutputOptions,
+    body_file: str,
+    listener: Listener | None = None,
+) -> Row:
+    """Fit one clip and write its results; problems become the row's status.
+
+    Args:
+        fitter: does the fitting.
+        clip: the input.
+        name: output name relative to ``out``.
+        out: output folder.
+        wanted: which files.
+        body_file: file name of the body's copy in ``out``.
+        listener: told how many frames are done.
+
+    Returns:
+        The row of the report.
+    """
+    started = time.perf_counter()
+    result = fitter.fit(clip, listener)
+
+    def write() -> list[Path]:
+        return write_clip_outputs(
+            result, clip, fitter.body, out, name, fitter.options, fitter.sequence, wanted, body_file
+        )
+
+    return _written(result, clip.path, name, out, write, started)
+
+
+def _written(
+    result: FitResult | SequenceResult,
+    path: Path,
+    name: str,
+    out: Path,
+    write: Callable[[], list[Path]],
+    started: float,
+) -> Row:
+    """Write what there is to write, remove what an earlier run left, and make the row."""
     outputs: list[str] = []
     json_path = with_ending(out / name, ".json")
     earlier = read_earlier(json_path)
     if result.status in ("ok", "no_person"):
         try:
-            written = write_outputs(result, fitter.body.asset, out, name, options, wanted, body_file)
-            outputs = [path.relative_to(out).as_posix() for path in written]
+            outputs = [written.relative_to(out).as_posix() for written in write()]
         except DsrError as error:
             result.status, result.message = "failed", str(error)
         except Exception as error:
-            logging.getLogger(__name__).exception("unexpected error while writing the results of %s", picture.path)
+            logging.getLogger(__name__).exception("unexpected error while writing the results of %s", path)
             result.status = "failed"
-            result.message = f"{picture.path}: unexpected {type(error).__name__} while writing: {error}."
+            result.message = f"{path}: unexpected {type(error).__name__} while writing: {error}."
     failed = result.status not in FINE
     keep = set() if failed else {Path(file).name for file in outputs}
-    if remove_stale(earlier, json_path, picture.path, keep, failed) and failed:
+    if remove_stale(earlier, json_path, path, keep, failed) and failed:
         result.message += " The results of an earlier run were removed."
     return row_of(result, name, outputs, time.perf_counter() - started)
 

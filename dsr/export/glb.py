@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from dsr.export.rig import (
     Frame,
+    Rig,
     joint_names,
     local_translations,
     rig_person,
@@ -65,9 +66,16 @@ def glb_bytes(
         ExportError: if the person does not belong to the body or is not finite.
     """
     rig = with_four_influences(rig_person(person, asset, frame), person, asset)
+    return rigged_file(rig, person, asset, K, image_size, frame).to_bytes()
+
+
+def rigged_file(
+    rig: Rig, person: PersonResult, asset: BodyAsset, K: np.ndarray, image_size: tuple[int, int], frame: Frame
+) -> GlbFile:
+    """The document of a rigged person; node j is joint j. Arguments as of :func:`glb_bytes`."""
     static = _static(asset)
     names = joint_names(asset)
-    file = _File(asset)
+    file = GlbFile(asset)
 
     attributes = {
         "POSITION": file.add(rig.rest_vertices[static.vertex], "VEC3", _VERTEX_DATA, bounds=True),
@@ -123,10 +131,10 @@ def glb_bytes(
         camera, node = _camera(K, image_size)
         model.cameras = [camera]
         file.add_root(node)
-    return file.to_bytes()
+    return file
 
 
-class _File:
+class GlbFile:
     """A glTF document that grows by accessors, one buffer view each."""
 
     def __init__(self, asset: BodyAsset) -> None:
@@ -159,10 +167,12 @@ class _File:
         return len(self.model.accessors) - 1
 
     def add_root(self, node: gltf.Node) -> None:
+        """Append a node to the scene."""
         self.model.nodes.append(node)
         self.model.scenes[0].nodes.append(len(self.model.nodes) - 1)
 
     def to_bytes(self) -> bytes:
+        """The whole file."""
         self.model.buffers = [gltf.Buffer(byteLength=self._length)]
         self.model.set_binary_blob(b"".join(self._data))
         return b"".join(self.model.save_to_bytes())

@@ -86,8 +86,28 @@ def _draw_shadows(picture: np.ndarray, flattened: list[np.ndarray], asset: BodyA
         picture[under] = (picture[under] * 0.78).astype(np.uint8)
 
 
+def draw_bodies(
+    picture: np.ndarray, people: list[np.ndarray], asset: BodyAsset, K: np.ndarray, colours: list[int]
+) -> None:
+    """Draw bodies over a picture, in place.
+
+    Args:
+        picture: (h, w, 3) uint8.
+        people: (V, 3) vertices of everybody, metres, camera frame.
+        asset: the body.
+        K: (3, 3) intrinsics of this picture, pixels.
+        colours: place in :data:`COLOURS` of everybody.
+    """
+    _draw_people(picture, people, asset, K, _OPACITY, np.asarray(colours, int))
+
+
 def _draw_people(
-    picture: np.ndarray, people: list[np.ndarray], asset: BodyAsset, K: np.ndarray, opacity: float
+    picture: np.ndarray,
+    people: list[np.ndarray],
+    asset: BodyAsset,
+    K: np.ndarray,
+    opacity: float,
+    colours: np.ndarray | None = None,
 ) -> None:
     """Draw shaded bodies in front of this camera into a picture (h, w, 3) uint8, in place."""
     faces = asset.faces[~asset.interior] if len(asset.interior) == len(asset.faces) else asset.faces
@@ -105,7 +125,8 @@ def _draw_people(
     who = zb.face_index[covered] // len(faces)
     shade *= np.where(_outline(zb, len(faces))[covered], 0.45, 1.0)[:, None]
     window = picture[v0:v1, u0:u1]
-    mixed = opacity * COLOURS[who % len(COLOURS)] * shade + (1.0 - opacity) * window[covered]
+    own = who if colours is None else colours[who]
+    mixed = opacity * COLOURS[own % len(COLOURS)] * shade + (1.0 - opacity) * window[covered]
     window[covered] = np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 
 
