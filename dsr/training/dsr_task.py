@@ -6,6 +6,7 @@ in one pass, only for samples with labels and only from the published epoch on.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,7 @@ class DsrTask:
         side = losses.render_size or size
         if side != size:
             targets = {key: _resize(value, side) if value.ndim == 3 else value for key, value in targets.items()}
+            targets["mc_distance"] = targets["mc_distance"] * (side / size)
         K = vertices.new_tensor([[FOCAL * side / CROP, 0, side / 2], [0, FOCAL * side / CROP, side / 2], [0, 0, 1]])
         moved = vertices[rows] + camera_to_translation(camera[rows])[:, None]
         drawn = self.renderer(moved, self.faces, semantic_attributes(self.prior, targets["mc_valid"]),
@@ -260,7 +262,7 @@ def load_prior(path: Path | None, asset: Any) -> np.ndarray:
             ) from error
     try:
         prior = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise TrainingError(f"--losses.prior {path} cannot be read ({error}): give semantic_prior.npy.") from error
     prior = np.squeeze(prior)
     if prior.shape != (len(asset.faces), 20) or prior.dtype.kind not in "fiu":
@@ -285,7 +287,7 @@ def open_dsr_set(name: str, root: Path) -> RecordSource:
 
 
 def _resize(pictures: Tensor, side: int) -> Tensor:
-    """Targets (N, S, S) at another size, nearest pixel; distances in the new pixels."""
+    """Targets (N, S, S) at another size, nearest pixel."""
     size = pictures.shape[-1]
     index = ((torch.arange(side, device=pictures.device) + 0.5) * size / side).long()
     return pictures[:, index][:, :, index]

@@ -10,6 +10,7 @@ import torch
 from dsr.cli.train import main
 from dsr.datasets.augment import draw_dsr
 from dsr.errors import TrainingError
+from dsr.losses import semantic_losses as original
 from dsr.training.config import TrainConfig, from_dict
 from dsr.training.data import Pool, TrainingData, synthetic_source
 from dsr.training.dsr_task import DsrTask, load_prior, published_file
@@ -19,8 +20,8 @@ from dsr.training.validation import mean_pose, pose_measures, shape_measures
 
 CPU = torch.device("cpu")
 SMALL = {
-    "batch": 3, "workers": 0, "device": "cpu", "model": {"image_size": 64, "width": 8},
-    "data": {"synthetic_count": 6, "synthetic_size": 96}, "validation": {"count": 3},
+    "batch": 3, "workers": 0, "device": "cpu", "model": {"image_size": 64, "width": 8, "backbone": "resnet18"},
+    "data": {"synthetic_count": 6, "synthetic_size": 96, "synthetic_pool": 0}, "validation": {"count": 3},
 }  # fmt: skip
 
 
@@ -146,7 +147,8 @@ def test_perspose_terms_and_overlay():
 
 def test_a_small_run_through_the_command(tmp_path, capsys):
     flags = ["--preset", "smoke-dsr", "--out", str(tmp_path), "--batch", "3", "--workers", "0", "--device", "cpu",
-             "--model.image-size", "64", "--data.synthetic-count", "6", "--data.synthetic-size", "96", "--epochs", "1",
+             "--model.image-size", "64", "--model.backbone", "resnet18", "--data.synthetic-count", "6",
+            "--data.synthetic-pool", "0", "--data.synthetic-size", "96", "--epochs", "1",
              "--validation.count", "3", "--losses.start-dsr", "-1", "--log.overlays", "2",
              "--threads", "1"]  # fmt: skip
     assert main(flags) == 0
@@ -223,6 +225,19 @@ def test_shape_errors_are_zero_for_the_true_shape_only():
     measures = shape_measures(body, -true, true, girths=True)
     assert measures["shape_pve_mm"] > measures["mean_pose_shape_pve_mm"] > 0
     assert measures["height_cm"] > 0 and measures["waist_cm"] > 0
+
+
+def test_distances_are_in_the_pixels_that_are_rendered(dsr, monkeypatch):
+    task, model, batch = dsr
+    half = replace(task.config, losses=replace(task.config.losses, render_size=32))
+    monkeypatch.setattr(task, "config", half)
+    seen = []
+    monkeypatch.setattr("dsr.training.dsr_task.semantic_losses", lambda *a, **k: seen.append(a[1]) or original(*a, **k))
+    with torch.no_grad():
+        pose, betas, camera = model(batch["image"])
+        vertices = task.body(betas, pose[:, 1:], pose[:, 0]).vertices
+        task._semantic(vertices, camera, batch, torch.ones(3, dtype=torch.bool))
+    torch.testing.assert_close(seen[0].distance, batch["mc_distance"][:, 1::2, 1::2] / 2)
 
 
 def test_networks_start_from_backbones_and_whole_checkpoints(tmp_path):
