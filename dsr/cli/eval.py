@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import make_dataclass
 
 import tyro
 
-from dsr.cli.eval_common import EXIT_INTERRUPTED, EXIT_USAGE
+from dsr.cli.eval_common import EXIT_FINE, EXIT_INTERRUPTED, EXIT_USAGE
 from dsr.cli.eval_dataset import DatasetCommand, run_dataset
 from dsr.cli.eval_lifter import LifterEvalCommand, run_lifter
 from dsr.cli.eval_synthetic import SyntheticCommand, run_synthetic
@@ -36,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )  # fmt: skip
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except BrokenPipeError:  # dsr-eval --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_FINE
     try:
         if isinstance(command, SyntheticCommand):
             return run_synthetic(command)
