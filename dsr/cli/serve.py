@@ -35,7 +35,9 @@ from dsr.result import SCHEMA_VERSION
 PROTOCOL = 1
 """Version of the protocol; raised when an answer or request changes its meaning."""
 _CODES = {BodyError: "model_missing", CheckpointError: "model_missing", MissingExtraError: "extra_missing"}
-_STAGES = {"read": "people", "people": "bodies", "regressor": "bodies", "fit": "refining and writing", "semantic": "writing"}
+_STAGES = {
+    "read": "people", "people": "bodies", "regressor": "bodies", "fit": "refining and writing", "semantic": "writing",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
