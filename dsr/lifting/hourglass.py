@@ -142,8 +142,9 @@ class CrossAttention(nn.Module):
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Queries (1 or N, F, C), keys and values (N, f, C) to (N, F, C), without a residual."""
         # One set of queries for all samples (token recovery) is projected once.
-        q = self._split(linear(query, self.linear_q)).expand(key.shape[0], -1, -1, -1)
+        q = self._split(linear(query, self.linear_q))
         k, v = self._split(linear(key, self.linear_k)), self._split(linear(value, self.linear_v))
+        q = q + k[:, :, :1] * 0.0 if torch.jit.is_tracing() else q.expand(k.shape[0], -1, -1, -1)
         return self.drop(linear(attention(q, k, v), self.proj))
 
     def _split(self, x: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ CASES = [(name, config) for name, config in [*ALL.items(), *NEW_HOSTS.items()]]
 
 def needs(*packages):
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"{' and '.join(missing)} missing: pip install {' '.join(packages)}")
+    reason = f"{' and '.join(missing)} missing: pip install {' '.join(packages)}"
+    return pytest.mark.skipif(bool(missing), reason=reason)
 
 
 def session(proto: bytes):

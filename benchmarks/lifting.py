@@ -1,0 +1,154 @@
+"""Times the 2D-to-3D lifters: python benchmarks/lifting.py [--device cuda] [--only mixste,hot-mixste] [--quick].
+
+Every lifter at its published size, one window at a time, in float32 and, where it has attention, in mixed bfloat16
+(dsr.lifting.products.use_bfloat16). Random weights: speed does not depend on them. Per lifter: wall and processor
+seconds of a window, frames per second, 10^9 operations (two per multiply-add), and the ratio to the floor: the linear
+layers of MixSTE as bare matrix products in the same process and precision, scaled to the lifter's operations. On a busy
+machine look at ``cpu``, the processor time of all threads, and at the ratio, which is one of processor times. HoT is
+set against its host, and MixSTE and HoT-MixSTE against what the published code takes (2.2 s and 1.25 s, batch 1,
+2 cores). Last line: one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+PUBLISHED_SECONDS = {"mixste": 2.2, "hot-mixste": 1.25}  # the authors' code on 2 cores, as the issue tells
+HOSTS = {"hot-mixste": "mixste", "tpc-mixste": "mixste", "tpc-mhformer": "mhformer", "hot-motionbert": "motionbert",
+         "hot-motionagformer": "motionagformer", "hot-ktpformer": "ktpformer"}  # fmt: skip
+# (inputs, outputs) of the linear layers of a block of MixSTE
+LAYERS = ((512, 1536), (512, 512), (512, 1024), (1024, 512))
+
+
+def measure(work: Callable[[], object], device: str, rounds: int) -> tuple[float, float]:
+    """Best wall and least processor seconds of a call, after one to warm up."""
+    walls, cpus = [], []
+    for i in range(rounds + 1):
+        start, cpu = time.perf_counter(), time.process_time()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        if i:
+            walls.append(time.perf_counter() - start)
+            cpus.append(time.process_time() - cpu)
+    return min(walls), min(cpus)
+
+
+def say(text: str) -> None:
+    """A line of the report, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def floor(device: str, dtype: torch.dtype, rounds: int) -> tuple[float, float]:
+    """Wall and processor seconds of 10^9 operations as bare products of MixSTE's sizes."""
+    tokens, operations = 243 * 17, 0
+    pairs = []
+    for inputs, outputs in LAYERS:
+        pairs.append([torch.randn(n, m, device=device, dtype=dtype) for n, m in ((tokens, inputs), (inputs, outputs))])
+        operations += 2 * tokens * inputs * outputs
+
+    def work() -> None:
+        for a, b in pairs:
+            torch.mm(a, b)
+
+    wall, cpu = measure(work, device, rounds + 1)
+    return wall / operations * 1e9, cpu / operations * 1e9
+
+
+def operations(model: Any) -> float:
+    """Operations of one window, two per multiply-add, 10^9: what the specifications count."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+
+    x = torch.zeros(1, model.frames, model.joints, model.inputs, device="meta")
+    with FlopCounterMode(display=False) as counter, torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+        copy.deepcopy(model).to("meta")(x)
+    return counter.get_total_flops() / 1e9
+
+
+def rows(names: list[str], device: str, rounds: int) -> list[dict[str, Any]]:
+    """All lifters in all precisions they have."""
+    from dsr.errors import UsageError
+    from dsr.lifting import build_lifter
+    from dsr.lifting.products import use_bfloat16
+
+    say(f"{'lifter':20}{'precision':>10}{'window':>8}{'Gop':>8}{'s':>9}{'cpu s':>9}{'frames/s':>10}{'of floor':>10}"
+        f"{'of host':>9}{'of published':>14}{'differs mm':>12}")  # fmt: skip
+    found: list[dict[str, Any]] = []
+    for name in names:
+        torch.manual_seed(0)
+        model: Any = build_lifter(name).eval().to(device)
+        gop = operations(model)
+        x = torch.rand(1, model.frames, model.joints, model.inputs, device=device) - 0.5
+        exact = None
+        for precision in ("float32", "bfloat16"):
+            if precision == "bfloat16":
+                try:
+                    use_bfloat16(model)
+                except UsageError:
+                    continue
+            with torch.inference_mode():
+                least = floor(device, getattr(torch, precision), rounds)
+                wall, cpu = measure(lambda model=model, x=x: model(x), device, rounds)
+                y = model(x).float()
+            exact = y if exact is None else exact
+            row = {
+                "lifter": name, "precision": precision, "frames": model.frames, "gop": gop, "s": wall, "cpu_s": cpu,
+                "frames_per_s": (1 if model.by_centre else model.frames) / wall,
+                "of_floor": wall / (gop * least[0]) if device == "cuda" else cpu / (gop * least[1]),
+                "differs_mm": 1e3 * (y - exact).norm(dim=-1).mean().item() if y.shape == exact.shape else None,
+            }  # fmt: skip
+            host = next((r for r in found if (r["lifter"], r["precision"]) == (HOSTS.get(name), precision)), None)
+            row["of_host"] = cpu / host["cpu_s"] if host and device == "cpu" else wall / host["s"] if host else None
+            row["of_published"] = wall / PUBLISHED_SECONDS[name] if name in PUBLISHED_SECONDS else None
+            found.append(row)
+            shown = [f"{row[key]:.2f}x" if row[key] else "-" for key in ("of_floor", "of_host", "of_published")]
+            differs = f"{row['differs_mm']:.2f}" if precision == "bfloat16" else "-"
+            say(f"{name:20}{precision:>10}{model.frames:8}{gop:8.2f}{wall:9.3f}{cpu:9.3f}{row['frames_per_s']:10.1f}"
+                f"{shown[0]:>10}{shown[1]:>9}{shown[2]:>14}{differs:>12}")  # fmt: skip
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="names of lifters, with commas between")
+    parser.add_argument("--quick", action="store_true", help="MixSTE and HoT on it alone")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    from dsr.lifting import LIFTERS
+
+    wanted = "mixste,hot-mixste" if arguments.quick else arguments.only or ",".join(LIFTERS)
+    names = wanted.split(",")
+    names.sort(key=lambda name: name in HOSTS)  # hosts first
+    machine = {
+        "device": torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor() or "cpu",
+        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    }  # fmt: skip
+    say(f"{machine['device']}, {machine['cores']} cores, {machine['threads']} threads, torch {torch.__version__}, "
+        f"load {machine['load']}")  # fmt: skip
+    found = rows(names, arguments.device, arguments.rounds)
+    say(json.dumps({"benchmark": "lifting", "rows": found, **machine}))
+
+
+if __name__ == "__main__":
+    main()
