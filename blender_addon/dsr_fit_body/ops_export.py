@@ -172,8 +172,15 @@ def write(kind: str, path: Path, armature: Any, mesh_object: Any, scale: float) 
         first, last = (int(round(value)) for value in armature.animation_data.action.frame_range)
     name = str(path)
     if kind == "GLB":
+        options = bpy.ops.export_scene.gltf.get_rna_type().properties
+        alone = {"export_animation_mode": "ACTIVE_ACTIONS"} if "export_animation_mode" in options else {}
         bpy.ops.export_scene.gltf(
-            filepath=name, use_selection=True, export_format="GLB", export_animations=moving, export_current_frame=False
+            filepath=name,
+            use_selection=True,
+            export_format="GLB",
+            export_animations=moving,
+            export_current_frame=False,
+            **alone,
         )
     elif kind == "FBX":
         bpy.ops.export_scene.fbx(

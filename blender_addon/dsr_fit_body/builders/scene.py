@@ -135,23 +135,54 @@ def remove_collection(collection: Any) -> None:
     """Remove a collection made here, its objects and their data."""
     doomed: list[Any] = []
     for item in list(collection.objects):
-        doomed += [item.data] if item.data is not None else []
         owners = (item, getattr(item.data, "shape_keys", None), item.data)
         doomed += [o.animation_data.action for o in owners if o is not None and getattr(o, "animation_data", None)]
+        doomed += [item.data] if item.data is not None else []
         bpy.data.objects.remove(item)
     bpy.data.collections.remove(collection)
-    for data in dict.fromkeys(d for d in doomed if d is not None):
-        if data.users == 0:
-            bpy.data.batch_remove([data])
+    remove_unused(doomed)
+
+
+def remove_unused(data: list[Any]) -> None:
+    """Remove meshes (with their shape keys, which 3.4 would leave behind), armatures, cameras, actions without users."""
+    for item in dict.fromkeys(d for d in data if d is not None):
+        if item.users == 0:
+            before = set(bpy.data.shape_keys)
+            keys = getattr(item, "shape_keys", None)
+            key = keys.name if keys is not None else ""
+            bpy.data.batch_remove([item])
+            if key in bpy.data.shape_keys and len(before) == len(bpy.data.shape_keys):
+                bpy.data.batch_remove([bpy.data.shape_keys[key]])
 
 
 def _people(
     people: list[Person], body: Body, result: Result, options: BuildOptions, collection: Any, root: Any, stem: str
 ) -> tuple[list[Any], list[Any]]:
-    """Armatures and meshes; the first person's are copied for the others and then shaped."""
-    armatures: list[Any] = []
+    """Armatures, then meshes: a round trip through edit mode evaluates everything that hangs on an armature."""
+    armatures = _armatures(people, body, collection, root, stem)
     meshes: list[Any] = []
     shapes = max(len(person.betas) for person in people)
+    for number, (armature, person) in enumerate(zip(armatures, people, strict=True), 1):
+        mesh = meshes[0].data.copy() if meshes else msh.new_mesh(body, f"{stem} Body")
+        mesh.name = f"{stem} Person {number} Body"
+        mesh_object = bpy.data.objects.new(mesh.name, mesh)
+        if not meshes:
+            msh.add_weights(mesh_object, body)
+            msh.add_shapes(mesh_object, body, shapes)
+        mesh_object.parent = armature
+        mesh_object.modifiers.new("Armature", "ARMATURE").object = armature
+        meshes.append(mesh_object)
+    for armature, mesh_object, person in zip(armatures, meshes, people, strict=True):
+        collection.objects.link(mesh_object)
+        _shape_and_pose(armature, mesh_object, person, body, result, options)
+        if options.parts:
+            msh.use_part_materials(mesh_object.data, body.part_names)
+    return armatures, meshes
+
+
+def _armatures(people: list[Person], body: Body, collection: Any, root: Any, stem: str) -> list[Any]:
+    """Armatures with the joints of each person's shape; the first one's bones are copied for the others."""
+    armatures: list[Any] = []
     for number, person in enumerate(people, 1):
         name = f"{stem} Person {number}"
         data = armatures[0].data.copy() if armatures else arm.new_armature(body, name)
@@ -159,27 +190,12 @@ def _people(
         armature = bpy.data.objects.new(name, data)
         collection.objects.link(armature)
         armature.parent = root
-        armature.show_in_front = False
         if not armatures:
             arm.make_bones(armature, body)
             arm.tag_bones(armature)
-        mesh = meshes[0].data.copy() if meshes else msh.new_mesh(body, f"{name} Body")
-        mesh.name = f"{name} Body"
-        mesh_object = bpy.data.objects.new(f"{name} Body", mesh)
-        collection.objects.link(mesh_object)
-        if not meshes:
-            msh.add_weights(mesh_object, body)
-            msh.add_shapes(mesh_object, body, shapes)
-        mesh_object.parent = armature
-        modifier = mesh_object.modifiers.new("Armature", "ARMATURE")
-        modifier.object = armature
+        arm.move_joints(armature, body.shaped_joints(person.betas))
         armatures.append(armature)
-        meshes.append(mesh_object)
-    for armature, mesh_object, person in zip(armatures, meshes, people, strict=True):
-        _shape_and_pose(armature, mesh_object, person, body, result, options)
-        if options.parts:
-            msh.use_part_materials(mesh_object.data, body.part_names)
-    return armatures, meshes
+    return armatures
 
 
 def _nearest(people: list[Person]) -> float:
@@ -195,7 +211,6 @@ def _shape_and_pose(
     armature: Any, mesh_object: Any, person: Person, body: Body, result: Result, options: BuildOptions
 ) -> None:
     joints = body.shaped_joints(person.betas)
-    arm.move_joints(armature, joints)
     msh.set_shapes(mesh_object, person.betas)
     rest = person.betas.copy()
     rest[: msh.MAX_SHAPES] = 0
