@@ -66,9 +66,10 @@ class SyntheticSource:
         clothing: draw garments; without them labels are those of the bare body and the hair.
         occluders: put things before about half of the people.
         split: clips to use, ``train``, ``val`` or ``all``.
+        facing_deg: people are turned at most this far from facing the camera; 180 is all round.
 
     Raises:
-        DatasetError: if count or size make no sense, or the mocap folder holds no clips.
+        DatasetError: if count, size or angle make no sense, or the mocap folder holds no clips.
 
     Example:
         >>> SyntheticSource(count=4, size=128).record(0).image.shape
@@ -86,12 +87,16 @@ class SyntheticSource:
         clothing: bool = True,
         occluders: bool = True,
         split: str = "train",
+        facing_deg: float = 180.0,
     ) -> None:
+        if not 0 <= facing_deg <= 180:
+            raise DatasetError(f"synthetic people face the camera within 0 to 180 degrees, not {facing_deg:g}.")
         if count < 1 or size < 16 or seed < 0:
             given = f"{count}, {size}, {seed}"
             raise DatasetError(f"synthetic people need count >= 1, size >= 16 and seed >= 0, not {given}.")
         self.count, self.seed, self.size = count, seed, size
         self.clothing, self.occluders = clothing, occluders
+        self.facing = float(np.radians(facing_deg))
         self.mocap = None if mocap is None else Path(mocap)
         self._poses: PriorPoses | MocapPoses = load_poses(self.mocap, split)
 
@@ -154,7 +159,8 @@ class SyntheticSource:
         outfit = draw_outfit(rng, self.clothing)
         betas = np.clip(rng.normal(0, 1, 10), -2.5, 2.5)
         pose, tilt = self._poses.draw(rng)
-        yaw = rng.uniform(-np.pi, np.pi) if rng.random() < 0.5 else rng.normal(0, 0.8)
+        yaw = rng.uniform(-1, 1) * self.facing if rng.random() < 0.5 else rng.normal(0, 0.8)
+        yaw = np.clip(yaw, -self.facing, self.facing)
         heading = rotation((0.0, yaw, 0.0)) @ tilt
         camera = rotation((rng.normal(0.08, 0.2), 0.0, 0.0)) @ rotation((0.0, 0.0, rng.normal(0, 0.08)))
         turns = np.concatenate([(camera @ _FLIP_TO_CAMERA @ heading)[None], pose])

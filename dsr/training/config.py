@@ -65,6 +65,8 @@ class DataConfig:
     """Synthetic people of an epoch."""
     synthetic_pool: int = 0
     """Make only this many synthetic people, keep them in memory and take them again in every epoch; 0: always new."""
+    synthetic_facing: float = 180.0
+    """Synthetic people are turned at most this many degrees from facing the camera; 180 is all round."""
     clothing: Switch = "on"
     """Dress the synthetic people."""
     occluders: Switch = "on"

@@ -17,7 +17,7 @@ from dsr.errors import UsageError
 from dsr.training.config import TrainConfig
 
 View = Callable[[PersonRecord, Any], dict[str, Any]]
-HELD_OUT_SEED = 987_654_321
+HELD_OUT_SEED = 271_828_182
 """Seed of the held-out people, far from any run's own."""
 
 
@@ -98,12 +98,12 @@ def synthetic_source(config: TrainConfig, *, held_out: bool = False) -> RecordSo
     if held_out:
         return SyntheticSource(
             config.validation.count, HELD_OUT_SEED, data.synthetic_size, data.mocap, data.clothing == "on", False,
-            "val" if data.mocap is not None else "train",
+            "val" if data.mocap is not None else "train", data.synthetic_facing,
         )  # fmt: skip
     pool = data.synthetic_pool
     source = SyntheticSource(
         max(pool, data.synthetic_count), config.seed, data.synthetic_size, data.mocap, data.clothing == "on",
-        data.occluders == "on",
+        data.occluders == "on", facing_deg=data.synthetic_facing,
     )  # fmt: skip
     return Pool(source, pool, data.synthetic_count) if pool else source
 

@@ -263,11 +263,16 @@ class LifterTask:
 
 
 def draw_positions(model: nn.Module, spread: float) -> None:
-    """Positional tables over joints and frames from a normal distribution of that standard deviation."""
+    """Positional tables from a normal distribution of that standard deviation; those over frames of 0.02.
+
+    A network has to know from the first step on which joint it sees; which frame matters later.
+    """
     for name, table in model.named_parameters():
         last = name.rpartition(".")[2]
-        if last in ("ps", "pt") or "pos_embed" in last or last == "temp_embed":
+        if last in ("ps", "pos_embed", "Spatial_pos_embed"):
             nn.init.normal_(table, std=spread)
+        elif last in ("pt", "temp_embed", "Temporal_pos_embed") or last.startswith("pos_embed"):
+            nn.init.normal_(table, std=min(spread, 0.02))
 
 
 def start_from(model: nn.Module, path: Path) -> None:
