@@ -31,7 +31,7 @@ class LifterCommand:
     out: Path
     """RUN, the folder of this run; made if it is not there."""
     preset: str = "published"
-    """published: the lifter's own recipe and size; mocap: small, a minute or two on one core, alike for all."""
+    """published: the lifter's own recipe and size; mocap: small, a few minutes on one core, alike for all."""
     config: Path | None = None
     """YAML file over the preset; flags go over the file."""
     resume: bool = False

@@ -1,0 +1,294 @@
+"""Training of the lifters: windows, recipes, exact resume, starting from other lengths, dsr-train lifter."""
+
+from __future__ import annotations
+
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dsr.cli.train import main
+from dsr.datasets.lifting_tracks import PoseTrack
+from dsr.errors import CheckpointError, TrainingError, UsageError
+from dsr.lifting import build_lifter
+from dsr.lifting.shipped import load_lifter
+from dsr.training import lifting_task
+from dsr.training.config import LogConfig
+from dsr.training.lifting_config import (
+    LifterDataConfig,
+    LifterValidationConfig,
+    NetworkConfig,
+    check_lifter_config,
+    network_arguments,
+)
+from dsr.training.lifting_presets import RECIPES, lifter_preset
+from dsr.training.lifting_task import LifterTask, batch_norm_momentum, cut_windows, lifter_learning_rate, start_from
+from dsr.training.loop import Trainer
+
+SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
+
+
+def walk(frames=40, seed=0, valid=None):
+    """A track of smooth joints whose keypoints are their projection."""
+    rng = np.random.default_rng(seed)
+    base, phase = rng.normal(0, 0.4, (17, 3)), rng.uniform(0, 6, (17, 3))
+    joints = base + 0.1 * np.sin(np.arange(frames)[:, None, None] / 5 + phase) + [0.0, 0.0, 5.0]
+    pixels = joints[..., :2] / joints[..., 2:] * 500 + 320
+    return PoseTrack(f"walk {seed}", "S1", "Walking 1", "0", 50.0, pixels.astype(np.float32),
+                     joints.astype(np.float32), (640, 480), valid=valid)  # fmt: skip
+
+
+TRACKS = [walk(seed=s) for s in range(3)]
+
+
+def small(model="mixste", **changes):
+    size = {"convformer": 8, "glagcn": 8}.get(model, 16)
+    config = replace(lifter_preset("mocap", model), data=("mocap:unused",), steps=6, epochs=3, batch=2)
+    config = replace(config, network=replace(config.network, frames=9, width=size, keep=3, heads=0 if model == "glagcn"
+                                             else 2), windows=LifterDataConfig(hop=4),
+                     log=LogConfig(every=1, overlays=0, checkpoint=3, keep=0, tensorboard="off"))  # fmt: skip
+    return replace(config, **{"optim": replace(config.optim, warmup=0), **changes})
+
+
+def train(config, out, resume=False, held_out=None):
+    out.mkdir(exist_ok=True)
+    trainer = Trainer(config, LifterTask(config, TRACKS, held_out), out, resume=resume)
+    return trainer, trainer.run()
+
+
+def test_windows_cover_a_track_and_repeat_its_ends():
+    track = walk(23)
+    windows = cut_windows([track], 9, 9)
+    assert windows.first.tolist() == [-2, 7, 16]  # 27 - 23 = 4 frames too many, two at either end
+    x, y = windows.take(np.array([0, 2]), 3, centre=False)
+    screen = track.screen()
+    np.testing.assert_allclose(x[0, :3, :, :2], np.repeat(screen[:1], 3, 0), atol=1e-6)
+    np.testing.assert_allclose(x[1, -3:, :, :2], np.repeat(screen[-1:], 3, 0), atol=1e-6)
+    np.testing.assert_allclose(y[0, 2:], track.relative()[:7], atol=1e-6)
+    assert (x[..., 2] == 1).all()
+
+
+def test_centred_windows_aim_at_their_middle_and_skip_invalid_frames():
+    valid = np.ones(23, bool)
+    valid[4] = False
+    track = walk(23, valid=valid)
+    windows = cut_windows([walk(12, 1), track], 9, 2, centre=True)
+    assert len(windows) == 6 + 11
+    x, y = windows.take(np.array([6, 16]), 2, centre=True)
+    assert y.shape == (2, 1, 17, 3) and x.shape == (2, 9, 17, 2)
+    np.testing.assert_allclose(y[:, 0], track.relative()[[0, 22]], atol=1e-6)
+    np.testing.assert_allclose(x[0, 4:], track.screen()[:5], atol=1e-6)
+
+
+def test_tracks_are_thinned():
+    assert cut_windows([walk(40)], 9, 9, fps=25.0).end.tolist() == [20, 20, 20]
+
+
+def test_no_window_is_refused():
+    with pytest.raises(UsageError, match="no window"):
+        cut_windows([walk(9, valid=np.zeros(9, bool))], 9, 9)
+
+
+@pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
+def test_windows_are_those_of_ktpformer():
+    with np.load(SPECS / "ktpformer" / "golden" / "chunk_generator.npz", allow_pickle=False) as golden:
+        pairs = golden["pairs_unshuffled"]
+    found = []
+    for clip, frames in enumerate((23, 9, 31)):
+        cut = cut_windows([walk(frames)], 9, 9)
+        found += [(clip, int(first), int(first) + 9) for first in cut.first]
+    expected = [tuple(int(v) for v in row[:3]) for row in pairs if not int(row[3])]
+    assert found == expected
+
+
+@pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
+def test_schedules_of_glagcn():
+    config = lifter_preset("published", "glagcn")
+    with np.load(SPECS / "glagcn" / "golden" / "schedules_80ep.npz") as golden:
+        rates = [lifter_learning_rate(config, epoch * 10, 10, 800) for epoch in range(81)]
+        np.testing.assert_allclose(rates, golden["lr_for_epoch_index"], atol=1e-9)
+        momenta = [batch_norm_momentum(epoch, 80) for epoch in range(81)]
+        np.testing.assert_allclose(momenta, golden["bn_momentum_for_epoch_index"], atol=1e-9)
+
+
+def test_schedules_of_the_others():
+    mhformer, ktpformer = lifter_preset("published", "mhformer"), lifter_preset("published", "ktpformer")
+    assert lifter_learning_rate(ktpformer, 25, 10, 100) == pytest.approx(8e-5 * 0.99**2)
+    # 0.95 after epochs 1 to 4, then 0.5 instead
+    assert lifter_learning_rate(mhformer, 40, 10, 200) == pytest.approx(1e-3 * 0.95**4)
+    assert lifter_learning_rate(mhformer, 50, 10, 200) == pytest.approx(1e-3 * 0.95**4 * 0.5)
+    assert lifter_learning_rate(mhformer, 60, 10, 200) == pytest.approx(1e-3 * 0.95**5 * 0.5)
+
+
+def test_recipes_are_the_published_ones():
+    names = ("hot-mixste", "ktpformer", "convformer", "glagcn")
+    mixste, ktp, conv, gla = (lifter_preset("published", name) for name in names)
+    assert (mixste.optim.lr, mixste.optim.weight_decay, mixste.batch, mixste.epochs) == (4e-5, 0.1, 4, 160)
+    assert (ktp.optim.lr, ktp.batch, ktp.epochs, ktp.losses.compat) == (8e-5, 8, 200, "on")
+    assert (conv.optim.name, conv.batch, conv.windows.hop, conv.losses.kind) == ("adam-amsgrad", 1024, 1, "position")
+    assert (gla.optim.name, gla.optim.lr, gla.epochs, gla.windows.label_noise) == ("ranger", 0.01, 80, "on")
+    for name in RECIPES:
+        assert network_arguments(lifter_preset("published", name)) == {}
+        build_lifter(name, **network_arguments(small(name)))
+
+
+@pytest.mark.parametrize("model", sorted(RECIPES))
+def test_every_lifter_learns(model, tmp_path):
+    # MotionBERT's small initial weights behind HoT's empty tokens need a while.
+    config = small(model, steps=60 if model == "hot-motionbert" else 20, batch=4)
+    trainer, summary = train(config, tmp_path / "run")
+    assert summary["steps"] == config.steps
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "scalars.jsonl").read_text().splitlines()]
+    assert np.mean(losses[-4:]) < np.mean(losses[:4])
+    again = load_lifter(tmp_path / "run" / "last.safetensors")
+    x = torch.rand(1, 9, 17, 3)
+    torch.testing.assert_close(again(x), trainer.model.eval()(x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", ["hot-mixste", "glagcn"])
+def test_a_stopped_run_goes_on_exactly(model, tmp_path):
+    optim = {"glagcn": lifter_preset("published", "glagcn").optim}.get(model, small(model).optim)
+    network = replace(small(model).network, drop=0.1, drop_path=0.1)
+    config = replace(small(model), optim=optim, network=network)
+    straight, _ = train(config, tmp_path / "straight")
+    config_half = replace(config, log=replace(config.log, checkpoint=3))
+
+    class Stop(Exception):
+        pass
+
+    class Listener:
+        def step(self, done, total, epoch, values, rate):
+            if done == 4:
+                raise Stop
+
+        def say(self, text):
+            pass
+
+    out = tmp_path / "stopped"
+    out.mkdir()
+    with pytest.raises(Stop):
+        Trainer(config_half, LifterTask(config_half, TRACKS), out, Listener()).run()
+    resumed, summary = train(config_half, out, resume=True)
+    assert summary["steps_now"] == 3
+    for key, value in straight.model.state_dict().items():
+        assert torch.equal(value, resumed.model.state_dict()[key]), key
+
+
+def test_validation_is_on_held_out_tracks(tmp_path):
+    config = small("tpc-mixste", validation=LifterValidationConfig(count=4))
+    _, summary = train(config, tmp_path / "run", held_out=[walk(seed=9)])
+    assert 0 < summary["metrics"]["pa_mpjpe_mm"] <= summary["metrics"]["mpjpe_mm"] < 3000
+    assert (tmp_path / "run" / "best.safetensors").exists()
+
+
+def test_the_released_gradient_is_the_loss_times_the_loss():
+    task = LifterTask(small("mixste"), TRACKS)
+    model = task.build_model()
+    task.prepare(torch.device("cpu"))
+    batch = task.collate([task.sample(0, 0), task.sample(0, 1)])
+    total, _ = task.terms(model, batch, 0, nullcontext)
+    compat = LifterTask(replace(task.config, losses=replace(task.config.losses, compat="on")))
+    compat.dropped = False
+    scaled, _ = compat.terms(model, batch, 0, nullcontext)
+    for plain, other in zip(torch.autograd.grad(total, model.head[1].weight),
+                            torch.autograd.grad(scaled, model.head[1].weight), strict=True):  # fmt: skip
+        torch.testing.assert_close(other, plain * total.detach(), rtol=1e-4, atol=1e-6)
+
+
+def test_mirrored_windows_are_mirrored_in_both(monkeypatch):
+    task = LifterTask(small("mixste"), TRACKS)
+    task.build_model()
+    task.prepare(torch.device("cpu"))
+    plain, mirrored = task.collate([(1, 0)]), task.collate([(1, 1)])
+    np.testing.assert_allclose(mirrored["x"][..., 4, 0], -plain["x"][..., 1, 0])
+    np.testing.assert_allclose(mirrored["y"][..., 14, 0], -plain["y"][..., 11, 0])
+    np.testing.assert_allclose(mirrored["y"][..., 14, 1:], plain["y"][..., 11, 1:])
+    assert task.epoch_length() == 2 * len(task.windows)
+    assert sorted(task.sample(3, i) for i in range(task.epoch_length())) == sorted(
+        (w, f) for w in range(len(task.windows)) for f in (0, 1))  # fmt: skip
+
+
+def test_a_longer_lifter_starts_from_a_shorter_one(tmp_path):
+    config = small("mixste", network=replace(small().network, frames=1))
+    train(config, tmp_path / "short")
+    longer = build_lifter("mixste", **network_arguments(small()))
+    file = tmp_path / "short" / "last.safetensors"
+    start_from(longer, file)
+    short = load_lifter(file)
+    torch.testing.assert_close(longer.STEblocks[0].attn.qkv.weight, short.STEblocks[0].attn.qkv.weight)
+    assert longer.Temporal_pos_embed.shape == (1, 9, 16)
+    with pytest.raises(CheckpointError):
+        start_from(build_lifter("mixste", frames=9, width=32, depth=2, inputs=3), file)
+
+
+def test_dropping_lifters_need_one_gpu():
+    task = LifterTask(small("tpc-mixste"), TRACKS)
+    model = task.build_model()
+    task.prepare(torch.device("cpu"))
+    with pytest.raises(TrainingError, match="one GPU"):
+        task.terms(torch.nn.Sequential(model), task.collate([task.sample(0, 0)]), 0, nullcontext)
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    monkeypatch.setattr("dsr.training.lifting_data.training_tracks", lambda sources, windows: TRACKS)
+    monkeypatch.setattr("dsr.training.lifting_data.validation_tracks", lambda sources, windows: TRACKS[:1])
+    run = ["lifter", "--model", "hot-mixste", "--data", f"mocap:{clips}", "--out", str(tmp_path / "run"), "--preset",
+           "mocap", "--network.frames", "9", "--network.width", "16", "--network.keep", "3", "--steps", "4",
+           "--batch", "2", "--device", "cpu"]  # fmt: skip
+    assert main(run) == 0
+    assert "4 steps" in capsys.readouterr().out
+    assert load_lifter(tmp_path / "run" / "last.safetensors").frames == 9
+    assert main(run) == 2 and "--resume" in capsys.readouterr().err
+    assert main([*run[:-6], "--steps", "4", "--batch", "3", "--device", "cpu", "--resume"]) == 2
+    assert "--batch is 3" in capsys.readouterr().err
+    assert main(["lifter", "--out", str(tmp_path / "run"), "--resume"]) == 0  # everything from RUN/config.yaml
+    assert "Nothing left to do" in capsys.readouterr().out
+
+
+def test_the_command_says_what_is_wrong(tmp_path, capsys):
+    out = ["--out", str(tmp_path / "run")]
+    assert main(["lifter", "--model", "mixte", "--data", "mocap:x", *out]) == 2
+    assert "did you mean mixste?" in capsys.readouterr().err
+    assert main(["lifter", "--model", "glagcn", *out]) == 2
+    assert "--data is missing" in capsys.readouterr().err
+    assert main(["lifter", "--model", "glagcn", "--data", "bvh:x", *out]) == 2
+    assert "mocap:DIR" in capsys.readouterr().err
+    assert main(["lifter", "--model", "glagcn", "--data", f"h36m:{tmp_path}", *out, "--network.frames", "27"]) == 2
+    assert "data_3d_h36m.npz" in capsys.readouterr().err
+    assert main(["lifter", "--list-presets"]) == 0
+    assert "hot-motionbert" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"batch": 0}, "--batch 0"),
+        ({"optim": replace(small().optim, lr=float("nan"))}, "--optim.lr nan"),
+        ({"network": NetworkConfig(positions=-1.0)}, "--network.positions"),
+        ({"data": ()}, "--data is missing"),
+        ({"network": NetworkConfig(init=Path("nowhere"))}, "there is no such file"),
+    ],
+)
+def test_configurations_are_checked(change, words):
+    with pytest.raises(UsageError, match=words):
+        check_lifter_config(small(**change))
+
+
+def test_networks_that_cannot_be():
+    with pytest.raises(UsageError, match="3, 9, 27"):
+        network_arguments(small("glagcn", network=NetworkConfig(frames=10)))
+    with pytest.raises(UsageError, match="does not take them"):
+        network_arguments(small("mixste", network=NetworkConfig(priors="on")))
+
+
+def test_keypoints_that_are_missing_are_filled():
+    track = walk(9)
+    track.keypoints_px[3, 5] = np.nan
+    x, _, valid = lifting_task.track_arrays(track)
+    assert np.isfinite(x).all() and x[3, 5, 2] == 0 and valid.all()
