@@ -23,6 +23,7 @@ _COASTING_S = 0.7  # somebody not seen is taken to go on for about this long
 _OKS_SIGMA = 0.08  # of a keypoint, as a share of the person's size
 _SEEN = 0.3
 _SAME_PERSON = 0.5
+_REPEATED = 0.8
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def track_people(
     active: list[_Open] = []
     for number, found in enumerate(frames):
         active = [track for track in active if number - track.frames[-1] <= max_gap]
-        usable = [d for d in found if np.isfinite(d.box_px).all()]
+        usable = _once([d for d in found if np.isfinite(d.box_px).all()])
         taken: set[int] = set()
         if active and usable:
             affinity = np.array([[_affinity(track, number, fade, d) for d in usable] for track in active])
@@ -155,6 +156,15 @@ def _seen(detection: Detection) -> np.ndarray:
 
 def _middle(detection: Detection) -> np.ndarray:
     return (detection.box_px[:2] + detection.box_px[2:]) / 2
+
+
+def _once(detections: list[Detection]) -> list[Detection]:
+    """Detections without those that repeat a surer one of the same frame."""
+    kept: list[Detection] = []
+    for detection in sorted(detections, key=lambda d: -d.score):
+        if all(_alike(detection, other) < _REPEATED for other in kept):
+            kept.append(detection)
+    return [d for d in detections if any(d is other for other in kept)]
 
 
 def _without_copies(tracks: list[_Open]) -> list[_Open]:
