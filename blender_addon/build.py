@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Packs the add-on into one zip for Blender 3.4 to 5.x: ``python blender_addon/build.py --out dist/``.
 
-The zip has one top folder with both ``bl_info`` and ``blender_manifest.toml``, so that it installs as a legacy add-on and
-as an extension. Where the bpy wheel is installed, Blender's own validator looks at it.
+The zip has one top folder with both ``bl_info`` and ``blender_manifest.toml``, so that it installs as a legacy add-on
+and as an extension. Where the bpy wheel is installed, Blender's own validator looks at it.
 """
 
 from __future__ import annotations

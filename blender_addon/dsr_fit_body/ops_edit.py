@@ -31,7 +31,7 @@ class OnBody(Guarded):
     def poll(cls, context: Any) -> bool:
         """Whether there is one."""
         if shape.body_parts(context.active_object) is None:
-            cls.poll_message_set("Select a fitted body")  # type: ignore[attr-defined]
+            cls.poll_message_set("Select a fitted body")
             return False
         return True
 
@@ -43,12 +43,12 @@ class FITBODY_OT_set_shape(OnBody, bpy.types.Operator):
     bl_label = "Set Shape"
     bl_options = {"REGISTER", "UNDO"}
 
-    index: IntProperty(name="Index", min=0, max=msh.MAX_SHAPES - 1)  # type: ignore[valid-type]
-    value: FloatProperty(name="Value", soft_min=-5.0, soft_max=5.0)  # type: ignore[valid-type]
+    index: IntProperty(name="Index", min=0, max=msh.MAX_SHAPES - 1)
+    value: FloatProperty(name="Value", soft_min=-5.0, soft_max=5.0)
 
     def run(self, context: Any) -> set[str]:
         """Through the slider."""
-        armature, _ = shape.body_parts(context.active_object)  # type: ignore[misc]
+        armature, _ = shape.body_parts(context.active_object)
         armature.dsr_fit_body.shape[self.index] = self.value
         return {"FINISHED"}
 
@@ -60,9 +60,7 @@ class FITBODY_OT_reset_shape(OnBody, bpy.types.Operator):
     bl_label = "Reset Shape"
     bl_options = {"REGISTER", "UNDO"}
 
-    to: EnumProperty(  # type: ignore[valid-type]
-        name="To", items=[("FIT", "As Fitted", ""), ("AVERAGE", "Average Body", "")], default="FIT"
-    )
+    to: EnumProperty(name="To", items=[("FIT", "As Fitted", ""), ("AVERAGE", "Average Body", "")], default="FIT")
 
     def invoke(self, context: Any, event: Any) -> set[str]:
         """Shift means average."""
@@ -71,7 +69,7 @@ class FITBODY_OT_reset_shape(OnBody, bpy.types.Operator):
 
     def run(self, context: Any) -> set[str]:
         """Move all sliders."""
-        armature, _ = shape.body_parts(context.active_object)  # type: ignore[misc]
+        armature, _ = shape.body_parts(context.active_object)
         betas = np.array(armature.get("fitbody_betas", [])) if self.to == "FIT" else np.zeros(0)
         values = np.zeros(msh.MAX_SHAPES)
         values[: min(len(betas), msh.MAX_SHAPES)] = betas[: msh.MAX_SHAPES]
@@ -88,7 +86,7 @@ class FITBODY_OT_reset_pose(OnBody, bpy.types.Operator):
 
     def run(self, context: Any) -> set[str]:
         """All bones but the root."""
-        armature, mesh_object = shape.body_parts(context.active_object)  # type: ignore[misc]
+        armature, mesh_object = shape.body_parts(context.active_object)
         for joint, name in enumerate(arm.bone_names(armature)):
             if joint != int(armature.get("fitbody_root", 0)):
                 armature.pose.bones[name].rotation_quaternion = (1.0, 0.0, 0.0, 0.0)
@@ -107,7 +105,7 @@ class FITBODY_OT_update_joints(OnBody, bpy.types.Operator):
 
     def run(self, context: Any) -> set[str]:
         """Keys to sliders, joints to keys."""
-        armature, mesh_object = shape.body_parts(context.active_object)  # type: ignore[misc]
+        armature, mesh_object = shape.body_parts(context.active_object)
         armature.dsr_fit_body.set_quietly(msh.get_shapes(mesh_object))
         if not shape.follow_shape(armature):
             raise FitBodyError("build_failed", detail="this armature cannot be edited here")
@@ -125,7 +123,7 @@ class FITBODY_OT_bake_correctives(OnBody, bpy.types.Operator):
         """One key for this pose."""
         from pathlib import Path
 
-        armature, mesh_object = shape.body_parts(context.active_object)  # type: ignore[misc]
+        armature, mesh_object = shape.body_parts(context.active_object)
         body = read_body(Path(str(armature.get("fitbody_body_file", ""))))
         if body.posedirs is None:
             self.report({"INFO"}, f"Body {body.name} has no pose correctives")
@@ -152,7 +150,7 @@ class FITBODY_OT_place_on_ground(OnBody, bpy.types.Operator):
 
     def run(self, context: Any) -> set[str]:
         """Everybody of the same photo."""
-        armature, mesh_object = shape.body_parts(context.active_object)  # type: ignore[misc]
+        armature, mesh_object = shape.body_parts(context.active_object)
         root = armature.parent or armature
         armatures = [c for c in root.children if c.type == "ARMATURE"] or [armature]
         meshes = [found[1] for a in armatures if (found := shape.body_parts(a))]
@@ -207,11 +205,11 @@ class FITBODY_OT_rename_bones(OnBody, bpy.types.Operator):
     bl_label = "Rename Bones"
     bl_options = {"REGISTER", "UNDO"}
 
-    scheme: EnumProperty(name="Names", items=NAMES, default="MIXAMO")  # type: ignore[valid-type]
+    scheme: EnumProperty(name="Names", items=NAMES, default="MIXAMO")
 
     def run(self, context: Any) -> set[str]:
         """Blender renames groups and curves with the bones."""
-        armature, _ = shape.body_parts(context.active_object)  # type: ignore[misc]
+        armature, _ = shape.body_parts(context.active_object)
         rename_bones(armature, self.scheme)
         return {"FINISHED"}
 
@@ -223,13 +221,11 @@ class FITBODY_OT_part_materials(OnBody, bpy.types.Operator):
     bl_label = "Part Materials"
     bl_options = {"REGISTER", "UNDO"}
 
-    kind: EnumProperty(  # type: ignore[valid-type]
-        name="Materials", items=[("PARTS", "Parts", ""), ("SKIN", "Skin", "")], default="PARTS"
-    )
+    kind: EnumProperty(name="Materials", items=[("PARTS", "Parts", ""), ("SKIN", "Skin", "")], default="PARTS")
 
     def run(self, context: Any) -> set[str]:
         """Slots and face assignments."""
-        armature, mesh_object = shape.body_parts(context.active_object)  # type: ignore[misc]
+        armature, mesh_object = shape.body_parts(context.active_object)
         if self.kind == "SKIN":
             msh.use_skin_materials(mesh_object.data)
         elif not msh.use_part_materials(mesh_object.data, [str(n) for n in armature.data[arm.BONES]]):

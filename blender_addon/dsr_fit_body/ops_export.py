@@ -47,13 +47,13 @@ class FITBODY_OT_export(OnBody, bpy.types.Operator):
     bl_label = "Export Body"
     bl_options = {"REGISTER"}
 
-    filepath: StringProperty(subtype="FILE_PATH")  # type: ignore[valid-type]
-    format: EnumProperty(name="Format", items=_format_items)  # type: ignore[valid-type]
-    check_existing: bpy.props.BoolProperty(default=True, options={"HIDDEN"})  # type: ignore[valid-type]
+    filepath: StringProperty(subtype="FILE_PATH")
+    format: EnumProperty(name="Format", items=_format_items)
+    check_existing: bpy.props.BoolProperty(default=True, options={"HIDDEN"})
 
     def invoke(self, context: Any, event: Any) -> set[str]:
         """Choose a file."""
-        armature, _ = shape.body_parts(context.active_object)  # type: ignore[misc]
+        armature, _ = shape.body_parts(context.active_object)
         self.filepath = bpy.path.clean_name(armature.name) + FORMATS[self.format][1]
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
@@ -68,7 +68,7 @@ class FITBODY_OT_export(OnBody, bpy.types.Operator):
         """Write it."""
         chosen = settings()
         path = Path(bpy.path.abspath(bpy.path.ensure_ext(self.filepath, FORMATS[self.format][1])))
-        armature, mesh_object = shape.body_parts(context.active_object)  # type: ignore[misc]
+        armature, mesh_object = shape.body_parts(context.active_object)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with prepared(armature, mesh_object, chosen.export_names, chosen.export_bake) as (a, m):
@@ -169,7 +169,7 @@ def write(kind: str, path: Path, armature: Any, mesh_object: Any, scale: float) 
     moving = bool(armature.animation_data and armature.animation_data.action)
     first, last = bpy.context.scene.frame_current, bpy.context.scene.frame_current
     if moving:
-        first, last = (int(round(value)) for value in armature.animation_data.action.frame_range)
+        first, last = (round(value) for value in armature.animation_data.action.frame_range)
     name = str(path)
     if kind == "GLB":
         options = bpy.ops.export_scene.gltf.get_rna_type().properties
@@ -200,7 +200,12 @@ def write(kind: str, path: Path, armature: Any, mesh_object: Any, scale: float) 
         bpy.ops.wm.obj_export(filepath=name, export_selected_objects=True, global_scale=scale, export_materials=False)
     elif kind == "BVH":
         bpy.ops.export_anim.bvh(
-            filepath=name, global_scale=scale, frame_start=first, frame_end=last, rotate_mode="NATIVE", root_transform_only=True
+            filepath=name,
+            global_scale=scale,
+            frame_start=first,
+            frame_end=last,
+            rotate_mode="NATIVE",
+            root_transform_only=True,
         )
     elif kind == "USD":
         bpy.ops.wm.usd_export(filepath=name, selected_objects_only=True, export_animation=moving)

@@ -35,10 +35,10 @@ class Guarded:
     def execute(self, context: Any) -> set[str]:
         """Blender's entry; the work is in ``run``."""
         try:
-            return self.run(context)  # type: ignore[attr-defined]
+            return self.run(context)
         except FitBodyError as error:
             session.tell(error.message)
-            self.report({"ERROR"}, error.message.text)  # type: ignore[attr-defined]
+            self.report({"ERROR"}, error.message.text)
             return {"CANCELLED"}
 
 
@@ -49,7 +49,7 @@ class FITBODY_OT_fit(Guarded, bpy.types.Operator):
     bl_label = "Fit Body"
     bl_options = {"REGISTER"}
 
-    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})  # type: ignore[valid-type]
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})
 
     @classmethod
     def poll(cls, context: Any) -> bool:
@@ -80,7 +80,7 @@ class FITBODY_OT_fit(Guarded, bpy.types.Operator):
         command = worker_command(python(), preferences().keep_warm)
         folder = new_run_folder(source)
         request = {"inputs": [str(source)], "out": str(folder), "options": chosen.fit_options(preferences().device)}
-        request |= {"format": ""}
+        request |= {"format": "", "sequence": chosen.source in ("SEQUENCE", "VIDEO")}
         session.start_job(command, "fit", request, float(preferences().time_limit), _finisher(chosen))
         if bpy.app.background:
             if STATE.message is not None:
@@ -97,10 +97,10 @@ class FITBODY_OT_fit_file(bpy.types.Operator, ImportHelper):
     bl_label = "Body from Photo"
     bl_options = {"REGISTER"}
 
-    filter_image: BoolProperty(default=True, options={"HIDDEN"})  # type: ignore[valid-type]
-    filter_movie: BoolProperty(default=True, options={"HIDDEN"})  # type: ignore[valid-type]
-    filter_folder: BoolProperty(default=True, options={"HIDDEN"})  # type: ignore[valid-type]
-    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})  # type: ignore[valid-type]
+    filter_image: BoolProperty(default=True, options={"HIDDEN"})
+    filter_movie: BoolProperty(default=True, options={"HIDDEN"})
+    filter_folder: BoolProperty(default=True, options={"HIDDEN"})
+    directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
 
     def invoke(self, context: Any, event: Any) -> set[str]:
         """A dropped photo is fitted at once, else a file is chosen."""
@@ -140,12 +140,12 @@ class FITBODY_OT_import_result(Guarded, bpy.types.Operator, ImportHelper):
     bl_options = {"REGISTER", "UNDO"}
 
     filename_ext = ".json"
-    filter_glob: StringProperty(default="*.json;*.npz", options={"HIDDEN"})  # type: ignore[valid-type]
-    camera: BoolProperty(name="Camera and Photo", default=True)  # type: ignore[valid-type]
-    ground: BoolProperty(name="Place on Ground", default=False)  # type: ignore[valid-type]
-    correctives: BoolProperty(name="Pose Correctives", default=True)  # type: ignore[valid-type]
-    parts: BoolProperty(name="Part Materials", default=False)  # type: ignore[valid-type]
-    replace: BoolProperty(name="Replace Earlier", description="Of the same photo", default=False)  # type: ignore[valid-type]
+    filter_glob: StringProperty(default="*.json;*.npz", options={"HIDDEN"})
+    camera: BoolProperty(name="Camera and Photo", default=True)
+    ground: BoolProperty(name="Place on Ground", default=False)
+    correctives: BoolProperty(name="Pose Correctives", default=True)
+    parts: BoolProperty(name="Part Materials", default=False)
+    replace: BoolProperty(name="Replace Earlier", description="Of the same photo", default=False)
 
     def run(self, context: Any) -> set[str]:
         """Read, check, build."""
@@ -217,7 +217,7 @@ class FITBODY_OT_locate_model(bpy.types.Operator, ImportHelper):
     bl_label = "Locate Body Model"
     bl_options = {"INTERNAL"}
 
-    filter_glob: StringProperty(default="*.npz;*.pkl;*.json", options={"HIDDEN"})  # type: ignore[valid-type]
+    filter_glob: StringProperty(default="*.npz;*.pkl;*.json", options={"HIDDEN"})
 
     def execute(self, context: Any) -> set[str]:
         """Use it from now on."""
@@ -393,7 +393,7 @@ _FIXERS: dict[str, Callable[[], set[str]]] = {
     "CPU": _use_cpu,
     "RETRY": lambda: bpy.ops.fitbody.fit(),
 }
-assert set(_FIXERS) == set(FIXES) - {""}  # noqa: S101
+assert set(_FIXERS) == set(FIXES) - {""}
 
 CLASSES = (
     FITBODY_OT_fit,

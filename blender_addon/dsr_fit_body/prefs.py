@@ -23,27 +23,27 @@ class FitBodyPreferences(bpy.types.AddonPreferences):
 
     bl_idname = __package__
 
-    python: StringProperty(  # type: ignore[valid-type]
+    python: StringProperty(
         name="Python",
-        description="The Python of the environment in which dsr is installed, that environment's folder, or its dsr-fit",
+        description="The Python of the environment that has dsr, that environment's folder, or its dsr-fit",
         subtype="FILE_PATH",
     )
-    device: EnumProperty(name="Device", items=DEVICES, default="auto")  # type: ignore[valid-type]
-    time_limit: IntProperty(  # type: ignore[valid-type]
+    device: EnumProperty(name="Device", items=DEVICES, default="auto")
+    time_limit: IntProperty(
         name="Time Limit",
         description="Seconds one picture may take before the fit is stopped; 0 for no limit",
         default=120,
         min=0,
         soft_max=3600,
     )
-    keep_warm: FloatProperty(  # type: ignore[valid-type]
+    keep_warm: FloatProperty(
         name="Keep Worker",
-        description="Seconds the worker stays loaded after a fit, so that the next one is quick; it uses memory meanwhile",
+        description="Seconds the worker stays loaded after a fit for the next one to be quick; it uses memory",
         default=300.0,
         min=1.0,
         soft_max=3600.0,
     )
-    keep_runs: IntProperty(  # type: ignore[valid-type]
+    keep_runs: IntProperty(
         name="Keep Results",
         description="How many of the last fits' files are kept",
         default=20,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings of the panel (on the window manager, so that they do not end up in every file) and shape sliders of a body."""
+"""Settings of the panel (on the window manager: they do not end up in every file) and shape sliders of a body."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from typing import Any
 
 import bpy
 import numpy as np
-from bpy.props import BoolProperty, EnumProperty, FloatProperty, FloatVectorProperty, IntProperty, PointerProperty, StringProperty
+from bpy.props import (
+    BoolProperty,
+    EnumProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
 
 from .builders import shape
 from .builders.mesh import MAX_SHAPES
@@ -39,13 +47,13 @@ def _results(self: Any, context: Any) -> list[tuple[str, str, str]]:
 class FitBodySettings(bpy.types.PropertyGroup):
     """What the panel's Fit button does."""
 
-    source: EnumProperty(name="Source", items=SOURCES, default="IMAGE")  # type: ignore[valid-type]
-    image: StringProperty(name="Image", description="The photo", subtype="FILE_PATH")  # type: ignore[valid-type]
-    frames: StringProperty(name="Frames", description="Folder of the clip's frames", subtype="DIR_PATH")  # type: ignore[valid-type]
-    video: StringProperty(name="Video", description="The clip", subtype="FILE_PATH")  # type: ignore[valid-type]
-    result_folder: StringProperty(name="Folder", description="Folder with results of dsr-fit", subtype="DIR_PATH")  # type: ignore[valid-type]
-    result: EnumProperty(name="Result", items=_results)  # type: ignore[valid-type]
-    people: EnumProperty(  # type: ignore[valid-type]
+    source: EnumProperty(name="Source", items=SOURCES, default="IMAGE")
+    image: StringProperty(name="Image", description="The photo", subtype="FILE_PATH")
+    frames: StringProperty(name="Frames", description="Folder of the clip's frames", subtype="DIR_PATH")
+    video: StringProperty(name="Video", description="The clip", subtype="FILE_PATH")
+    result_folder: StringProperty(name="Folder", description="Folder with results of dsr-fit", subtype="DIR_PATH")
+    result: EnumProperty(name="Result", items=_results)
+    people: EnumProperty(
         name="People",
         items=[
             ("all", "All", "Everybody found"),
@@ -54,11 +62,11 @@ class FitBodySettings(bpy.types.PropertyGroup):
         ],
         default="all",
     )
-    person: IntProperty(name="Number", description="Counted from the left, starting at 1", default=1, min=1)  # type: ignore[valid-type]
-    min_score: FloatProperty(  # type: ignore[valid-type]
+    person: IntProperty(name="Number", description="Counted from the left, starting at 1", default=1, min=1)
+    min_score: FloatProperty(
         name="Min. Score", description="Leave out people the detector is less sure of", default=0.5, min=0.0, max=1.0
     )
-    body: EnumProperty(  # type: ignore[valid-type]
+    body: EnumProperty(
         name="Body Model",
         items=[
             ("open", "Open Body", "The body model that comes with dsr"),
@@ -67,8 +75,8 @@ class FitBodySettings(bpy.types.PropertyGroup):
         ],
         default="open",
     )
-    body_file: StringProperty(name="File", description="SMPL or SMPL-X file (.pkl, .npz)", subtype="FILE_PATH")  # type: ignore[valid-type]
-    focal: EnumProperty(  # type: ignore[valid-type]
+    body_file: StringProperty(name="File", description="SMPL or SMPL-X file (.pkl, .npz)", subtype="FILE_PATH")
+    focal: EnumProperty(
         name="Focal",
         items=[
             ("AUTO", "Automatic", "From the photo's EXIF data, else a usual lens"),
@@ -77,9 +85,9 @@ class FitBodySettings(bpy.types.PropertyGroup):
         ],
         default="AUTO",
     )
-    focal_mm: FloatProperty(name="35 mm Equivalent", description="Millimetres", default=35.0, min=5.0, max=2000.0)  # type: ignore[valid-type]
-    fov: FloatProperty(name="Angle", description="Degrees across the width", default=54.0, min=1.0, max=170.0)  # type: ignore[valid-type]
-    quality: EnumProperty(  # type: ignore[valid-type]
+    focal_mm: FloatProperty(name="35 mm Equivalent", description="Millimetres", default=35.0, min=5.0, max=2000.0)
+    fov: FloatProperty(name="Angle", description="Degrees across the width", default=54.0, min=1.0, max=170.0)
+    quality: EnumProperty(
         name="Quality",
         items=[
             ("fast", "Fast", "Look once"),
@@ -88,7 +96,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
         ],
         default="standard",
     )
-    refine: EnumProperty(  # type: ignore[valid-type]
+    refine: EnumProperty(
         name="Refine",
         items=[
             ("none", "None", "Quick"),
@@ -98,7 +106,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
         ],
         default="none",
     )
-    again: EnumProperty(  # type: ignore[valid-type]
+    again: EnumProperty(
         name="Fit Again",
         items=[
             ("REPLACE", "Replaces", "A further fit of the same photo takes the place of the earlier one"),
@@ -106,24 +114,30 @@ class FitBodySettings(bpy.types.PropertyGroup):
         ],
         default="REPLACE",
     )
-    camera: BoolProperty(name="Camera and Photo", description="A camera that sees what the photo's camera saw", default=True)  # type: ignore[valid-type]
-    opacity: FloatProperty(name="Photo Opacity", subtype="FACTOR", default=0.5, min=0.0, max=1.0)  # type: ignore[valid-type]
-    pack: BoolProperty(name="Pack Photo", description="Keep the photo inside the .blend file", default=True)  # type: ignore[valid-type]
-    set_size: BoolProperty(name="Set Render Size", description="Render at the photo's size", default=True)  # type: ignore[valid-type]
-    look: BoolProperty(name="Look Through Camera", description="Turn the 3D view to the camera after a fit", default=True)  # type: ignore[valid-type]
-    ground: BoolProperty(  # type: ignore[valid-type]
+    camera: BoolProperty(
+        name="Camera and Photo", description="A camera that sees what the photo's camera saw", default=True
+    )
+    opacity: FloatProperty(name="Photo Opacity", subtype="FACTOR", default=0.5, min=0.0, max=1.0)
+    pack: BoolProperty(name="Pack Photo", description="Keep the photo inside the .blend file", default=True)
+    set_size: BoolProperty(name="Set Render Size", description="Render at the photo's size", default=True)
+    look: BoolProperty(
+        name="Look Through Camera", description="Turn the 3D view to the camera after a fit", default=True
+    )
+    ground: BoolProperty(
         name="Place on Ground",
-        description="Lowest point at height 0; camera and bodies move together. The distance to the camera is an estimate",
+        description="Lowest point at height 0; camera and bodies move together. Distance to the camera is an estimate",
         default=False,
     )
-    correctives: BoolProperty(name="Pose Correctives", description="Where the body model has any", default=True)  # type: ignore[valid-type]
-    parts: BoolProperty(name="Part Materials", description="A material for every part of the body", default=False)  # type: ignore[valid-type]
-    start_current: BoolProperty(name="Start at Current Frame", default=False)  # type: ignore[valid-type]
-    fps: BoolProperty(name="Frame Rate from Source", description="Set the scene's frame rate", default=True)  # type: ignore[valid-type]
-    smoothing: FloatProperty(name="Smoothing", subtype="FACTOR", default=0.3, min=0.0, max=0.95)  # type: ignore[valid-type]
-    root_motion: BoolProperty(name="Keep Root Motion", description="Off: everybody stays in place", default=True)  # type: ignore[valid-type]
-    fill: IntProperty(name="Fill Gaps up to", description="Frames; over longer gaps the body is hidden", default=5, min=0)  # type: ignore[valid-type]
-    export_names: EnumProperty(  # type: ignore[valid-type]
+    correctives: BoolProperty(name="Pose Correctives", description="Where the body model has any", default=True)
+    parts: BoolProperty(name="Part Materials", description="A material for every part of the body", default=False)
+    start_current: BoolProperty(name="Start at Current Frame", default=False)
+    fps: BoolProperty(name="Frame Rate from Source", description="Set the scene's frame rate", default=True)
+    smoothing: FloatProperty(name="Smoothing", subtype="FACTOR", default=0.3, min=0.0, max=0.95)
+    root_motion: BoolProperty(name="Keep Root Motion", description="Off: everybody stays in place", default=True)
+    fill: IntProperty(
+        name="Fill Gaps up to", description="Frames; over longer gaps the body is hidden", default=5, min=0
+    )
+    export_names: EnumProperty(
         name="Bone Names",
         items=[
             ("SMPL", "SMPL", "As in the scene"),
@@ -132,11 +146,17 @@ class FitBodySettings(bpy.types.PropertyGroup):
         ],
         default="SMPL",
     )
-    export_bake: BoolProperty(  # type: ignore[valid-type]
-        name="Bake Shape", description="Put the shape into the mesh; else the sliders go along as shape keys", default=True
+    export_bake: BoolProperty(
+        name="Bake Shape",
+        description="Put the shape into the mesh; else the sliders go along as shape keys",
+        default=True,
     )
-    export_scale: FloatProperty(  # type: ignore[valid-type]
-        name="Scale", description="1 is metres, 100 centimetres; glTF is always metres", default=1.0, min=0.001, max=1000.0
+    export_scale: FloatProperty(
+        name="Scale",
+        description="1 is metres, 100 centimetres; glTF is always metres",
+        default=1.0,
+        min=0.001,
+        max=1000.0,
     )
 
     def source_path(self) -> Path | None:
@@ -191,7 +211,7 @@ def _shape_changed(self: BodySettings, context: Any) -> None:
 class BodySettings(bpy.types.PropertyGroup):
     """Of one body, on its armature."""
 
-    shape: FloatVectorProperty(  # type: ignore[valid-type]
+    shape: FloatVectorProperty(
         name="Shape",
         description="Shape coefficients; joints follow the surface, the pelvis stays where it is",
         size=MAX_SHAPES,

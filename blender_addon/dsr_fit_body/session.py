@@ -49,7 +49,9 @@ class State:
 STATE = State()
 
 
-def start_job(command: list[str], kind: str, fields: dict[str, Any], limit_s: float, finish: Callable[[Outcome], None]) -> None:
+def start_job(
+    command: list[str], kind: str, fields: dict[str, Any], limit_s: float, finish: Callable[[Outcome], None]
+) -> None:
     """Begin a job; in the background it is finished before this returns.
 
     Args:

@@ -50,7 +50,9 @@ def random_person(asset, seed: int, x: float = 0.0, scale: float = 0.4) -> Perso
     )
 
 
-def write_picture(folder, people: int = 2, case: str = "landscape", body: str = "open-light", photo: bool = True, asset=None):
+def write_picture(
+    folder, people: int = 2, case: str = "landscape", body: str = "open-light", photo: bool = True, asset=None
+):
     """A result of that many people; returns the JSON path, the FitResult and the asset."""
     asset = asset or load_asset(body)
     size, K = intrinsics(case)
@@ -105,17 +107,28 @@ def write_clip(folder, frames: int = 30, people: int = 2, asset=None):
         joints = np.zeros((len(t), asset.num_joints, 3))
         tracks.append(
             TrackResult(
-                id=f"p{i}", frames=t, observed=observed, score=0.8, keypoint_set="coco17",
-                keypoints_px=np.zeros((len(t), 17, 3)), boxes_px=np.zeros((len(t), 4)), betas=person.betas,
-                global_orient=orient, body_pose=pose, transl=transl, joints_cam_m=joints,
-                contacts=np.zeros((len(t), 4), bool), height_m=1.7,
+                id=f"p{i}",
+                frames=t,
+                observed=observed,
+                score=0.8,
+                keypoint_set="coco17",
+                keypoints_px=np.zeros((len(t), 17, 3)),
+                boxes_px=np.zeros((len(t), 4)),
+                betas=person.betas,
+                global_orient=orient,
+                body_pose=pose,
+                transl=transl,
+                joints_cam_m=joints,
+                contacts=np.zeros((len(t), 4), bool),
+                height_m=1.7,
                 joint_uncertainty_mm=np.full((len(t), asset.num_joints), 12.0),
-            )  # fmt: skip
+            )
         )
     result = SequenceResult(
         status="ok", input_path=str(clip), image_size=size, fps=29.97, frame_indices=np.arange(frames),
         frame_times_s=np.arange(frames) / 29.97, frames_read=np.ones(frames, bool), K=np.repeat(K[None], frames, 0),
-        body={"name": asset.name, "licence": "", "sha256": asset.sha256, "file": copy_body(asset, folder)}, people=tracks,
+        body={"name": asset.name, "licence": "", "sha256": asset.sha256, "file": copy_body(asset, folder)},
+        people=tracks,
     )  # fmt: skip
     path = folder / "clip.json"
     save_sequence(result, path)

@@ -1,6 +1,6 @@
 """A worker that behaves, or misbehaves, as its first argument says; the rest is what dsr-fit would get.
 
-    fake_worker.py MODE RESULT.json ... --serve
+fake_worker.py MODE RESULT.json ... --serve
 """
 
 import json
@@ -51,7 +51,7 @@ def fit(request):
         os._exit(139)
     if mode in ("hangs", "deaf"):
         time.sleep(600)
-    if mode == "slow" and wait(600, number):
+    if (mode == "slow" or (mode == "ui" and request["options"]["refine"] == "all")) and wait(600, number):
         return
     for k in range(3):
         say("progress", id=number, done=0, total=1, text=f"step {k}", stage=("read", "people", "fit")[k])

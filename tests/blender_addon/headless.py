@@ -1,4 +1,4 @@
-"""Checks that run inside Blender: ``python headless.py FOLDER`` with the bpy wheel, ``blender -b -P headless.py -- FOLDER``.
+"""Checks inside Blender: ``python headless.py FOLDER`` with the bpy wheel, ``blender -b -P headless.py -- FOLDER``.
 
 Reads what the test wrote into the folder, prints one JSON line per check: its name, what went wrong, and figures.
 """
@@ -13,21 +13,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "blender_addon"))
 
-import bpy  # noqa: E402
-import dsr_fit_body  # noqa: E402
-import numpy as np  # noqa: E402
-from bpy_extras.object_utils import world_to_camera_view  # noqa: E402
-from dsr_fit_body import compat, session  # noqa: E402
-from dsr_fit_body.builders import camera as cam  # noqa: E402
-from dsr_fit_body.builders import ground, scene, shape  # noqa: E402
-from dsr_fit_body.builders import mesh as msh  # noqa: E402
-from dsr_fit_body.builders.motion import MotionOptions  # noqa: E402
-from dsr_fit_body.builders.scene import BuildOptions  # noqa: E402
-from dsr_fit_body.core import geometry  # noqa: E402
-from dsr_fit_body.core.asset import read_body  # noqa: E402
-from dsr_fit_body.core.names import SMPL24, TABLE  # noqa: E402
-from dsr_fit_body.core.result import read_result  # noqa: E402
-from mathutils import Vector  # noqa: E402
+import bpy
+import dsr_fit_body
+import numpy as np
+from bpy_extras.object_utils import world_to_camera_view
+from dsr_fit_body import compat, session
+from dsr_fit_body.builders import camera as cam
+from dsr_fit_body.builders import ground, scene, shape
+from dsr_fit_body.builders import mesh as msh
+from dsr_fit_body.builders.motion import MotionOptions
+from dsr_fit_body.builders.scene import BuildOptions
+from dsr_fit_body.core import geometry
+from dsr_fit_body.core.asset import read_body
+from dsr_fit_body.core.names import SMPL24, TABLE
+from dsr_fit_body.core.result import read_result
+from mathutils import Vector
 
 FOLDER = Path(sys.argv[sys.argv.index("--") + 1] if "--" in sys.argv else sys.argv[1])
 CHECKS = []
@@ -78,7 +78,7 @@ def vertices_are_those_of_the_fit():
         result = read_result(FOLDER / name / f"{name.replace('correctives', 'landscape')}.json")
         built = scene.build(result, BuildOptions())
         assert len(built.meshes) == len(result.people)
-        for mesh_object, person in zip(built.meshes, result.people):
+        for mesh_object, person in zip(built.meshes, result.people, strict=True):
             error = np.abs(posed(mesh_object) - person.vertices_cam_m @ geometry.CAMERA.T).max()
             worst = max(worst, float(error))
     assert worst < 1e-4, worst
@@ -98,7 +98,7 @@ def projection_is_that_of_the_intrinsics():
         points = result.people[0].vertices_cam_m[::200].astype(float)
         want = points @ result.K.T
         want = want[:, :2] / want[:, 2:]
-        for point, pixel in zip(points @ geometry.CAMERA.T, want):
+        for point, pixel in zip(points @ geometry.CAMERA.T, want, strict=True):
             seen = world_to_camera_view(bpy.context.scene, built.camera, Vector(point))
             got = (seen.x * result.size[0], (1 - seen.y) * result.size[1])
             worst = max(worst, abs(got[0] - pixel[0]), abs(got[1] - pixel[1]))
@@ -289,7 +289,12 @@ def every_editing_operator_can_be_undone():
         armature = bpy.data.objects[name]
         found = shape.body_parts(armature)
         heads = [tuple(round(v, 5) for v in b.head_local) for b in armature.data.bones]
-        return posed(found[1]).round(4).tobytes(), heads, [b.name for b in armature.data.bones], len(found[1].data.materials)
+        return (
+            posed(found[1]).round(4).tobytes(),
+            heads,
+            [b.name for b in armature.data.bones],
+            len(found[1].data.materials),
+        )
 
     for call, options in calls.items():
         bpy.ops.ed.undo_push(message="before")
@@ -385,7 +390,7 @@ def clip_becomes_actions():
     worst = 0.0
     for frame in (0, 7, 29):
         scene_now.frame_set(10 + frame)
-        for mesh_object, person in zip(built.meshes, result.people):
+        for mesh_object, person in zip(built.meshes, result.people, strict=True):
             if frame not in person.frames:
                 continue
             at = int(np.flatnonzero(person.frames == frame)[0])

@@ -130,8 +130,12 @@ def test_smoothing_takes_noise_away_and_does_not_lag():
 
 
 def test_gaps_are_filled_on_the_way():
-    q = geometry.quaternions_from_rotations(geometry.rotations_from_vectors(np.array([[[0, 0, 0.0]], [[0, 0, 1.2]], [[0, 0, 1]]])))
-    frames, filled, moved, left = smooth.fill_gaps(np.array([0, 3, 20]), q, np.array([[0, 0, 0.0], [3, 0, 0], [4, 0, 0]]), 5)
+    q = geometry.quaternions_from_rotations(
+        geometry.rotations_from_vectors(np.array([[[0, 0, 0.0]], [[0, 0, 1.2]], [[0, 0, 1]]]))
+    )
+    frames, filled, moved, left = smooth.fill_gaps(
+        np.array([0, 3, 20]), q, np.array([[0, 0, 0.0], [3, 0, 0], [4, 0, 0]]), 5
+    )
     assert frames.tolist() == [0, 1, 2, 3, 20]
     assert np.allclose(geometry.vectors_from_rotations(geometry.rotations_from_quaternions(filled[1, 0])), [0, 0, 0.4])
     assert np.allclose(moved[:3, 0], [0, 1, 2])
@@ -174,7 +178,10 @@ def test_photo_is_found_when_the_folder_moved(tmp_path):
         (lambda p: p.write_text(json.dumps({**json.loads(p.read_text()), "schema_version": 3})), "schema 3"),
         (lambda p: p.with_suffix(".npz").unlink(), "missing"),
         (lambda p: p.with_suffix(".npz").write_bytes(b"PK\x03\x04 no"), "cannot be read"),
-        (lambda p: p.write_text(json.dumps({k: v for k, v in json.loads(p.read_text()).items() if k != "image"})), "complete"),
+        (
+            lambda p: p.write_text(json.dumps({k: v for k, v in json.loads(p.read_text()).items() if k != "image"})),
+            "complete",
+        ),
         (lambda p: p.unlink(), "missing"),
     ],
 )

@@ -22,7 +22,9 @@ HERE = Path(__file__).resolve().parent
 CHECKS = [
     line.split("(")[0].removeprefix("def ")
     for before, line in zip(
-        (HERE / "headless.py").read_text().splitlines(), (HERE / "headless.py").read_text().splitlines()[1:], strict=False
+        (HERE / "headless.py").read_text().splitlines(),
+        (HERE / "headless.py").read_text().splitlines()[1:],
+        strict=False,
     )
     if before == "@check"
 ]
@@ -39,11 +41,13 @@ def files(tmp_path_factory):
         (folder / name).mkdir()
         made[name] = write_picture(folder / name, 2, name, asset=light)
     for name, people, options in (
-        ("nobody", 0, {}), ("newer", 1, {}), ("no_body", 1, {}), ("truncated", 1, {}), ("no_photo", 1, {"photo": False}),
-        ("one", 1, {"body": "open"}), ("ten", 10, {"body": "open"}),
+        ("nobody", 0, {}), ("newer", 1, {}), ("no_body", 1, {}), ("truncated", 1, {}),
+        ("no_photo", 1, {"photo": False}), ("one", 1, {"body": "open"}), ("ten", 10, {"body": "open"}),
     ):  # fmt: skip
         (folder / name).mkdir()
-        write_picture(folder / name, people, "landscape", **({"asset": light} | options if "body" not in options else options))
+        write_picture(
+            folder / name, people, "landscape", **({"asset": light} | options if "body" not in options else options)
+        )
     (folder / "correctives").mkdir()
     write_picture(folder / "correctives", 1, "landscape", asset=corrective_asset(folder / "correctives"))
     document = json.loads((folder / "newer" / "landscape.json").read_text())
@@ -59,7 +63,19 @@ def files(tmp_path_factory):
     measured = measure_body(light, made["landscape"][1].people[0].betas)
     sizes = {"height_cm": measured.height_m, "waist_cm": measured.waist_m, "hip_cm": measured.hip_m}
     (folder / "measured.json").write_text(json.dumps({key: 100 * value for key, value in sizes.items()}))
-    for mode in ("good", "dies", "version", "nobody", "unreadable", "model", "memory", "lies", "hangs", "noisy", "slow"):
+    for mode in (
+        "good",
+        "dies",
+        "version",
+        "nobody",
+        "unreadable",
+        "model",
+        "memory",
+        "lies",
+        "hangs",
+        "noisy",
+        "slow",
+    ):
         write_worker(folder, mode, made["landscape"][0])
     write_worker(folder, "later", made["landscape"][0], "worker_dies_later")
     return folder

@@ -201,7 +201,14 @@ def test_windows_way_of_ending_a_process():
 
 
 def test_the_environment_is_clean():
-    base = {"PATH": "/bin", "PYTHONPATH": "/blender", "PYTHONHOME": "/b", "VIRTUAL_ENV": "/v", "LD_LIBRARY_PATH": "/b/lib", "HOME": "/h"}
+    base = {
+        "PATH": "/bin",
+        "PYTHONPATH": "/blender",
+        "PYTHONHOME": "/b",
+        "VIRTUAL_ENV": "/v",
+        "LD_LIBRARY_PATH": "/b/lib",
+        "HOME": "/h",
+    }
     got = clean_environment(base)
     assert {key: got[key] for key in ("PATH", "HOME")} == {"PATH": "/bin", "HOME": "/h"}
     assert set(got) - {"PATH", "HOME"} == {"PYTHONUTF8", "PYTHONUNBUFFERED"}

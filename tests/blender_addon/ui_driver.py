@@ -1,6 +1,6 @@
 """Drives a real Blender under Xvfb from outside: mouse, keys, screenshots. Also a command:
 
-    python tests/blender_addon/ui_driver.py PHOTO PYTHON SCREENSHOTS
+python tests/blender_addon/ui_driver.py PHOTO PYTHON SCREENSHOTS
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ import json
 import os
 import shutil
 import subprocess
-import sys
-import tempfile
 import time
+from itertools import pairwise
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -23,7 +22,11 @@ WIDTH, HEIGHT = 1600, 1000
 def missing() -> str:
     """What cannot be found, "" where all is there."""
     gone = [tool for tool in TOOLS if shutil.which(tool, path=SYSTEM_PATH) is None]
-    return "" if not gone else f"needs {', '.join(gone)}: apt-get install blender xvfb xdotool libgl1-mesa-dri python3-numpy"
+    return (
+        ""
+        if not gone
+        else f"needs {', '.join(gone)}: apt-get install blender xvfb xdotool libgl1-mesa-dri python3-numpy"
+    )
 
 
 def blender_environment(folder: Path, **more: str) -> dict[str, str]:
@@ -187,7 +190,7 @@ PATH_FIELD, FIT_BUTTON, CANCEL_BUTTON, VIEW = (1180, 150), (1205, 341), (1240, 3
 def beats_per_second(beats: list[float], begin: float, end: float) -> tuple[float, float]:
     """Ticks per second of Blender's interface between two times, and the longest pause."""
     inside = [t for t in beats if begin <= t <= end]
-    pauses = [b - a for a, b in zip(inside[:-1], inside[1:], strict=True)]
+    pauses = [b - a for a, b in pairwise(inside)]
     return (len(inside) / max(end - begin, 1e-9), max(pauses, default=end - begin))
 
 

@@ -15,7 +15,7 @@ from ..core.geometry import REST
 from ..core.names import bone_axes
 
 JOINTS, JOINTDIRS, BONES = "dsr_joints", "dsr_jointdirs", "dsr_bones"
-"""Custom properties on the armature data: average joints (J x 3), their shape directions (J x 3 x B), bones in order."""
+"""Custom properties on armature data: average joints (J x 3), their shape directions (J x 3 x B), bones in order."""
 
 
 def new_armature(body: Body, name: str) -> Any:

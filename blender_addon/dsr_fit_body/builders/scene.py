@@ -106,7 +106,9 @@ def build(result: Result, options: BuildOptions, version: str = "") -> Built:
         camera = cam.new_camera(result, f"{stem} Camera", collection, options.motion.start)
         camera.parent = root
         if cam.add_photo(camera, result, options.opacity, options.pack, options.motion.start) is None:
-            warnings.append(f'The picture "{result.source.name}" cannot be shown: it was moved or Blender cannot read it')
+            warnings.append(
+                f'The picture "{result.source.name}" cannot be shown: it was moved or Blender cannot read it'
+            )
         cam.use_camera(scene, camera, options.set_size)
     if result.is_clip:
         _set_time(scene, result, options)
@@ -144,7 +146,7 @@ def remove_collection(collection: Any) -> None:
 
 
 def remove_unused(data: list[Any]) -> None:
-    """Remove meshes (with their shape keys, which 3.4 would leave behind), armatures, cameras, actions without users."""
+    """Remove data without users; a mesh takes its shape keys along, which 3.4 would leave behind."""
     for item in dict.fromkeys(d for d in data if d is not None):
         if item.users == 0:
             before = set(bpy.data.shape_keys)
@@ -162,7 +164,7 @@ def _people(
     armatures = _armatures(people, body, collection, root, stem)
     meshes: list[Any] = []
     shapes = max(len(person.betas) for person in people)
-    for number, (armature, person) in enumerate(zip(armatures, people, strict=True), 1):
+    for number, armature in enumerate(armatures, 1):
         mesh = meshes[0].data.copy() if meshes else msh.new_mesh(body, f"{stem} Body")
         mesh.name = f"{stem} Person {number} Body"
         mesh_object = bpy.data.objects.new(mesh.name, mesh)
@@ -221,7 +223,9 @@ def _shape_and_pose(
         moving = motion.motion_of(armature, person, joints, body.root, options.motion)
         action = motion.animate_pose(armature, moving, body.root, f"{armature.name} Motion")
         action["fitbody_smoothing"] = options.motion.smoothing
-        motion.animate_presence([mesh_object], moving, options.motion.start, options.motion.start + result.num_frames - 1)
+        motion.animate_presence(
+            [mesh_object], moving, options.motion.start, options.motion.start + result.num_frames - 1
+        )
         if options.correctives and body.posedirs is not None:
             _moving_correctives(armature, mesh_object, moving, joints, body)
     else:
@@ -240,7 +244,7 @@ def _shape_and_pose(
 
 def _moving_correctives(armature: Any, mesh_object: Any, moving: motion.Motion, joints: np.ndarray, body: Body) -> None:
     """A key per entry of the pose feature, and curves for their values."""
-    assert body.posedirs is not None  # noqa: S101 (checked by the caller)
+    assert body.posedirs is not None
     names = [f"Pose {k:03d}" for k in range(body.posedirs.shape[2])]
     for k, name in enumerate(names):
         msh.add_key(mesh_object, name, body.posedirs[..., k], 0.0)

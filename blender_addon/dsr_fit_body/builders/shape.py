@@ -139,6 +139,8 @@ def _girth(vertices: np.ndarray, edges: np.ndarray, height: float) -> float:
         return 0.0
     share = ((height - a[:, 2]) / (b[:, 2] - a[:, 2]))[:, None]
     points = (a + share * (b - a))[:, :2]
-    angles = np.linspace(0, 2 * np.pi, 180, endpoint=False)  # Cauchy: perimeter of the convex hull = mean width times pi
+    angles = np.linspace(
+        0, 2 * np.pi, 180, endpoint=False
+    )  # Cauchy: perimeter of the convex hull = mean width times pi
     reach = (points @ np.stack([np.cos(angles), np.sin(angles)])).max(axis=0)
     return float(reach.mean() * 2 * np.pi)

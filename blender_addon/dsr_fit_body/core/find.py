@@ -20,7 +20,9 @@ def from_environment(environment: Mapping[str, str] | None = None) -> str:
     return next((values[name] for name in VARIABLES if values.get(name)), "")
 
 
-def find_python(near: Path | None = None, environment: Mapping[str, str] | None = None, home: Path | None = None) -> str:
+def find_python(
+    near: Path | None = None, environment: Mapping[str, str] | None = None, home: Path | None = None
+) -> str:
     """A Python with dsr installed, found by looking at files alone; "" where there is none.
 
     Args:

@@ -15,7 +15,7 @@ REST = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 """C: body frame of the files to Blender's rest data, (x, y, z) -> (x, -z, y)."""
 
 CAMERA = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
-"""A: camera frame of the files to Blender's world, (x, y, z) -> (x, z, -y); the camera object is turned 90 deg about x."""
+"""A: camera frame of the files to Blender's world, (x, y, z) -> (x, z, -y); the camera is turned 90 deg about x."""
 
 SENSOR_MM = 36.0
 

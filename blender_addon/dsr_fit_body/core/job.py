@@ -116,7 +116,7 @@ class Job:
         """Poll until the end, for Blender without an interface."""
         while self.poll() is None:
             time.sleep(interval_s)
-        assert self.outcome is not None  # noqa: S101
+        assert self.outcome is not None
         return self.outcome
 
     def cancel(self, why: str = "cancelled") -> None:
@@ -150,7 +150,7 @@ class Job:
             self._greet()
 
     def _greet(self) -> None:
-        assert self.worker is not None and self.worker.hello is not None  # noqa: S101
+        assert self.worker is not None and self.worker.hello is not None
         spoken = self.worker.hello.get("protocol")
         if spoken != PROTOCOL:
             self._kill()
@@ -223,7 +223,7 @@ class Job:
             self._finish(message("time_limit", detail=f"{self.limit_s:g}"))
 
     def _gone(self) -> None:
-        assert self.worker is not None  # noqa: S101
+        assert self.worker is not None
         for answer in self.worker.answers():
             self._take(answer)
         if self.outcome is None:

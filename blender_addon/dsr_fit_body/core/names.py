@@ -59,10 +59,11 @@ def smpl_name(name: str) -> str:
 _BACK = {other: smpl for smpl, others in TABLE.items() for other in others}
 
 SMPL24 = (
-    "pelvis left_hip right_hip spine1 left_knee right_knee spine2 left_ankle right_ankle spine3 left_foot right_foot neck "
-    "left_collar right_collar head left_shoulder right_shoulder left_elbow right_elbow left_wrist right_wrist left_hand "
-    "right_hand"
-).split()
+    "pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee",
+    "spine2", "left_ankle", "right_ankle", "spine3", "left_foot", "right_foot",
+    "neck", "left_collar", "right_collar", "head", "left_shoulder", "right_shoulder",
+    "left_elbow", "right_elbow", "left_wrist", "right_wrist", "left_hand", "right_hand",
+)  # fmt: skip
 
 _POINTS_TO = {"pelvis": "spine1", "spine3": "neck", "left_wrist": "left_hand", "right_wrist": "right_hand"}
 _LEAF_LENGTH = {"head": 0.16, "left_foot": 0.06, "right_foot": 0.06, "left_hand": 0.08, "right_hand": 0.08}

@@ -66,7 +66,7 @@ def fill_gaps(
         longest: longest gap to fill, in frames.
 
     Returns:
-        frames, quaternions, locations with the short gaps filled, and the gaps left open as (first, last) missing frame.
+        frames, quaternions, locations with the short gaps filled, and the gaps left open as (first, last) frame.
     """
     out_f, out_q, out_l, left = [frames[:1]], [quaternions[:1]], [locations[:1]], []
     for i in range(1, len(frames)):

@@ -35,7 +35,7 @@ def worker_command(python: str, idle_s: float = 300.0) -> list[str]:
     Raises:
         FitBodyError: if there is no such file.
     """
-    path = Path(os.path.expanduser(python.strip())) if python.strip() else None
+    path = Path(python.strip()).expanduser() if python.strip() else None
     if path is None:
         raise FitBodyError("no_python")
     if path.is_dir():  # the environment's folder will do
@@ -50,7 +50,12 @@ def worker_command(python: str, idle_s: float = 300.0) -> list[str]:
 
 def environment_pythons(folder: Path) -> list[Path]:
     """Where a virtual or conda environment has its Python."""
-    return [folder / "bin" / "python3", folder / "bin" / "python", folder / "Scripts" / "python.exe", folder / "python.exe"]
+    return [
+        folder / "bin" / "python3",
+        folder / "bin" / "python",
+        folder / "Scripts" / "python.exe",
+        folder / "python.exe",
+    ]
 
 
 def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -102,7 +107,9 @@ class Killer:
 
     def run(self, command: Sequence[str]) -> None:
         """Run a short system command quietly."""
-        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10)
+        subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=10
+        )
 
 
 class Worker:
@@ -163,7 +170,7 @@ class Worker:
             FitBodyError: if the process is gone.
         """
         try:
-            assert self.process.stdin is not None  # noqa: S101
+            assert self.process.stdin is not None
             self.process.stdin.write(line.encode())
             self.process.stdin.flush()
         except (OSError, ValueError) as error:
@@ -215,7 +222,7 @@ class Worker:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         with contextlib.suppress(OSError, ValueError):
-            assert self.process.stdin is not None  # noqa: S101
+            assert self.process.stdin is not None
             self.process.stdin.close()
 
     def _exit_text(self) -> str:

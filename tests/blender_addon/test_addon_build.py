@@ -1,0 +1,40 @@
+"""The build command: one zip that both worlds of Blender add-ons install."""
+
+from __future__ import annotations
+
+import importlib.util
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ADDON = Path(__file__).resolve().parents[2] / "blender_addon"
+
+
+def command():
+    spec = importlib.util.spec_from_file_location("addon_build", ADDON / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_zip_is_one_folder_for_both_worlds(tmp_path):
+    first, second = command().build(tmp_path / "a"), command().build(tmp_path / "b")
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as archive:
+        names = archive.namelist()
+    assert {name.split("/")[0] for name in names} == {"dsr_fit_body"}
+    assert {f"dsr_fit_body/{n}" for n in ("__init__.py", "blender_manifest.toml", "LICENSE")} <= set(names)
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".npz")]  # no model data
+
+
+def test_versions_agree():
+    assert command().manifest_version() == command().info_version() != ""
+
+
+@pytest.mark.blender
+def test_blenders_own_validator_accepts_it(tmp_path):
+    build = command()
+    if build.validator() is None:
+        pytest.skip("needs bpy: python3 -m pip install bpy==5.0.1")
+    assert build.validate(build.build(tmp_path))

@@ -1,0 +1,46 @@
+"""The real interface of Debian's Blender under Xvfb, driven by mouse and keys; screenshots stay in ADDON_SHOTS."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+from addon_toys import write_picture, write_worker
+from ui_driver import Interface, missing, session
+
+ADDON = Path(__file__).resolve().parents[2] / "blender_addon"
+pytestmark = [pytest.mark.blender, pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing() or "ready")]
+
+
+def build_zip(out: Path) -> Path:
+    spec = importlib.util.spec_from_file_location("addon_build", ADDON / "build.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.build(out)
+
+
+def test_photo_to_body_undo_and_cancel(tmp_path):
+    """Install the zip, open the tab, type the photo, press Fit, Ctrl+Z, fit again, Cancel."""
+    path, _, _ = write_picture(tmp_path, 2)
+    worker = write_worker(tmp_path, "ui", path)
+    shots = Path(os.environ.get("ADDON_SHOTS", tmp_path / "shots"))
+    interface = Interface(tmp_path / "blender", build_zip(tmp_path / "dist"), str(worker))
+    try:
+        seen = session(interface, tmp_path / "landscape.png", shots)
+    finally:
+        code = interface.close()
+    assert code == 0
+    start = seen["start"]["objects"]
+    assert seen["pressed"]["running"] and seen["pressed"]["objects"] == start
+    assert len(seen["fitted"]["objects"]) == len(start) + 6
+    assert seen["fitted"]["note"].startswith("2 bodies in") and not seen["fitted"]["message"]
+    assert seen["fitted"]["perspective"] == "CAMERA" and seen["fitted"]["camera"] == "landscape Camera"
+    assert seen["undone"]["objects"] == start
+    assert seen["redone"]["objects"] == seen["fitted"]["objects"]
+    assert seen["again"]["objects"] == seen["fitted"]["objects"]
+    assert seen["busy"]["running"]
+    assert seen["cancelled"]["message"] == "Fit cancelled; the scene was not changed"
+    assert seen["cancelled"]["objects"] == seen["fitted"]["objects"]
+    assert all((shots / name).stat().st_size > 20000 for name in ("1_before.png", "3_after.png", "5_cancelled.png"))
