@@ -128,8 +128,6 @@ def take_frames(tokens: Tensor, index: Tensor) -> Tensor:
 class CrossAttention(nn.Module):
     """Multi-head attention with separate projections of queries, keys and values (names as published)."""
 
-    wide_layers = ("linear_q", "linear_k", "linear_v", "proj")
-
     def __init__(self, width: int, heads: int, qkv_bias: bool = True, drop: float = 0.0) -> None:
         super().__init__()
         self.heads = heads

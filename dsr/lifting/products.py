@@ -46,7 +46,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def use_bfloat16(model: nn.Module) -> nn.Module:
     """Attention and MLPs of a transformer lifter to bfloat16, in place; sums, norms, embedding and head keep float32.
 
-    Poses are in metres: bfloat16 all through would round them to some millimetres.
+    So does the last block: its rounding would reach the poses unaveraged (with bfloat16 all through they
+    are off by some millimetres).
 
     Args:
         model: a lifter of attention blocks.
@@ -57,7 +58,11 @@ def use_bfloat16(model: nn.Module) -> nn.Module:
     Raises:
         UsageError: if it has no such parts.
     """
-    layers = [getattr(part, name) for part in model.modules() for name in getattr(part, "wide_layers", ())]
+    stacks = [part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part) > 1]
+    stacks = [stack for stack in stacks if any(hasattr(part, "wide_layers") for part in stack.modules())]
+    exact = {id(part) for stack in stacks[-1:] for part in stack[-1].modules()}
+    parts = [part for part in model.modules() if id(part) not in exact]
+    layers = [getattr(part, name) for part in parts for name in getattr(part, "wide_layers", ())]
     if not layers:
         raise UsageError(f"{type(model).__name__} has no attention blocks to compute in bfloat16; use float32.")
     for layer in layers:
@@ -68,11 +73,11 @@ def use_bfloat16(model: nn.Module) -> nn.Module:
 def _takes_onednn(x: Tensor, layer: nn.Linear) -> bool:
     """Whether the fused operator may stand for the layer: nothing is recorded, traced, hooked or converted."""
     return bool(
-        not torch.is_grad_enabled()
+        type(layer) is nn.Linear
+        and not torch.is_grad_enabled()
         and x.device.type == "cpu"
         and x.dtype in (torch.float32, torch.bfloat16)
         and x.numel() * layer.out_features >= _SMALL
-        and type(layer) is nn.Linear
         and not (layer._forward_hooks or layer._forward_pre_hooks)
         and not (torch.compiler.is_compiling() or torch.jit.is_tracing() or torch.is_autocast_enabled("cpu"))
         and torch._C._len_torch_dispatch_stack() == 0  # counters of operations, fake tensors
