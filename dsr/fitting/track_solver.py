@@ -267,7 +267,8 @@ def _solve_band(own: Tensor, next_: Tensor, after: Tensor, right: Tensor) -> Ten
     link[: len(odd), x:, x:] = odd
     values = own.new_zeros(pairs, 2 * x, right.shape[-1])
     values[:, :x], values[: frames // 2, x:] = right[0::2], right[1::2]
-    factors, links = [], []
+    factors: list[Tensor] = []
+    links: list[Tensor] = []
     for i in range(pairs):
         block = wide[i]
         if i:
