@@ -63,7 +63,8 @@ def _smoke() -> TrainConfig:
         data=DataConfig(mix={"synthetic": 1.0}, synthetic_size=144, synthetic_count=4000, synthetic_pool=4000,
                         synthetic_facing=45.0, occluders="off", rotation=5.0, scale=0.1, noise=0.2),
         losses=LossConfig(dsr="off", pose=5.0, betas=0.05),
-        optim=OptimConfig(name="adamw", lr=4e-4, weight_decay=1e-4, warmup_epochs=0.2, cosine="on", clip=60.0, ema=0.998),
+        optim=OptimConfig(name="adamw", lr=4e-4, weight_decay=1e-4, warmup_epochs=0.2, cosine="on", clip=60.0,
+                          ema=0.998),
         validation=ValidationConfig(count=256, shape="on"),
         log=LogConfig(every=10, overlays=500, checkpoint=100),
     )  # fmt: skip
