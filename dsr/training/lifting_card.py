@@ -119,10 +119,10 @@ Keypoints of a detector to 3D joints, {what}: `dsr.lifting.load_shipped("{kind}"
 `dsr.lifting.lift_sequence`.
 
 File: `{file}` ({size:.1f} MB, safetensors, float32): a `{model}` with {parameters:,} parameters. It takes 17
-joints of Human3.6M (`dsr.lifting.detector_to_h36m17` makes them of BlazePose's 33 or COCO's 17 keypoints) as screen coordinates with
-confidences, brings people to one size on the screen by itself, and gives metres relative to the pelvis in the camera's
-axes. The header holds its configuration and its validation error per joint, which `lift_sequence` takes for the
-uncertainty of every joint together with the disagreement of its passes.
+joints of Human3.6M (`dsr.lifting.detector_to_h36m17` makes them of BlazePose's 33 or COCO's 17 keypoints) as screen
+coordinates with confidences, brings people to one size on the screen by itself, and gives metres relative to the
+pelvis in the camera's axes. The header holds its configuration and its validation error per joint, which
+`lift_sequence` takes for the uncertainty of every joint together with the disagreement of its passes.
 
 ## Data
 

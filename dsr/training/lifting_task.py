@@ -265,8 +265,13 @@ class LifterTask:
 def draw_positions(model: nn.Module, spread: float) -> None:
     """Positional tables from a normal distribution of that standard deviation; those over frames of 0.02.
 
-    A network has to know from the first step on which joint it sees; which frame matters later.
+    A network has to know from the first step on which joint it sees; which frame matters later. HoT's recovery starts
+    at the usual size of linear layers: MotionBERT's 0.02 lets hardly anything through where networks are narrow.
     """
+    recovery = getattr(model, "cross_attention", None)
+    for layer in recovery.children() if isinstance(recovery, nn.Module) else ():
+        if isinstance(layer, nn.Linear):
+            layer.reset_parameters()
     for name, table in model.named_parameters():
         last = name.rpartition(".")[2]
         if last in ("ps", "pos_embed", "Spatial_pos_embed"):
