@@ -25,11 +25,13 @@ def build(out: Path) -> Path:
     """Write the zip; returns its path.
 
     Raises:
-        SystemExit: if the two version numbers differ.
+        SystemExit: if the version numbers differ.
     """
     version = manifest_version()
-    if version != info_version():
-        raise SystemExit(f"bl_info says {info_version()}, blender_manifest.toml {version}: make them the same.")
+    others = {"bl_info": info_version(), "core/version.py": module_version()}
+    for place, other in others.items():
+        if version != other:
+            raise SystemExit(f"{place} says {other}, blender_manifest.toml {version}: make them the same.")
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{PACKAGE.name}-{version}.zip"
     files = sorted(p for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
@@ -45,6 +47,12 @@ def build(out: Path) -> Path:
 def manifest_version() -> str:
     """Version in blender_manifest.toml."""
     found = re.search(r'^version\s*=\s*"([^"]+)"', (PACKAGE / "blender_manifest.toml").read_text(), re.M)
+    return found.group(1) if found else ""
+
+
+def module_version() -> str:
+    """Version in core/version.py."""
+    found = re.search(r'^VERSION = "([^"]+)"', (PACKAGE / "core" / "version.py").read_text(), re.M)
     return found.group(1) if found else ""
 
 

@@ -21,6 +21,7 @@ from .core.job import Outcome
 from .core.messages import FIXES, FitBodyError, message
 from .core.names import cut_name
 from .core.result import read_result
+from .core.version import VERSION
 from .core.worker import worker_command
 from .prefs import preferences, python
 from .props import settings
@@ -318,7 +319,7 @@ def _bring_in(paths: list[Path], options: builder.BuildOptions, look: bool, seco
     count = 0
     warnings: list[str] = []
     for result in results:
-        built = builder.build(result, options, version=_version())
+        built = builder.build(result, options, version=VERSION)
         count += len(built.armatures)
         warnings += built.warnings
         _select(built)
@@ -337,12 +338,6 @@ def _select(built: builder.Built) -> None:
             item.select_set(False)
     built.armatures[0].select_set(True)
     bpy.context.view_layer.objects.active = built.armatures[0]
-
-
-def _version() -> str:
-    from . import bl_info
-
-    return ".".join(map(str, bl_info["version"]))
 
 
 def _take_check(outcome: Outcome) -> None:

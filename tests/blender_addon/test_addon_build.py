@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from addon_toys import write_picture
 
 ADDON = Path(__file__).resolve().parents[2] / "blender_addon"
 
@@ -38,3 +42,20 @@ def test_blenders_own_validator_accepts_it(tmp_path):
     if build.validator() is None:
         pytest.skip("needs bpy: python3 -m pip install bpy==5.0.1")
     assert build.validate(build.build(tmp_path))
+
+
+@pytest.mark.blender
+def test_it_installs_as_an_extension(tmp_path):
+    build = command()
+    if build.validator() is None:
+        pytest.skip("needs bpy: python3 -m pip install bpy==5.0.1")
+    result, _, _ = write_picture(tmp_path, 1)
+    environment = {**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path / "user")}
+    script = Path(__file__).with_name("extension.py")
+    run = subprocess.run(
+        [sys.executable, str(script), str(build.build(tmp_path)), str(result)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert "EXTENSION FINE" in run.stdout, run.stdout[-1500:] + run.stderr[-1500:]

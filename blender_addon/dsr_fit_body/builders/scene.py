@@ -91,10 +91,20 @@ def build(result: Result, options: BuildOptions, version: str = "") -> Built:
     _leave_edit_mode()
     if options.replace:
         remove_earlier(result)
+    collection = bpy.data.collections.new(f"FitBody {cut_name(result.stem)}")
+    try:
+        return _build(result, people, body, options, collection, version)
+    except Exception:
+        remove_collection(collection)  # never half a body
+        raise
+
+
+def _build(
+    result: Result, people: list[Person], body: Body, options: BuildOptions, collection: Any, version: str
+) -> Built:
     scene = bpy.context.scene
     warnings = list(result.warnings)
     stem = cut_name(result.stem)
-    collection = bpy.data.collections.new(f"FitBody {stem}")
     scene.collection.children.link(collection)
     collection[RUN], collection[IMAGE] = str(result.path), str(result.source)
     collection[VERSION] = version
