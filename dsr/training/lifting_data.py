@@ -9,8 +9,6 @@ from dsr.datasets.lifting_tracks import PoseTrack
 from dsr.errors import UsageError
 from dsr.training.lifting_config import LifterDataConfig
 
-H36M_TRAIN: Final = ("S1", "S5", "S6", "S7", "S8")
-H36M_TEST: Final = ("S9", "S11")
 KINDS: Final = ("mocap", "h36m", "3dhp")
 _MOCAP_FPS = 30.0
 
@@ -55,14 +53,18 @@ def read_tracks(source: str, split: str, windows: LifterDataConfig) -> list[Pose
     from dsr.datasets import lifting_files
 
     if kind == "3dhp":
-        return lifting_files.load_mpi_inf_3dhp(path)
+        test = path.with_name(path.name.replace("train", "test"))
+        if split == "validation" and test != path and not test.is_file():
+            raise UsageError(f"--data {source}: held-out sequences are in {test.name}, which is not beside it.")
+        return lifting_files.load_mpi_inf_3dhp(test if split == "validation" else path)
     keypoints = sorted(path.glob("data_2d_h36m_*.npz"))
     poses = path / "data_3d_h36m.npz"
     if not poses.is_file() or not keypoints:
         raise UsageError(f"--data {source}: {path} must hold data_3d_h36m.npz and a data_2d_h36m_*.npz.")
     # Detections before the truth, where both are there.
     chosen = next((file for file in keypoints if not file.stem.endswith("_gt")), keypoints[0])
-    return lifting_files.load_h36m(poses, chosen, H36M_TRAIN if split == "train" else H36M_TEST)
+    subjects = lifting_files.H36M_TRAIN if split == "train" else lifting_files.H36M_TEST
+    return lifting_files.load_h36m(poses, chosen, subjects)
 
 
 def split_source(source: str) -> tuple[str, Path]:

@@ -16,7 +16,8 @@ from dsr.errors import CheckpointError, TrainingError, UsageError
 from dsr.lifting import build_lifter
 from dsr.lifting.shipped import load_lifter
 from dsr.training import lifting_task
-from dsr.training.config import LogConfig
+from dsr.training.config import LogConfig, to_yaml
+from dsr.training.lifting_card import Ship, clip_listing
 from dsr.training.lifting_config import (
     LifterDataConfig,
     LifterValidationConfig,
@@ -292,6 +293,22 @@ def test_networks_that_cannot_be():
         network_arguments(small("glagcn", network=NetworkConfig(frames=10)))
     with pytest.raises(UsageError, match="does not take them"):
         network_arguments(small("mixste", network=NetworkConfig(priors="on")))
+
+
+def test_a_run_becomes_shipped_weights(tmp_path, monkeypatch):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    (clips / "01_01.bvh").write_text("HIERARCHY")
+    monkeypatch.setattr("dsr.training.lifting_data.read_tracks", lambda source, split, windows: TRACKS)
+    config = small("mixste", data=(f"mocap:{clips}",))
+    _, _ = train(config, tmp_path / "run")
+    (tmp_path / "run" / "config.yaml").write_text(to_yaml(config))
+    line = Ship(run=tmp_path / "run", out=tmp_path / "lifter.safetensors").main()
+    assert "held-out frames" in line
+    model = load_lifter(tmp_path / "lifter.safetensors")
+    assert model.frames == 9 and model.joint_error_mm.shape == (17,) and model.joint_error_mm[0] == 0
+    card = (tmp_path / "lifter.md").read_text()
+    assert "NSF" in card and "linear lifter" in card and "--network.frames 9" in card and clip_listing(clips) in card
 
 
 def test_keypoints_that_are_missing_are_filled():
