@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 from dsr.datasets.retarget import SmplMotion, default_rest_joints
 from dsr.errors import DatasetError
 
+_FINE_FPS = 480.0
 _HIPS, _KNEES, _ANKLES, _SHOULDERS, _ELBOWS = (1, 2), (4, 5), (7, 8), (16, 17), (18, 19)
 
 
@@ -42,7 +43,16 @@ def walking_motion(
     if frames < 1 or not fps > 0:
         raise DatasetError(f"a walk of {seconds} s at {fps} frames per second has no frame.")
     rest = default_rest_joints() if rest is None else np.asarray(rest, np.float64)
-    time = np.arange(frames) / fps
+    fine = max(1, round(_FINE_FPS / fps))  # support goes from foot to foot between frames
+    whole = _walk((np.arange((frames - 1) * fine + 1)) / (fps * fine), steps_per_s, turn_rad_s, heading_rad, rest)
+    return SmplMotion(whole.body_pose_rotmat[::fine], whole.global_orient[::fine], whole.root_position_m[::fine],
+                      fps, "walk")  # fmt: skip
+
+
+def _walk(
+    time: np.ndarray, steps_per_s: float, turn_rad_s: float, heading_rad: float, rest: np.ndarray
+) -> SmplMotion:
+    frames = len(time)
     phase = np.pi * steps_per_s * time  # a step is half a cycle
     pose = np.zeros((frames, 24, 3))
     for side, sign in enumerate((1.0, -1.0)):
@@ -59,7 +69,7 @@ def walking_motion(
         leg = turns[:, _HIPS[side]] @ turns[:, _KNEES[side]]
         turns[:, _ANKLES[side]] = np.swapaxes(leg, -1, -2)  # soles stay level
     turns[:, 0] = Rotation.from_euler("y", (heading_rad + turn_rad_s * time)[:, None]).as_matrix()
-    motion = SmplMotion(turns[:, 1:], turns[:, 0], np.zeros((frames, 3)), fps, "walk")
+    motion = SmplMotion(turns[:, 1:], turns[:, 0], np.zeros((frames, 3)), 0.0, "walk")
     ankles = motion.joints(rest)[:, _ANKLES]
     carries = (np.cos(phase) > 0).astype(int)  # the left leg lifts: the right foot carries
     root = np.zeros((frames, 3))
@@ -68,4 +78,4 @@ def walking_motion(
         root[t] = root[t - 1] - (ankles[t, foot] - ankles[t - 1, foot])
     lowest = (ankles[..., 1] + root[:, None, 1]).min()
     root[:, 1] += rest[7, 1] - rest[:, 1].min() - lowest
-    return SmplMotion(motion.body_pose_rotmat, motion.global_orient, root, fps, "walk")
+    return SmplMotion(motion.body_pose_rotmat, motion.global_orient, root, 0.0, "walk")

@@ -102,7 +102,7 @@ def fitted(body, walk):
 
 def test_walk_has_feet_that_rest(walk):
     steps = np.linalg.norm(np.diff(walk.joints[:, [7, 8]], axis=0), axis=-1) * FPS
-    assert np.all(steps.min(1) < 1e-3) and steps.max() > 1.5
+    assert np.mean(steps.min(1) < 1e-3) > 0.9 and 1.5 < steps.max() < 5  # between frames the other foot takes over
     with pytest.raises(DatasetError, match="no frame"):
         walking_motion(0.0)
 

@@ -1,0 +1,274 @@
+"""dsr-fit on clips: folders of frames and video files through the whole command, with a made-up detector."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import dsr
+from dsr.body import load_body
+from dsr.cli.fit import main
+from dsr.clips import natural_order
+from dsr.datasets.walk import walking_motion
+from dsr.people.types import Detection
+
+SIZE = (320, 240)
+FOCAL = 300.0
+
+
+def walker(frames, shift=0.0):
+    """Detections of somebody who walks past."""
+    body = load_body("open-light")
+    motion = walking_motion(frames / 10, 10.0)
+    turn = np.diag([1.0, -1, -1]) @ np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
+    place = (motion.root_position_m - motion.root_position_m.mean(0)) @ turn.T + [shift, 0.1, 4.0]
+    parts = (motion.body_pose_rotmat, turn @ motion.global_orient, place)
+    with torch.no_grad():
+        out = body(torch.zeros(frames, body.num_betas), *(torch.tensor(p, dtype=torch.float32) for p in parts))
+    points = body.keypoints(out.vertices, "blazepose33").numpy()
+    pixels = points[..., :2] / points[..., 2:] * FOCAL + [SIZE[0] / 2, SIZE[1] / 2]
+    world = points - points[:, [23, 24]].mean(1, keepdims=True)
+    return [Detection(np.r_[p.min(0), p.max(0)], 0.9, "blazepose33", p, np.ones(33), w)
+            for p, w in zip(pixels, world, strict=True)]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def people():
+    return walker(8, -0.8), walker(8, 0.9)
+
+
+@pytest.fixture
+def detector(monkeypatch, people):
+    """The red of a frame says which frame of the walk it is, the green who is there."""
+
+    def detect(self, photo):
+        if photo is None:
+            return []
+        red, green, _ = photo.rgb[20:-20, 20:-20].reshape(-1, 3).mean(0).round().astype(int)
+        return [people[k][round(red / 25)] for k in range(2) if round(green / 60) >> k & 1]
+
+    monkeypatch.setattr("dsr.people.following.PeopleFollower.detect", detect)
+
+
+def frame(number, who=1, size=SIZE):
+    return Image.new("RGB", size, (25 * number, 60 * who, 0))
+
+
+def folder(path: Path, who=(1,) * 6) -> Path:
+    path.mkdir(parents=True)
+    for number, someone in enumerate(who):
+        frame(number, someone).save(path / f"f{number + 7}.png")  # f7 ... f10: natural order
+    return path
+
+
+def run(*arguments, out: Path) -> int:
+    fixed = ["--lifter", "none", "--focal", str(FOCAL), "--quality", "fast", "--quiet", "--body", "open-light"]
+    return main([*map(str, arguments), "--out", str(out), *fixed])
+
+
+def test_folder_of_frames(tmp_path, detector, people):
+    clip, out = folder(tmp_path / "walk"), tmp_path / "out"
+    assert run(clip, "--sequence", "--fps", 10, out=out) == 0
+    assert {p.name for p in out.iterdir()} == {
+        "DSR_OPEN_LIGHT.npz", "report.csv", "report.json", "walk.json", "walk.npz", "walk.p0.glb"
+    }  # fmt: skip
+    result = dsr.load_result(out / "walk.json")
+    assert isinstance(result, dsr.SequenceResult)
+    assert (result.status, result.fps, result.image_size) == ("ok", 10.0, SIZE)
+    assert result.K.shape == (6, 3, 3) and result.K[5, 0, 0] == FOCAL and result.frames_read.all()
+    (track,) = result.people
+    assert track.id == "p0" and track.frames.tolist() == list(range(6)) and track.betas.ndim == 1
+    # in natural order: the walker goes one way
+    assert np.all(np.diff(track.transl[:, 0]) < 0) or np.all(np.diff(track.transl[:, 0]) > 0)
+    assert track.residuals["fit"]["reprojection_rel"] < 0.02
+    with np.load(out / "walk.npz", allow_pickle=False) as arrays:
+        assert arrays["p0.body_pose"].shape == (6, 23, 3) and float(arrays["fps"]) == 10.0
+        assert "p0.vertices_cam_m" not in arrays.files
+    (posed,) = result.people_at(3, load_body("open-light").asset)
+    assert np.abs(posed.joints_cam_m - track.joints_cam_m[3]).max() < 1e-4
+    assert posed.vertices_cam_m.shape[1] == 3 and np.isfinite(posed.vertices_cam_m).all()
+    (row,) = json.loads((out / "report.json").read_text())["rows"]
+    assert row["status"] == "ok" and row["people"] == 1 and "walk.p0.glb" in row["outputs"]
+
+
+def test_finished_clips_are_skipped_until_a_frame_changes(tmp_path, detector, capsys):
+    clip, out = folder(tmp_path / "walk", (1,) * 3), tmp_path / "out"
+    assert run(clip, "--sequence", out=out) == 0
+    before = (out / "walk.npz").stat().st_mtime_ns
+    assert run(clip, "--sequence", out=out) == 0
+    assert (out / "walk.npz").stat().st_mtime_ns == before
+    assert json.loads((out / "report.json").read_text())["rows"][0]["earlier"] is True
+    assert run(clip, "--sequence", "--fps", 12, out=out) == 0
+    assert dsr.load_result(out / "walk.json").fps == 12.0
+    changed = (out / "walk.npz").stat().st_mtime_ns
+    assert changed != before
+    os.utime(clip / "f8.png", ns=(1, 1))
+    assert run(clip, "--sequence", "--fps", 12, out=out) == 0
+    assert (out / "walk.npz").stat().st_mtime_ns != changed
+
+
+def test_two_people_and_nobody_in_the_middle(tmp_path, detector):
+    clip, out = folder(tmp_path / "walk", (3, 3, 1, 0, 0, 1, 3, 3)), tmp_path / "out"
+    assert run(clip, "--sequence", "--fps", 10, "--max-gap", 1.5, out=out) == 0
+    result = dsr.load_result(out / "walk.npz")
+    assert [t.id for t in result.people] == ["p0", "p1"]
+    assert [t.gaps for t in result.people] == [[(3, 4)], [(2, 5)]]
+    assert result.people[0].joints_cam_m[:, 0, 0].max() < result.people[1].joints_cam_m[:, 0, 0].min()
+    assert np.isnan(result.people[0].keypoints_px[3]).all() and np.isfinite(result.people[0].body_pose).all()
+    assert "2 of 8 frames" in result.people[0].warnings[0]
+    document = json.loads((out / "walk.json").read_text())
+    assert document["people"][1]["gaps"] == [[2, 5]] and document["people"][1]["last_frame"] == 7
+
+
+def test_nobody_at_all_is_fine(tmp_path, detector):
+    clip, out = folder(tmp_path / "empty", (0, 0, 0)), tmp_path / "out"
+    assert run(clip, "--sequence", out=out) == 0
+    result = dsr.load_result(out / "empty.json")
+    assert result.status == "no_person" and "nobody was found in any frame" in result.message
+
+
+def test_damaged_frames_and_frames_of_another_size(tmp_path, detector):
+    clip, out = folder(tmp_path / "walk", (1,) * 5), tmp_path / "out"
+    (clip / "f8.png").write_bytes(b"no picture")
+    frame(3, 1, (100, 100)).save(clip / "f10.png")
+    assert run(clip, "--sequence", "--fps", 10, out=out) == 0
+    result = dsr.load_result(out / "walk.json")
+    assert result.frames_read.tolist() == [True, False, True, False, True]
+    assert result.people[0].gaps == [(1, 1), (3, 3)]
+    assert any("f8.png" in w for w in result.warnings) and any("100 x 100" in w for w in result.warnings)
+    assert json.loads((out / "walk.json").read_text())["clip"]["missing_frames"] == [1, 3]
+    for path in clip.iterdir():
+        path.write_bytes(b"no picture")
+    assert run(clip, "--sequence", "--fps", 10, out=out) == 4
+    assert not (out / "walk.json").exists() and not (out / "walk.p0.glb").exists()
+
+
+def test_video_file_with_overlay(tmp_path, detector):
+    pytest.importorskip("av", reason="needs the video extra (av)")
+    from dsr.image.video import read_frames, read_info, write_video
+
+    path, out = tmp_path / "clip.mp4", tmp_path / "out"
+    write_video(path, (np.asarray(frame(n)) for n in range(5)), 10.0, SIZE)
+    assert run(path, "--overlay", out=out) == 0
+    result = dsr.load_result(out / "clip.json")
+    assert result.fps == 10.0 and len(result.frame_indices) == 5 and len(result.people) == 1
+    assert len(result.input_sha256) == 64
+    drawn = [f.rgb for f in read_frames(read_info(out / "clip.overlay.mp4"), [])]
+    assert len(drawn) == 5
+    joints = result.people[0].joints_cam_m[2] @ result.K[2].T
+    u, v = (joints[:, :2] / joints[:, 2:]).mean(0).astype(int)
+    assert np.abs(drawn[2][v, u].astype(int) - np.asarray(frame(2))[v, u]).max() > 60  # somebody is there
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(path.read_bytes()[:200])
+    assert run(broken, out=tmp_path / "out2") == 4
+    (row,) = json.loads((tmp_path / "out2" / "report.json").read_text())["rows"]
+    assert "cannot be opened as a video" in row["message"]
+    assert run(path, broken, out=tmp_path / "out3") == 3
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["--fps", "0"], "--fps 0"),
+        (["--fps", "100000"], "--fps"),
+        (["--format", "glb,obj"], "--format obj"),
+        (["--side-view"], "--side-view"),
+        (["--refine", "semantic"], "--refine semantic"),
+        (["--lifter", "/nowhere/lifter.safetensors"], "--lifter /nowhere"),
+        (["--max-gap", "-1"], "--max-gap"),
+    ],
+)
+def test_what_clips_cannot_do(tmp_path, capsys, arguments, sentence):
+    clip = folder(tmp_path / "walk", (1, 1))
+    assert main([str(clip), "--sequence", "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_video_without_pyav_is_one_sentence(tmp_path, capsys, monkeypatch):
+    import importlib.util
+
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "av" else real(name, *rest))
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    assert main([str(tmp_path / "a.mp4"), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "dsr[video]" in said and said.count("\n") == 1
+
+
+def test_missing_lifter_is_a_warning(tmp_path, detector, monkeypatch):
+    from dsr.errors import CheckpointError
+
+    def missing(kind, device="cpu"):
+        raise CheckpointError("the file is missing")
+
+    monkeypatch.setattr("dsr.lifting.shipped.load_shipped", missing)
+    clip = folder(tmp_path / "walk", (1, 1, 1))
+    result = dsr.fit_sequence(clip, dsr.FitOptions(quality="fast", body="open-light"))
+    assert result.status == "ok" and result.lifter == {"name": "none"} and "the file is missing" in result.warnings[0]
+
+
+def test_lifter_is_used(tmp_path, detector, monkeypatch, people):
+    """A lifter's uncertainty reaches the result; keypoints reach it as Human3.6M's joints."""
+    from dsr.lifting.inference import LiftedSequence
+
+    seen = []
+
+    def lift(model, points, size, **more):
+        seen.append(points)
+        joints = np.zeros((len(points), 17, 3), np.float32)
+        joints[..., 1] = np.linspace(-0.5, 0.5, 17)
+        return LiftedSequence(joints, np.full((len(points), 17), 500.0, np.float32), np.zeros((len(points), 17), bool))
+
+    monkeypatch.setattr("dsr.lifting.shipped.load_shipped", lambda kind: object())
+    monkeypatch.setattr("dsr.lifting.lift_sequence", lift)
+    clip = folder(tmp_path / "walk", (1, 0, 1, 1))
+    result = dsr.fit_sequence(clip, dsr.FitOptions(quality="fast", body="open-light"))
+    assert result.lifter == {"name": "shipped"} and seen[0].shape == (4, 17, 3) and np.isnan(seen[0][1]).all()
+    assert np.allclose(seen[0][2, 4, :2], people[0][2].keypoints_px[23])
+    assert np.all(result.people[0].joint_uncertainty_mm == 500)
+
+
+def test_natural_order():
+    names = [Path(f"f{n}.png") for n in ("10", "9", "09", "100", "1")]
+    found = [p.stem for p in sorted(names, key=natural_order)]
+    assert found[0] == "f1" and found[-2:] == ["f10", "f100"]
+
+
+def test_following_looks_everywhere_now_and_then(people):
+    from dsr.image.types import Photo
+    from dsr.people.following import PeopleFollower
+
+    photo = Photo(Path("x"), np.zeros((240, 320, 3), np.uint8), 320, 240, 1.0, "", "PNG")
+
+    class Detector:
+        def __init__(self):
+            self.calls, self.score = [], 0.9
+
+        def detect(self, photo):
+            self.calls.append("everywhere")
+            return [people[0][0], people[1][0]]
+
+        def detect_in_boxes(self, photo, boxes, source):
+            self.calls.append("boxes")
+            return [replace(people[k][0], score=self.score) for k in range(2)]
+
+    detector = Detector()
+    follower = PeopleFollower(detector, 12.0)
+    for _ in range(8):
+        assert len(follower.detect(photo)) == 2
+    assert detector.calls == (["everywhere"] + ["boxes"] * 3) * 2
+    detector.calls, detector.score = [], 0.2  # somebody is lost: look again at once
+    follower.detect(photo)
+    follower.detect(photo)
+    assert detector.calls == ["everywhere", "boxes", "everywhere"]
+    assert follower.detect(None) == []
+    detector.calls = []
+    follower.detect(photo)
+    assert detector.calls == ["everywhere"]
