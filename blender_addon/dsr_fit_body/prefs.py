@@ -31,7 +31,7 @@ class FitBodyPreferences(bpy.types.AddonPreferences):
     device: EnumProperty(name="Device", items=DEVICES, default="auto")
     time_limit: IntProperty(
         name="Time Limit",
-        description="Seconds one picture may take before the fit is stopped; 0 for no limit",
+        description="Seconds one picture or frame may take before the fit is stopped; 0 for no limit",
         default=120,
         min=0,
         soft_max=3600,

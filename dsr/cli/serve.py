@@ -23,14 +23,17 @@ from typing import Any, TextIO
 import tyro
 
 from dsr import __version__
-from dsr.cli.work import fit_and_write, make_folder
+from dsr.cli.work import fit_and_write, fit_and_write_clip, make_folder
+from dsr.clips import find_clips
 from dsr.errors import BodyError, CheckpointError, DsrError, MissingExtraError, UsageError
-from dsr.inputs import find_inputs, name_outputs
+from dsr.inputs import InputPicture, find_inputs, name_outputs
 from dsr.options import FitOptions, check_options
 from dsr.outputs import OutputOptions, copy_body, parse_formats, with_ending
 from dsr.pipeline import Fitter
 from dsr.report import Row
 from dsr.result import SCHEMA_VERSION
+from dsr.sequence_outputs import check_clip_outputs
+from dsr.sequences import SequenceFitter, SequenceOptions
 
 PROTOCOL = 1
 """Version of the protocol; raised when an answer or request changes its meaning."""
@@ -97,6 +100,7 @@ class Worker:
         self._cancelled: set[str] = set()
         self._lock = threading.Lock()
         self._fitter: Fitter | None = None
+        self._clip_fitter: SequenceFitter | None = None
 
     def run(self) -> None:
         """Serve until the requests end, ``quit`` comes, or nobody asks for long."""
@@ -173,6 +177,9 @@ class Worker:
         if not isinstance(inputs, list) or not inputs or not isinstance(out, str):
             raise UsageError('A fit request needs "inputs", a list of pictures, and "out", a folder.')
         folder = Path(out)
+        if request.get("sequence"):
+            self._fit_clips(request, options, wanted, folder)
+            return
         pictures = find_inputs([str(one) for one in inputs], bool(request.get("recursive")), skip=folder)
         make_folder(folder)
         self._say("progress", id=own, done=0, total=len(pictures), text="loading models")
@@ -197,6 +204,33 @@ class Worker:
             self._stop_if_cancelled(request)
             self._report(own, folder, name, row)
         self._say("progress", id=own, done=len(pictures), total=len(pictures), text="done")
+
+    def _fit_clips(self, request: dict[str, Any], options: FitOptions, wanted: OutputOptions, folder: Path) -> None:
+        """Folders of frames and video files, each one clip; progress counts frames."""
+        own = request.get("id")
+        fps = request.get("fps")
+        sequence = SequenceOptions(None if fps is None else float(fps))
+        clips = find_clips([str(one) for one in request["inputs"]], skip=folder)
+        check_clip_outputs(wanted, any(clip.is_video and not clip.problem for clip in clips))
+        make_folder(folder)
+        self._say("progress", id=own, done=0, total=0, text="loading models")
+        fitter = self._clip_fitter
+        if fitter is None or (fitter.options, fitter.sequence) != (options, sequence):
+            fitter = self._clip_fitter = SequenceFitter(options, sequence)
+        fitter.prepare()
+        body_file = copy_body(fitter.body.asset, folder)
+        pictures = [InputPicture(clip.path, problem=clip.problem) for clip in clips]
+        names = name_outputs(pictures, lambda _: None, reserved=[Path(body_file).stem])
+        for clip, name in zip(clips, names, strict=True):
+
+            def frames(done: int, expected: int, title: str = clip.path.name) -> None:
+                self._stop_if_cancelled(request)
+                self._say("progress", id=own, done=done, total=expected, text=f"{title}: frame {done}")
+
+            self._stop_if_cancelled(request)
+            row = fit_and_write_clip(fitter, clip, name, folder, wanted, body_file, frames)
+            self._stop_if_cancelled(request)
+            self._report(own, folder, name, row)
 
     def _report(self, own: Any, folder: Path, name: str, row: Row) -> None:
         """What became of one picture."""
@@ -246,6 +280,7 @@ def hello() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": _version("torch"),
         "pid": os.getpid(),
+        "clips": True,
     }
 
 

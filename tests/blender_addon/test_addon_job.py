@@ -262,3 +262,9 @@ def test_killing_leaves_this_process_alone():
     process.wait()
     Killer().ask(process)
     Killer().force(process)
+
+
+def test_clips_need_a_worker_that_knows_them(job):
+    one = job("good")
+    one.fields["sequence"] = True
+    assert "fits no clips" in one.wait().message.text

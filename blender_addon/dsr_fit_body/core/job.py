@@ -47,7 +47,7 @@ class Job:
         start: makes a worker, or hands over a warm one.
         kind: ``fit`` or ``check``.
         fields: of the request.
-        limit_s: seconds per picture, 0 for none.
+        limit_s: seconds per picture or frame, 0 for none.
         clock: seconds, for tests.
     """
 
@@ -156,6 +156,9 @@ class Job:
             self._kill()
             self._finish(message("wrong_version", detail=spoken, known=PROTOCOL))
             return
+        if self.fields.get("sequence") and not self.worker.hello.get("clips"):
+            self._finish(message("usage", detail="This worker fits no clips; update dsr"))
+            return
         self._sent = True
         try:
             self.worker.send(request_line(self.kind, self.number, **self.fields))
@@ -201,7 +204,10 @@ class Job:
         self.done, self.total = done, total
         steps = {"read": 0.2, "people": 0.5, "regressor": 0.6, "fit": 0.9, "semantic": 0.95}
         within = steps.get(str(answer.get("stage")), 0.05) if done < total else 0.0
-        self.share = max(self.share, min(1.0, (done + within) / total))
+        share = (done + within) / total
+        if self.fields.get("sequence"):
+            share *= 0.8  # the frames are looked at first, then everybody is fitted to all of them
+        self.share = max(self.share, min(1.0, share))
         self.text = str(answer.get("text") or self.text)
 
     def _watch(self) -> None:
@@ -218,9 +224,15 @@ class Job:
         elif not self._sent and now - self._advanced > self.hello_s:
             self._kill()
             self._finish(message("hello_timeout", detail=f"{self.hello_s:g}"))
-        elif self._sent and self.limit_s > 0 and now - self._advanced > self.limit_s:
+        elif self._sent and self.limit_s > 0 and now - self._advanced > self._allowed():
             self._kill()
-            self._finish(message("time_limit", detail=f"{self.limit_s:g}"))
+            self._finish(message("time_limit", detail=f"{self._allowed():g}"))
+
+    def _allowed(self) -> float:
+        """Seconds for one picture, one frame, or for fitting everybody to all frames of a clip at the end."""
+        if self.fields.get("sequence") and self.total and self.done >= self.total:
+            return self.limit_s + 2.0 * self.total
+        return self.limit_s
 
     def _gone(self) -> None:
         assert self.worker is not None
