@@ -194,6 +194,10 @@ def beats_per_second(beats: list[float], begin: float, end: float) -> tuple[floa
     return (len(inside) / max(end - begin, 1e-9), max(pauses, default=end - begin))
 
 
+BODY_HEADER = (1150, 530)
+"""Of the sub-panel, when nothing but the outcome and the warning about the cube stands above it."""
+
+
 def session(interface: Interface, photo: Path, shots: Path) -> dict:
     """What a user does: tab, photo, Fit, look, undo, redo, fit again, cancel. Returns what was seen on the way."""
     shots.mkdir(parents=True, exist_ok=True)
@@ -215,6 +219,9 @@ def session(interface: Interface, photo: Path, shots: Path) -> dict:
     seen["cold_s"] = ended - began
     time.sleep(1.0)
     interface.shot(shots / "3_after.png")
+    interface.insist(lambda: interface.click(*BODY_HEADER), lambda s: s["sliders"] > 0)
+    interface.shot(shots / "3_sliders.png")
+    interface.click(*BODY_HEADER)
     interface.hover(*VIEW)
     interface.xdotool("key", "ctrl+z")
     time.sleep(1.0)
@@ -239,3 +246,25 @@ def session(interface: Interface, photo: Path, shots: Path) -> dict:
     time.sleep(0.5)
     interface.shot(shots / "5_cancelled.png")
     return seen
+
+
+def main(argv: list[str]) -> int:
+    """Photo to body with a real worker; prints what was seen."""
+    photo, python, shots = argv
+    folder = Path(tempfile.mkdtemp(prefix="fitbody"))
+    build = [sys.executable, str(HERE.parents[1] / "blender_addon" / "build.py"), "--out", str(folder)]
+    subprocess.run(build, check=True, stdout=sys.stderr)
+    interface = Interface(folder, next(folder.glob("*.zip")), python)
+    try:
+        seen = session(interface, Path(photo).resolve(), Path(shots))
+    finally:
+        interface.close()
+    for state in seen.values():
+        if isinstance(state, dict):
+            state.pop("beats", None)
+    sys.stdout.write(json.dumps(seen, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -27,6 +27,13 @@ def note_draw(self, context):
     DRAWN.append(time.monotonic())
 
 
+SLIDERS = []
+
+
+def note_sliders(self, context):
+    SLIDERS.append(time.monotonic())
+
+
 def beat():
     HEARTBEAT.append(time.monotonic())
     return 0.05
@@ -57,6 +64,7 @@ def state():
         "shape": [list(o.dsr_fit_body.shape)[:11] for o in bpy.data.objects if o.type == "ARMATURE"],
         "active": bpy.context.view_layer.objects.active.name if bpy.context.view_layer.objects.active else "",
         "drawn": len(DRAWN),
+        "sliders": len(SLIDERS),
     }
 
 
@@ -97,6 +105,7 @@ def watch():
 
 
 bpy.types.FITBODY_PT_main.append(note_draw)
+bpy.types.FITBODY_PT_body.append(note_sliders)
 bpy.app.timers.register(open_sidebar, first_interval=0.5)
 bpy.app.timers.register(watch, first_interval=1.0, persistent=True)
 bpy.app.timers.register(beat, first_interval=1.0, persistent=True)

@@ -27,7 +27,7 @@ def new_armature(body: Body, name: str) -> Any:
     data[JOINTS] = body.joints.ravel().tolist()
     data[JOINTDIRS] = body.jointdirs.ravel().tolist()
     data[BONES] = list(body.names)
-    data.display_type = "OCTAHEDRAL"
+    data.display_type = "STICK"  # thick bones would show through shins and hands
     return data
 
 

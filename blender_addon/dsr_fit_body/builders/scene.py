@@ -202,6 +202,7 @@ def _armatures(people: list[Person], body: Body, collection: Any, root: Any, ste
         armature = bpy.data.objects.new(name, data)
         collection.objects.link(armature)
         armature.parent = root
+        armature.show_in_front = True
         if not armatures:
             arm.make_bones(armature, body)
             arm.tag_bones(armature)
