@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import tempfile
 import time
 from itertools import pairwise
 from pathlib import Path
