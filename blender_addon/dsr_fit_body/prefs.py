@@ -77,7 +77,7 @@ def preferences() -> FitBodyPreferences:
 
 def python() -> str:
     """The Python to use: the preference, else what the environment names."""
-    return preferences().python or find.from_environment()
+    return bpy.path.abspath(preferences().python) or find.from_environment()
 
 
 CLASSES = (FitBodyPreferences,)

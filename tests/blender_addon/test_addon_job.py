@@ -174,6 +174,26 @@ def test_answers_to_another_request_are_not_ours(job):
     assert one.running and one.wait().results[0].name == "result.json"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"event": "progress", "done": float("inf"), "total": float("nan")},
+        {"event": "progress", "done": "one", "total": None, "text": 3},
+        {"event": "result", "path": 7, "status": ["ok"]},
+        {"event": "error", "code": {"a": 1}, "message": None},
+    ],
+)
+def test_answers_that_make_no_sense_stop_nothing(job, answer):
+    """The timer that polls must go on, else the panel would say "running" for ever."""
+    one = job("slow")
+    wait_for(lambda: sent(one))
+    one.worker._answers.put({**answer, "id": one.number})
+    for _ in range(3):
+        one.poll()
+    one.cancel()
+    assert one.wait().message is not None
+
+
 def test_windows_way_of_ending_a_process():
     """By injection: CTRL_BREAK first, then taskkill with the tree."""
     calls = []

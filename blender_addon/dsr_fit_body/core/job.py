@@ -110,6 +110,9 @@ class Job:
             self._watch()
         except FitBodyError as error:
             self._finish(error.message)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            self._kill()
+            self._finish(message("died", detail=f"it said something that makes no sense ({error!r})"))
         return self.outcome
 
     def wait(self, interval_s: float = 0.02) -> Outcome:
@@ -262,4 +265,4 @@ class Job:
 
 
 def _whole(value: Any) -> int:
-    return int(value) if isinstance(value, (int, float)) and value == value else 0
+    return int(value) if isinstance(value, (int, float)) and abs(value) < 1e9 else 0
