@@ -14,7 +14,7 @@ from dsr.cli.train import main
 from dsr.datasets.lifting_tracks import PoseTrack
 from dsr.errors import CheckpointError, TrainingError, UsageError
 from dsr.lifting import build_lifter
-from dsr.lifting.shipped import load_lifter
+from dsr.lifting.shipped import load_lifter, load_shipped
 from dsr.training import lifting_task
 from dsr.training.config import LogConfig, to_yaml
 from dsr.training.lifting_card import Ship, clip_listing
@@ -231,6 +231,26 @@ def test_a_longer_lifter_starts_from_a_shorter_one(tmp_path):
     assert longer.Temporal_pos_embed.shape == (1, 9, 16)
     with pytest.raises(CheckpointError):
         start_from(build_lifter("mixste", frames=9, width=32, depth=2, inputs=3), file)
+
+
+@pytest.mark.parametrize("model", ["hot-mixste", "convformer", "glagcn"])
+def test_rescaled_people_have_one_size(model):
+    arguments = network_arguments(small(model))
+    x = torch.rand(2, 9, 17, 3)
+    larger = x.clone()
+    middle = x[..., :2].mean((1, 2), keepdim=True)
+    larger[..., :2] = (x[..., :2] - middle) * 2 + middle
+    for rescale in (True, False):
+        lifter = build_lifter(model, **{**arguments, "rescale": rescale}).eval()
+        alike = torch.allclose(lifter(x), lifter(larger), atol=1e-5)
+        assert alike == rescale
+
+
+@pytest.mark.parametrize("kind", ["temporal", "single"])
+def test_shipped_lifters(kind):
+    model = load_shipped(kind)
+    assert model.rescale and model.frames == {"temporal": 27, "single": 1}[kind]
+    assert model.joint_error_mm[0] == 0 and (model.joint_error_mm[1:] > 5).all() and model.joint_error_mm.mean() < 80
 
 
 def test_dropping_lifters_need_one_gpu():
