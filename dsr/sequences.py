@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _VISIBLE = 0.5
+_UNTOLD_ERROR_MM = 70.0
+"""Error of a lifter whose file does not tell it."""
 
 
 @dataclass(frozen=True)
@@ -298,7 +300,10 @@ class SequenceFitter:
         except DsrError as error:
             result.warnings.append(f"{track.id} was fitted without the lifter: {error}")
             return None
-        return Lifted(lifted.joints_m, lifted.uncertainty_mm)
+        unsure = lifted.uncertainty_mm
+        if getattr(lifter, "joint_error_mm", None) is None:  # a mirrored copy agreeing does not make it right
+            unsure = np.hypot(unsure, _UNTOLD_ERROR_MM)
+        return Lifted(lifted.joints_m, unsure)
 
     def _track(
         self, track: PersonTrack, K: np.ndarray, reader: ClipReader, lifted: Lifted | None, result: SequenceResult

@@ -14,7 +14,7 @@ from torch import Tensor
 
 SLOW_M_S, FAST_M_S = 0.35, 0.8
 """Speeds up to which a foot point surely rests, and from which on it surely does not."""
-_DEPTH = 0.35  # share of the speed along the viewing direction
+_DEPTH = 0.2  # share of the speed along the viewing direction
 _LOW_M, _HIGH_M = 0.06, 0.14  # above the lowest foot point around that time
 _AROUND_S = 0.4
 _SHORTEST_S = 0.08

@@ -38,10 +38,13 @@ WINDOW = 300
 MIN_KEYPOINTS = 6
 _CONFIDENT = 0.3
 _SINGLE_STEPS = {"fast": 5, "standard": 8, "best": 20}
-_STEPS = {"fast": (6, 5), "standard": (10, 8), "best": (20, 15)}
+_STEPS = {"fast": (6, 5), "standard": (10, 7), "best": (20, 12)}
+_ROUNDS = 2
 # usual accelerations in m/s^2, by what a keypoint's name says
 _ACCELERATION = {"wrist": 12.0, "ankle": 12.0, "heel": 14.0, "foot_index": 14.0, "elbow": 8.0, "knee": 8.0}
 _TRUNK_ACCELERATION = 4.0
+_DETECTOR_M = 0.1
+"""How far the detector's own 3D landmarks are off, against which a lifter's uncertainty is weighed."""
 _LIFTED_TO_SMPL = (0, 4, 1, 7, 5, 2, 7, 6, 3, 8, 6, 3, 8, 11, 14, 10, 11, 14, 12, 15, 13, 16, 13, 16)
 """Human3.6M joint whose uncertainty a SMPL joint takes."""
 
@@ -115,22 +118,26 @@ def fit_track(
     """
     weights = weights or TrackWeights()
     seen = [None if d is None else cleaned(d) for d in detections]
+    begin = seen
     if lifted is not None:
-        seen = [None if d is None else _with_landmarks(d, lifted.joints_m[t]) for t, d in enumerate(seen)]
+        unsure = np.asarray(lifted.uncertainty_mm) / 1000
+        begin = [None if d is None else _with_landmarks(d, lifted.joints_m[t], unsure[t]) for t, d in enumerate(seen)]
     found = [t for t, d in enumerate(seen) if d is not None]
     if not found:
         raise FittingError(f"a track of {len(seen)} frames has none with {MIN_KEYPOINTS} keypoints or more.")
     with single._one_thread(), torch.no_grad():
         points, prior = _points(body.asset, seen[found[0]].keypoint_set), single._prior("cpu")  # type: ignore[union-attr]
         targets = _targets(seen, K, fps, options, lifted)
-        start = _start(seen, found, K, body, options, image_size, points, targets)
+        start = _start(begin, found, K, body, options, image_size, points, targets)
         if options.height is None:
             # smooth motion is smaller motion: only single frames may say how large the person is
             targets = replace(targets, height=float(points.model.height(start.betas[None])[0]))
         first, second = _STEPS[options.quality]
         state = _solve_windows(points, prior, targets, start, weights, first)
-        contact, ground = _contacts(points, state, targets)
-        if float(contact.sum()) > 0:
+        for _ in range(_ROUNDS):  # feet that stand show better which others do
+            contact, ground = _contacts(points, state, targets)
+            if float(contact.sum()) == 0:
+                break
             targets = replace(targets, contact=contact, ground=ground)
             state = _solve_windows(points, prior, targets, state, weights, second)
     return _track_fit(state, body, targets, contact, ground, lifted)
@@ -371,8 +378,8 @@ def _track_fit(
     )
 
 
-def _with_landmarks(detection: Detection, joints: np.ndarray) -> Detection:
-    """A detection whose limbs' 3D landmarks are the lifter's, in the size and place of its own."""
+def _with_landmarks(detection: Detection, joints: np.ndarray, unsure_m: np.ndarray) -> Detection:
+    """A detection whose limbs' 3D landmarks are moved to the lifter's, as far as that is the surer of the two."""
     if detection.world_m is None or detection.keypoint_set != "blazepose33" or not np.isfinite(joints).all():
         return detection
     theirs, mine = joint_names("h36m17"), joint_names("blazepose33")
@@ -381,13 +388,13 @@ def _with_landmarks(detection: Detection, joints: np.ndarray) -> Detection:
     world = detection.world_m.astype(np.float64).copy()
     centre, middle = joints[a].mean(0), world[b].mean(0)
     size = np.linalg.norm(world[b] - middle) / max(float(np.linalg.norm(joints[a] - centre)), 1e-6)
-    moved = (joints[a] - centre) * size + middle - world[b]
+    share = _DETECTOR_M**2 / (_DETECTOR_M**2 + np.nan_to_num(unsure_m[a], nan=np.inf) ** 2)
+    moved = share[:, None] * ((joints[a] - centre) * size + middle - world[b])
     world[b] += moved
     for name, shift in zip(limbs, moved, strict=True):  # what hangs on a wrist or ankle goes with it
         side = name.split("_")[0]
         hanging = {"wrist": ("pinky", "index", "thumb"), "ankle": ("heel", "foot_index")}.get(name.split("_")[-1], ())
         for part in hanging:
             world[mine.index(f"{side}_{part}")] += shift
-    shoulders = moved[[limbs.index("left_shoulder"), limbs.index("right_shoulder")]].mean(0)
-    world[:11] += shoulders
+    world[:11] += moved[[limbs.index("left_shoulder"), limbs.index("right_shoulder")]].mean(0)
     return replace(detection, world_m=world)

@@ -232,7 +232,7 @@ def test_lifter_is_used(tmp_path, detector, monkeypatch, people):
     result = dsr.fit_sequence(clip, dsr.FitOptions(quality="fast", body="open-light"))
     assert result.lifter == {"name": "shipped"} and seen[0].shape == (4, 17, 3) and np.isnan(seen[0][1]).all()
     assert np.allclose(seen[0][2, 4, :2], people[0][2].keypoints_px[23])
-    assert np.all(result.people[0].joint_uncertainty_mm == 500)
+    assert np.allclose(result.people[0].joint_uncertainty_mm, np.hypot(500, 70))
 
 
 def test_natural_order():
