@@ -37,7 +37,7 @@ _REINSTALL = "in the source folder: python3 -m pip install --force-reinstall --n
 _LATER = "reserved for later work; adds nothing yet"
 _EXTRAS = {
     "heic": ("pillow_heif", "pillow-heif", "reads HEIC and HEIF pictures from phones"),
-    "video": ("av", "av", _LATER),
+    "video": ("av", "av", "reads video files and writes overlay videos"),
     "detectors": ("onnxruntime", "onnxruntime", _LATER),
     "blender": ("bpy", "bpy==5.0.1", "writes FBX, BVH, USD and .blend (Python 3.11 only)"),
     "smplx": ("smplx", "smplx", "takes bodies of the smplx package (non-commercial code)"),
