@@ -31,7 +31,7 @@ def test_a_missing_extra_says_what_it_adds_and_is_no_failure(monkeypatch, capsys
 def test_extras_promise_nothing_that_is_not_built_and_name_all_their_packages(monkeypatch, capsys):
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
     checks = {check.name: check for check in doctor._extras()}
-    for name in ("video", "detectors", "cluster"):
+    for name in ("detectors", "cluster"):
         assert "reserved for later work; adds nothing yet" in checks[f"extra {name}"].detail
     assert checks["extra build"].fix.endswith("pip install anny==0.6.2 fast-simplification rtree")
     assert "TensorBoard" in checks["extra train"].detail
