@@ -21,7 +21,6 @@ from dsr.cli.progress import Progress, say
 from dsr.cli.work import fit_and_write, fit_and_write_clip, make_folder
 from dsr.clips import Clip, Listener, find_clips
 from dsr.errors import BodyError, CheckpointError, ExportError, MissingExtraError, UsageError
-from dsr.image.video import is_video
 from dsr.inputs import InputPicture, find_inputs, name_outputs
 from dsr.options import FitOptions, check_options
 from dsr.outputs import (
@@ -270,6 +269,8 @@ class _Run:
             pictures = [InputPicture(clip.path, problem=clip.problem) for clip in found.values()]
         else:
             pictures = find_inputs(command.inputs, command.recursive, skip=command.out)
+            from dsr.image.video import is_video
+
             found = {p.path: Clip(p.path) for p in pictures if is_video(p.path) and not p.problem}
         if found:
             check_sequence_options(options, sequence)

@@ -74,8 +74,9 @@ class AdaptiveGraph(nn.Module):
         """(N, Cin, T, V) to (N, Cout, T, V)."""
         weights = self.attention(x) + self.graph + self.PA
         mixed = torch.einsum("nctu,nsuv->nsctv", x, weights).flatten(1, 2)
-        kernel = torch.cat([conv.weight for conv in list[Any](self.conv_d)], 1)
-        bias = torch.stack([conv.bias for conv in list[Any](self.conv_d)]).sum(0)
+        convs: Any = self.conv_d
+        kernel = torch.cat([conv.weight for conv in convs], 1)
+        bias = torch.stack([conv.bias for conv in convs]).sum(0)
         y = self.drop(self.bn(functional.conv2d(mixed, kernel, bias)))
         return functional.relu(y + (x if self.down is None else self.down(x)))
 
