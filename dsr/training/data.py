@@ -81,8 +81,15 @@ class Pool:
             return
         import multiprocessing
 
-        with multiprocessing.get_context().Pool(processes) as made:
+        # A forked process that uses OpenMP's threads of its parent waits for ever.
+        with multiprocessing.get_context().Pool(processes, initializer=_one_thread) as made:
             self._made = dict(enumerate(made.map(partial(_kept, self.source), range(self.size), chunksize=32)))
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
 
 
 def _kept(source: RecordSource, index: int) -> PersonRecord:

@@ -58,7 +58,7 @@ def _perspose(
 def _smoke() -> TrainConfig:
     """Made-up people who face the camera within 45 degrees: few enough kinds that a small network learns at once."""
     return TrainConfig(
-        system="dsr", epochs=12, batch=16, workers=1, device="auto",
+        system="dsr", epochs=9, batch=16, workers=1, device="auto",
         model=ModelConfig(backbone="resnet10", image_size=128, dropout=0.0),
         data=DataConfig(mix={"synthetic": 1.0}, synthetic_size=144, synthetic_count=4000, synthetic_pool=4000,
                         synthetic_facing=45.0, occluders="off", rotation=5.0, scale=0.1, noise=0.2),
