@@ -17,8 +17,6 @@ import json
 import os
 import platform
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,31 +26,13 @@ from torch.utils.flop_counter import FlopCounterMode
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from _clock import measure, say  # noqa: E402
+
 PUBLISHED_SECONDS = {"mixste": 2.2, "hot-mixste": 1.25}  # the authors' code on 2 cores, as the issue tells
 HOSTS = {"hot-mixste": "mixste", "tpc-mixste": "mixste", "tpc-mhformer": "mhformer", "hot-motionbert": "motionbert",
          "hot-motionagformer": "motionagformer", "hot-ktpformer": "ktpformer"}  # fmt: skip
 # (inputs, outputs) of the linear layers of a block of MixSTE
 LAYERS = ((512, 1536), (512, 512), (512, 1024), (1024, 512))
-
-
-def measure(work: Callable[[], object], device: str, rounds: int) -> tuple[float, float]:
-    """Best wall and least processor seconds of a call, after one to warm up."""
-    walls, cpus = [], []
-    for i in range(rounds + 1):
-        start, cpu = time.perf_counter(), time.process_time()
-        work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        if i:
-            walls.append(time.perf_counter() - start)
-            cpus.append(time.process_time() - cpu)
-    return min(walls), min(cpus)
-
-
-def say(text: str) -> None:
-    """A line of the report, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def floor(device: str, dtype: torch.dtype, rounds: int) -> tuple[float, float]:

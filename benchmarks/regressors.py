@@ -29,28 +29,10 @@ import torch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from _clock import measure, say  # noqa: E402
+
 BATCHES = (1, 8, 32)
 Row = dict[str, Any]
-
-
-def measure(work: Callable[[], object], device: str, rounds: int) -> tuple[float, float]:
-    """Best wall and least processor seconds of a call, after one to warm up."""
-    walls, cpus = [], []
-    for i in range(rounds + 1):
-        start, cpu = time.perf_counter(), time.process_time()
-        work()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        if i:
-            walls.append(time.perf_counter() - start)
-            cpus.append(time.process_time() - cpu)
-    return min(walls), min(cpus)
-
-
-def say(text: str) -> None:
-    """A line of the report, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def forward_rows(device: str, batches: tuple[int, ...], rounds: int) -> list[Row]:

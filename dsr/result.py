@@ -10,7 +10,7 @@ import json
 import math
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -139,19 +139,42 @@ def save_result(
         ResultError: if the path does not end in ``.json``.
         ExportError: if a file cannot be written.
     """
+    return write_pair(json_path, _stack(result), lambda npz_name: _document(result, npz_name), run)
+
+
+def write_pair(
+    json_path: str | os.PathLike[str],
+    arrays: Mapping[str, np.ndarray],
+    document_of: Callable[[str], dict[str, Any]],
+    run: Mapping[str, Any] | None,
+) -> list[Path]:
+    """Write arrays as ``<stem>.npz``, then the document about them as ``<stem>.json``, each complete or not at all.
+
+    Args:
+        json_path: path of the JSON file, ending in ``.json``; the folder must exist.
+        arrays: of the NPZ file.
+        document_of: the JSON document, given the NPZ file's name.
+        run: how the result was made, kept under ``run``.
+
+    Returns:
+        The two paths, NPZ first.
+
+    Raises:
+        ResultError: if the path does not end in ``.json``.
+        ExportError: if a file cannot be written.
+    """
     from dsr.export.atomic import write_atomic, write_bytes
 
     json_path = Path(json_path)
     if json_path.suffix != ".json":
         raise ResultError(f"{json_path}: a result is saved under a name that ends in .json.")
     npz_path = json_path.with_name(json_path.name[: -len(".json")] + ".npz")
-    arrays = _stack(result)
 
     def write(temporary: Path) -> None:
-        np.savez(temporary, **arrays)
+        np.savez(temporary, **dict(arrays))
 
     write_atomic(npz_path, write)
-    document = _document(result, npz_path.name)
+    document = document_of(npz_path.name)
     if run is not None:
         document["run"] = dict(run)
     write_bytes(json_path, json.dumps(document, indent=1, allow_nan=False).encode())

@@ -10,7 +10,6 @@ for each person the arrays of :class:`TrackResult` under ``<id>.<name>``, ``p0.g
 
 from __future__ import annotations
 
-import json
 import os
 import zipfile
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsr.errors import ResultError
-from dsr.result import PersonResult, _number, _numbers
+from dsr.result import PersonResult, _number, _numbers, write_pair
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
@@ -193,12 +192,6 @@ def save_sequence(
         ResultError: if the path does not end in ``.json``.
         ExportError: if a file cannot be written.
     """
-    from dsr.export.atomic import write_atomic, write_bytes
-
-    json_path = Path(json_path)
-    if json_path.suffix != ".json":
-        raise ResultError(f"{json_path}: a result is saved under a name that ends in .json.")
-    npz_path = json_path.with_name(json_path.name[: -len(".json")] + ".npz")
     arrays: dict[str, np.ndarray] = {
         "fps": np.float64(result.fps),  # type: ignore[dict-item]
         "frame_indices": np.asarray(result.frame_indices, np.int64),
@@ -212,15 +205,7 @@ def save_sequence(
             if value is not None:
                 arrays[f"{track.id}.{name}"] = np.asarray(value, dtype)
 
-    def write(temporary: Path) -> None:
-        np.savez(temporary, **arrays)
-
-    write_atomic(npz_path, write)
-    document = _document(result, npz_path.name)
-    if run is not None:
-        document["run"] = dict(run)
-    write_bytes(json_path, json.dumps(document, indent=1, allow_nan=False).encode())
-    return [npz_path, json_path]
+    return write_pair(json_path, arrays, lambda npz_name: _document(result, npz_name), run)
 
 
 def sequence_from_document(document: dict[str, Any], json_path: Path) -> SequenceResult:

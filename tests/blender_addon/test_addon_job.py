@@ -61,6 +61,12 @@ def sent(job):
     return job._sent
 
 
+def child_of(job) -> int:
+    """The process the worker started, as it told on standard error: read by a thread of its own, so wait for it."""
+    wait_for(lambda: any(line.startswith("child") for line in list(job.worker.tail)))
+    return int(next(line for line in list(job.worker.tail) if line.startswith("child")).split()[1])
+
+
 def test_a_fit_goes_through(job, tmp_path):
     one = job("good")
     shares = []
@@ -140,7 +146,7 @@ def test_cancel_before_the_worker_speaks_kills_it(job):
 def test_a_worker_deaf_to_cancel_is_killed_with_its_children(job):
     one = job("deaf")
     wait_for(lambda: one.poll() is None and one.text == "loading models")
-    child = int(next(line for line in one.worker.tail if line.startswith("child")).split()[1])
+    child = child_of(one)
     one.cancel()
     assert one.wait().message.code == "cancelled"
     wait_for(lambda: gone(child))
@@ -150,7 +156,7 @@ def test_a_worker_deaf_to_cancel_is_killed_with_its_children(job):
 def test_abandoning_kills_even_what_ignores_being_asked(job):
     one = job("stubborn")
     wait_for(lambda: sent(one))
-    child = int(next(line for line in one.worker.tail if line.startswith("child")).split()[1])
+    child = child_of(one)
     one.abandon("file_loaded")
     assert one.outcome.message.text == "Job stopped because another file was opened"
     assert one.worker.process.poll() is not None

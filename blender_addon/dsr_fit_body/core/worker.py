@@ -196,7 +196,7 @@ class Worker:
         for thread in self._threads:
             if self.process.poll() is not None:
                 thread.join(0.5)
-        lines = [line for line in self.tail if line.strip()]
+        lines = [line for line in list(self.tail) if line.strip()]  # a thread may be adding to it
         return lines[-1].strip()[:300] if lines else self._exit_text()
 
     def stop(self) -> threading.Thread:
