@@ -18,7 +18,8 @@ class FitOptions:
     """Options of :func:`dsr.fit_images`; the comment under a field is its help text in ``dsr-fit``."""
 
     person: str = "all"
-    """Who to fit: ``all``, ``largest``, or a number counted from the left, starting at 0."""
+    """Who to fit: ``all``, ``largest``, ``largest:N`` (up to N people), or a number counted from the left, starting at
+    0."""
     min_score: float = 0.5
     """Detections below this score are ignored (0 to 1)."""
     keypoints: Path | None = None
@@ -63,10 +64,7 @@ def check_options(options: FitOptions) -> None:
     Raises:
         UsageError: naming the option, the value and what is allowed.
     """
-    if options.person not in ("all", "largest") and not options.person.isdecimal():
-        raise UsageError(
-            f"--person {options.person!r}: use all, largest, or a number counted from the left (0, 1, ...)."
-        )
+    split_person(options.person)
     _in_range("--min-score", options.min_score, 0.0, 1.0)
     given = [name for name in ("focal", "focal35", "fov") if getattr(options, name) is not None]
     if len(given) > 1:
@@ -98,6 +96,35 @@ def check_options(options: FitOptions) -> None:
         raise UsageError(f"--device {options.device!r}: use auto, cpu or cuda.")
     if not 0 <= options.seed < 2**63:
         raise UsageError(f"--seed {options.seed}: use a whole number from 0 to 2**63 - 1.")
+
+
+def split_person(text: str) -> tuple[int | None, int | None]:
+    """Take the choice of people apart: ``all``, ``largest``, ``largest:N`` or a number.
+
+    Args:
+        text: as ``--person`` takes it.
+
+    Returns:
+        The number of the one person wanted, counted from 0, and how many of the largest; ``(None, None)`` for all.
+
+    Raises:
+        UsageError: if it is none of these.
+
+    Example:
+        >>> split_person("largest:3"), split_person("largest"), split_person("0"), split_person("all")
+        ((None, 3), (None, 1), (0, None), (None, None))
+    """
+    word, colon, count = text.partition(":")
+    if text == "all":
+        return None, None
+    if word == "largest" and (not colon or (count.isascii() and count.isdigit() and int(count) > 0)):
+        return None, int(count) if colon else 1
+    if text.isascii() and text.isdigit():
+        return int(text), None
+    raise UsageError(
+        f"--person {text!r}: use all, largest, largest:N for up to N people, or a number counted from the left "
+        "(0, 1, ...)."
+    )
 
 
 def split_regressor(text: str) -> tuple[str, Path] | None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from dsr.clips import Clip, ClipReader, Listener, check_fps, find_clips, open_clip
 from dsr.errors import DetectionError, DsrError, ImageError, UsageError
-from dsr.options import FitOptions, check_options
+from dsr.options import FitOptions, check_options, split_person
 from dsr.sequence_result import SequenceResult, TrackResult
 
 if TYPE_CHECKING:
@@ -404,7 +404,7 @@ def _nobody(found: list[list[Detection]], options: FitOptions) -> str:
         return "nobody was found in any frame."
     if max(scores) < options.min_score:
         return f"people were found, but with scores below --min-score {options.min_score:g}."
-    if options.person not in ("all", "largest"):
+    if split_person(options.person)[0] is not None:
         return f"people were found, but nobody is number {options.person}: --person counts from the first to appear."
     return "people were found only for moments too short to follow them."
 

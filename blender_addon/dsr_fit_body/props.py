@@ -58,10 +58,12 @@ class FitBodySettings(bpy.types.PropertyGroup):
         items=[
             ("all", "All", "Everybody found"),
             ("largest", "Largest", "The one who fills most of the picture"),
+            ("some", "Up to", "As many as this, the largest first"),
             ("one", "One", "The one with this number, counted from the left"),
         ],
         default="all",
     )
+    count: IntProperty(name="At Most", description="People, the largest first", default=3, min=1, soft_max=20)
     person: IntProperty(name="Number", description="Counted from the left, starting at 1", default=1, min=1)
     min_score: FloatProperty(
         name="Min. Score", description="Leave out people the detector is less sure of", default=0.5, min=0.0, max=1.0
@@ -183,7 +185,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
 
     def fit_options(self, device: str) -> dict[str, Any]:
         """Options of ``dsr-fit`` by name."""
-        people = str(self.person - 1) if self.people == "one" else self.people
+        people = {"one": str(self.person - 1), "some": f"largest:{self.count}"}.get(self.people, self.people)
         body = bpy.path.abspath(self.body_file) if self.body == "FILE" else self.body
         options: dict[str, Any] = {
             "person": people,

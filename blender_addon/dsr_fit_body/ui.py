@@ -63,6 +63,8 @@ class FITBODY_PT_main(SidePanel, bpy.types.Panel):
         column.prop(chosen, "people")
         if chosen.people == "one":
             column.prop(chosen, "person")
+        elif chosen.people == "some":
+            column.prop(chosen, "count")
         column.prop(chosen, "min_score")
         column.prop(chosen, "body")
         if chosen.body == "FILE":

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
-from dsr.errors import UsageError
+from dsr.options import split_person
 from dsr.people.types import Detection
+
+T = TypeVar("T")
 
 
 def select_people(detections: list[Detection], person: str = "all", min_score: float = 0.0) -> list[Detection]:
@@ -15,8 +19,8 @@ def select_people(detections: list[Detection], person: str = "all", min_score: f
 
     Args:
         detections: people of one picture, left to right.
-        person: ``all``, ``largest`` (by the area of the box), or a number counted from the left, starting at 0, among
-            those with enough score.
+        person: ``all``, ``largest`` (by the area of the box), ``largest:N`` for up to N people, or a number counted
+            from the left, starting at 0, among those with enough score.
         min_score: people below are left out, 0 to 1.
 
     Returns:
@@ -25,13 +29,20 @@ def select_people(detections: list[Detection], person: str = "all", min_score: f
     Raises:
         UsageError: if ``person`` is none of these words and not a number of at least 0.
     """
-    number = int(person) if person.isascii() and person.isdigit() else None
-    if number is None and person not in ("all", "largest"):
-        raise UsageError(f"person {person!r} is not known; use all, largest, or a number from the left (0, 1, ...)")
+    number, count = split_person(person)
     sure = [d for d in detections if d.score >= min_score]
     sure = [replace(d, number=i) for i, d in enumerate(sure)]
     if number is not None:
         return sure[number : number + 1]
-    if person == "largest":
-        return sorted(sure, key=lambda d: -float(np.prod(d.box_px[2:] - d.box_px[:2])))[:1]
-    return sure
+    return sure if count is None else largest(sure, count, box_area)
+
+
+def box_area(detection: Detection) -> float:
+    """Area of a person's box, square pixels."""
+    return float(np.prod(detection.box_px[2:] - detection.box_px[:2]))
+
+
+def largest(people: list[T], count: int, area: Callable[[T], float]) -> list[T]:
+    """The ``count`` largest by ``area``, in the order given; of equals the first."""
+    kept = sorted(range(len(people)), key=lambda i: -area(people[i]))[:count]
+    return [people[i] for i in sorted(kept)]

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from dsr.options import split_person
+from dsr.people.select import box_area, largest
 from dsr.people.types import Detection
 
 MAX_GAP_S = 1.0
@@ -118,12 +120,13 @@ def track_people(
 
 
 def select_tracks(tracks: list[PersonTrack], person: str) -> list[PersonTrack]:
-    """The people asked for: ``all``, ``largest`` (box area summed over the clip), or the number of an id."""
-    if person == "all":
-        return tracks
-    if person == "largest":
-        return sorted(tracks, key=lambda t: -sum(float(np.prod(d.box_px[2:] - d.box_px[:2])) for d in t.detections))[:1]
-    return [track for track in tracks if track.id == f"p{int(person)}"]
+    """The people asked for: ``all``, ``largest``, ``largest:N`` (by area of the boxes, summed over the clip), or the
+    number of an id.
+    """
+    number, count = split_person(person)
+    if number is not None:
+        return [track for track in tracks if track.id == f"p{number}"]
+    return tracks if count is None else largest(tracks, count, lambda track: sum(map(box_area, track.detections)))
 
 
 def similarity(

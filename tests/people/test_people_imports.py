@@ -175,8 +175,11 @@ def test_select_people() -> None:
     assert chosen("all", 0.5) == [(10, 0), (30, 1)]
     assert chosen("largest") == [(50, 1)]
     assert chosen("largest", 0.5) == [(30, 1)]
+    assert chosen("largest:2") == [(50, 1), (30, 2)]  # still from the left
+    assert chosen("largest:2", 0.5) == [(10, 0), (30, 1)]
+    assert chosen("largest:9") == chosen("all")
     assert chosen("1", 0.5) == [(30, 1)]
     assert chosen("5") == [] and select_people([], "largest") == []
-    for wrong in ("biggest", "-1", "1.5", ""):
+    for wrong in ("biggest", "-1", "1.5", "", "largest:", "largest:0", "largest:-1", "largest:two", "all:2"):
         with pytest.raises(UsageError, match="largest"):
             select_people(people, wrong)

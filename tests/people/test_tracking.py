@@ -85,6 +85,15 @@ def test_order_of_appearance_then_from_the_left():
     assert middle(both[0].detections[0]) < middle(both[1].detections[0])
     assert [t.id for t in select_tracks(tracks, "1")] == ["p1"] and select_tracks(tracks, "7") == []
     assert [t.id for t in select_tracks(both, "largest")] == ["p0"]
+    wide = track_people([[person(50), person(300), person(600)]] * 30, FPS)
+    sizes = {t.id: t.detections[0].box_px for t in wide}
+    for box, grown in zip(sizes.values(), (1, 0.4, 1.2), strict=True):
+        box[2:] = box[:2] + grown * (box[2:] - box[:2])
+    for track in wide:
+        for detection in track.detections:
+            detection.box_px[:] = sizes[track.id]
+    assert [t.id for t in select_tracks(wide, "largest:2")] == ["p0", "p2"]
+    assert [t.id for t in select_tracks(wide, "largest:9")] == [t.id for t in select_tracks(wide, "all")]
 
 
 def test_nan_keypoints_and_boxes_do_not_break_it():
