@@ -9,63 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
+from clip_people import FOCAL, SIZE, folder, frame
 
 import dsr
 from dsr.body import load_body
 from dsr.cli.fit import main
 from dsr.clips import natural_order
-from dsr.datasets.walk import walking_motion
-from dsr.people.types import Detection
-
-SIZE = (320, 240)
-FOCAL = 300.0
-
-
-def walker(frames, shift=0.0):
-    """Detections of somebody who walks past."""
-    body = load_body("open-light")
-    motion = walking_motion(frames / 10, 10.0)
-    turn = np.diag([1.0, -1, -1]) @ np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
-    place = (motion.root_position_m - motion.root_position_m.mean(0)) @ turn.T + [shift, 0.1, 4.0]
-    parts = (motion.body_pose_rotmat, turn @ motion.global_orient, place)
-    with torch.no_grad():
-        out = body(torch.zeros(frames, body.num_betas), *(torch.tensor(p, dtype=torch.float32) for p in parts))
-    points = body.keypoints(out.vertices, "blazepose33").numpy()
-    pixels = points[..., :2] / points[..., 2:] * FOCAL + [SIZE[0] / 2, SIZE[1] / 2]
-    world = points - points[:, [23, 24]].mean(1, keepdims=True)
-    return [Detection(np.r_[p.min(0), p.max(0)], 0.9, "blazepose33", p, np.ones(33), w)
-            for p, w in zip(pixels, world, strict=True)]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def people():
-    return walker(8, -0.8), walker(8, 0.9)
-
-
-@pytest.fixture
-def detector(monkeypatch, people):
-    """The red of a frame says which frame of the walk it is, the green who is there."""
-
-    def detect(self, photo):
-        if photo is None:
-            return []
-        red, green, _ = photo.rgb[20:-20, 20:-20].reshape(-1, 3).mean(0).round().astype(int)
-        return [people[k][round(red / 25)] for k in range(2) if round(green / 60) >> k & 1]
-
-    monkeypatch.setattr("dsr.people.following.PeopleFollower.detect", detect)
-
-
-def frame(number, who=1, size=SIZE):
-    return Image.new("RGB", size, (25 * number, 60 * who, 0))
-
-
-def folder(path: Path, who=(1,) * 6) -> Path:
-    path.mkdir(parents=True)
-    for number, someone in enumerate(who):
-        frame(number, someone).save(path / f"f{number + 7}.png")  # f7 ... f10: natural order
-    return path
 
 
 def run(*arguments, out: Path) -> int:

@@ -8,8 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
+from clip_people import FOCAL, folder
 
 from dsr.cli import fit as cli
 from dsr.cli.serve import PROTOCOL, Worker
@@ -146,6 +149,75 @@ def test_cancel_stops_the_fit_at_work_and_those_waiting(cheap_bodies, make_pictu
     assert {one["code"] for one in events if one["event"] == "error"} == {"cancelled"}
     assert not [one for one in events if one["event"] == "result"]
     assert not list((tmp_path / "o").glob("*.json"))
+
+
+def clip(inputs, out, **more) -> dict:
+    options = {"quality": "fast", "body": "open-light", "focal": FOCAL}
+    return fit(inputs=[str(one) for one in inputs], out=str(out), sequence=True, fps=10, options=options) | more
+
+
+def test_fits_a_clip_of_two_people_and_counts_its_frames(detector, tmp_path):
+    walk, out = folder(tmp_path / "walk", (3, 3, 0, 3)), tmp_path / "out"
+    events = serve(clip([walk], out, format="glb"))
+    (result,) = (one for one in events if one["event"] == "result")
+    assert (result["status"], result["people"], result["input"]) == ("ok", 2, str(walk))
+    assert {Path(file).name for file in result["outputs"]} == {"walk.json", "walk.npz", "walk.p0.glb", "walk.p1.glb"}
+    assert all(Path(file).is_file() for file in result["outputs"])
+    counted = [(one["done"], one["total"]) for one in events if one["event"] == "progress" and one["total"]]
+    assert counted == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert any("1 of 4 frames" in one["message"] for one in events if one["event"] == "warning")
+    assert kinds(events, 1)[-1] == "done"
+    loaded = load_result(result["path"])
+    assert loaded.fps == 10.0 and loaded.lifter == {"name": "shipped"} and loaded.K[0, 0, 0] == FOCAL
+    for track, side in zip(loaded.people, (-1, 1), strict=True):
+        assert track.observed.tolist() == [True, True, False, True]
+        assert np.all(side * track.joints_cam_m[:, 0, 0] > 0.3)
+
+
+def test_clips_that_cannot_be_fitted_are_errors_of_their_own(detector, tmp_path):
+    good, bad, out = folder(tmp_path / "good", (1, 1)), folder(tmp_path / "bad", (1, 1)), tmp_path / "out"
+    for path in bad.iterdir():
+        path.write_text("no picture")
+    events = serve(
+        clip([bad, good], out, id="both", format=""), clip([good], out, id="obj", format="obj"),
+        clip([good], out, id="fps", fps=-3), clip([tmp_path / "nowhere"], out, id="gone"),
+    )  # fmt: skip
+    errors = {one["id"]: (one["code"], one["message"]) for one in events if one["event"] == "error"}
+    assert [one["input"] for one in events if one["event"] == "result"] == [str(good)]
+    assert errors["both"][0] == "unreadable" and "no frame can be read; the first" in errors["both"][1]
+    assert errors["obj"][0] == "usage" and "animated glb" in errors["obj"][1]
+    assert errors["fps"][0] == "usage" and "-3" in errors["fps"][1]
+    assert errors["gone"][0] == "usage" and "nowhere" in errors["gone"][1]
+    assert [one["event"] for one in events].count("done") == 4
+
+
+def test_a_clip_is_cancelled_between_frames(people, tmp_path, monkeypatch):
+    walk, out = folder(tmp_path / "walk"), tmp_path / "out"
+    looked, entered, go = [], threading.Event(), threading.Event()
+
+    def detect(self, photo):
+        looked.append(len(looked))
+        entered.set()
+        assert go.wait(20)
+        return [people[0][0]]
+
+    monkeypatch.setattr("dsr.people.following.PeopleFollower.detect", detect)
+
+    class Requests:
+        """The second line comes when the first frame is looked at."""
+
+        def __iter__(self):
+            yield json.dumps(clip([walk], out)) + "\n"
+            assert entered.wait(20)
+            yield json.dumps({"request": "cancel", "id": 1}) + "\n"
+            go.set()
+
+    answers = Answers()
+    Worker(Requests(), answers).run()
+    events = answers.events()
+    assert kinds(events, 1)[-2:] == ["error", "done"] and looked == [0]
+    assert [one["code"] for one in events if one["event"] == "error"] == ["cancelled"]
+    assert not list(out.glob("walk*"))
 
 
 def test_ends_when_nobody_asks():
