@@ -4,7 +4,7 @@
     python benchmarks/lifters.py CLIPS --out RUNS --only mixste,hot-mixste    (some of them; runs side by side)
     python benchmarks/lifters.py CLIPS --out RUNS --table                     (only what is there already)
 
-All lifters: preset mocap (27 frames at 10 per second, 1200 steps, AdamW, the same clips and seed), one CPU thread. A
+All lifters: preset mocap (27 frames at 10 per second, 2000 steps, AdamW, the same clips and seed), one CPU thread. A
 step has 6 windows, or 18 for the lifters that give the centre frame alone. Runs that were interrupted are resumed;
 finished ones are read from RUNS. Against them: the training clips' mean pose, and ridge regression per frame.
 """
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("clips", type=Path, help="folder of BVH files")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--only", default="", help="rows, separated by commas")
-    parser.add_argument("--steps", type=int, default=0, help="instead of 1200; for trying out")
+    parser.add_argument("--steps", type=int, default=0, help="instead of 2000; for trying out")
     parser.add_argument("--table", action="store_true", help="print what is there, train nothing")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)

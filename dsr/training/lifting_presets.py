@@ -74,12 +74,12 @@ RECIPES: dict[str, Callable[[str], LifterTrainConfig]] = {
 }  # fmt: skip
 """Lifter -> its published recipe."""
 
-MOCAP_STEPS, MOCAP_WINDOWS, MOCAP_CENTRES = 1200, 6, 18
+MOCAP_STEPS, MOCAP_WINDOWS, MOCAP_CENTRES = 2000, 6, 18
 """Steps of the preset mocap; windows per step, and those of lifters that give a window's centre frame alone."""
 
 
 def _mocap(model: str) -> LifterTrainConfig:
-    """The same small size, data, steps and optimiser for all: two to five minutes on one CPU core.
+    """The same small size, data, steps and optimiser for all: three to eight minutes on one CPU core.
 
     At 10 frames per second a window shows 2.7 seconds: the few windows of a step differ more than at 30.
     """
