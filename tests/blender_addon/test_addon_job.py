@@ -127,12 +127,12 @@ def test_no_hello_runs_into_a_limit_of_its_own(job):
 
 def test_cancel_while_working_keeps_the_worker(job):
     one = job("slow")
-    wait_for(lambda: one.poll() is None and one.text == "loading models")
+    wait_for(lambda: one.poll() is None and str(one.doing) == "loading models")
     began = time.monotonic()
     one.cancel()
     assert one.stopping
     assert one.wait().message.text == "Fit cancelled; the scene was not changed"
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 20  # it would be busy for ten minutes
     assert one.worker.alive and one.outcome.results == []
 
 
@@ -145,7 +145,7 @@ def test_cancel_before_the_worker_speaks_kills_it(job):
 
 def test_a_worker_deaf_to_cancel_is_killed_with_its_children(job):
     one = job("deaf")
-    wait_for(lambda: one.poll() is None and one.text == "loading models")
+    wait_for(lambda: one.poll() is None and str(one.doing) == "loading models")
     child = child_of(one)
     one.cancel()
     assert one.wait().message.code == "cancelled"
