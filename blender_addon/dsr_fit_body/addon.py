@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import bpy
 
-from . import menus, ops_edit, ops_export, ops_fit, prefs, props, session, ui
+from . import i18n, menus, ops_edit, ops_export, ops_fit, ops_help, ops_image, prefs, preview, props, session, ui
 
 _CLASSES = (
     *prefs.CLASSES,
     *props.CLASSES,
     *ops_fit.CLASSES,
+    *ops_image.CLASSES,
+    *ops_help.CLASSES,
     *ops_edit.CLASSES,
     *ops_export.CLASSES,
     *ui.CLASSES,
@@ -23,6 +25,7 @@ def register() -> None:
     global _registered
     if _registered:
         unregister()
+    i18n.register()
     for cls in _CLASSES:
         bpy.utils.register_class(cls)
     props.register()
@@ -38,7 +41,9 @@ def unregister() -> None:
         return
     _registered = False
     session.unregister()
+    preview.unregister()
     menus.unregister()
     props.unregister()
     for cls in reversed(_CLASSES):
         bpy.utils.unregister_class(cls)
+    i18n.unregister()

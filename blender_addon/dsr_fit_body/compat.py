@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +112,22 @@ def user_folder(package: str) -> Path:
     if hasattr(bpy.utils, "extension_path_user") and package.startswith("bl_ext."):
         return Path(bpy.utils.extension_path_user(package, create=True))
     return Path(bpy.utils.user_resource("DATAFILES", path=package.rpartition(".")[2], create=True))
+
+
+@contextmanager
+def writes_png(scene: Any) -> Iterator[None]:
+    """For a moment a scene saves renders as plain PNG, whatever it is set to (before 5.0 there is no media type)."""
+    settings = scene.render.image_settings
+    wanted = {"media_type": "IMAGE", "file_format": "PNG", "color_mode": "RGB", "color_depth": "8"}
+    wanted = {name: value for name, value in wanted.items() if hasattr(settings, name)}
+    before = {name: getattr(settings, name) for name in wanted}
+    try:
+        for name, value in wanted.items():
+            setattr(settings, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(settings, name, value)
 
 
 def has_operator(name: str) -> bool:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Entries in Add and File > Import, and dropping of pictures where Blender has it."""
+"""Entries in Add, File > Import and the Image Editor's menu, and dropping of pictures where Blender has it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,11 @@ def _add(self: Any, context: Any) -> None:
 def _import(self: Any, context: Any) -> None:
     self.layout.operator("fitbody.import_result", text="Fitted Bodies (.json)")
     self.layout.operator("fitbody.fit_file", text="Body from Photo")
+
+
+def _image(self: Any, context: Any) -> None:
+    self.layout.separator()
+    self.layout.operator("fitbody.use_active_image", text="Use as Photo of Fit Body", icon="ARMATURE_DATA")
 
 
 def _drop_class() -> Any | None:
@@ -45,6 +50,7 @@ def register() -> None:
     """Add the entries."""
     bpy.types.VIEW3D_MT_add.append(_add)
     bpy.types.TOPBAR_MT_file_import.append(_import)
+    bpy.types.IMAGE_MT_image.append(_image)
     handler = _drop_class()
     if handler is not None:
         bpy.utils.register_class(handler)
@@ -55,5 +61,6 @@ def unregister() -> None:
     """Take them away."""
     while _DROP:
         bpy.utils.unregister_class(_DROP.pop())
+    bpy.types.IMAGE_MT_image.remove(_image)
     bpy.types.TOPBAR_MT_file_import.remove(_import)
     bpy.types.VIEW3D_MT_add.remove(_add)

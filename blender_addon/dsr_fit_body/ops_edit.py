@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -16,24 +17,12 @@ from .builders import mesh as msh
 from .builders.scene import RUN
 from .core.asset import read_body
 from .core.geometry import channels_to_pose
-from .core.messages import FitBodyError
+from .core.messages import FitBodyError, say
 from .core.names import SCHEMES, name_in
-from .ops_fit import Guarded
+from .ops_base import Guarded, OnBody
 from .props import settings
 
 NAMES = [("SMPL", "SMPL", "left_knee"), ("MIXAMO", "Mixamo", "mixamorig:LeftLeg"), ("RIGIFY", "Rigify", "shin.L")]
-
-
-class OnBody(Guarded):
-    """Needs a body of ours as the active object."""
-
-    @classmethod
-    def poll(cls, context: Any) -> bool:
-        """Whether there is one."""
-        if shape.body_parts(context.active_object) is None:
-            cls.poll_message_set("Select a fitted body")
-            return False
-        return True
 
 
 class FITBODY_OT_set_shape(OnBody, bpy.types.Operator):
@@ -46,11 +35,9 @@ class FITBODY_OT_set_shape(OnBody, bpy.types.Operator):
     index: IntProperty(name="Index", min=0, max=msh.MAX_SHAPES - 1)
     value: FloatProperty(name="Value", soft_min=-5.0, soft_max=5.0)
 
-    def run(self, context: Any) -> set[str]:
+    def work(self, context: Any, armature: Any, mesh_object: Any) -> None:
         """Through the slider."""
-        armature, _ = shape.body_parts(context.active_object)
         armature.dsr_fit_body.shape[self.index] = self.value
-        return {"FINISHED"}
 
 
 class FITBODY_OT_reset_shape(OnBody, bpy.types.Operator):
@@ -67,14 +54,12 @@ class FITBODY_OT_reset_shape(OnBody, bpy.types.Operator):
         self.to = "AVERAGE" if event.shift else "FIT"
         return self.execute(context)
 
-    def run(self, context: Any) -> set[str]:
+    def work(self, context: Any, armature: Any, mesh_object: Any) -> None:
         """Move all sliders."""
-        armature, _ = shape.body_parts(context.active_object)
         betas = np.array(armature.get("fitbody_betas", [])) if self.to == "FIT" else np.zeros(0)
         values = np.zeros(msh.MAX_SHAPES)
         values[: min(len(betas), msh.MAX_SHAPES)] = betas[: msh.MAX_SHAPES]
         armature.dsr_fit_body.shape = values.tolist()
-        return {"FINISHED"}
 
 
 class FITBODY_OT_reset_pose(OnBody, bpy.types.Operator):
@@ -84,16 +69,14 @@ class FITBODY_OT_reset_pose(OnBody, bpy.types.Operator):
     bl_label = "Reset Pose"
     bl_options = {"REGISTER", "UNDO"}
 
-    def run(self, context: Any) -> set[str]:
+    def work(self, context: Any, armature: Any, mesh_object: Any) -> None:
         """All bones but the root."""
-        armature, mesh_object = shape.body_parts(context.active_object)
         for joint, name in enumerate(arm.bone_names(armature)):
             if joint != int(armature.get("fitbody_root", 0)):
                 armature.pose.bones[name].rotation_quaternion = (1.0, 0.0, 0.0, 0.0)
         keys = mesh_object.data.shape_keys.key_blocks
         if msh.CORRECTIVE in keys:
             keys[msh.CORRECTIVE].value = 0.0
-        return {"FINISHED"}
 
 
 class FITBODY_OT_update_joints(OnBody, bpy.types.Operator):
@@ -103,13 +86,11 @@ class FITBODY_OT_update_joints(OnBody, bpy.types.Operator):
     bl_label = "Update Joints"
     bl_options = {"REGISTER", "UNDO"}
 
-    def run(self, context: Any) -> set[str]:
+    def work(self, context: Any, armature: Any, mesh_object: Any) -> None:
         """Keys to sliders, joints to keys."""
-        armature, mesh_object = shape.body_parts(context.active_object)
         armature.dsr_fit_body.set_quietly(msh.get_shapes(mesh_object))
         if not shape.follow_shape(armature):
-            raise FitBodyError("build_failed", detail="this armature cannot be edited here")
-        return {"FINISHED"}
+            raise FitBodyError("build_failed", detail=say("this armature cannot be edited here"))
 
 
 class FITBODY_OT_bake_correctives(OnBody, bpy.types.Operator):
@@ -119,15 +100,11 @@ class FITBODY_OT_bake_correctives(OnBody, bpy.types.Operator):
     bl_label = "Update Pose Correctives"
     bl_options = {"REGISTER", "UNDO"}
 
-    def run(self, context: Any) -> set[str]:
+    def work(self, context: Any, armature: Any, mesh_object: Any) -> set[str] | None:
         """One key for this pose."""
-        from pathlib import Path
-
-        armature, mesh_object = shape.body_parts(context.active_object)
         body = read_body(Path(str(armature.get("fitbody_body_file", ""))))
         if body.posedirs is None:
-            self.report({"INFO"}, f"Body {body.name} has no pose correctives")
-            return {"CANCELLED"}
+            return self.refuse(say("Body {body} has no pose correctives", body=body.name), "INFO")
         names = arm.bone_names(armature)
         q = np.array([armature.pose.bones[name].rotation_quaternion for name in names], np.float64)
         rest = arm.rest_matrices(armature)
@@ -138,7 +115,7 @@ class FITBODY_OT_bake_correctives(OnBody, bpy.types.Operator):
         offset = body.corrective(rotations[0])
         if offset is not None:
             msh.add_key(mesh_object, msh.CORRECTIVE, offset, 1.0)
-        return {"FINISHED"}
+        return None
 
 
 class FITBODY_OT_place_on_ground(OnBody, bpy.types.Operator):
@@ -148,54 +125,52 @@ class FITBODY_OT_place_on_ground(OnBody, bpy.types.Operator):
     bl_label = "Place on Ground"
     bl_options = {"REGISTER", "UNDO"}
 
-    def run(self, context: Any) -> set[str]:
+    def work(self, context: Any, armature: Any, mesh_object: Any) -> None:
         """Everybody of the same photo."""
-        armature, mesh_object = shape.body_parts(context.active_object)
         root = armature.parent or armature
         armatures = [c for c in root.children if c.type == "ARMATURE"] or [armature]
         meshes = [found[1] for a in armatures if (found := shape.body_parts(a))]
         moved = ground.place_on_ground(root, meshes or [mesh_object])
-        self.report({"INFO"}, f"Moved by {100 * moved:.1f} cm")
-        return {"FINISHED"}
+        self.tell(say("Moved by {distance} cm", distance=f"{100 * moved:.1f}"))
 
 
-class FITBODY_OT_view_photo(bpy.types.Operator):
+class OnPhotoCamera(Guarded):
+    """Needs the camera of a photo: ``work(context, camera)``."""
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        """Whether there is such a camera."""
+        return cls.allow(_photo_camera(context) is not None, say("Fit a photo first"))
+
+    def run(self, context: Any) -> set[str] | None:
+        """With the camera."""
+        return self.work(context, _photo_camera(context))
+
+
+class FITBODY_OT_view_photo(OnPhotoCamera, bpy.types.Operator):
     """Look through the camera of the active body's photo, at the photo's size"""
 
     bl_idname = "fitbody.view_photo"
     bl_label = "View Through Photo Camera"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: Any) -> bool:
-        """Whether there is such a camera."""
-        return _photo_camera(context) is not None
-
-    def execute(self, context: Any) -> set[str]:
+    def work(self, context: Any, camera: Any) -> None:
         """Scene camera, size, view."""
-        camera = _photo_camera(context)
         cam.use_camera(context.scene, camera, settings().set_size)
         cam.look_through(camera)
-        return {"FINISHED"}
 
 
-class FITBODY_OT_photo_opacity(bpy.types.Operator):
+class FITBODY_OT_photo_opacity(OnPhotoCamera, bpy.types.Operator):
     """Give the photo behind the bodies the opacity of the panel"""
 
     bl_idname = "fitbody.photo_opacity"
     bl_label = "Apply Opacity"
     bl_options = {"REGISTER", "UNDO"}
 
-    @classmethod
-    def poll(cls, context: Any) -> bool:
-        """Whether there is such a camera."""
-        return _photo_camera(context) is not None
-
-    def execute(self, context: Any) -> set[str]:
+    def work(self, context: Any, camera: Any) -> None:
         """All backgrounds of the camera."""
-        for background in _photo_camera(context).data.background_images:
+        for background in camera.data.background_images:
             background.alpha = settings().opacity
-        return {"FINISHED"}
 
 
 class FITBODY_OT_rename_bones(OnBody, bpy.types.Operator):
@@ -207,11 +182,9 @@ class FITBODY_OT_rename_bones(OnBody, bpy.types.Operator):
 
     scheme: EnumProperty(name="Names", items=NAMES, default="MIXAMO")
 
-    def run(self, context: Any) -> set[str]:
+    def work(self, context: Any, armature: Any, mesh_object: Any) -> None:
         """Blender renames groups and curves with the bones."""
-        armature, _ = shape.body_parts(context.active_object)
         rename_bones(armature, self.scheme)
-        return {"FINISHED"}
 
 
 class FITBODY_OT_part_materials(OnBody, bpy.types.Operator):
@@ -223,15 +196,13 @@ class FITBODY_OT_part_materials(OnBody, bpy.types.Operator):
 
     kind: EnumProperty(name="Materials", items=[("PARTS", "Parts", ""), ("SKIN", "Skin", "")], default="PARTS")
 
-    def run(self, context: Any) -> set[str]:
+    def work(self, context: Any, armature: Any, mesh_object: Any) -> set[str] | None:
         """Slots and face assignments."""
-        armature, mesh_object = shape.body_parts(context.active_object)
         if self.kind == "SKIN":
             msh.use_skin_materials(mesh_object.data)
         elif not msh.use_part_materials(mesh_object.data, [str(n) for n in armature.data[arm.BONES]]):
-            self.report({"WARNING"}, "This body model knows no parts")
-            return {"CANCELLED"}
-        return {"FINISHED"}
+            return self.refuse(say("This body model knows no parts"))
+        return None
 
 
 def rename_bones(armature: Any, scheme: str) -> None:

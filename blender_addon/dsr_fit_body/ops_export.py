@@ -14,8 +14,9 @@ from bpy.props import EnumProperty, StringProperty
 
 from . import compat
 from .builders import shape
-from .core.messages import FitBodyError
-from .ops_edit import OnBody, rename_bones
+from .core.messages import FitBodyError, say
+from .ops_base import OnBody
+from .ops_edit import rename_bones
 from .props import settings
 
 FORMATS = {
@@ -64,19 +65,18 @@ class FITBODY_OT_export(OnBody, bpy.types.Operator):
         changed, self.filepath = wanted != self.filepath, wanted
         return changed
 
-    def run(self, context: Any) -> set[str]:
+    def work(self, context: Any, armature: Any, mesh_object: Any) -> None:
         """Write it."""
         chosen = settings()
         path = Path(bpy.path.abspath(bpy.path.ensure_ext(self.filepath, FORMATS[self.format][1])))
-        armature, mesh_object = shape.body_parts(context.active_object)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with prepared(armature, mesh_object, chosen.export_names, chosen.export_bake) as (a, m):
                 write(self.format, path, a, m, chosen.export_scale)
         except (OSError, RuntimeError) as error:
-            raise FitBodyError("build_failed", detail=f"{path.name} could not be written ({error})") from error
-        self.report({"INFO"}, f"Wrote {path}")
-        return {"FINISHED"}
+            detail = say("{path} could not be written ({error})", path=path.name, error=error)
+            raise FitBodyError("build_failed", detail=detail) from error
+        self.tell(say("Wrote {path}", path=path))
 
 
 @contextmanager
@@ -212,7 +212,7 @@ def write(kind: str, path: Path, armature: Any, mesh_object: Any, scale: float) 
     elif kind == "ABC":
         bpy.ops.wm.alembic_export(filepath=name, selected=True, start=first, end=last, global_scale=scale)
     if not path.is_file() or path.stat().st_size == 0:
-        raise RuntimeError("nothing was written")
+        raise RuntimeError("the file is empty")
 
 
 CLASSES = (FITBODY_OT_export,)

@@ -9,6 +9,8 @@ import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from .core import find
+from .core.messages import say
+from .i18n import words
 from .session import STATE
 
 DEVICES = [
@@ -59,11 +61,9 @@ class FitBodyPreferences(bpy.types.AddonPreferences):
         row.prop(self, "python")
         row.operator("fitbody.find_python", text="", icon="VIEWZOOM")
         if not self.python and find.from_environment():
-            layout.label(text=f"From the environment: {find.from_environment()}")
-        layout.prop(self, "device")
-        layout.prop(self, "time_limit")
-        layout.prop(self, "keep_warm")
-        layout.prop(self, "keep_runs")
+            layout.label(text=words(say("From the environment: {path}", path=find.from_environment())))
+        for name in ("device", "time_limit", "keep_warm", "keep_runs"):
+            layout.prop(self, name)
         layout.operator("fitbody.check_runtime", icon="CHECKMARK")
         for status, text in STATE.checks:
             layout.label(text=text, icon={"ok": "CHECKMARK", "note": "INFO"}.get(status, "ERROR"))

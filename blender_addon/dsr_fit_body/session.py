@@ -13,10 +13,10 @@ import bpy
 
 from . import compat
 from .core.job import Job, Outcome
-from .core.messages import Message, message
+from .core.messages import Message, Said, message
 from .core.worker import Worker, clean_environment
 
-TICK_S = 0.1
+TICK_S = 0.05
 
 
 @dataclass
@@ -39,8 +39,8 @@ class State:
     finish: Callable[[Outcome], None] | None = None
     worker: Worker | None = None
     message: Message | None = None
-    note: str = ""
-    warnings: list[str] = field(default_factory=list)
+    note: Said | str = ""
+    warnings: list[Said | str] = field(default_factory=list)
     ticks: int = 0
     shown: tuple[object, ...] | None = None
     checks: list[tuple[str, str]] = field(default_factory=list)
@@ -137,7 +137,9 @@ def _tick() -> float | None:
             _close()
     finally:
         job = STATE.job
-        shown = (job.text, round(50 * job.share), int(job.seconds), job.stopping) if job is not None else None
+        shown = (
+            (str(job.doing), round(50 * job.share), int(10 * job.seconds), job.stopping) if job is not None else None
+        )
         if shown != STATE.shown or shown is None:  # drawing is what costs: only when there is something new to see
             STATE.shown = shown
             redraw()

@@ -11,17 +11,33 @@ import bpy
 from . import compat, session
 from .builders import shape
 from .builders.mesh import CORRECTIVE, get_shapes
-from .core.messages import FIXES
+from .core.messages import FIXES, say
+from .i18n import words
 from .prefs import python
+from .preview import PREVIEW
 from .session import STATE
 
 
 class SidePanel:
-    """Place of all panels."""
+    """Place and looks of all panels; ``show(context, layout, column, chosen)`` draws one."""
 
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
     bl_category = "Fit Body"
+
+    def draw(self, context: Any) -> None:
+        """Blender's entry."""
+        layout = self.layout
+        layout.use_property_split = True
+        layout.use_property_decorate = False
+        self.show(context, layout, layout.column(), context.window_manager.dsr_fit_body)
+
+
+class SubPanel(SidePanel):
+    """Below the main panel, closed at first."""
+
+    bl_parent_id = "FITBODY_PT_main"
+    bl_options = {"DEFAULT_CLOSED"}
 
 
 class FITBODY_PT_main(SidePanel, bpy.types.Panel):
@@ -30,152 +46,74 @@ class FITBODY_PT_main(SidePanel, bpy.types.Panel):
     bl_idname = "FITBODY_PT_main"
     bl_label = "Fit body from image"
 
-    def draw(self, context: Any) -> None:
+    def show(self, context: Any, layout: Any, column: Any, chosen: Any) -> None:
         """Top to bottom as it is used."""
-        layout, chosen = self.layout, context.window_manager.dsr_fit_body
         if not python():
-            box = layout.box()
+            box = column.box()
             box.label(text="Set the Python that has dsr", icon="ERROR")
             box.operator("fitbody.find_python", icon="VIEWZOOM")
             box.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES").module = __package__
-        layout.use_property_split = True
-        layout.use_property_decorate = False
         column = layout.column()
         column.enabled = not session.running()
         column.prop(chosen, "source", text="")
-        self._source(column, chosen)
+        _source(column, chosen)
         if chosen.source != "RESULT":
-            self._choices(column, chosen)
+            _choices(column, chosen)
         column.prop(chosen, "again", expand=False)
-        self._button(layout, chosen)
-        self._messages(layout)
-
-    @staticmethod
-    def _source(column: Any, chosen: Any) -> None:
-        if chosen.source == "RESULT":
-            column.prop(chosen, "result_folder", text="")
-            column.prop(chosen, "result", text="")
-        else:
-            column.prop(chosen, {"IMAGE": "image", "SEQUENCE": "frames", "VIDEO": "video"}[chosen.source], text="")
-
-    @staticmethod
-    def _choices(column: Any, chosen: Any) -> None:
-        column.prop(chosen, "people")
-        if chosen.people == "one":
-            column.prop(chosen, "person")
-        elif chosen.people == "some":
-            column.prop(chosen, "count")
-        column.prop(chosen, "min_score")
-        column.prop(chosen, "body")
-        if chosen.body == "FILE":
-            column.prop(chosen, "body_file")
-        column.prop(chosen, "focal")
-        if chosen.focal == "MM":
-            column.prop(chosen, "focal_mm")
-        elif chosen.focal == "FOV":
-            column.prop(chosen, "fov")
-        column.prop(chosen, "quality")
-        column.prop(chosen, "refine")
-
-    @staticmethod
-    def _button(layout: Any, chosen: Any) -> None:
-        job = STATE.job
-        row = layout.row()
-        row.scale_y = 1.4
-        if job is None:
-            text = "Import" if chosen.source == "RESULT" else "Fit Body"
-            row.operator("fitbody.fit", text=text, icon="ARMATURE_DATA")
-            return
-        compat.draw_progress(row, job.share, job.text)
-        row = layout.row(align=True)
-        row.label(text=f"{job.seconds:.0f} s", icon="SORTTIME")
-        row.operator("fitbody.cancel", icon="CANCEL", text="Stopping" if job.stopping else "Cancel")
-
-    @staticmethod
-    def _messages(layout: Any) -> None:
-        if STATE.message is not None:
-            box = layout.box()
-            box.alert = STATE.message.code not in ("cancelled", "file_loaded")
-            paragraph(box, STATE.message.text, "ERROR" if box.alert else "INFO")
-            row = box.row(align=True)
-            if STATE.message.fix:
-                row.operator("fitbody.fix", text=FIXES[STATE.message.fix])
-            row.operator("fitbody.copy_error", text="", icon="COPYDOWN")
-            row.operator("fitbody.dismiss", text="", icon="X")
-        elif STATE.note:
-            layout.label(text=STATE.note, icon="CHECKMARK")
-        for text in STATE.warnings[:6]:
-            paragraph(layout, text, "INFO")
+        _button(layout, chosen)
+        _messages(layout)
 
 
-class FITBODY_PT_scene(SidePanel, bpy.types.Panel):
+class FITBODY_PT_scene(SubPanel, bpy.types.Panel):
     """What is made."""
 
     bl_idname = "FITBODY_PT_scene"
-    bl_parent_id = "FITBODY_PT_main"
     bl_label = "Scene"
-    bl_options = {"DEFAULT_CLOSED"}
 
-    def draw(self, context: Any) -> None:
+    def show(self, context: Any, layout: Any, column: Any, chosen: Any) -> None:
         """Options and buttons."""
-        layout, chosen = self.layout, context.window_manager.dsr_fit_body
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        column = layout.column()
         column.prop(chosen, "camera")
         row = column.row(align=True)
         row.prop(chosen, "opacity")
         row.operator("fitbody.photo_opacity", text="", icon="CHECKMARK")
-        for name in ("pack", "set_size", "look", "ground", "correctives", "parts"):
-            column.prop(chosen, name)
+        _props(column, chosen, "pack", "set_size", "look", "ground", "correctives", "parts")
         column.operator("fitbody.view_photo", icon="CAMERA_DATA")
         column.operator("fitbody.place_on_ground", icon="TRIA_DOWN_BAR")
 
 
-class FITBODY_PT_animation(SidePanel, bpy.types.Panel):
+class FITBODY_PT_animation(SubPanel, bpy.types.Panel):
     """For clips."""
 
     bl_idname = "FITBODY_PT_animation"
-    bl_parent_id = "FITBODY_PT_main"
     bl_label = "Animation"
-    bl_options = {"DEFAULT_CLOSED"}
 
-    def draw(self, context: Any) -> None:
+    def show(self, context: Any, layout: Any, column: Any, chosen: Any) -> None:
         """Options."""
-        layout, chosen = self.layout, context.window_manager.dsr_fit_body
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        column = layout.column()
-        for name in ("start_current", "fps", "smoothing", "root_motion", "fill"):
-            column.prop(chosen, name)
+        _props(column, chosen, "start_current", "fps", "smoothing", "root_motion", "fill")
 
 
-class FITBODY_PT_body(SidePanel, bpy.types.Panel):
+class FITBODY_PT_body(SubPanel, bpy.types.Panel):
     """The active body."""
 
     bl_idname = "FITBODY_PT_body"
-    bl_parent_id = "FITBODY_PT_main"
     bl_label = "Body"
-    bl_options = {"DEFAULT_CLOSED"}
 
-    def draw(self, context: Any) -> None:
+    def show(self, context: Any, layout: Any, column: Any, chosen: Any) -> None:
         """Sizes, sliders, resets."""
-        layout = self.layout
         found = shape.body_parts(context.active_object)
         if found is None:
-            layout.label(text="Select a fitted body", icon="INFO")
+            column.label(text="Select a fitted body", icon="INFO")
             return
         armature, mesh_object = found
-        grid = layout.column(align=True)
+        sizes = column.column(align=True)
         for name, size in _sizes(mesh_object).items():
-            row = grid.row()
+            row = sizes.row()
             row.label(text=name)
             row.label(text=f"{size:.1f} cm")
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        column = layout.column(align=True)
+        sliders = layout.column(align=True)
         for index in range(len(get_shapes(mesh_object))):
-            column.prop(armature.dsr_fit_body, "shape", index=index, text=f"Shape {index}", slider=True)
+            text = words(say("Shape {number}", number=index))
+            sliders.prop(armature.dsr_fit_body, "shape", index=index, text=text, slider=True)
         row = layout.row(align=True)
         row.operator("fitbody.reset_shape")
         row.operator("fitbody.reset_pose")
@@ -187,24 +125,78 @@ class FITBODY_PT_body(SidePanel, bpy.types.Panel):
         row.operator("fitbody.part_materials", text="Skin").kind = "SKIN"
 
 
-class FITBODY_PT_export(SidePanel, bpy.types.Panel):
+class FITBODY_PT_export(SubPanel, bpy.types.Panel):
     """Out again."""
 
     bl_idname = "FITBODY_PT_export"
-    bl_parent_id = "FITBODY_PT_main"
     bl_label = "Export"
-    bl_options = {"DEFAULT_CLOSED"}
 
-    def draw(self, context: Any) -> None:
+    def show(self, context: Any, layout: Any, column: Any, chosen: Any) -> None:
         """Names, shape, scale, formats."""
-        layout, chosen = self.layout, context.window_manager.dsr_fit_body
-        layout.use_property_split = True
-        layout.use_property_decorate = False
-        column = layout.column()
-        for name in ("export_names", "export_bake", "export_scale"):
-            column.prop(chosen, name)
+        _props(column, chosen, "export_names", "export_bake", "export_scale")
         column.operator_menu_enum("fitbody.export", "format", text="Export Body")
         column.operator("fitbody.rename_bones", text="Rename in Scene").scheme = chosen.export_names
+
+
+def _props(column: Any, owner: Any, *names: str) -> None:
+    for name in names:
+        column.prop(owner, name)
+
+
+def _source(column: Any, chosen: Any) -> None:
+    """What is fitted, and a small picture of it."""
+    if chosen.source == "RESULT":
+        column.prop(chosen, "result_folder", text="")
+        column.prop(chosen, "result", text="")
+        return
+    column.prop(chosen, {"IMAGE": "image", "SEQUENCE": "frames", "VIDEO": "video"}[chosen.source], text="")
+    column.operator("fitbody.use_active_image", icon="IMAGE_DATA")
+    icon = PREVIEW.icon_of(chosen.source_path(), chosen.source)
+    if icon:
+        column.template_icon(icon_value=icon, scale=5.0)
+
+
+def _choices(column: Any, chosen: Any) -> None:
+    """How it is fitted."""
+    further = {"people": {"one": "person", "some": "count"}, "body": {"FILE": "body_file"}}
+    further["focal"] = {"MM": "focal_mm", "FOV": "fov"}
+    for name in ("people", "min_score", "body", "focal", "quality", "refine"):
+        column.prop(chosen, name)
+        extra = further.get(name, {}).get(getattr(chosen, name))
+        if extra:
+            column.prop(chosen, extra)
+
+
+def _button(layout: Any, chosen: Any) -> None:
+    """Fit, or how far it is."""
+    job = STATE.job
+    row = layout.row()
+    row.scale_y = 1.4
+    if job is None:
+        text = "Import" if chosen.source == "RESULT" else "Fit Body"
+        row.operator("fitbody.fit", text=text, icon="ARMATURE_DATA")
+        return
+    compat.draw_progress(row, job.share, words(job.doing))
+    row = layout.row(align=True)
+    row.label(text=f"{job.seconds:.1f} s", icon="SORTTIME")
+    row.operator("fitbody.cancel", icon="CANCEL", text="Stopping" if job.stopping else "Cancel")
+
+
+def _messages(layout: Any) -> None:
+    """What went wrong with one button that helps, or what went well."""
+    if STATE.message is not None:
+        box = layout.box()
+        box.alert = STATE.message.code not in ("cancelled", "file_loaded")
+        paragraph(box, words(STATE.message.said), "ERROR" if box.alert else "INFO")
+        row = box.row(align=True)
+        if STATE.message.fix:
+            row.operator("fitbody.fix", text=FIXES[STATE.message.fix])
+        row.operator("fitbody.copy_error", text="", icon="COPYDOWN")
+        row.operator("fitbody.dismiss", text="", icon="X")
+    elif STATE.note:
+        layout.label(text=words(STATE.note), icon="CHECKMARK")
+    for said in STATE.warnings[:6]:
+        paragraph(layout, words(said), "INFO")
 
 
 _MEASURED: dict[tuple[int, ...], dict[str, float]] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,13 +21,9 @@ from dsr.body.measure import measure_body
 
 HERE = Path(__file__).resolve().parent
 CHECKS = [
-    line.split("(")[0].removeprefix("def ")
-    for before, line in zip(
-        (HERE / "headless.py").read_text().splitlines(),
-        (HERE / "headless.py").read_text().splitlines()[1:],
-        strict=False,
-    )
-    if before == "@check"
+    name
+    for path in sorted(HERE.glob("checks_*.py"))
+    for name in re.findall(r"^@check\ndef (\w+)", path.read_text(), re.M)
 ]
 BLENDERS = ("bpy", "blender")
 pytestmark = pytest.mark.blender

@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import compat
 from ..core.geometry import SENSOR_MM, lens_from_intrinsics
+from ..core.messages import Said, say
 from ..core.result import Result
 
 CLIP_START = 0.05
@@ -69,7 +70,7 @@ def add_photo(camera: Any, result: Result, opacity: float, pack: bool, start: in
     return image
 
 
-def clear_view(camera: Any, nearest: float, ours: set[Any]) -> str:
+def clear_view(camera: Any, nearest: float, ours: set[Any]) -> Said | None:
     """Let the camera look past things it stands in, as the cube of a new file; nothing else is changed.
 
     Args:
@@ -78,7 +79,7 @@ def clear_view(camera: Any, nearest: float, ours: set[Any]) -> str:
         ours: objects that are not looked at.
 
     Returns:
-        a sentence, or "" where the view is free.
+        a sentence, or None where the view is free.
     """
     back = np.array(camera.matrix_world.inverted())
     names, beyond = [], CLIP_START
@@ -92,9 +93,11 @@ def clear_view(camera: Any, nearest: float, ours: set[Any]) -> str:
             names.append(item.name)
             beyond = max(beyond, min(depth + 0.01, 0.95 * nearest))
     if not names:
-        return ""
+        return None
     camera.data.clip_start = beyond
-    return f'The photo\'s camera stands inside "{names[0]}": its clip start looks past it; hide or delete it'
+    return say(
+        'The photo\'s camera stands inside "{name}": its clip start looks past it; hide or delete it', name=names[0]
+    )
 
 
 def _first_number(stem: str) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core.asset import Body, read_body
 from ..core.geometry import pose_channels
-from ..core.messages import FitBodyError
+from ..core.messages import FitBodyError, Said, say
 from ..core.names import cut_name
 from ..core.result import Person, Result
 from . import armature as arm
@@ -72,7 +72,7 @@ class Built:
     camera: Any | None
     armatures: list[Any]
     meshes: list[Any]
-    warnings: list[str]
+    warnings: list[Said | str]
 
 
 def build(result: Result, options: BuildOptions, version: str = "") -> Built:
@@ -87,7 +87,8 @@ def build(result: Result, options: BuildOptions, version: str = "") -> Built:
     body = read_body(result.body_file)
     for person in people:
         if person.rotations.shape[1] != len(body.parents) or len(person.betas) > body.shapedirs.shape[2]:
-            raise FitBodyError("bad_result", detail=f"{result.path.name} was made with another body than {body.name}")
+            detail = say("{path} was made with another body than {body}", path=result.path.name, body=body.name)
+            raise FitBodyError("bad_result", detail=detail)
     _leave_edit_mode()
     if options.replace:
         remove_earlier(result)
@@ -116,8 +117,9 @@ def _build(
         camera = cam.new_camera(result, f"{stem} Camera", collection, options.motion.start)
         camera.parent = root
         if cam.add_photo(camera, result, options.opacity, options.pack, options.motion.start) is None:
+            photo = result.source.name
             warnings.append(
-                f'The picture "{result.source.name}" cannot be shown: it was moved or Blender cannot read it'
+                say('The picture "{photo}" cannot be shown: it was moved or Blender cannot read it', photo=photo)
             )
         cam.use_camera(scene, camera, options.set_size)
     if result.is_clip:
@@ -127,7 +129,7 @@ def _build(
     bpy.context.view_layer.update()
     if camera is not None:
         blocked = cam.clear_view(camera, _nearest(people), set(collection.objects))
-        warnings += [blocked] if blocked else []
+        warnings += [] if blocked is None else [blocked]
     if options.ground:
         ground.place_on_ground(root, meshes)
     return built

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .messages import FitBodyError
+from .messages import FitBodyError, say
 from .names import joint_names
 
 
@@ -93,7 +93,7 @@ def read_body(path: Path) -> Body:
     try:
         status = Path(path).stat()
     except OSError:
-        raise FitBodyError("model_missing", detail=f"{path}; keep it beside the result") from None
+        raise FitBodyError("model_missing", detail=say("{path}; keep it beside the result", path=path)) from None
     key = (str(path), status.st_size, status.st_mtime_ns)
     if key not in _CACHE:
         body = _read(Path(path))
@@ -109,7 +109,8 @@ def _read(path: Path) -> Body:
             arrays = {key: data[key] for key in wanted}
         return _body(arrays)
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
-        raise FitBodyError("model_missing", detail=f"{path} is not a body model ({error})") from error
+        detail = say("{path} is not a body model ({error})", path=path, error=error)
+        raise FitBodyError("model_missing", detail=detail) from error
 
 
 def _body(arrays: dict[str, np.ndarray]) -> Body:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .messages import FitBodyError, Message, message
+from .messages import FitBodyError, Message, Said, message, progress, say
 from .protocol import PROTOCOL, request_line
 from .worker import PATIENCE_S, Worker
 
@@ -27,14 +27,14 @@ class Outcome:
     Attributes:
         results: JSON files of the results.
         message: what went wrong, or None.
-        warnings: sentences of the worker.
+        warnings: sentences, most of them the worker's.
         answers: the last answer of every kind (``check``).
         seconds: it took.
     """
 
     results: list[Path]
     message: Message | None
-    warnings: list[str]
+    warnings: list[Said | str]
     answers: dict[str, dict[str, Any]]
     seconds: float
 
@@ -49,6 +49,10 @@ class Job:
         fields: of the request.
         limit_s: seconds per picture or frame, 0 for none.
         clock: seconds, for tests.
+
+    Attributes:
+        share: of the work that is done, 0 to 1.
+        doing: what is going on, for people.
     """
 
     start: Callable[[], Worker]
@@ -58,7 +62,7 @@ class Job:
     hello_s: float = HELLO_S
     clock: Callable[[], float] = time.monotonic
     share: float = 0.0
-    text: str = "Starting"
+    doing: Said | str = field(default_factory=lambda: say("Starting"))
     done: int = 0
     total: int = 0
     outcome: Outcome | None = None
@@ -68,7 +72,7 @@ class Job:
     def __post_init__(self) -> None:
         self.began = self._advanced = self.clock()
         self._results: list[Path] = []
-        self._warnings: list[str] = []
+        self._warnings: list[Said | str] = []
         self._answers: dict[str, dict[str, Any]] = {}
         self._error: Message | None = None
         self._heard = False
@@ -112,7 +116,8 @@ class Job:
             self._finish(error.message)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             self._kill()
-            self._finish(message("died", detail=f"it said something that makes no sense ({error!r})"))
+            detail = say("it said something that makes no sense ({error})", error=repr(error))
+            self._finish(message("died", detail=detail))
         return self.outcome
 
     def wait(self, interval_s: float = 0.02) -> Outcome:
@@ -126,7 +131,7 @@ class Job:
         """Stop: the worker is asked and stays warm, or is killed where it does not let go soon."""
         if self.outcome or self._cancelled_at is not None:
             return
-        self._cancelled_at, self._why, self.text = self.clock(), message(why), "Stopping"
+        self._cancelled_at, self._why, self.doing = self.clock(), message(why), say("Stopping")
         if self.worker is None or not self._sent or not self.worker.alive:
             self._kill()
             self._finish(self._why)
@@ -160,7 +165,7 @@ class Job:
             self._finish(message("wrong_version", detail=spoken, known=PROTOCOL))
             return
         if self.fields.get("sequence") and not self.worker.hello.get("clips"):
-            self._finish(message("usage", detail="This worker fits no clips; update dsr"))
+            self._finish(message("usage", detail=say("This worker fits no clips; update dsr")))
             return
         self._sent = True
         try:
@@ -195,9 +200,9 @@ class Job:
 
     def _verdict(self) -> Message | None:
         if self._error is not None and self._results:
-            self._warnings.append(self._error.text)
+            self._warnings.append(self._error.said)
         if self._error is None and not self._results and self.kind == "fit":
-            return message("failed", detail="the worker gave no result")
+            return message("failed", detail=say("the worker gave no result"))
         return self._error if not self._results else None
 
     def _progress(self, answer: dict[str, Any]) -> None:
@@ -211,7 +216,8 @@ class Job:
         if self.fields.get("sequence"):
             share *= 0.8  # the frames are looked at first, then everybody is fitted to all of them
         self.share = max(self.share, min(1.0, share))
-        self.text = str(answer.get("text") or self.text)
+        if answer.get("text"):
+            self.doing = progress(str(answer["text"]))
 
     def _watch(self) -> None:
         """Deadlines, and a worker that is gone."""

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 FIXES = {
@@ -26,6 +28,7 @@ _TABLE = {
     "model_missing": ("Body model not found: {detail}", "LOCATE_MODEL"),
     "no_photo": ("Choose a photo first", ""),
     "photo_missing": ('There is no file "{photo}"', ""),
+    "no_pixels": ('The picture "{photo}" is empty: render it, or open it again', ""),
     "unreadable": ('Cannot read photo "{photo}" (unsupported or damaged)', ""),
     "no_person": ('No person found in "{photo}"; lower the score limit or crop the photo', "LOWER_SCORE"),
     "out_of_memory": ("Not enough GPU memory; run on the CPU", "CPU"),
@@ -41,6 +44,35 @@ _TABLE = {
     "build_failed": ("The bodies could not be built: {detail}", ""),
 }
 
+STEPS = ("loading models", "reading", "people", "bodies", "refining and writing", "writing", "done")
+"""What the worker says it is doing, behind the picture's name."""
+
+
+@dataclass(frozen=True)
+class Said:
+    """A sentence with its blanks apart, so that it can be said in another language; ``str()`` is the English one.
+
+    Attributes:
+        template: English, with ``{name}`` for every blank.
+        values: what goes into the blanks; may be sentences themselves.
+    """
+
+    template: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+    def words(self, translate: Callable[[str], str] = str) -> str:
+        """The sentence, its template and those within it translated."""
+        filled = {k: v.words(translate) if isinstance(v, Said) else v for k, v in self.values.items()}
+        return translate(self.template).format(**filled)
+
+    def __str__(self) -> str:
+        return self.words()
+
+
+def say(template: str, **values: object) -> Said:
+    """A sentence; every template written in a call of this is translated."""
+    return Said(template, values)
+
 
 @dataclass(frozen=True)
 class Message:
@@ -48,13 +80,18 @@ class Message:
 
     Attributes:
         code: what happened.
-        text: one sentence.
+        said: one sentence.
         fix: a key of :data:`FIXES`.
     """
 
     code: str
-    text: str
+    said: Said
     fix: str = ""
+
+    @property
+    def text(self) -> str:
+        """The sentence in English."""
+        return str(self.said)
 
 
 class FitBodyError(Exception):
@@ -70,13 +107,30 @@ def message(code: str, **values: object) -> Message:
 
     Args:
         code: a key of the table or an error code of the worker.
-        values: ``photo`` (a path), ``detail``, ``known``, as the sentence needs them.
+        values: ``photo`` (a path), ``detail`` (text or a sentence), ``known``, as the sentence needs them.
     """
     if code not in _TABLE:
         values.setdefault("detail", code)
         code = "failed"
-    text, fix = _TABLE[code]
-    filled = {"detail": "no reason given", "known": "", "photo": "", **values}
-    filled["photo"] = Path(str(filled["photo"])).name
-    filled["detail"] = str(filled["detail"]).strip().rstrip(".") or "no reason given"
-    return Message(code, text.format(**filled), fix)
+    template, fix = _TABLE[code]
+    detail = values.get("detail", "")
+    if not isinstance(detail, Said):
+        detail = str(detail).strip().rstrip(".") or say("no reason given")
+    filled = {"known": "", **values, "detail": detail, "photo": Path(str(values.get("photo", ""))).name}
+    return Message(code, Said(template, filled), fix)
+
+
+def progress(text: str) -> Said | str:
+    """What the worker says it is doing, as a sentence: ``photo.jpg: people``, ``clip: frame 7``."""
+    title, colon, step = text.rpartition(": ")
+    frame = re.fullmatch(r"frame (\d+)", step)
+    if frame:
+        doing: Said | str = say("frame {number}", number=frame.group(1))
+    else:
+        doing = Said(step) if step in STEPS else step
+    return say("{photo}: {step}", photo=title, step=doing) if colon else doing
+
+
+def templates() -> set[str]:
+    """Every sentence and label of this module."""
+    return {text for text, _ in _TABLE.values()} | set(FIXES.values()) - {""} | set(STEPS)

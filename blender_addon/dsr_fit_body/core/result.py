@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .messages import FitBodyError
+from .messages import FitBodyError, Said, say
 
 PICTURE, CLIP = "dsr.fit_result", "dsr.sequence_result"
 KNOWN = {PICTURE: 1, CLIP: 1}
@@ -80,7 +80,7 @@ class Result:
     body_file: Path
     body: dict[str, str]
     people: list[Person]
-    warnings: list[str]
+    warnings: list[Said | str]
     status: str = "ok"
     focal_source: str = ""
 
@@ -114,7 +114,7 @@ def read_result(path: str | Path) -> Result:
         people = [_person(entry, i, arrays) for i, entry in enumerate(document["people"])]
         return _result(path, document, arrays["K"], people)
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise FitBodyError("bad_result", detail=f"{path} is not a complete result ({error!r})") from error
+        raise _bad("{path} is not a complete result ({error})", path=path, error=repr(error)) from error
 
 
 def find_results(folder: str | Path, limit: int = 500) -> list[Path]:
@@ -125,7 +125,7 @@ def find_results(folder: str | Path, limit: int = 500) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise FitBodyError("bad_result", detail=f"There is no folder {folder}")
+        raise _bad("There is no folder {path}", path=folder)
     found = []
     for path in sorted(folder.glob("*.json"))[: 4 * limit]:
         try:
@@ -137,16 +137,20 @@ def find_results(folder: str | Path, limit: int = 500) -> list[Path]:
     return found
 
 
+def _bad(template: str, **values: object) -> FitBodyError:
+    return FitBodyError("bad_result", detail=Said(template, values))
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise FitBodyError("bad_result", detail=f"{path} is missing") from None
+        raise _bad("{path} is missing", path=path) from None
     except (OSError, ValueError) as error:
-        raise FitBodyError("bad_result", detail=f"{path} cannot be read as JSON ({error})") from error
+        raise _bad("{path} cannot be read as JSON ({error})", path=path, error=error) from error
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema not in KNOWN:
-        raise FitBodyError("bad_result", detail=f"{path.name} is not a result of dsr-fit")
+        raise _bad("{path} is not a result of dsr-fit", path=path.name)
     version = document.get("schema_version")
     if not isinstance(version, int) or version > KNOWN[schema]:
         raise FitBodyError("newer_schema", detail=version)
@@ -159,9 +163,9 @@ def _arrays(path: Path, document: dict[str, Any]) -> dict[str, np.ndarray]:
         with np.load(npz, allow_pickle=False) as data:
             return {key: data[key] for key in data.files}
     except FileNotFoundError:
-        raise FitBodyError("bad_result", detail=f"{npz} is missing: keep it beside {path.name}") from None
+        raise _bad("{path} is missing: keep it beside {other}", path=npz, other=path.name) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise FitBodyError("bad_result", detail=f"{npz} cannot be read ({error})") from error
+        raise _bad("{path} cannot be read ({error})", path=npz, error=error) from error
 
 
 def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Person:
@@ -197,11 +201,12 @@ def _clip(path: Path, document: dict[str, Any], arrays: dict[str, np.ndarray]) -
     source = _source(path, document["input"])
     background, kind = _moving_background(source)
     body = document.get("body", {})
-    warnings = [str(text) for text in document.get("warnings", [])]
+    warnings: list[Said | str] = [str(text) for text in document.get("warnings", [])]
     count = len(arrays["frame_indices"])
     unread = count - int(np.count_nonzero(arrays["frames_read"]))
     if unread:
-        warnings.append(f"{count - unread} of {count} frames could be read; gaps filled")
+        read = count - unread
+        warnings.append(say("{read} of {count} frames could be read; gaps filled", read=read, count=count))
     return Result(
         path=path,
         source=source,
@@ -248,9 +253,14 @@ def _moving_background(source: Path) -> tuple[Path | None, str]:
     """A video, or the first of the numbered frames in a folder."""
     if source.is_file():
         return source, "MOVIE"
+    return first_frame(source), "SEQUENCE"
+
+
+def first_frame(folder: Path) -> Path | None:
+    """The first picture in a folder of frames by name, or None."""
     endings = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".exr"}
-    frames = sorted(p for p in source.iterdir() if p.suffix.lower() in endings) if source.is_dir() else []
-    return (frames[0], "SEQUENCE") if frames else (None, "SEQUENCE")
+    frames = (path for path in folder.iterdir() if path.suffix.lower() in endings) if folder.is_dir() else ()
+    return min(frames, default=None)
 
 
 def _result(path: Path, document: dict[str, Any], K: np.ndarray, people: list[Person]) -> Result:
@@ -265,7 +275,8 @@ def _result(path: Path, document: dict[str, Any], K: np.ndarray, people: list[Pe
     body = document.get("body", {})
     status = str(document.get("status", "ok"))
     if status not in ("ok", "no_person"):
-        raise FitBodyError("bad_result", detail=document.get("message") or f"{path.name} says {status}")
+        reason = document.get("message") or say("{path} says {status}", path=path.name, status=status)
+        raise FitBodyError("bad_result", detail=reason)
     return Result(
         path=path,
         source=source,

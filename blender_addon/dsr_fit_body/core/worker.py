@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .messages import FitBodyError
+from .messages import FitBodyError, Said, say
 from .protocol import parse_line
 
 _TAIL = 40
@@ -41,7 +41,7 @@ def worker_command(python: str, idle_s: float = 300.0) -> list[str]:
     if path.is_dir():  # the environment's folder will do
         path = next((p for p in environment_pythons(path) if p.is_file()), path)
     if not path.is_file():
-        raise FitBodyError("cannot_start", detail=f"there is no file {path}")
+        raise FitBodyError("cannot_start", detail=say("there is no file {path}", path=path))
     tail = ["--serve", "--idle", f"{idle_s:g}"]
     if path.stem.lower() == "dsr-fit":
         return [str(path), *tail]
@@ -191,8 +191,8 @@ class Worker:
                     self.hello = answer
                 found.append(answer)
 
-    def last_words(self) -> str:
-        """The last line that says something."""
+    def last_words(self) -> Said | str:
+        """The last line that says something, else how it ended, "" while it runs."""
         for thread in self._threads:
             if self.process.poll() is not None:
                 thread.join(0.5)
@@ -225,9 +225,9 @@ class Worker:
             assert self.process.stdin is not None
             self.process.stdin.close()
 
-    def _exit_text(self) -> str:
+    def _exit_text(self) -> Said | str:
         code = self.process.poll()
-        return "" if code is None else f"it ended with code {code}"
+        return "" if code is None else say("it ended with code {code}", code=code)
 
     def _read_answers(self) -> None:
         for line in self._lines(self.process.stdout):

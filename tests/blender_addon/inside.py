@@ -1,0 +1,104 @@
+"""What the checks inside Blender share: their list, a fresh file, bodies to compare with, a layout that records."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "blender_addon"))
+
+import bpy
+import dsr_fit_body
+from dsr_fit_body import session
+from dsr_fit_body.builders import ground
+from dsr_fit_body.core import geometry
+from dsr_fit_body.core.asset import read_body
+
+FOLDER = Path(sys.argv[sys.argv.index("--") + 1] if "--" in sys.argv else sys.argv[1])
+CHECKS = []
+
+
+def check(function):
+    CHECKS.append(function)
+    return function
+
+
+def fresh():
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    if not bpy.context.preferences.addons.get("dsr_fit_body"):
+        bpy.context.preferences.addons.new().module = "dsr_fit_body"
+    dsr_fit_body.register()
+
+
+def posed(mesh_object):
+    bpy.context.view_layer.update()
+    return ground.world_vertices(mesh_object)
+
+
+def expected(result, person, betas=None, transl=None, rotations=None):
+    """Vertices in Blender's world by the plainest linear blend skinning."""
+    body = read_body(result.body_file)
+    betas = person.betas if betas is None else betas
+    turns = person.rotations[0] if rotations is None else rotations
+    joints = body.shaped_joints(betas)
+    move = person.transl[0] if transl is None else transl
+    rest = body.shaped_vertices(betas)
+    extra = body.corrective(turns)
+    rest = rest if extra is None else rest + extra
+    vertices = geometry.skin(rest, joints, body.weights, body.parents, turns, move)
+    return vertices @ geometry.CAMERA.T
+
+
+def census():
+    """Everything in the file, by kind and name."""
+    kinds = ("objects", "meshes", "armatures", "cameras", "collections", "materials", "images", "actions", "shape_keys")
+    return {kind: sorted(item.name for item in getattr(bpy.data, kind)) for kind in kinds}
+
+
+def fit(path, worker, **preferences):
+    own = bpy.context.preferences.addons["dsr_fit_body"].preferences
+    own.python = worker
+    for name, value in preferences.items():
+        setattr(own, name, value)
+    return bpy.ops.fitbody.fit(filepath=str(path))
+
+
+def refused(call, said):
+    try:
+        call()
+    except RuntimeError as error:
+        assert said in str(error), str(error)
+    else:
+        raise AssertionError(f"nothing said of {said!r}")
+    assert session.STATE.message is not None and not session.running()
+
+
+class RecordingLayout:
+    """Stands in for a panel's layout: every property and operator named must exist."""
+
+    def __init__(self):
+        self.drawn = []
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *a, **k: self
+
+    def prop(self, owner, name, **_):
+        assert name in owner.bl_rna.properties, (owner, name)
+        self.drawn.append(name)
+
+    def operator(self, name, **_):
+        group, call = name.split(".")
+        kind = getattr(getattr(bpy.ops, group), call).get_rna_type()
+        self.drawn.append(name)
+
+        class Settable:
+            def __setattr__(self, key, value):
+                assert key in kind.properties, (name, key)
+
+        return Settable()
+
+    def operator_menu_enum(self, name, prop, **_):
+        self.operator(name)
+
+    def label(self, **_):
+        return None

@@ -1,0 +1,41 @@
+"""Which people are fitted: what the add-on asks for is what the real worker understands."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from dsr.cli.serve import Worker
+from dsr.result import load_result
+
+
+@pytest.mark.parametrize(
+    ("options", "people"),
+    [
+        ({"person": "all"}, 3),
+        ({"person": "largest"}, 1),
+        ({"person": "largest:2"}, 2),
+        ({"person": "largest:9"}, 3),
+        ({"person": "1"}, 1),
+        ({"person": "all", "min_score": 0.95}, 0),
+    ],
+)
+def test_worker_fits_the_people_asked_for(cheap_bodies, make_picture, tmp_path, options, people):
+    picture = make_picture(tmp_path / "photo.png", people=3)
+    request = {"request": "fit", "id": 1, "inputs": [str(picture)], "out": str(tmp_path / "out"), "options": options}
+    answers = io.StringIO()
+    Worker(io.StringIO(json.dumps(request) + "\n"), answers).run()
+    events = [json.loads(line) for line in answers.getvalue().splitlines()]
+    result = next(event for event in events if event["event"] == "result")
+    assert result["people"] == people and result["status"] == ("ok" if people else "no_person")
+    assert len(load_result(result["path"]).people) == people
+
+
+def test_worker_refuses_other_words(tmp_path):
+    request = {"request": "fit", "id": 1, "inputs": ["a.jpg"], "out": str(tmp_path), "options": {"person": "largest:0"}}
+    answers = io.StringIO()
+    Worker(io.StringIO(json.dumps(request) + "\n"), answers).run()
+    error = next(event for event in map(json.loads, answers.getvalue().splitlines()) if event["event"] == "error")
+    assert error["code"] == "usage" and "largest:N" in error["message"]

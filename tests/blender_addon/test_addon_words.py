@@ -1,0 +1,124 @@
+"""The add-on in other languages: every sentence has its words, and blanks agree."""
+
+from __future__ import annotations
+
+import ast
+import string
+from pathlib import Path
+
+import pytest
+from dsr_fit_body.core import messages
+from dsr_fit_body.core.messages import Said, message, progress, say
+from dsr_fit_body.languages import FOLDER, SAME, languages, read_words
+
+ADDON = Path(__file__).resolve().parents[2] / "blender_addon" / "dsr_fit_body"
+LANGUAGES = languages()
+SPEAKERS = ("say", "_bad")
+"""Functions whose first argument is a sentence."""
+
+
+def texts(node: ast.AST):
+    """Plain texts in an expression, without the pieces of f-strings."""
+    if isinstance(node, ast.JoinedStr):
+        return
+    if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value:
+        yield node.value
+    elif isinstance(node, ast.Subscript):
+        return
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from texts(child)
+
+
+def written() -> dict[str, str]:
+    """Every sentence and label written into a call, and where."""
+    found = {}
+    for path in sorted(ADDON.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            given = [node.args[0]] if name in SPEAKERS and node.args else []
+            if name not in ("Message", "words"):
+                given += [k.value for k in node.keywords if k.arg in ("text", "message")]
+            for one in given:
+                if not (isinstance(one, ast.Call) and getattr(one.func, "id", "") == "words"):
+                    found.update((text, f"{path.name}:{node.lineno}") for text in texts(one))
+    return found
+
+
+def fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+def test_sentences_are_found_in_the_code():
+    found = written()
+    assert {"Export Body", "{bodies} in {seconds} s", "A fit is running", "Stopping"} <= set(found)
+    assert len(found) > 50
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_sentence_has_an_entry(language):
+    words = LANGUAGES[language]
+    wanted = {**written(), **dict.fromkeys(messages.templates(), "messages.py")}
+    missing = {text: where for text, where in wanted.items() if text not in words and text not in SAME}
+    assert not missing
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_blanks_agree_and_nothing_is_left_in_english(language):
+    for english, text in LANGUAGES[language].items():
+        assert fields(english) == fields(text), english
+        assert text == text.strip() and text
+        assert not text.endswith(". ") and text.count('"') == 0, english
+        if text == english:
+            assert len(english.split()) == 1 or "{" in english, english
+
+
+def test_languages_say_the_same_things():
+    assert {"de", "fr"} <= set(LANGUAGES)
+    first, *others = LANGUAGES.values()
+    assert all(set(other) == set(first) for other in others)
+    assert not SAME & set(first)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_files_are_plain_gettext(language):
+    """What the small reader takes is what gettext takes: no text is lost, none is there twice."""
+    path = FOLDER / f"{language}.po"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    ids = [line for line in lines if line.startswith("msgid ")]
+    assert len(set(ids)) == len(ids) == 1 + len(read_words(path))
+    assert all(line == "" or line.startswith(("#", "msgid ", "msgstr ")) for line in lines)
+
+
+def test_a_sentence_is_put_together_in_the_other_language():
+    german = LANGUAGES["de"]
+
+    def translate(text: str) -> str:
+        return german.get(text, text)
+
+    said = message("cannot_start", detail=say("there is no file {path}", path="/x/python")).said
+    assert str(said) == "Could not start the worker: there is no file /x/python"
+    assert said.words(translate) == "Der Arbeitsprozess ließ sich nicht starten: es gibt keine Datei /x/python"
+    assert "Niemand in „a.jpg“" in message("no_person", photo="/p/a.jpg").said.words(translate)
+    assert message("died").said.words(translate).endswith("ohne Angabe von Gründen")
+    braces = message("failed", detail="it said {this} and {").said
+    assert braces.words(translate).endswith("it said {this} and {")
+
+
+@pytest.mark.parametrize(
+    ("text", "german"),
+    [
+        ("photo.jpg: people", "photo.jpg: Personen werden gesucht"),
+        ("a: b.jpg: writing", "a: b.jpg: wird geschrieben"),
+        ("clip: frame 12", "clip: Einzelbild 12"),
+        ("loading models", "Modelle werden geladen"),
+        ("something new: {x}", "something new: {x}"),
+    ],
+)
+def test_what_the_worker_does_is_said_in_the_other_language(text, german):
+    said = progress(text)
+    assert str(said) == text
+    words = said.words(lambda t: LANGUAGES["de"].get(t, t)) if isinstance(said, Said) else said
+    assert words == german
