@@ -5,7 +5,21 @@ from __future__ import annotations
 
 import bpy
 
-from . import i18n, menus, ops_edit, ops_export, ops_fit, ops_help, ops_image, prefs, preview, props, session, ui
+from . import (
+    i18n,
+    menus,
+    ops_edit,
+    ops_export,
+    ops_fit,
+    ops_help,
+    ops_image,
+    ops_rigify,
+    prefs,
+    preview,
+    props,
+    session,
+    ui,
+)
 
 _CLASSES = (
     *prefs.CLASSES,
@@ -14,6 +28,7 @@ _CLASSES = (
     *ops_image.CLASSES,
     *ops_help.CLASSES,
     *ops_edit.CLASSES,
+    *ops_rigify.CLASSES,
     *ops_export.CLASSES,
     *ui.CLASSES,
 )

@@ -91,13 +91,35 @@ def fill_mesh(mesh: Any, vertices: np.ndarray, faces: np.ndarray) -> None:
     mesh.vertices.add(len(vertices))
     mesh.vertices.foreach_set("co", np.ascontiguousarray(vertices, np.float32).ravel())
     mesh.loops.add(faces.size)
-    mesh.loops.foreach_set("vertex_index", np.ascontiguousarray(faces, np.int32).ravel())
+    corners = np.ascontiguousarray(faces, np.int32).ravel()
+    set_values(mesh, ".corner_vert", "value", mesh.loops, "vertex_index", corners)
     mesh.polygons.add(len(faces))
     mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
     if bpy.app.version < (3, 6, 0):
         mesh.polygons.foreach_set("loop_total", np.full(len(faces), 3, np.int32))
     mesh.update(calc_edges=True)
-    mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
+    if hasattr(mesh, "shade_smooth"):
+        mesh.shade_smooth()
+    else:
+        mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
+
+
+def set_values(mesh: Any, attribute: str, name: str, items: Any, item_name: str, values: np.ndarray) -> None:
+    """Values of a mesh through its attribute, where Blender copies memory, else item by item (3.4 has no such ones).
+
+    Args:
+        mesh: mesh data.
+        attribute: its name in newer Blenders.
+        name: of the attribute's field.
+        items: the collection for older ones.
+        item_name: of its field.
+        values: flat.
+    """
+    found = mesh.attributes.get(attribute)
+    if found is not None:
+        found.data.foreach_set(name, values)
+    else:
+        items.foreach_set(item_name, values)
 
 
 def principled(material: Any) -> Any:

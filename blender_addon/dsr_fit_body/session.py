@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,38 @@ from .core.messages import Message, Said, message
 from .core.worker import Worker, clean_environment
 
 TICK_S = 0.05
+SHORTEST_S, LONGEST_S = 0.1, 1.5
+"""Bounds of the time between two drawings of the panel while a job runs."""
+DRAW_SHARE = 0.15
+"""Share of the time that drawing may take."""
+
+
+class Pace:
+    """How often the panel is drawn while a job runs: as often as it changes where that is cheap, and where the machine
+    is slow so seldom that drawing takes a small share of the time. What drawing costs shows in how late the timer is.
+    """
+
+    def __init__(self) -> None:
+        self.cost_s = 0.0
+        self._asked_at: float | None = None
+        self._not_before = 0.0
+
+    def may_draw(self, now: float, changed: bool, at_once: bool = False) -> bool:
+        """Called at every tick: whether to draw now.
+
+        Args:
+            now: seconds.
+            changed: there is something new to see.
+            at_once: draw whatever it costs, as at the end.
+        """
+        if self._asked_at is not None:
+            self.cost_s = max(0.0, now - self._asked_at - TICK_S)
+            pause = min(max(SHORTEST_S, self.cost_s / DRAW_SHARE), LONGEST_S)
+            self._not_before, self._asked_at = self._asked_at + pause, None
+        if at_once or (changed and now >= self._not_before):
+            self._asked_at = now
+            return True
+        return False
 
 
 @dataclass
@@ -32,6 +65,7 @@ class State:
         warnings: sentences.
         ticks: of the timer since the job began.
         shown: what the panel showed last.
+        pace: of drawing.
         checks: lines of the last check, (status, text).
     """
 
@@ -43,6 +77,7 @@ class State:
     warnings: list[Said | str] = field(default_factory=list)
     ticks: int = 0
     shown: tuple[object, ...] | None = None
+    pace: Pace = field(default_factory=Pace)
     checks: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -61,7 +96,7 @@ def start_job(
         limit_s: seconds per picture, 0 for none.
         finish: called with the outcome, in Blender's main thread.
     """
-    STATE.message, STATE.note, STATE.warnings, STATE.ticks = None, "", [], 0
+    STATE.message, STATE.note, STATE.warnings, STATE.ticks, STATE.pace = None, "", [], 0, Pace()
     STATE.finish = finish
     STATE.job = Job(lambda: _worker(command), kind, fields, limit_s)
     if bpy.app.background:
@@ -137,10 +172,8 @@ def _tick() -> float | None:
             _close()
     finally:
         job = STATE.job
-        shown = (
-            (str(job.doing), round(50 * job.share), int(10 * job.seconds), job.stopping) if job is not None else None
-        )
-        if shown != STATE.shown or shown is None:  # drawing is what costs: only when there is something new to see
+        shown = (str(job.doing), round(50 * job.share), int(10 * job.seconds), job.stopping) if job else None
+        if STATE.pace.may_draw(time.monotonic(), shown != STATE.shown or job is None, job is None):
             STATE.shown = shown
             redraw()
     return TICK_S if STATE.job is not None else None

@@ -11,8 +11,10 @@ import bpy
 from . import compat, session
 from .builders import shape
 from .builders.mesh import CORRECTIVE, get_shapes
+from .builders.metarig import has_rigify, is_metarig
 from .core.messages import FIXES, say
 from .i18n import words
+from .ops_rigify import ENABLE
 from .prefs import python
 from .preview import PREVIEW
 from .session import STATE
@@ -101,6 +103,9 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
     def show(self, context: Any, layout: Any, column: Any, chosen: Any) -> None:
         """Sizes, sliders, resets."""
         found = shape.body_parts(context.active_object)
+        if is_metarig(context.active_object):
+            _metarig(column)
+            return
         if found is None:
             column.label(text="Select a fitted body", icon="INFO")
             return
@@ -123,6 +128,7 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("fitbody.part_materials", text="Parts").kind = "PARTS"
         row.operator("fitbody.part_materials", text="Skin").kind = "SKIN"
+        layout.operator("fitbody.add_metarig", icon="OUTLINER_OB_ARMATURE")
 
 
 class FITBODY_PT_export(SubPanel, bpy.types.Panel):
@@ -136,6 +142,14 @@ class FITBODY_PT_export(SubPanel, bpy.types.Panel):
         _props(column, chosen, "export_names", "export_bake", "export_scale")
         column.operator_menu_enum("fitbody.export", "format", text="Export Body")
         column.operator("fitbody.rename_bones", text="Rename in Scene").scheme = chosen.export_names
+
+
+def _metarig(column: Any) -> None:
+    """What can be done with a metarig."""
+    if has_rigify():
+        column.operator("fitbody.generate_rig", icon="POSE_HLT")
+    else:
+        paragraph(column, words(ENABLE), "INFO")
 
 
 def _props(column: Any, owner: Any, *names: str) -> None:

@@ -209,6 +209,35 @@ def turned_off_and_on_while_a_job_is_there():
     assert not hasattr(bpy.types.Object, "dsr_fit_body") and not hasattr(bpy.types, "FITBODY_PT_main")
 
 
+def ticks_while_drawing_costs(cost_s, seconds=20.0):
+    """Ticks and drawings per second of a job whose text changes all the time; drawing holds the interface up."""
+    pace, now, ticks, drawn = session.Pace(), 100.0, 0, []
+    while now < 100.0 + seconds:
+        ticks += 1
+        if pace.may_draw(now, changed=True):
+            drawn.append(now)
+            now += cost_s
+        now += session.TICK_S
+    return ticks / seconds, len(drawn) / seconds
+
+
+@check
+def panel_is_drawn_as_often_as_the_machine_can_afford():
+    fresh()
+    ticks, drawn = ticks_while_drawing_costs(0.004)
+    assert ticks > 18 and 5 < drawn <= 10  # tenths of a second, no more often
+    ticks, drawn = ticks_while_drawing_costs(0.2)  # a software renderer on a busy machine
+    assert ticks > 14 and 0.6 < drawn < 1.2, (ticks, drawn)
+    ticks, drawn = ticks_while_drawing_costs(1.0)  # hopeless, but it goes on
+    assert drawn > 0.3
+    pace = session.Pace()
+    assert not pace.may_draw(1.0, changed=False)
+    assert pace.may_draw(1.05, changed=True)
+    assert not pace.may_draw(1.11, changed=True) and pace.may_draw(1.12, changed=True, at_once=True)
+    session.start_job(["/nowhere"], "fit", {}, 0, lambda outcome: None)
+    assert session.TICK_S <= 0.05 and session.STATE.message.code == "cannot_start"
+
+
 @check
 def panels_draw_what_exists():
     fresh()

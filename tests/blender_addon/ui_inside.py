@@ -34,8 +34,18 @@ def note_sliders(self, context):
     SLIDERS.append(time.monotonic())
 
 
+FITS = []  # seconds from the press to bodies in the scene
+BEGAN = []
+
+
 def beat():
+    from dsr_fit_body.session import STATE
+
     HEARTBEAT.append(time.monotonic())
+    if STATE.job is not None:
+        BEGAN[:] = [STATE.job.began]
+    elif BEGAN:
+        FITS.append(round(time.monotonic() - BEGAN.pop(), 2))
     return 0.05
 
 
@@ -58,6 +68,7 @@ def state():
         "warnings": [str(text) for text in STATE.warnings],
         "ticks": STATE.ticks,
         "beats": HEARTBEAT,
+        "fits": FITS,
         "image": bpy.context.window_manager.dsr_fit_body.image,
         "sidebar": [region.x, region.y, region.width, region.height],
         "worker": STATE.worker.process.pid if STATE.worker else None,

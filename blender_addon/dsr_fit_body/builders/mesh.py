@@ -30,7 +30,8 @@ def new_mesh(body: Body, name: str) -> Any:
     mesh = bpy.data.meshes.new(name)
     compat.fill_mesh(mesh, body.vertices @ REST.T, body.faces)
     if body.uv is not None:
-        mesh.uv_layers.new(name="UVMap").data.foreach_set("uv", body.uv.ravel())
+        layer = mesh.uv_layers.new(name="UVMap")
+        compat.set_values(mesh, "UVMap", "vector", layer.data, "uv", body.uv.ravel())
     if body.part_ids is not None:
         mesh.attributes.new(PART, "INT", "FACE").data.foreach_set("value", body.part_ids)
     mesh.materials.append(plain_material(SKIN_NAME, (0.8, 0.62, 0.53)))
@@ -44,10 +45,11 @@ def new_mesh(body: Body, name: str) -> Any:
 def add_weights(mesh_object: Any, body: Body) -> None:
     """Vertex groups named as the joints."""
     for joint, name in enumerate(body.names):
-        group = mesh_object.vertex_groups.new(name=name)
+        add = mesh_object.vertex_groups.new(name=name).add
         column = body.weights[:, joint]
-        for vertex in np.flatnonzero(column > 0).tolist():
-            group.add((vertex,), float(column[vertex]), "REPLACE")
+        vertices = np.flatnonzero(column > 0)
+        for vertex, weight in zip(vertices.tolist(), column[vertices].tolist(), strict=True):
+            add((vertex,), weight, "REPLACE")
 
 
 def add_shapes(mesh_object: Any, body: Body, count: int) -> None:

@@ -84,7 +84,7 @@ def build(result: Result, options: BuildOptions, version: str = "") -> Built:
     people = [person for person in result.people if person.id not in options.skip]
     if not people:
         raise FitBodyError("no_person", photo=result.source)
-    body = read_body(result.body_file)
+    body = read_body(result.body_file, result.body.get("sha256", ""))
     for person in people:
         if person.rotations.shape[1] != len(body.parents) or len(person.betas) > body.shapedirs.shape[2]:
             detail = say("{path} was made with another body than {body}", path=result.path.name, body=body.name)

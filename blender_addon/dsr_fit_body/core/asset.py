@@ -84,8 +84,12 @@ class Body:
 _CACHE: dict[tuple[str, int, int], Body] = {}
 
 
-def read_body(path: Path) -> Body:
+def read_body(path: Path, sha256: str = "") -> Body:
     """Read a body model's NPZ file; kept in memory until another one is read.
+
+    Args:
+        path: of the file; every run's folder has a copy.
+        sha256: what the result says is in it, "" where nothing is known: copies of a file are read once.
 
     Raises:
         FitBodyError: if it is missing or no body model.
@@ -94,7 +98,7 @@ def read_body(path: Path) -> Body:
         status = Path(path).stat()
     except OSError:
         raise FitBodyError("model_missing", detail=say("{path}; keep it beside the result", path=path)) from None
-    key = (str(path), status.st_size, status.st_mtime_ns)
+    key = (sha256, status.st_size, 0) if sha256 else (str(path), status.st_size, status.st_mtime_ns)
     if key not in _CACHE:
         body = _read(Path(path))
         _CACHE.clear()
