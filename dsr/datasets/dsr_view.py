@@ -32,16 +32,11 @@ from dsr.datasets.records import PersonRecord
 from dsr.errors import DatasetError
 from dsr.losses.labels import PALETTE_RGB, keep_window, keypoint_window, mirror_labels, palette_to_labels
 from dsr.losses.targets import MIN_PIXELS, clothed_target, minimally_clothed_target
-from dsr.regressors.constants import IMAGE_MEAN, IMAGE_STD
+from dsr.regressors.constants import CROP_MARGIN, IMAGE_MEAN, IMAGE_STD
+from dsr.regressors.weak_camera import CROP, FOCAL
 
 Sample = dict[str, Any]
-PUBLISHED_SIZE = 224
-"""Side of the published crop; pixel counts and margins of the label clean-up are meant for it."""
-DSR_FOCAL = 5000.0
-"""Focal length of DSR's camera at :data:`PUBLISHED_SIZE`, where a record's own is not known."""
-BOX_MARGIN = 1.2
-"""Side of the crop per longer side of a person's box, where the record does not say it."""
-_WINDOW_MARGIN = 30.0
+_WINDOW_MARGIN = 30.0  # pixels of the published crop, as MIN_PIXELS
 
 
 @dataclass(frozen=True)
@@ -53,16 +48,19 @@ class DsrView:
         augment: draw mirror, turn, scale and channel gains.
         compat: as published, defects included (see above).
         targets: make the semantic targets; without, ``mc_*`` and ``c_*`` are empty and ``has_labels`` is False.
+        reduce: decode JPEGs at 1/2, 1/4 or 1/8 where the crop is smaller still, which is faster and low-pass filters
+            them. Evaluation does not, as published, and neither does ``compat``.
         flip_share: share of mirrored crops.
         noise_factor: channel gains are uniform in 1 -+ this.
         rotation_deg: standard deviation of the turn.
         scale_factor: standard deviation of the scale.
     """
 
-    image_size: int = PUBLISHED_SIZE
+    image_size: int = CROP
     augment: bool = True
     compat: bool = False
     targets: bool = True
+    reduce: bool = False
     flip_share: float = 0.5
     noise_factor: float = 0.4
     rotation_deg: float = 30.0
@@ -80,6 +78,7 @@ class DsrView:
             * ``keypoints`` (49, 3) float32: u, v in [-1, 1] over the crop, confidence (0 where unknown): OpenPose's
               25, then SPIN's 24 (from COCO's 17 where the record has only those);
             * ``pose_rotmat`` (24, 3, 3), ``pose_aa`` (72,), ``betas`` (10,) float32 and ``has_smpl`` () bool;
+              ``open_shape`` () bool: the betas are the open body's, not SMPL's;
             * ``joints3d`` (24, 4) float32: SPIN's 24, metres, confidence, and ``has_joints3d`` () bool;
             * ``mc_mask``, ``mc_distance`` (S, S) float32, ``mc_valid`` (5,) bool, ``c_classes`` (S, S) int64 with -1
               where the label is unknown (beyond the picture's border, say: leave those pixels out of both semantic
@@ -131,7 +130,7 @@ class DsrView:
         self, record: PersonRecord, where: str, M: np.ndarray, reduce: float, drawn: DsrAugment
     ) -> tuple[Tensor, tuple[int, int]]:
         """Normalised crop, and the (height, width) of the picture."""
-        picture, factor = read_picture(record.image, where, reduce=1.0 if self.compat else reduce)
+        picture, factor = read_picture(record.image, where, reduce=reduce if self.reduce and not self.compat else 1.0)
         if self.compat:
             crop = warp_crop(picture.astype(np.float32), M, self.image_size, pixel_centre=0.0)
         else:
@@ -167,7 +166,7 @@ class DsrView:
                 "c_weights": torch.zeros(8),
                 "has_labels": torch.tensor(False),
             }
-        min_pixels = max(1, round(MIN_PIXELS * (S / PUBLISHED_SIZE) ** 2))
+        min_pixels = max(1, round(MIN_PIXELS * (S / CROP) ** 2))
         tight = minimally_clothed_target(labels, min_pixels=min_pixels, compat=self.compat)
         clothed = clothed_target(labels, min_pixels=min_pixels, compat=self.compat)
         return {
@@ -188,7 +187,7 @@ class DsrView:
         S = self.image_size
         in_crop = keypoints.clone()
         in_crop[:, :2] = 0.5 * S * (keypoints[:, :2] + 1)
-        margin = _WINDOW_MARGIN * S / PUBLISHED_SIZE
+        margin = _WINDOW_MARGIN * S / CROP
         window = keypoint_window(in_crop[None], (S, S), margin=margin, compat=self.compat)
         if (window[0, 2:] <= window[0, :2]).any():
             return None
@@ -211,7 +210,7 @@ def published_crop(record: PersonRecord) -> tuple[np.ndarray, float]:
     box = np.asarray(record.box_px, dtype=np.float64)
     centre = (box[:2] + box[2:]) / 2 if record.centre_px is None else np.asarray(record.centre_px, dtype=np.float64)
     if record.scale is None:
-        return centre, float(BOX_MARGIN * (box[2:] - box[:2]).max() / 200)
+        return centre, float(CROP_MARGIN * (box[2:] - box[:2]).max() / 200)
     return centre, float(record.scale)
 
 
@@ -271,6 +270,7 @@ def _smpl(record: PersonRecord, drawn: DsrAugment, where: str) -> Sample:
         "pose_aa": aa.reshape(72).float(),
         "betas": torch.from_numpy(betas).float(),
         "has_smpl": torch.tensor(known),
+        "open_shape": torch.tensor(record.shape_of == "open"),
     }
 
 
@@ -288,7 +288,7 @@ def _intrinsics(record: PersonRecord, M: np.ndarray, size: int, flip: bool) -> T
     """Intrinsics of the crop: M K = K_crop R, with R the turn about the axis that the labels followed."""
     K = np.eye(3)
     if record.K is None:
-        K[[0, 1], [0, 1]], K[:2, 2] = DSR_FOCAL * size / PUBLISHED_SIZE, size / 2
+        K[[0, 1], [0, 1]], K[:2, 2] = FOCAL * size / CROP, size / 2
         return torch.from_numpy(K.astype(np.float32))
     given = np.asarray(record.K, dtype=np.float64)
     scale = np.hypot(M[0, 0], M[1, 0])

@@ -34,10 +34,9 @@ from dsr.datasets.pictures import read_picture
 from dsr.datasets.pixels import augment_pixels
 from dsr.datasets.records import PersonRecord
 from dsr.errors import CameraError, DatasetError
+from dsr.regressors.constants import UNKNOWN_FOCAL
 from dsr.regressors.perspose_ik import twist_labels
 
-NO_CAMERA_FOCAL = 600.0
-"""Focal length of crops of 256 px where the picture's camera is not known (specification, section 2.1)."""
 DEFAULT_HEIGHT_M = 1.8
 BEDLAM_UV_WEIGHT = 0.1
 
@@ -77,14 +76,20 @@ class PersPoseView:
         image_size: side S of the crop in pixels.
         augment: change geometry and pixels at random.
         bodies: gender to body for records with SMPL labels; what is not named is ``neutral``. One body stands for all.
+            ``open``, where given, is that of records whose betas are the open body's; those betas are no labels then.
         aim_jitter: how far from the middle the person may come to lie, in longer sides of its box: 0.1 in the
             published ``w_be_3dhp`` configuration, 0 in the others.
+        reduce: as in :class:`~dsr.datasets.dsr_view.DsrView`.
+        regressor17: (17, V) of the licensed ``J_regressor_h36m_correct.npy``, legs right first, for bodies of V
+            vertices; others, or all where it is None, take the body's own ``h36m17``.
     """
 
     image_size: int = 256
     augment: bool = True
     bodies: Body | Mapping[str, Body] = field(default_factory=dict)
     aim_jitter: float = 0.0
+    reduce: bool = False
+    regressor17: np.ndarray | None = None
 
     def __call__(self, record: PersonRecord, rng: Random) -> Sample:
         """One sample; the keys are described in :mod:`dsr.losses.perspose`.
@@ -111,7 +116,7 @@ class PersPoseView:
         except CameraError as error:
             raise DatasetError(f"{where}: no crop can be made of its K and box ({error})") from error
         scale = torch.linalg.vector_norm(H[:2, 0]) if record.K is None else K_crop[0, 0] / float(record.K[0, 0])
-        picture, factor = read_picture(record.image, where, reduce=1 / float(scale))
+        picture, factor = read_picture(record.image, where, reduce=1 / float(scale) if self.reduce else 1.0)
         crop = warp_crop(picture, H @ torch.diag(H.new_tensor([factor, factor, 1.0])), self.image_size)
         if drawn.pixels and rng is not None:
             crop = augment_pixels(crop, rng)
@@ -126,7 +131,7 @@ class PersPoseView:
         sample.update(self._empty())
         if labels is not None:
             sample.update(follow_rotation(labels, R), has_smpl=torch.tensor(True))
-            sample["height"] = labels["height"]
+            sample["height"], sample["has_betas"] = labels["height"], labels["has_betas"]
         elif record.K is not None and "h36m17" in record.joints_m:
             joints = _rows(record.joints_m["h36m17"], 17, f"{where}: joints_m['h36m17']")
             sample["joints17"] = rotate_points(torch.from_numpy(joints[:, :3]), R).float()
@@ -142,6 +147,7 @@ class PersPoseView:
         no = torch.tensor(False)
         return {
             "has_smpl": no,
+            "has_betas": no,
             "has_joints17": no,
             "has_keypoints": no,
             "height": torch.tensor(DEFAULT_HEIGHT_M),
@@ -160,7 +166,8 @@ class PersPoseView:
         if any(part is None for part in parts):
             return None
         bodies = {"neutral": self.bodies} if isinstance(self.bodies, Body) else self.bodies
-        body = bodies.get(record.gender) or bodies.get("neutral")
+        stranger = record.shape_of == "open" and "open" in bodies
+        body = bodies["open"] if stranger else bodies.get(record.gender) or bodies.get("neutral")
         if body is None:
             raise DatasetError(f"{where} has SMPL labels; give the view a body for {record.gender} or neutral ones.")
         pose = axis_angle_to_rotmat(torch.from_numpy(shaped(record.pose_aa, (24, 3), f"{where}: pose_aa")))[None]
@@ -170,7 +177,7 @@ class PersPoseView:
         with torch.no_grad():
             posed = body(shape, pose[:, 1:], pose[:, :1], transl)
             rest = body.rest_joints(shape)
-            joints17 = body.keypoints(posed.vertices, "h36m17")
+            joints17 = self._joints17(body, posed.vertices)
         height = record.height_m
         if height is None:
             height = float(standing_height_m(body.asset, betas[: body.num_betas]))
@@ -184,7 +191,15 @@ class PersPoseView:
             "transl": transl[0],
             "betas": torch.from_numpy(np.pad(betas[:11], (0, max(0, 11 - betas.size)))),
             "height": torch.tensor(height),
+            "has_betas": torch.tensor(not stranger),
         }
+
+    def _joints17(self, body: Body, vertices: Tensor) -> Tensor:
+        """Human3.6M's joints of posed vertices (1, V, 3); about their mean, as published (specification, section 9)."""
+        if self.regressor17 is None or self.regressor17.shape[1] != body.num_vertices:
+            return body.keypoints(vertices, "h36m17")
+        middle = vertices.mean(1, keepdim=True)
+        return torch.from_numpy(self.regressor17).to(vertices) @ (vertices - middle) + middle
 
     def _geometry(
         self, record: PersonRecord, drawn: PersPoseAugment, labels: dict[str, Tensor] | None
@@ -194,7 +209,7 @@ class PersPoseView:
         box = torch.from_numpy(np.asarray(record.box_px, dtype=np.float64))
         if record.K is None:
             H = _square_crop(box, S, drawn.rotation_deg)
-            K_crop = intrinsics_matrix(NO_CAMERA_FOCAL * S / 256, S, S)
+            K_crop = intrinsics_matrix(UNKNOWN_FOCAL * S / 256, S, S)
             return torch.eye(3).to(H), _zoom(drawn.scale, S) @ H, K_crop
         K = torch.from_numpy(np.asarray(record.K, dtype=np.float64))
         middle, longer = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]).max()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -27,7 +27,7 @@ class PersonRecord:
         K: (3, 3) intrinsics, None where unknown.
         gender: ``neutral``, ``male`` or ``female``.
         pose_aa: (24, 3) SMPL pose in axis-angle, 0 is the global orientation in the camera.
-        betas: (nb,) SMPL shape.
+        betas: (nb,) shape of the model that ``shape_of`` names.
         transl: (3,) metres, camera.
         joints_m: named joint sets, each (K, 4): x, y, z in metres and confidence; relative to the root or in the
             camera (``smpl24`` and ``h36m17``: in the camera).
@@ -36,6 +36,8 @@ class PersonRecord:
         labels: path of a Graphonomy palette PNG of the picture's size, (H, W) integer label ids, or None.
         mask: (H, W) bool mask of the person, or None.
         height_m: standing height, None where unknown.
+        shape_of: whose coefficients ``betas`` are: ``smpl``, or ``open`` for the open body of made-up people. They
+            mean nothing to the other one; the pose means the same to both.
     """
 
     source: str
@@ -54,6 +56,7 @@ class PersonRecord:
     labels: Path | np.ndarray | None = None
     mask: np.ndarray | None = None
     height_m: float | None = None
+    shape_of: Literal["smpl", "open"] = "smpl"
 
 
 class RecordSource(Protocol):

@@ -15,6 +15,7 @@ import numpy as np
 from dsr.datasets.columns import NpzColumns
 from dsr.datasets.records import PersonRecord
 from dsr.errors import DatasetError
+from dsr.regressors.constants import CROP_MARGIN
 
 LABEL_FOLDER: Final = "grph_sequences"
 TRAINING_FILES: Final = {
@@ -31,7 +32,6 @@ _NUMBERS: Final[Mapping[str, tuple[int, ...]]] = {
     "center": (2,), "scale": (), "pose": (72,), "shape": (10,), "has_smpl": (), "S": (24, 4), "part": (24, 3),
     "openpose": (25, 3),
 }  # fmt: skip
-_BOX_MARGIN = 1.2
 GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female"}
 
 
@@ -95,7 +95,7 @@ class SpinSource:
         centre, scale = self._columns.numbers("center", index), float(self._columns.numbers("scale", index))
         if scale <= 0:
             raise DatasetError(f"{self.path}: 'scale' is {scale:g} in row {index}; it must be positive.")
-        half = 100 * scale / _BOX_MARGIN
+        half = 100 * scale / CROP_MARGIN
         record = PersonRecord(
             source=self.name,
             key=f"{name}#{index}",

@@ -138,6 +138,7 @@ class SyntheticSource:
             labels=labels,
             mask=covered & ~hidden,
             height_m=scene.person.height_m,
+            shape_of="open",
         )  # fmt: skip
 
     def scene(self, index: int, epoch: int = 0) -> Scene:

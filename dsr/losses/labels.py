@@ -52,6 +52,9 @@ CLOTHED_CLASSES: Final = MappingProxyType(
 )
 """The eight merged classes of DSR-C and their members."""
 
+LOOSE_CLASSES: Final = ("head", "upperclothes", "pants")
+"""Those that stand off the body: hair and hats, and cloth."""
+
 LABEL_TO_CLASS: Final = tuple(
     next(k for k, members in enumerate(CLOTHED_CLASSES.values()) if label in members) for label in LABELS
 )

@@ -12,6 +12,7 @@ is never read, NaN would do no harm). Keys, without the batch dimension:
 ``K_crop``              (3, 3)       intrinsics of the crop, pixels; COCO: f = 600 S / 256, centre S / 2
 ``encode``              () bool      False where K_crop is made up (COCO): no perspective encoding
 ``has_smpl``            () bool      body labels (Human3.6M, 3DPW, BEDLAM, synthetic): terms 1, 4, 6, 8, 10 - 12
+``has_betas``           () bool      betas of the network's own body: term 11; as has_smpl where it is missing
 ``has_joints17``        () bool      only 3D joints (MPI-INF-3DHP): terms 3, 5, 7
 ``has_keypoints``       () bool      only 2D keypoints (COCO): term 2
 ``uv_weight``           ()           weight of term 1: 0.1 for BEDLAM, else 1
@@ -183,6 +184,7 @@ _NEEDED = (
 def _terms(o: PersPoseOutputs, batch: Mapping[str, Tensor], t: PersPoseTargets, size: float) -> tuple[Tensor, ...]:
     """The terms in the published order."""
     smpl, only17, coco = (batch[f"has_{name}"].bool()[:, None] for name in ("smpl", "joints17", "keypoints"))
+    shaped = smpl & batch.get("has_betas", batch["has_smpl"]).bool()[:, None]
     h = t.height
     uv, depth, density = o.uv_px.float(), o.depth_m.float(), o.density.float()
 
@@ -207,7 +209,7 @@ def _terms(o: PersPoseOutputs, batch: Mapping[str, Tensor], t: PersPoseTargets, 
         HEIGHT_M * _mean(100 * _length(relative, t.uv) / h, t.uv),
         torch.zeros_like(h[0, 0]),
         _mean(_length(twist - target_twist, smpl), smpl),
-        _mean(_size(o.betas.float() - batch["betas"].float(), smpl), smpl),
+        _mean(_size(o.betas.float() - batch["betas"].float(), shaped), shaped),
         _mean(_length(leaf.flatten(2), smpl), smpl),
     )
 

@@ -16,12 +16,18 @@ from torch.nn.functional import cross_entropy
 
 from dsr.errors import LossError
 from dsr.losses._checks import check_device, check_shape, check_values, companion, floating, reduce
-from dsr.losses.labels import CLOTHED_CLASSES, MINIMALLY_CLOTHED, check_labels
+from dsr.losses.labels import CLOTHED_CLASSES, LOOSE_CLASSES, MINIMALLY_CLOTHED, check_labels
 from dsr.losses.silhouette import TOLERANCE, bare, outside, overlap, prepare, sizes_of, where_seen
 from dsr.losses.targets import ClothedTarget, MinimallyClothedTarget, class_weights, distance_map
 
 Variant = Literal["iou", "row_iou", "distance"]
+ClothedVariant = Literal["published", "inside"]
 CLASSES = len(CLOTHED_CLASSES)
+LOOSE = 0.1
+"""Share of a bare pixel's cost that a pixel of cloth costs where the body does not reach it (``inside``)."""
+_SMALLEST = 0.02
+"""People who show on less than this share of the picture count as if they showed on so much (``inside``)."""
+_LOOSE_CLASSES = [name in LOOSE_CLASSES for name in CLOTHED_CLASSES]
 
 
 @dataclass(frozen=True)
@@ -109,18 +115,28 @@ def dsr_mc_loss(
 
 def dsr_c_loss(
     rendered: Tensor, target: Tensor, *, alpha: Tensor | None = None, class_weights: Tensor | None = None,
-    weight: Tensor | None = None, eps: float = 1e-3, reduction: str = "mean", compat: bool = False,
+    weight: Tensor | None = None, eps: float = 1e-3, variant: ClothedVariant = "published", loose: float = LOOSE,
+    reduction: str = "mean", compat: bool = False,
 ) -> Tensor:  # fmt: skip
     """DSR-C: every pixel shows the class that the body renders there; outside the body it is background.
 
-    With p the rendered probabilities, A the silhouette and y the label (specification, appendix D):
-    q_0 = (1 - A) + A p_0, q_k = A p_k, divided by their sum; the loss is the mean of -log((q_y + eps) / (1 + eps)) with
-    weights class_weights[y] * weight. It is 0 at a perfect prediction; ``eps`` bounds a pixel's cost (6.9 for 1e-3,
-    labels are never all right) and its gradient.
+    With p the rendered probabilities, A the silhouette, y the label and log*(q) = -log((q + eps) / (1 + eps)), which is
+    0 at 1 and bounded (6.9 for eps = 1e-3: labels are never all right), as is its gradient:
+
+    * ``published`` (specification, appendix D): q_0 = (1 - A) + A p_0, q_k = A p_k, divided by their sum; the mean of
+      log*(q_y) with weights class_weights[y] * weight. Such weights make a pixel of cloth outside of the body cost
+      n_background / n_cloth times what a pixel of background under it costs, so that the body swells over its clothes;
+    * ``inside``: the body is tight where skin or shoes show and inside its clothes elsewhere. What a covered pixel
+      shows and whether it is covered are two questions. What: the mean of sg(A) log*(p_y) over the person's pixels with
+      weights class_weights[y] * weight, where sg has no gradient: neither covering a pixel nor leaving it bare makes it
+      cheaper. Whether: (sum over background of log*(1 - A + A p_0) + sum over the person of l_y log*(A)) / n with the
+      number of the person's pixels n, l = 1 for arms and legs and ``loose`` for cloth and head (hair, hats). An edge
+      that settles there leaves the share loose / (1 + loose) of the cloth's outlines inside of it: a quantile of how
+      far cloth stands off. Samples without a class of the person that has a weight have loss 0.
 
     ``compat=True`` (section 6.3): the rendered probabilities are taken as logits, -log(softmax(p)[y]), background is
-    the prior's background column only, and alpha and weight are not used. The cost of a pixel then stays between 1.27
-    and 2.27 whatever is rendered.
+    the prior's background column only, and alpha, weight and variant are not used. The cost of a pixel then stays
+    between 1.27 and 2.27 whatever is rendered.
 
     Args:
         rendered: (B, 8, H, W) rendered probability of each class, 0..1, in the order of
@@ -131,6 +147,8 @@ def dsr_c_loss(
         class_weights: (B, 8) at least 0; computed from ``target`` when not given.
         weight: (B, H, W) at least 0; 0 where the picture cannot tell.
         eps: smallest probability.
+        variant: see above.
+        loose: of ``inside``, 0 to 1.
         reduction: "mean" over all B samples or "none" (B,).
         compat: the released formula.
 
@@ -145,6 +163,10 @@ def dsr_c_loss(
         >>> dsr_c_loss(arm, torch.full((1, 20, 20), 4))
         tensor(0.)
     """
+    if variant not in ("published", "inside"):
+        raise LossError(f"variant must be 'published' or 'inside', not {variant!r}.")
+    if not 0 <= loose <= 1:
+        raise LossError(f"loose must lie between 0 and 1, not {loose:g}.")
     sizes: dict[str, int] = {}
     if compat:
         if alpha is not None or weight is not None:
@@ -171,14 +193,17 @@ def dsr_c_loss(
         alpha = companion("alpha", alpha, p, "B H W", sizes)
         ranges["alpha"] = (alpha, -TOLERANCE, 1 + TOLERANCE)
     check_values(ranges)
-    cost = cross_entropy(p, index, reduction="none") if compat else _negative_log(p, index, alpha, eps)
-    total = w.sum((1, 2))
-    return reduce((w * cost).sum((1, 2)) / torch.where(total > 0, total, torch.ones_like(total)), reduction)
+    if variant == "inside" and not compat:
+        pixel = known.to(p) if weight is None else known * pixel
+        return reduce(_inside(p, index, alpha, w, pixel, eps, loose), reduction)
+    cost = cross_entropy(p, index, reduction="none") if compat else _log(_share(p, index, alpha, eps), eps)
+    return reduce(_per_weight(w * cost, w), reduction)
 
 
 def semantic_losses(
     rendered: Tensor, tight: MinimallyClothedTarget, clothed: ClothedTarget, *, alpha: Tensor | None = None,
-    weight: Tensor | None = None, variant: Variant = "iou", reduction: str = "mean", compat: bool = False,
+    weight: Tensor | None = None, variant: Variant = "iou", c_variant: ClothedVariant = "published",
+    reduction: str = "mean", compat: bool = False,
 ) -> SemanticLosses:  # fmt: skip
     """DSR-MC and DSR-C of one nine-channel render (attributes from :func:`dsr.losses.semantic_attributes`).
 
@@ -192,6 +217,7 @@ def semantic_losses(
         alpha: (B, H, W) soft silhouette.
         weight: (B, H, W) at least 0; 0 where the picture cannot tell.
         variant: of :func:`dsr_mc_loss`.
+        c_variant: of :func:`dsr_c_loss`.
         reduction: "mean" over all B samples or "none" (B,).
         compat: the released formulae.
 
@@ -213,7 +239,7 @@ def semantic_losses(
                      distance=tight.distance if variant == "distance" else None, reduction="none",
                      compat=compat)  # fmt: skip
     c = dsr_c_loss(others, clothed.classes, alpha=alpha, class_weights=clothed.weights, weight=weight,
-                   reduction="none", compat=compat)  # fmt: skip
+                   variant=c_variant, reduction="none", compat=compat)  # fmt: skip
     if compat:
         keep = tight.valid.any(1) & (clothed.weights > 0).any(1)
         mc, c = _keep_valid(mc, keep), _keep_valid(c, keep)
@@ -244,8 +270,37 @@ def _published_mc(rendered: Tensor, target: Tensor, distance: Tensor | None, var
     return (1 - (ratio.mean(1) if variant == "row_iou" else ratio)).to(dtype)
 
 
-def _negative_log(p: Tensor, y: Tensor, alpha: Tensor | None, eps: float) -> Tensor:
-    """-log of the probability of the label, background included; 0 at probability 1."""
+def _inside(
+    p: Tensor, y: Tensor, alpha: Tensor | None, w: Tensor, pixel: Tensor, eps: float, loose: float
+) -> Tensor:  # fmt: skip
+    """The variant ``inside`` per sample: what covered pixels of the person show, and whether they are covered."""
+    drawn = p.sum(1)
+    covered = drawn.clamp(0, 1) if alpha is None else alpha.clamp(0, 1)
+    chosen = p.gather(1, y.unsqueeze(1)).squeeze(1) / drawn.clamp_min(eps)
+    background = p[:, 0] if alpha is None else p[:, 0] * covered
+    person = y > 0
+    labels = w * person
+    what = _per_weight(labels * covered.detach() * _log(chosen, eps), labels)
+    share = torch.where(torch.tensor(_LOOSE_CLASSES, device=y.device)[y], loose, 1.0)
+    cost = torch.where(person, share * _log(covered, eps), _log((1 - covered + background).clamp_max(1), eps))
+    number = (pixel * person).sum((1, 2)).clamp_min(_SMALLEST * person[0].numel())
+    whether = (pixel * cost).sum((1, 2)) / number
+    return torch.where((labels > 0).flatten(1).any(1), what + whether, torch.zeros_like(what))
+
+
+def _log(probability: Tensor, eps: float) -> Tensor:
+    """-log, 0 at 1 and bounded at 0."""
+    return -torch.log((probability.clamp_min(0) + eps) / (1 + eps))
+
+
+def _per_weight(weighted: Tensor, weights: Tensor) -> Tensor:
+    """Weighted mean per sample; 0 where there is no weight."""
+    total = weights.sum((1, 2))
+    return weighted.sum((1, 2)) / torch.where(total > 0, total, torch.ones_like(total))
+
+
+def _share(p: Tensor, y: Tensor, alpha: Tensor | None, eps: float) -> Tensor:
+    """Probability of the label, background included."""
     chosen = p.gather(1, y.unsqueeze(1)).squeeze(1)
     drawn = p.sum(1)
     if alpha is None:
@@ -253,8 +308,7 @@ def _negative_log(p: Tensor, y: Tensor, alpha: Tensor | None, eps: float) -> Ten
     else:
         chosen, drawn, empty = chosen * alpha, drawn * alpha, 1 - alpha
     chosen = torch.where(y == 0, chosen + empty, chosen)
-    share = (chosen / (drawn + empty).clamp_min(eps)).clamp_min(0)
-    return -torch.log((share + eps) / (1 + eps))
+    return chosen / (drawn + empty).clamp_min(eps)
 
 
 def _default_weights(y: Tensor, compat: bool) -> Tensor:

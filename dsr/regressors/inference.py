@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from dsr.camera import crop_affine, perspective_crop, perspective_rotation, rotate_body_to_original, warp_crop
 from dsr.errors import UsageError
-from dsr.regressors.constants import IMAGE_MEAN, IMAGE_STD
+from dsr.regressors.constants import CROP_MARGIN, IMAGE_MEAN, IMAGE_STD, UNKNOWN_FOCAL
 from dsr.regressors.types import BodyPrediction
 from dsr.regressors.weak_camera import place_in_picture
 
@@ -29,12 +29,8 @@ if TYPE_CHECKING:
     from dsr.datasets.records import PersonRecord
     from dsr.people import Detection
 
-SQUARE_MARGIN = 1.2
-"""Side of DSR's crop over the larger extent of the keypoints (its specification, 9.1)."""
 PERSPECTIVE_MARGIN = 1.3
 """Factor on the box of the keypoints for PersPose: its 1.2 is for detector boxes, which include crown and toes."""
-UNKNOWN_FOCAL = 600.0
-"""Crop focal length that PersPose assumes where the picture's is unknown, for crops of 256 pixels."""
 
 _CONFIDENT = 0.2
 
@@ -106,7 +102,7 @@ def square_of(detection: Detection) -> tuple[np.ndarray, float]:
     """
     seen = detection.keypoints_px[detection.confidence > _CONFIDENT]
     low, high = (seen.min(0), seen.max(0)) if len(seen) > 1 else (detection.box_px[:2], detection.box_px[2:])
-    side = SQUARE_MARGIN * float(max(*(high - low), 1.0))
+    side = CROP_MARGIN * float(max(*(high - low), 1.0))
     centre = seen.mean(0) if detection.keypoint_set == "openpose25" and len(seen) > 1 else (low + high) / 2
     return np.asarray(centre, np.float64), side
 

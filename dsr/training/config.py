@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from dsr.errors import MissingExtraError, UsageError
+from dsr.losses.weights import LossWeights
 
 Switch = Literal["on", "off"]
 
@@ -55,6 +56,8 @@ class DataConfig:
     """Standard deviation of the rotation in the picture, degrees (dsr)."""
     scale: float = 0.25
     """Standard deviation of the crop's scale (dsr)."""
+    reduce: Switch = "off"
+    """Decode JPEGs at 1/2, 1/4 or 1/8 where the crop is smaller still: faster, but evaluation does not."""
     jitter: Switch = "off"
     """Move the point the virtual camera turns to (perspose)."""
     mocap: Path | None = None
@@ -74,43 +77,14 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class LossConfig:
+class LossConfig(LossWeights):
     """Weights of DSR's terms (published by default) and how the semantic ones are rendered."""
 
     dsr: Switch = "on"
     """off: train without the semantic terms (keypoints and parameters only)."""
-    keypoint_2d: float = 5.0
-    """Weight of the 2D keypoints."""
-    keypoint_3d: float = 5.0
-    """Weight of the 3D keypoints."""
-    pose: float = 1.0
-    """Weight of SMPL's rotations."""
-    betas: float = 0.001
-    """Weight of SMPL's shape."""
-    vertices: float = 0.0
-    """Weight of the vertices."""
-    camera: float = 1.0
-    """Weight of the term that keeps the camera's scale positive."""
-    dsr_mc: float = 0.1
-    """Weight of DSR-MC, the minimally clothed term."""
-    dsr_c: float = 0.1
-    """Weight of DSR-C, the clothed term."""
-    total: float = 60.0
-    """Factor on the sum of the weighted terms."""
-    openpose: float = 0.0
-    """Factor on the 25 OpenPose keypoints' confidence."""
-    ground_truth: float = 1.0
-    """Factor on the 24 data-set keypoints' confidence."""
-    mc_variant: Literal["iou", "row_iou", "distance"] = "iou"
-    """Form of DSR-MC."""
-    start_dsr: int = 2
-    """The semantic terms count in epochs with a higher index than this (0 is the first); -1: always."""
-    sigma: float = 1e-5
-    """Softness of the rendered edges, squared normalised units."""
-    gamma: float = 1e-4
-    """Softness of the rendered occlusion; the published 1e-1 draws an X-ray picture."""
-    compat: Switch = "off"
-    """The released formulae of the semantic terms, defects included."""
+    crop_camera: Literal["published", "own"] = "published"
+    """Camera of the 2D keypoints and the semantic terms: published (f = 5000 px, seen from far away), or own: the
+    crop's intrinsics where those of the picture are known."""
     backend: Literal["auto", "warp", "pytorch3d"] = "auto"
     """Renderer of the semantic terms."""
     prior: Path | None = None

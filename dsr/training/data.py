@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +15,9 @@ from dsr.datasets.mix import generator
 from dsr.datasets.records import PersonRecord, RecordSource
 from dsr.errors import UsageError
 from dsr.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from dsr.body import Body
 
 View = Callable[[PersonRecord, Any], dict[str, Any]]
 HELD_OUT_SEED = 271_828_182
@@ -75,7 +78,9 @@ class Pool:
         return self._made[at]
 
     def fill(self, processes: int) -> None:
-        """Make all records now, with several processes; workers that are forked later share them."""
+        """Make all records now that are not made, with several processes; workers that are forked later share them."""
+        if len(self._made) == self.size:
+            return
         if processes < 2:
             self._made = {at: _kept(self.source, at) for at in range(self.size)}
             return
@@ -95,6 +100,17 @@ def _one_thread() -> None:
 def _kept(source: RecordSource, index: int) -> PersonRecord:
     """A record without what no view reads."""
     return replace(source.record(index, 0), mask=None)
+
+
+def published_file(config: TrainConfig, name: str) -> Path | None:
+    """A licensed file of the published layout, which lies in ``--data.root``; None where there is none."""
+    path = None if config.data.root is None else Path(config.data.root) / name
+    return path if path is not None and path.is_file() else None
+
+
+def is_open(body: Body) -> bool:
+    """Whether a body is the open one, whose betas made-up people have."""
+    return body.asset.name in ("open", "open-light")
 
 
 def synthetic_source(config: TrainConfig, *, held_out: bool = False) -> RecordSource:

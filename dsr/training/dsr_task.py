@@ -1,7 +1,6 @@
 """DSR's training: HMR's regressor under keypoint, parameter and semantic losses (DSR specification, sections 6 and 7).
 
-The crop's camera is the published one, f = 5000 pixels of 224, at any crop size. All nine semantic channels are drawn
-in one pass, only for samples with labels and only from the published epoch on.
+All nine semantic channels are drawn in one pass, only for samples with labels and only from the published epoch on.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from dsr.datasets.records import RecordSource
 from dsr.errors import TrainingError
 from dsr.losses import (
     ClothedTarget,
-    LossWeights,
     MinimallyClothedTarget,
     betas_loss,
     camera_scale_loss,
@@ -36,20 +34,18 @@ from dsr.losses import (
 from dsr.regressors import (
     HMR,
     build_regressor,
-    camera_to_translation,
     joints49,
     load_checkpoint,
     load_extra_regressor,
     load_imagenet_weights,
-    project_weak,
     read_state_dict,
 )
 from dsr.regressors.loading import MEAN_FILE, has_heads
 from dsr.regressors.spin_joints import SMPL_VERTICES
-from dsr.regressors.weak_camera import CROP, FOCAL
 from dsr.rendering import RenderSettings, SemanticRenderer
-from dsr.training.config import LossConfig, TrainConfig
-from dsr.training.data import TrainingData, held_out_batches, training_source
+from dsr.training.config import TrainConfig
+from dsr.training.crop_camera import project, published_intrinsics, translation
+from dsr.training.data import TrainingData, held_out_batches, is_open, published_file, training_source
 from dsr.training.loop import Amp, to_device
 from dsr.training.overlays import draw_bodies
 from dsr.training.validation import pose_measures, shape_measures
@@ -72,12 +68,12 @@ class DsrTask:
 
     def __init__(self, config: TrainConfig) -> None:
         self.config = config
-        self.weights = loss_weights(config.losses)
+        self.losses = losses = config.losses
         data, size = config.data, config.model.image_size
-        semantic = config.losses.dsr == "on" and (self.weights.dsr_mc != 0 or self.weights.dsr_c != 0)
+        semantic = losses.dsr == "on" and (losses.dsr_mc != 0 or losses.dsr_c != 0)
         view = DsrView(
-            image_size=size, targets=semantic, compat=config.losses.compat == "on", flip_share=data.flip,
-            noise_factor=data.noise, rotation_deg=data.rotation, scale_factor=data.scale,
+            image_size=size, targets=semantic, compat=losses.compat == "on", reduce=data.reduce == "on",
+            flip_share=data.flip, noise_factor=data.noise, rotation_deg=data.rotation, scale_factor=data.scale,
         )  # fmt: skip
         self.data = TrainingData(training_source(config, open_dsr_set, "share", None), view, config.seed)
         self.semantic = semantic
@@ -99,9 +95,12 @@ class DsrTask:
 
     def prepare(self, device: torch.device) -> None:
         """Body, prior, renderer and held-out people."""
-        self.body = load_body(self.config.body, device=device)
+        self.body = self.true_body = load_body(self.config.body, device=device)
         if self.body.num_joints != 24:
             raise TrainingError(f"--body {self.config.body} has {self.body.num_joints} joints; DSR needs SMPL's 24.")
+        self.open = is_open(self.body)
+        if not self.open:
+            self.true_body = load_body("open-light", device=device)  # that of the held-out people
         extra = published_file(self.config, EXTRA_FILE) if self.body.num_vertices == SMPL_VERTICES else None
         self.extra = None if extra is None else load_extra_regressor(extra).to(device)
         if self.semantic:
@@ -111,14 +110,14 @@ class DsrTask:
         self.data.prepare(self.config.workers + 1)
 
     def _prepare_semantics(self, device: torch.device) -> None:
-        losses, asset = self.config.losses, self.body.asset
+        losses, asset = self.losses, self.body.asset
         smpl = self.body.num_vertices == SMPL_VERTICES
         prior = load_prior(losses.prior or (published_file(self.config, PRIOR_FILE) if smpl else None), asset)
         outer = np.flatnonzero(~asset.interior) if asset.interior is not None else np.arange(len(asset.faces))
         self.prior = torch.from_numpy(prior[outer]).to(device)
         self.faces = self.body.faces[torch.from_numpy(outer).to(device)].contiguous()
         settings = RenderSettings(
-            sigma=losses.sigma, gamma=losses.gamma, occlusion="camera" if self.weights.compat else "body")
+            sigma=losses.sigma, gamma=losses.gamma, occlusion="camera" if losses.compat == "on" else "body")
         self.renderer = SemanticRenderer(settings, losses.backend, threads=self.config.threads or None)  # fmt: skip
 
     def epoch_length(self) -> int:
@@ -138,56 +137,65 @@ class DsrTask:
         with amp():
             pose, betas, camera = model(batch["image"])
         pose, betas, camera = pose.float(), betas.float(), camera.float()
-        weights = self.weights
+        weights = self.losses
         output = self.body(betas, pose[:, 1:], pose[:, 0])
         joints = joints49(self.body, output.vertices, output.joints, self.extra)
         keypoints = batch["keypoints"]
         confidence = source_confidence(keypoints[..., 2], openpose=weights.openpose, ground_truth=weights.ground_truth)
         in_view = camera[:, :1] > NEAREST_SCALE  # elsewhere the projection explodes; the camera term brings them back
-        points = project_weak(joints, torch.cat((camera[:, :1].clamp_min(NEAREST_SCALE), camera[:, 1:]), 1))
+        K, transl = self._camera(camera, batch)
+        points = project(joints, transl, K, batch["image"].shape[-1])
         truth3d = batch["joints3d"]
+        shaped = batch["has_smpl"] & (batch["open_shape"] == self.open)
         terms = {
             "loss_keypoints": keypoint_2d_loss(points, keypoints[..., :2], confidence),
             "loss_keypoints_3d": keypoint_3d_loss(joints[:, 25:], truth3d[..., :3], truth3d[..., 3],
                                                   batch["has_joints3d"]),
             "loss_regr_pose": pose_loss(pose, batch["pose_rotmat"], batch["has_smpl"]),
-            "loss_regr_betas": betas_loss(betas, batch["betas"], batch["has_smpl"]),
+            "loss_regr_betas": betas_loss(betas, batch["betas"], shaped),
             "loss_cam": camera_scale_loss(camera),
         }  # fmt: skip
         if weights.vertices:
             with torch.no_grad():
                 true = self.body(batch["betas"], batch["pose_rotmat"][:, 1:], batch["pose_rotmat"][:, 0]).vertices
-            terms["loss_shape"] = vertex_loss(output.vertices, true, batch["has_smpl"])
+            terms["loss_shape"] = vertex_loss(output.vertices, true, shaped)
         started = self.semantic and weights.dsr_started(epoch)
         if started:
             chosen = batch["has_labels"] & in_view[:, 0] & camera.isfinite().all(1)
-            terms.update(self._semantic(output.vertices, camera, batch, chosen))
+            terms.update(self._semantic(output.vertices + transl[:, None], K, batch, chosen))
         return weighted_total(terms, weights, dsr_started=started)
 
-    def _semantic(self, vertices: Tensor, camera: Tensor, batch: dict[str, Any], chosen: Tensor) -> dict[str, Tensor]:
+    def _camera(self, camera: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
+        """Intrinsics of the crops (B, 3, 3) and where the bodies stand (B, 3)."""
+        size = batch["image"].shape[-1]
+        own = self.losses.crop_camera == "own"
+        K = batch["K_crop"].to(camera) if own else published_intrinsics(len(camera), size, camera)
+        kept = torch.cat((camera[:, :1].clamp_min(NEAREST_SCALE), camera[:, 1:]), 1)
+        return K, translation(kept, K, size)
+
+    def _semantic(self, vertices: Tensor, K: Tensor, batch: dict[str, Any], chosen: Tensor) -> dict[str, Tensor]:
         """DSR-MC and DSR-C of the samples that have labels, as means over the whole batch."""
         rows = chosen.nonzero()[:, 0]
         if not len(rows):
             return {"loss_dsr_mc": vertices.new_zeros(()), "loss_dsr_c": vertices.new_zeros(())}
-        losses, size = self.config.losses, batch["image"].shape[-1]
+        losses, size = self.losses, batch["image"].shape[-1]
         targets = {key: batch[key][rows] for key in ("mc_mask", "mc_distance", "mc_valid", "c_classes", "c_weights")}
         side = losses.render_size or size
         if side != size:
             targets = {key: _resize(value, side) if value.ndim == 3 else value for key, value in targets.items()}
             targets["mc_distance"] = targets["mc_distance"] * (side / size)
-        K = vertices.new_tensor([[FOCAL * side / CROP, 0, side / 2], [0, FOCAL * side / CROP, side / 2], [0, 0, 1]])
-        moved = vertices[rows] + camera_to_translation(camera[rows])[:, None]
-        drawn = self.renderer(moved, self.faces, semantic_attributes(self.prior, targets["mc_valid"]),
-                              K.expand(len(rows), 3, 3), (side, side), "faces")  # fmt: skip
+        K = K[rows] * K.new_tensor([side / size, side / size, 1.0])[:, None]
+        drawn = self.renderer(vertices[rows], self.faces, semantic_attributes(self.prior, targets["mc_valid"]), K,
+                              (side, side), "faces")  # fmt: skip
         known = (targets["c_classes"] >= 0).float()
         nothing = targets["mc_valid"].new_zeros(len(rows), 5, dtype=torch.int64)
         tight = MinimallyClothedTarget(targets["mc_mask"], targets["mc_distance"], targets["mc_valid"], nothing, known)
         clothed = ClothedTarget(targets["c_classes"], targets["c_weights"], nothing)
-        if self.weights.compat:
+        if losses.compat == "on":
             found = semantic_losses(drawn.attributes, tight, clothed, variant=losses.mc_variant, compat=True)
         else:
             found = semantic_losses(drawn.attributes, tight, clothed, alpha=drawn.alpha, weight=known,
-                                    variant=losses.mc_variant)  # fmt: skip
+                                    variant=losses.mc_variant, c_variant=losses.c_variant)  # fmt: skip
         share = len(rows) / len(vertices)
         return {"loss_dsr_mc": share * found.mc, "loss_dsr_c": share * found.c}
 
@@ -199,11 +207,12 @@ class DsrTask:
             batch = to_device(batch, device)
             pose, shape, _ = model(batch["image"])
             joints.append(self.body.pose_joints(shape, pose[:, 1:], pose[:, 0]))
-            true.append(self.body.pose_joints(batch["betas"], batch["pose_rotmat"][:, 1:], batch["pose_rotmat"][:, 0]))
+            truth = batch["pose_rotmat"]
+            true.append(self.true_body.pose_joints(batch["betas"], truth[:, 1:], truth[:, 0]))
             betas.append(shape)
             true_betas.append(batch["betas"])
         measures = pose_measures(torch.cat(joints), torch.cat(true))
-        if self.config.validation.shape == "on":
+        if self.config.validation.shape == "on" and self.open:  # made-up people have no shape of SMPL
             measures.update(shape_measures(self.body, torch.cat(betas), torch.cat(true_betas), girths=final))
         return measures
 
@@ -211,33 +220,13 @@ class DsrTask:
         """Crops of the batch and of held-out people, each with its predicted body over it."""
         rows = []
         for part in (batch, *self.held_out[:1]):
-            images = part["image"][:6].to(next(model.parameters()).device)
-            pose, betas, camera = model(images)
-            camera = torch.cat((camera[:, :1].clamp_min(NEAREST_SCALE), camera[:, 1:]), 1)
-            vertices = self.body(betas, pose[:, 1:], pose[:, 0]).vertices + camera_to_translation(camera)[:, None]
-            size = images.shape[-1]
-            focal = FOCAL * size / CROP
-            K = np.array([[focal, 0, size / 2], [0, focal, size / 2], [0, 0, 1]])
-            rows.append(draw_bodies(images.cpu(), vertices.cpu().numpy(), self.body.asset, [K] * len(images)))
+            part = to_device({k: part[k][:6] for k in ("image", "K_crop")}, next(model.parameters()).device)
+            pose, betas, camera = model(part["image"])
+            K, transl = self._camera(camera, part)
+            vertices = self.body(betas, pose[:, 1:], pose[:, 0]).vertices + transl[:, None]
+            rows.append(draw_bodies(part["image"].cpu(), vertices.cpu().numpy(), self.body.asset,
+                                    list(K.cpu().double().numpy())))  # fmt: skip
         return np.concatenate(rows)
-
-
-def loss_weights(losses: LossConfig) -> LossWeights:
-    """DSR's weights from the configuration; switched off, the semantic terms weigh 0."""
-    off = losses.dsr == "off"
-    return LossWeights(
-        keypoint_2d=losses.keypoint_2d, keypoint_3d=losses.keypoint_3d, pose=losses.pose, betas=losses.betas,
-        vertices=losses.vertices, camera=losses.camera, dsr_mc=0.0 if off else losses.dsr_mc,
-        dsr_c=0.0 if off else losses.dsr_c, total=losses.total, openpose=losses.openpose,
-        ground_truth=losses.ground_truth, mc_variant=losses.mc_variant, start_dsr=losses.start_dsr,
-        sigma=losses.sigma, gamma=losses.gamma, compat=losses.compat == "on",
-    )  # fmt: skip
-
-
-def published_file(config: TrainConfig, name: str) -> Path | None:
-    """A licensed file of the published layout, which lies at the top of ``--data.root``; None where there is none."""
-    path = None if config.data.root is None else Path(config.data.root) / name
-    return path if path is not None and path.is_file() else None
 
 
 def load_prior(path: Path | None, asset: Any) -> np.ndarray:

@@ -19,17 +19,22 @@ from dsr.datasets import collate
 from dsr.datasets.perspose_view import PersPoseView
 from dsr.datasets.records import RecordSource
 from dsr.errors import BodyError, TrainingError
+from dsr.evaluation.protocols import regressor_matrix
 from dsr.losses.perspose import PersPoseOutputs, perspose_losses
 from dsr.regressors import PersPose, build_regressor, load_checkpoint, read_state_dict
 from dsr.regressors.loading import has_heads
 from dsr.regressors.perspose_decode import NUM_BETAS, decode, lift, mirror_inputs, unmirror
 from dsr.training.config import TrainConfig
-from dsr.training.data import TrainingData, held_out_batches, training_source
+from dsr.training.data import TrainingData, held_out_batches, is_open, published_file, training_source
 from dsr.training.loop import Amp, to_device
 from dsr.training.overlays import draw_bodies
 from dsr.training.validation import pose_measures, shape_measures
 
 PUBLISHED_WIDTH = 48
+REGRESSOR_FILES = (
+    "smpl_file/J_regressor_h36m_correct.npy", "J_regressor_h36m_correct.npy", "J_regressor_h36m.npy",
+)  # fmt: skip
+"""Where in ``--data.root`` the matrix from SMPL's vertices to Human3.6M's joints lies."""
 
 
 class PersPoseTask:
@@ -49,7 +54,9 @@ class PersPoseTask:
         joints = self.bodies["neutral"].num_joints
         if joints != 24:
             raise TrainingError(f"--body {config.body} has {joints} joints; PersPose needs SMPL's 24.")
-        view = PersPoseView(self.size, True, self.bodies, 0.1 if config.data.jitter == "on" else 0.0)
+        matrix = human36m_regressor(config, self.bodies["neutral"])
+        view = PersPoseView(self.size, True, self.bodies, 0.1 if config.data.jitter == "on" else 0.0,
+                            config.data.reduce == "on", matrix)  # fmt: skip
         source = training_source(config, open_set, "walk", None)
         self.data = TrainingData(source, view, config.seed)
 
@@ -107,7 +114,7 @@ class PersPoseTask:
         """Errors on held-out people after the inverse kinematics, 24 SMPL joints."""
         device = next(model.parameters()).device
         assert isinstance(model, PersPose)
-        joints, true, betas, true_betas = [], [], [], []
+        joints, true, betas, true_betas, same = [], [], [], [], True
         for batch in self.held_out:
             batch = to_device(batch, device)
             found = model.predict(batch["image"], batch["K_crop"], mirror=False, body=self.body, encode=batch["encode"])
@@ -115,8 +122,9 @@ class PersPoseTask:
             true.append(batch["joints24"])
             betas.append(found.betas)
             true_betas.append(batch["betas"][:, : found.betas.shape[1]])
+            same = same and bool(batch["has_betas"].all())
         measures = pose_measures(torch.cat(joints), torch.cat(true))
-        if self.config.validation.shape == "on":
+        if self.config.validation.shape == "on" and same:  # made-up people have no shape of licensed bodies
             measures.update(shape_measures(self.body, torch.cat(betas), torch.cat(true_betas), girths=final))
         return measures
 
@@ -135,14 +143,28 @@ class PersPoseTask:
 
 
 def label_bodies(name: str) -> dict[str, Body]:
-    """The bodies of the labels by gender: those beside each other in a licensed folder, else the one body for all."""
+    """The bodies of the labels by gender: those beside each other in a licensed folder, else the one body for all.
+
+    Beside a licensed body, ``open`` is that of made-up people.
+    """
     neutral = load_body(name, num_betas=NUM_BETAS)
     bodies = {"neutral": neutral}
     if Path(name).is_dir():
         for gender in ("female", "male"):
             with suppress(BodyError):
                 bodies[gender] = load_body(name, gender=gender, num_betas=NUM_BETAS)
+    if not is_open(neutral):
+        bodies["open"] = load_body("open-light", num_betas=NUM_BETAS)  # that of made-up people
     return bodies
+
+
+def human36m_regressor(config: TrainConfig, body: Body) -> np.ndarray | None:
+    """The licensed matrix (17, V) of a run on SMPL, where a data folder has it; None: the body's own stands in."""
+    if is_open(body):
+        return None
+    found = (published_file(config, name) for name in REGRESSOR_FILES)
+    path = next((path for path in found if path is not None), None)
+    return None if path is None else regressor_matrix(body.asset, path)
 
 
 def open_set(name: str, root: Path) -> RecordSource:

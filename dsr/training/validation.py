@@ -69,23 +69,30 @@ def shape_measures(body: Body, predicted: Tensor, true: Tensor, *, girths: bool 
         girths: also height, waist and hips by a tape measure (a few milliseconds per person).
 
     Returns:
-        ``shape_pve_mm``: mean vertex distance, both bodies centred; ``height_cm``, ``waist_cm``, ``hip_cm``: mean
-        absolute errors; each also for the mean shape, with ``mean_pose_`` before it.
+        ``shape_pve_mm``: mean vertex distance, both bodies centred; ``shape_scaled_pve_mm``: the same after scaling
+        the predicted body to the true one's size, which a picture does not show (SSP-3D's PVE-T-SC); ``height_cm``,
+        ``waist_cm``, ``hip_cm``: mean absolute errors; each also for the mean shape, with ``mean_pose_`` before it.
+        ``waist_bias_cm`` and ``hip_bias_cm``: mean errors, positive where the predicted bodies are fatter.
     """
     out: dict[str, float] = {}
     constant = true.mean(0, keepdim=True).expand_as(true)
     sizes = _sizes(body, true) if girths else None
     for prefix, betas in (("", predicted), ("mean_pose_", constant)):
-        total = 0.0
+        total = scaled = 0.0
         for part in range(0, len(true), 32):
             both = [body(betas=x[part : part + 32]).vertices for x in (betas, true)]
             both = [vertices - vertices.mean(1, keepdim=True) for vertices in both]
             total += float(pve(both[0], both[1])) * len(both[0])
+            size = (both[0] * both[1]).sum((1, 2)) / both[0].square().sum((1, 2))
+            scaled += float(pve(size[:, None, None] * both[0], both[1])) * len(both[0])
         out[f"{prefix}shape_pve_mm"] = 1000 * total / len(true)
+        out[f"{prefix}shape_scaled_pve_mm"] = 1000 * scaled / len(true)
         if sizes is not None:
-            errors = 100 * np.abs(_sizes(body, betas) - sizes).mean(0)
-            out.update({f"{prefix}{name}_cm": float(e)
-                        for name, e in zip(("height", "waist", "hip"), errors, strict=True)})  # fmt: skip
+            errors = 100 * (_sizes(body, betas) - sizes)
+            apart = np.abs(errors).mean(0).tolist()
+            out.update({f"{prefix}{name}_cm": e for name, e in zip(("height", "waist", "hip"), apart, strict=True)})
+            if not prefix:
+                out["waist_bias_cm"], out["hip_bias_cm"] = errors[:, 1:].mean(0).tolist()
     return out
 
 

@@ -205,6 +205,43 @@ def test_samples_of_all_kinds_make_one_batch(body):
     assert posed is not None
 
 
+def test_shapes_of_another_body_are_no_labels(body):
+    """Made-up people are posed with the open body beside a licensed one; their betas teach the network nothing."""
+    record, posed = person(body, shape_of="open")
+    twice = {"neutral": scaled(body, 2.0), "open": body}
+    sample = PersPoseView(image_size=64, bodies=twice).sample(record, DRAWS[0])
+    torch.testing.assert_close(sample["joints24"][0].norm(), posed.joints[0, 0].norm(), atol=1e-4, rtol=0)
+    assert bool(sample["has_smpl"]) and not bool(sample["has_betas"])
+    record.shape_of = "smpl"
+    sample = PersPoseView(image_size=64, bodies=twice).sample(record, DRAWS[0])
+    assert bool(sample["has_betas"]) and sample["joints24"][12].sub(sample["joints24"][0]).norm() > 0.7
+    alone = PersPoseView(image_size=64, bodies=body).sample(person(body, shape_of="open")[0], DRAWS[0])
+    assert bool(alone["has_betas"])
+
+
+def scaled(body, factor):
+    from dataclasses import replace
+
+    from dsr.body import Body
+
+    asset = body.asset
+    return Body(replace(asset, v_template=asset.v_template * factor, shapedirs=asset.shapedirs * factor))
+
+
+def test_the_licensed_regressor_gives_the_seventeen_joints(body):
+    record, posed = person(body)
+    matrix = np.zeros((17, body.num_vertices))
+    matrix[:, :17] = 1.01 * np.eye(17)  # rows need not sum to one: it is applied about the vertices' mean
+    sample = PersPoseView(image_size=64, bodies=body, regressor17=matrix).sample(record, DRAWS[0])
+    R, _ = rotation_and_homography(record, DRAWS[0], 64, sample["K_crop"])
+    middle = posed.vertices[0].mean(0).double()
+    wanted = (1.01 * (posed.vertices[0, :17].double() - middle) + middle) @ R.T
+    torch.testing.assert_close(sample["joints17"].double(), wanted, atol=1e-4, rtol=0)
+    other = PersPoseView(image_size=64, bodies=body, regressor17=matrix[:, 1:]).sample(record, DRAWS[0])
+    own = (body.keypoints(posed.vertices, "h36m17")[0].double() @ R.T).float()
+    torch.testing.assert_close(other["joints17"], own, atol=1e-4, rtol=0)  # for another mesh
+
+
 def test_draws_have_the_published_frequencies():
     rng = np.random.default_rng(0)
     draws = [draw_perspose(rng, aim_jitter=0.1) for _ in range(4000)]

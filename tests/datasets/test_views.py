@@ -263,13 +263,29 @@ def test_large_jpegs_are_decoded_smaller_and_show_the_same(tmp_path):
     picture, factor = read_picture(tmp_path / "a.jpg", "toy/0", reduce=5.0)
     assert factor == 4 and picture.shape == (120, 160, 3)
     record = toy_record(image=tmp_path / "a.jpg", box_px=np.array([100.0, 20, 500, 420]), labels=None)
-    view = DsrView(image_size=64, augment=False)
+    view = DsrView(image_size=64, augment=False, reduce=True)
     from_file = view(record, np.random.default_rng(0))
     record.image = ramp
     from_memory = view(record, np.random.default_rng(0))
     inside = slice(12, 52)
     difference = (from_file["image"] - from_memory["image"])[:, inside, inside].abs() * 0.225 * 255
     assert difference.max() < 4 and difference.mean() < 1
+
+
+def test_training_reads_pictures_as_evaluation_does(tmp_path):
+    """Fine stripes alias in a published crop, in training as in dsr-eval; a JPEG decoded smaller would be grey."""
+    from types import SimpleNamespace
+
+    from dsr.regressors.inference import crop_record
+
+    stripes = np.tile((np.arange(640) % 4 < 2).astype(np.uint8)[None, :, None] * 255, (480, 1, 3))
+    Image.fromarray(stripes).save(tmp_path / "a.jpg", quality=95)
+    record = toy_record(image=tmp_path / "a.jpg", box_px=np.array([100.0, 20, 500, 420]), labels=None)
+    seen = [DsrView(image_size=64, augment=False, reduce=on)(record, np.random.default_rng(0))["image"]
+            for on in (False, True)]  # fmt: skip
+    evaluated = crop_record(record, SimpleNamespace(crop="square", image_size=64)).image[0]
+    torch.testing.assert_close(seen[0], evaluated, atol=1e-5, rtol=0)
+    assert (seen[1] - evaluated).abs().mean() > 0.2
 
 
 def test_upright_pictures_follow_their_orientation(tmp_path):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from dsr import losses
+from dsr.errors import LossError
 
 VARIANTS = ("iou", "row_iou", "distance")
 SIZE = 48
@@ -175,6 +177,97 @@ def test_clothed_loss_falls_on_the_way_to_the_labels():
         assert all(later < earlier for earlier, later in itertools.pairwise(series)), series
 
 
+# ---------------------------------------------------------------- inside the clothes
+
+
+def wavy(radius: float, wave: float) -> torch.Tensor:
+    """A disc (1, SIZE, SIZE) whose rim goes in and out, bool."""
+    axis = torch.arange(SIZE) + 0.5 - SIZE / 2
+    v, u = torch.meshgrid(axis, axis, indexing="ij")
+    return ((u * u + v * v).sqrt() < radius + wave * torch.sin(5 * torch.atan2(v, u)))[None]
+
+
+def settled_radius(region: torch.Tensor, label: int, **kwargs) -> float:
+    """Radius of the disc of one label that the clothed loss likes best, by search."""
+    target = torch.where(region, label, 0)
+    weights = losses.class_weights(torch.stack([(target == k).sum() for k in range(8)])[None], min_pixels=10)
+    rendered = torch.zeros(1, 8, SIZE, SIZE)
+    rendered[:, label] = 1
+    radii = torch.arange(6.0, 22.0, 0.25)
+    costs = [float(losses.dsr_c_loss(rendered, target, alpha=disc(SIZE / 2, SIZE / 2, float(r), 0.1),
+                                     class_weights=weights, **kwargs)) for r in radii]  # fmt: skip
+    return float(radii[int(np.argmin(costs))])
+
+
+def test_edges_settle_at_the_quantile_of_the_cloth_that_the_form_asks_for():
+    """Cloth of 9 to 15 pixels: near its outermost folds as published, within it inside, midway where it is skin."""
+    region = wavy(12, 3)
+    shirt, arm, share = 2, 4, float((~region).sum()) / SIZE**2  # of the picture that is background
+
+    def quantile(q: float) -> float:
+        return 12 - 3 * math.cos(math.pi * q)
+
+    assert settled_radius(region, shirt) == pytest.approx(quantile(share), abs=0.75)
+    assert quantile(share) > 13.5
+    assert settled_radius(region, shirt, variant="inside") == pytest.approx(quantile(0.1 / 1.1), abs=0.75)
+    assert settled_radius(region, shirt, variant="inside", loose=0.5) == pytest.approx(quantile(1 / 3), abs=0.75)
+    assert settled_radius(region, arm, variant="inside") == pytest.approx(quantile(1 / 2), abs=0.75)
+
+
+def test_inside_is_zero_at_a_perfect_render_and_grows_with_every_error():
+    labels = person()
+    tight, clothed = losses.minimally_clothed_target(labels), losses.clothed_target(labels)
+
+    def cost(drawn):
+        nine = render(one_hot_prior(drawn), tight)
+        both = losses.semantic_losses(nine, tight, clothed, alpha=(drawn > 0).float(), c_variant="inside")
+        return float(both.c)
+
+    assert cost(labels) == pytest.approx(0, abs=1e-5)
+    ids = {name: i for i, name in enumerate(losses.LABELS)}
+    fat, thin, bare, wrong = (labels.clone() for _ in range(4))
+    fat[:, 11:26, 12:16] = ids["upperclothes"]
+    thin[:, 11:26, 16:20] = 0
+    bare[:, 12:24, 32:37] = 0  # the same number of pixels of the arm
+    wrong[:, 11:26, 16:20] = ids["pants"]
+    assert cost(fat) == pytest.approx(10 * cost(thin), rel=1e-3)  # cloth may stand off, the body may not
+    assert cost(bare) == pytest.approx(cost(fat), rel=1e-3)  # skin may not
+    assert cost(wrong) > cost(thin) > 0
+
+
+def test_inside_does_not_pay_for_leaving_uncertain_pixels_bare():
+    """A sleeve where the prior says half arm, half shirt: covering it is not dearer than leaving it."""
+    target = torch.full((1, 20, 20), 2)
+    rendered = torch.zeros(1, 8, 20, 20)
+    rendered[:, 2], rendered[:, 4] = 0.3, 0.7
+    for value in (0.2, 0.9):
+        alpha = torch.full((1, 20, 20), value, requires_grad=True)
+        losses.dsr_c_loss(rendered, target, alpha=alpha, variant="inside").backward()
+        assert (alpha.grad < 0).all()  # more cover is better, a little
+
+
+@pytest.mark.parametrize("alpha", [None, 0.0, 0.5, 1.0])
+@pytest.mark.parametrize("drawn", [0.0, 1e-12, 1 / 8, 1.0])
+def test_inside_is_finite_and_skips_pictures_without_a_person(alpha, drawn):
+    rendered = torch.full((3, 8, SIZE, SIZE), drawn / 8, requires_grad=True)
+    a = None if alpha is None else torch.full((3, SIZE, SIZE), alpha, requires_grad=True)
+    target = torch.cat([losses.merge_labels(person()), torch.zeros(1, SIZE, SIZE, dtype=torch.int64),
+                        torch.full((1, SIZE, SIZE), losses.IGNORE)])  # fmt: skip
+    loss = losses.dsr_c_loss(rendered, target, alpha=a, variant="inside", reduction="none")
+    loss.sum().backward()
+    assert loss.isfinite().all() and (loss[1:] == 0).all() and loss[0] > 0
+    for leaf in (rendered,) if a is None else (rendered, a):
+        assert leaf.grad.isfinite().all() and (leaf.grad[1:] == 0).all()
+
+
+def test_forms_of_the_clothed_loss_are_named():
+    rendered, target = torch.zeros(1, 8, 4, 4), torch.zeros(1, 4, 4, dtype=torch.int64)
+    with pytest.raises(LossError, match="'published' or 'inside'"):
+        losses.dsr_c_loss(rendered, target, variant="outside")
+    with pytest.raises(LossError, match="loose"):
+        losses.dsr_c_loss(rendered, target, variant="inside", loose=2.0)
+
+
 # ---------------------------------------------------------------- mirrors
 
 
@@ -254,8 +347,8 @@ def test_clothed_gradients_are_finite(alpha, drawn, weights, device):
             assert (leaf.grad != 0).any()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_gradcheck_in_double_precision(variant):
+@pytest.mark.parametrize(("variant", "c_variant"), [*((v, "published") for v in VARIANTS), ("iou", "inside")])
+def test_gradcheck_in_double_precision(variant, c_variant):
     generator = torch.Generator().manual_seed(0)
     rendered = torch.rand(2, 9, 6, 5, generator=generator, dtype=torch.float64) / 9
     alpha = 0.05 + 0.9 * torch.rand(2, 6, 5, generator=generator, dtype=torch.float64)
@@ -264,9 +357,13 @@ def test_gradcheck_in_double_precision(variant):
     clothed = losses.clothed_target(labels, min_pixels=0)
 
     def both(r, a):
-        result = losses.semantic_losses(r, tight, clothed, alpha=a, variant=variant)
+        result = losses.semantic_losses(r, tight, clothed, alpha=a, variant=variant, c_variant=c_variant)
         return result.mc + result.c
 
+    if c_variant == "inside":  # its labels' part looks at alpha without gradient on purpose
+        alpha = alpha.round().add(0.5) / 2
+        assert torch.autograd.gradcheck(lambda r: both(r, alpha), (rendered.requires_grad_(),))
+        return
     assert torch.autograd.gradcheck(both, (rendered.requires_grad_(), alpha.requires_grad_()))
 
 

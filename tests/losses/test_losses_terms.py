@@ -192,8 +192,8 @@ def test_schedule_of_the_semantic_terms():
     assert [training.dsr_started(epoch) for epoch in range(5)] == [False, False, False, True, True]
     assert losses.PUBLISHED_DEFAULTS.dsr_started(0)
     assert not losses.LossWeights(dsr_mc=0, dsr_c=0, start_dsr=-1).dsr_started(9)
-    assert (training.mc_variant, training.compat, training.sigma, training.gamma) == ("row_iou", True, 1e-5, 1e-1)
-    assert not losses.LossWeights().compat
+    assert (training.mc_variant, training.compat, training.sigma, training.gamma) == ("row_iou", "on", 1e-5, 1e-1)
+    assert losses.LossWeights().compat == "off"
 
 
 def test_importing_the_room_imports_no_torch():

@@ -61,8 +61,9 @@ def test_the_share_of_mirrored_samples_is_the_configurations(share):
 def test_semantic_gradients_reach_pose_shape_and_camera(dsr):
     task, model, batch = dsr
     outputs = [x.detach().requires_grad_() for x in model(batch["image"])]
-    vertices = task.body(outputs[1], outputs[0][:, 1:], outputs[0][:, 0]).vertices
-    found = task._semantic(vertices, outputs[2], batch, batch["has_labels"])
+    K, transl = task._camera(outputs[2], batch)
+    vertices = task.body(outputs[1], outputs[0][:, 1:], outputs[0][:, 0]).vertices + transl[:, None]
+    found = task._semantic(vertices, K, batch, batch["has_labels"])
     sum(found.values()).backward()
     assert all(x.grad is not None and x.grad.isfinite().all() and x.grad.abs().max() > 0 for x in outputs)
 
@@ -123,6 +124,33 @@ class _Constant(torch.nn.Module):
     def forward(self, image):
         pose = torch.eye(3).expand(len(image), 24, 3, 3)
         return pose, torch.zeros(len(image), 10), torch.ones(len(image), 3)
+
+
+def test_shapes_of_made_up_people_do_not_teach_smpl(dsr, monkeypatch):
+    """With a licensed body their betas are no labels: neither the term nor the shape measures look at them."""
+    task, model, batch = dsr
+    monkeypatch.setattr(task, "open", False)
+    with torch.no_grad():
+        model.eval()
+        strange = {**batch, "betas": batch["betas"] + 100}
+        assert all(task.terms(model, b, 0, nullcontext)[1]["loss_regr_betas"] == 0 for b in (batch, strange))
+        licensed = {**strange, "open_shape": torch.zeros(3, dtype=torch.bool)}
+        assert task.terms(model, licensed, 0, nullcontext)[1]["loss_regr_betas"] > 100 * task.losses.betas
+        assert "shape_pve_mm" not in task.validate(model, False)
+        model.train()
+
+
+def test_semantic_terms_take_the_forms_and_the_camera_of_the_configuration(dsr, monkeypatch):
+    task, model, batch = dsr
+    model.eval()
+    found = {}
+    for camera in ("published", "own"):
+        for form in ("published", "inside"):
+            monkeypatch.setattr(task, "losses", replace(task.losses, crop_camera=camera, c_variant=form))
+            with torch.no_grad():
+                found[camera, form] = float(task.terms(model, batch, 9, nullcontext)[1]["loss_dsr_c"])
+    model.train()
+    assert len({round(value, 5) for value in found.values()}) == 4
 
 
 def test_perspose_terms_and_overlay():
@@ -229,14 +257,14 @@ def test_shape_errors_are_zero_for_the_true_shape_only():
 
 def test_distances_are_in_the_pixels_that_are_rendered(dsr, monkeypatch):
     task, model, batch = dsr
-    half = replace(task.config, losses=replace(task.config.losses, render_size=32))
-    monkeypatch.setattr(task, "config", half)
+    monkeypatch.setattr(task, "losses", replace(task.losses, render_size=32))
     seen = []
     monkeypatch.setattr("dsr.training.dsr_task.semantic_losses", lambda *a, **k: seen.append(a[1]) or original(*a, **k))
     with torch.no_grad():
         pose, betas, camera = model(batch["image"])
-        vertices = task.body(betas, pose[:, 1:], pose[:, 0]).vertices
-        task._semantic(vertices, camera, batch, torch.ones(3, dtype=torch.bool))
+        K, transl = task._camera(camera, batch)
+        vertices = task.body(betas, pose[:, 1:], pose[:, 0]).vertices + transl[:, None]
+        task._semantic(vertices, K, batch, torch.ones(3, dtype=torch.bool))
     torch.testing.assert_close(seen[0].distance, batch["mc_distance"][:, 1::2, 1::2] / 2)
 
 
