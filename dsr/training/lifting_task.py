@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from dsr.datasets.lifting_tracks import PoseTrack
 from dsr.errors import CheckpointError, TrainingError, UsageError
 from dsr.lifting import H36M17, build_lifter, mirror
+from dsr.lifting.hourglass import CrossAttention
 from dsr.lifting.inference import fill_gaps
 from dsr.lifting.staged import SequenceLifter
 from dsr.losses.lifting import random_move, self_scaled, sequence_loss, weighted_mpjpe
@@ -265,19 +267,49 @@ class LifterTask:
 def draw_positions(model: nn.Module, spread: float) -> None:
     """Positional tables from a normal distribution of that standard deviation; those over frames of 0.02.
 
-    A network has to know from the first step on which joint it sees; which frame matters later. HoT's recovery starts
-    at the usual size of linear layers: MotionBERT's 0.02 lets hardly anything through where networks are narrow.
+    A network has to know from the first step on which joint it sees; which frame matters later.
     """
-    recovery = getattr(model, "cross_attention", None)
-    for layer in recovery.children() if isinstance(recovery, nn.Module) else ():
-        if isinstance(layer, nn.Linear):
-            layer.reset_parameters()
     for name, table in model.named_parameters():
         last = name.rpartition(".")[2]
         if last in ("ps", "pos_embed", "Spatial_pos_embed"):
             nn.init.normal_(table, std=spread)
-        elif last in ("pt", "temp_embed", "Temporal_pos_embed") or last.startswith("pos_embed"):
+        elif _over_frames(last):
             nn.init.normal_(table, std=min(spread, 0.02))
+    if isinstance(getattr(model, "cross_attention", None), CrossAttention):
+        start_recovery(model)
+
+
+def _over_frames(table: str) -> bool:
+    """Whether a table of that name tells frames apart (MHFormer's have a number at the end)."""
+    return table in ("pt", "temp_embed", "Temporal_pos_embed") or table.startswith("pos_embed_")
+
+
+def start_recovery(model: Any) -> None:
+    """Let HoT's recovery compare times from the first step on, as sines do in each of its heads.
+
+    Published, all frames ask the same (queries of zeros), and every one is answered with the mean pose of the window:
+    a short training never leaves that.
+    """
+    attention = model.cross_attention
+
+    def waves(frames: int, width: int) -> Tensor:
+        pairs = width // attention.heads // 2
+        cycles = 0.5 * (model.frames / 1.5) ** torch.linspace(0, 1, pairs)  # half a wave up to a third per frame
+        phase = 2 * math.pi * cycles * (torch.arange(frames)[:, None] + 0.5) / frames
+        return math.sqrt(2) * torch.cat((phase.sin(), phase.cos()), 1).repeat(1, attention.heads)
+
+    with torch.no_grad():
+        for name, table in model.named_parameters():
+            last = name.rpartition(".")[2]
+            size = {"pos_embed_token": 0.5, "x_token": 0.2}.get(last, 0.3 if _over_frames(last) else 0.0)
+            if size:
+                table.copy_(size * waves(max(table.shape[:-1]), table.shape[-1]).reshape(table.shape))
+        for layer, own in (("linear_q", 4.0), ("linear_k", 4.0), ("linear_v", 1.0), ("proj", 1.0)):
+            linear = getattr(attention, layer)
+            linear.reset_parameters()
+            linear.weight.mul_(0.5).add_(own * torch.eye(len(linear.weight)))
+            if linear.bias is not None:
+                linear.bias.zero_()
 
 
 def start_from(model: nn.Module, path: Path) -> None:
