@@ -205,6 +205,9 @@ class Fitter:
             result.status = "no_person"
             result.message = f"{path}: {_nobody(found, options)}"
             return
+        weak = sum(d.score < options.min_score for d in found)
+        if weak:
+            result.warnings.append(f"{weak} of {len(found)} people skipped: score below {options.min_score:g}.")
         start = self._predict(photo, detections, result, clock)
         result.people = self._bodies(detections, result.K, result.image_size, *([] if start is None else [start]))
         if self.keep_stages:

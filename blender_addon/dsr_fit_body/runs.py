@@ -73,7 +73,7 @@ def bring_in(paths: list[Path], options: builder.BuildOptions, look: bool, secon
         paths: JSON files.
         options: what is made.
         look: turn the 3D view to the camera.
-        seconds: the fit took.
+        seconds: the fit took until now; the sentence then says how long it is to bodies in the scene.
 
     Returns:
         the sentence about it, which the panel shows as well.
@@ -81,6 +81,7 @@ def bring_in(paths: list[Path], options: builder.BuildOptions, look: bool, secon
     Raises:
         FitBodyError: if a result is broken or nobody is in it.
     """
+    began = time.perf_counter()
     results = [read_result(path) for path in paths]
     count = 0
     warnings: list[Said | str] = []
@@ -93,8 +94,11 @@ def bring_in(paths: list[Path], options: builder.BuildOptions, look: bool, secon
             cam.look_through(built.camera)
     STATE.warnings += [text for text in warnings if text not in STATE.warnings]
     bodies = say("1 body") if count == 1 else say("{count} bodies", count=count)
-    STATE.note = bodies if seconds is None else say("{bodies} in {seconds} s", bodies=bodies, seconds=f"{seconds:.1f}")
-    return STATE.note
+    if seconds is not None:
+        took = f"{seconds + time.perf_counter() - began:.1f}"
+        bodies = say("{bodies} in {seconds} s", bodies=bodies, seconds=took)
+    STATE.note = bodies
+    return bodies
 
 
 def _select(built: builder.Built) -> None:

@@ -55,7 +55,7 @@ def fit(request):
         return
     for k in range(3):
         say("progress", id=number, done=0, total=1, text=f"step {k}", stage=("read", "people", "fit")[k])
-        if wait(0.05, number):
+        if wait(0.6 if mode == "ui" else 0.05, number):  # long enough to be seen at work
             return
     say("warning", id=number, input=photo, message="from the worker")
     if error:

@@ -43,6 +43,8 @@ def test_photo_to_body_undo_and_cancel(tmp_path):
     assert seen["redone"]["objects"] == seen["fitted"]["objects"]
     assert seen["again"]["objects"] == seen["fitted"]["objects"]
     assert seen["busy"]["running"]
+    assert seen["preview"]["preview"] > 0 and len(seen["again"]["fits"]) == 2
+    assert seen["german"]["label"] == "Körper anpassen"
     assert seen["cancelled"]["message"] == "Fit cancelled; the scene was not changed"
     assert seen["cancelled"]["objects"] == seen["fitted"]["objects"]
     assert all((shots / name).stat().st_size > 20000 for name in ("1_before.png", "3_after.png", "5_cancelled.png"))

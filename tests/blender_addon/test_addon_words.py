@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from dsr_fit_body.core import messages
-from dsr_fit_body.core.messages import Said, message, progress, say
+from dsr_fit_body.core.messages import Said, message, progress, say, warning
 from dsr_fit_body.languages import FOLDER, SAME, languages, read_words
 
 ADDON = Path(__file__).resolve().parents[2] / "blender_addon" / "dsr_fit_body"
@@ -105,6 +105,14 @@ def test_a_sentence_is_put_together_in_the_other_language():
     assert message("died").said.words(translate).endswith("ohne Angabe von Gründen")
     braces = message("failed", detail="it said {this} and {").said
     assert braces.words(translate).endswith("it said {this} and {")
+
+
+def test_a_warning_of_the_worker_is_said_in_the_other_language():
+    said = warning("2 of 5 people skipped: score below 0.5.")
+    assert str(said) == "2 of 5 people skipped: score below 0.5"
+    german = said.words(lambda t: LANGUAGES["de"].get(t, t))
+    assert german == "2 von 5 Personen übergangen: unter der Schwelle 0.5"
+    assert warning("another one") == "another one"
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,8 @@ class Interface:
 # Where things are in Blender 3.4.1 in a window of 1600 x 1000 with its factory layout.
 TAB = (1308, 250)
 """The "Fit Body" tab."""
-PATH_FIELD, FIT_BUTTON, CANCEL_BUTTON, VIEW = (1180, 150), (1205, 341), (1240, 364), (600, 600)
+PATH_FIELD, FIT_BUTTON, CANCEL_BUTTON, VIEW = (1180, 150), (1205, 476), (1240, 505), (600, 600)
+"""The buttons as they lie below the picture of a photo."""
 
 
 def beats_per_second(beats: list[float], begin: float, end: float) -> tuple[float, float]:
@@ -196,8 +197,9 @@ def beats_per_second(beats: list[float], begin: float, end: float) -> tuple[floa
     return (len(inside) / max(end - begin, 1e-9), max(pauses, default=end - begin))
 
 
-BODY_HEADER = (1150, 530)
-"""Of the sub-panel, when nothing but the outcome and the warning about the cube stands above it."""
+BODY_HEADER = (1150, 590)
+"""Of the sub-panel, when nothing but the outcome stands above it."""
+NO_WARNINGS = "import dsr_fit_body.session as s; s.STATE.warnings = []; s.redraw()"
 
 
 def session(interface: Interface, photo: Path, shots: Path) -> dict:
@@ -209,18 +211,22 @@ def session(interface: Interface, photo: Path, shots: Path) -> dict:
         lambda: interface.type(*PATH_FIELD, str(photo)), lambda s: s["image"] == str(photo)
     )
     interface.hover(*VIEW)
+    seen["preview"] = interface.until(lambda s: s["preview"] > 0, 20)
     interface.settle()
     interface.shot(shots / "1_before.png")
     interface.settle()
     began = time.monotonic()
     seen["pressed"] = interface.insist(lambda: interface.click(*FIT_BUTTON), lambda s: s["running"])
     interface.until(lambda s: s["share"] > 0 or not s["running"], 60)
+    time.sleep(1.0)  # the panel is drawn
     interface.shot(shots / "2_running.png")
     seen["fitted"] = interface.until(lambda s: not s["running"], 180)
     ended = time.monotonic()
     seen["cold_s"] = ended - began
     time.sleep(1.0)
     interface.shot(shots / "3_after.png")
+    interface.run(NO_WARNINGS)
+    interface.settle()
     interface.insist(lambda: interface.click(*BODY_HEADER), lambda s: s["sliders"] > 0)
     interface.shot(shots / "3_sliders.png")
     interface.click(*BODY_HEADER)
@@ -232,10 +238,12 @@ def session(interface: Interface, photo: Path, shots: Path) -> dict:
     interface.xdotool("key", "ctrl+shift+z")
     time.sleep(1.0)
     seen["redone"] = interface.state()
+    interface.settle()
     began = time.monotonic()
     interface.click(*FIT_BUTTON)
-    seen["again"] = interface.until(lambda s: not s["running"] and "in" in s["note"], 120)
+    seen["again"] = interface.until(lambda s: not s["running"] and len(s["fits"]) > 1, 120)
     seen["warm_s"] = time.monotonic() - began
+    seen["fits_s"] = seen["again"]["fits"]
     interface.settle()
     interface.run("bpy.context.window_manager.dsr_fit_body.refine = 'all'")  # takes long enough to be cancelled
     interface.insist(lambda: interface.click(*FIT_BUTTON), lambda s: s["running"])
@@ -247,6 +255,11 @@ def session(interface: Interface, photo: Path, shots: Path) -> dict:
     seen["cancelled"] = interface.until(lambda s: not s["running"], 30)
     time.sleep(0.5)
     interface.shot(shots / "5_cancelled.png")
+    interface.run("bpy.context.preferences.view.language = 'de_DE'")
+    time.sleep(1.0)
+    interface.shot(shots / "6_german.png")
+    seen["german"] = interface.state()
+    seen["load"] = os.getloadavg()[0]
     return seen
 
 

@@ -50,6 +50,7 @@ def beat():
 
 
 def state():
+    from dsr_fit_body.preview import PREVIEW
     from dsr_fit_body.session import STATE
 
     job = STATE.job
@@ -69,6 +70,8 @@ def state():
         "ticks": STATE.ticks,
         "beats": HEARTBEAT,
         "fits": FITS,
+        "preview": PREVIEW.icon,
+        "label": bpy.app.translations.pgettext_iface("Fit Body", "Operator"),
         "image": bpy.context.window_manager.dsr_fit_body.image,
         "sidebar": [region.x, region.y, region.width, region.height],
         "worker": STATE.worker.process.pid if STATE.worker else None,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .messages import FitBodyError, Message, Said, message, progress, say
+from .messages import FitBodyError, Message, Said, message, progress, say, warning
 from .protocol import PROTOCOL, request_line
 from .worker import PATIENCE_S, Worker
 
@@ -185,7 +185,7 @@ class Job:
         if event == "progress":
             self._progress(answer)
         elif event == "warning":
-            self._warnings.append(str(answer.get("message", "")))
+            self._warnings.append(warning(str(answer.get("message", ""))))
         elif event == "result":
             self._advanced = self.clock()
             if answer.get("status") == "no_person":

@@ -131,6 +131,15 @@ def progress(text: str) -> Said | str:
     return say("{photo}: {step}", photo=title, step=doing) if colon else doing
 
 
+def warning(text: str) -> Said | str:
+    """A warning of the worker, as a sentence where it is one that is known."""
+    weak = re.fullmatch(r"(\d+) of (\d+) people skipped: score below ([\d.]*\d)\.?", text)
+    if weak is None:
+        return text
+    number, count, limit = weak.groups()
+    return say("{number} of {count} people skipped: score below {limit}", number=number, count=count, limit=limit)
+
+
 def templates() -> set[str]:
     """Every sentence and label of this module."""
     return {text for text, _ in _TABLE.values()} | set(FIXES.values()) - {""} | set(STEPS)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .messages import FitBodyError, Said, say
+from .messages import FitBodyError, Said, say, warning
 
 PICTURE, CLIP = "dsr.fit_result", "dsr.sequence_result"
 KNOWN = {PICTURE: 1, CLIP: 1}
@@ -201,7 +201,7 @@ def _clip(path: Path, document: dict[str, Any], arrays: dict[str, np.ndarray]) -
     source = _source(path, document["input"])
     background, kind = _moving_background(source)
     body = document.get("body", {})
-    warnings: list[Said | str] = [str(text) for text in document.get("warnings", [])]
+    warnings: list[Said | str] = [warning(str(text)) for text in document.get("warnings", [])]
     count = len(arrays["frame_indices"])
     unread = count - int(np.count_nonzero(arrays["frames_read"]))
     if unread:
@@ -289,7 +289,7 @@ def _result(path: Path, document: dict[str, Any], K: np.ndarray, people: list[Pe
         body_file=path.parent / str(body.get("file", "")),
         body={key: str(value) for key, value in body.items()},
         people=people,
-        warnings=[str(text) for text in document.get("warnings", [])],
+        warnings=[warning(str(text)) for text in document.get("warnings", [])],
         status=status,
         focal_source=str(document.get("camera", {}).get("focal_source", "")),
     )
