@@ -198,31 +198,13 @@ def _check_finite(who: str, **arrays: np.ndarray) -> None:
 
 def _clip(path: Path, document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Result:
     people = [_track(entry, arrays) for entry in document["people"]]
-    source = _source(path, document["input"])
-    background, kind = _moving_background(source)
-    body = document.get("body", {})
-    warnings: list[Said | str] = [warning(str(text)) for text in document.get("warnings", [])]
-    count = len(arrays["frame_indices"])
-    unread = count - int(np.count_nonzero(arrays["frames_read"]))
-    if unread:
-        read = count - unread
-        warnings.append(say("{read} of {count} frames could be read; gaps filled", read=read, count=count))
-    return Result(
-        path=path,
-        source=source,
-        background=background,
-        background_kind=kind,
-        size=(int(document["image"]["width"]), int(document["image"]["height"])),
-        K=np.asarray(arrays["K"], np.float64),
-        fps=float(arrays["fps"]),
-        num_frames=count,
-        body_file=path.parent / str(body.get("file", "")),
-        body={key: str(value) for key, value in body.items()},
-        people=people,
-        warnings=warnings,
-        status=str(document.get("status", "ok")),
-        focal_source=str(document.get("camera", {}).get("focal_source", "")),
-    )
+    common = _common(path, document, arrays["K"])
+    background, kind = _moving_background(common["source"])
+    count, read = len(arrays["frame_indices"]), int(np.count_nonzero(arrays["frames_read"]))
+    if read < count:
+        common["warnings"].append(say("{read} of {count} frames could be read; gaps filled", read=read, count=count))
+    clip = {"fps": float(arrays["fps"]), "num_frames": count}
+    return Result(background=background, background_kind=kind, people=people, **clip, **common)
 
 
 def _track(entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> Person:
@@ -264,7 +246,8 @@ def first_frame(folder: Path) -> Path | None:
 
 
 def _result(path: Path, document: dict[str, Any], K: np.ndarray, people: list[Person]) -> Result:
-    image, source = document["image"], _source(path, document["input"])
+    common = _common(path, document, K)
+    image, source = document["image"], common["source"]
     upright = image.get("upright_file") or ""
     background: Path | None = source if source.is_file() else None
     if upright:
@@ -272,27 +255,27 @@ def _result(path: Path, document: dict[str, Any], K: np.ndarray, people: list[Pe
         background = background if background.is_file() else None
     elif image.get("upright_differs"):
         background = None
-    body = document.get("body", {})
-    status = str(document.get("status", "ok"))
+    status = common["status"]
     if status not in ("ok", "no_person"):
         reason = document.get("message") or say("{path} says {status}", path=path.name, status=status)
         raise FitBodyError("bad_result", detail=reason)
-    return Result(
-        path=path,
-        source=source,
-        background=background,
-        background_kind="FILE",
-        size=(int(image["width"]), int(image["height"])),
-        K=np.asarray(K, np.float64),
-        fps=0.0,
-        num_frames=1,
-        body_file=path.parent / str(body.get("file", "")),
-        body={key: str(value) for key, value in body.items()},
-        people=people,
-        warnings=[warning(str(text)) for text in document.get("warnings", [])],
-        status=status,
-        focal_source=str(document.get("camera", {}).get("focal_source", "")),
-    )
+    return Result(background=background, background_kind="FILE", fps=0.0, num_frames=1, people=people, **common)
+
+
+def _common(path: Path, document: dict[str, Any], K: np.ndarray) -> dict[str, Any]:
+    """What a picture and a clip say the same way."""
+    body = document.get("body", {})
+    return {
+        "path": path,
+        "source": _source(path, document["input"]),
+        "size": (int(document["image"]["width"]), int(document["image"]["height"])),
+        "K": np.asarray(K, np.float64),
+        "body_file": path.parent / str(body.get("file", "")),
+        "body": {key: str(value) for key, value in body.items()},
+        "warnings": [warning(str(text)) for text in document.get("warnings", [])],
+        "status": str(document.get("status", "ok")),
+        "focal_source": str(document.get("camera", {}).get("focal_source", "")),
+    }
 
 
 def _source(path: Path, named: dict[str, Any]) -> Path:
