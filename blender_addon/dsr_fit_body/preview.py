@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import bpy.utils.previews
 from .core.result import first_frame
 from .session import redraw
 
+LOOK_AGAIN_S = 2.0
+"""Seconds after which the file's date is looked at again; it may lie on a slow drive."""
 _Key = tuple[str, int, int]
 
 
@@ -29,43 +32,44 @@ class Preview:
         self.icon = self.reads = 0
         self.size = (0, 0)
         self._pictures: Any = None
-        self._kind = "IMAGE"
-        self._shown: _Key | None = None
-        self._wanted: _Key | None = None
+        self._wanted: tuple[Path | None, str] = (None, "IMAGE")
+        self._shown: tuple[Path | None, str] = (None, "IMAGE")
+        self._key: _Key | None = None
+        self._looked = 0.0
         self._timer = self.read  # Blender knows a timer by its function object
 
     def icon_of(self, path: Path | None, kind: str) -> int:
-        """Number of the picture's icon, 0 while there is none. Costs a look at the file's date.
+        """Number of the picture's icon, 0 while there is none. For drawing: no file is touched.
 
         Args:
             path: a photo, a clip or a folder of frames.
             kind: ``IMAGE``, ``SEQUENCE`` or ``VIDEO``.
         """
-        self._wanted, self._kind = _key(path), kind
-        if self._wanted == self._shown:
-            return self.icon
-        if not bpy.app.timers.is_registered(self._timer):
+        self._wanted = (path, kind)
+        current = self._wanted == self._shown
+        look = not current or (path is not None and time.monotonic() - self._looked > LOOK_AGAIN_S)
+        if look and not bpy.app.timers.is_registered(self._timer):
             bpy.app.timers.register(self._timer, first_interval=0.02)
-        return 0
+        return self.icon if current else 0
 
     def read(self) -> None:
-        """Read what was asked for last."""
-        key = self._wanted
-        if key == self._shown:
+        """Look at what was asked for last, and read it where it is another file or has changed."""
+        path, kind = self._shown = self._wanted
+        self._looked = time.monotonic()
+        key = _key(path)
+        if key == self._key:
             return
-        self.icon, self.size, self._shown = 0, (0, 0), key
+        self.icon, self.size, self._key = 0, (0, 0), key
         if self._pictures is None:
             self._pictures = bpy.utils.previews.new()
         self._pictures.clear()
-        path = Path(key[0]) if key else None
-        if path is not None and path.is_dir():
-            path = first_frame(path)
-        if path is not None:
-            self.reads += 1
-            with contextlib.suppress(OSError, RuntimeError, KeyError):
-                picture = self._pictures.load(str(path), str(path), "MOVIE" if self._kind == "VIDEO" else "IMAGE")
-                self.size = tuple(picture.image_size)
-                self.icon = picture.icon_id if min(self.size) > 0 else 0
+        with contextlib.suppress(OSError, RuntimeError, KeyError, ValueError):
+            picture = first_frame(path) if key and path.is_dir() else path
+            if key and picture is not None:
+                self.reads += 1
+                small = self._pictures.load(str(picture), str(picture), "MOVIE" if kind == "VIDEO" else "IMAGE")
+                self.size = tuple(small.image_size)
+                self.icon = small.icon_id if min(self.size) > 0 else 0
         redraw()
 
     def close(self) -> None:
@@ -74,7 +78,8 @@ class Preview:
             bpy.app.timers.unregister(self._timer)
         if self._pictures is not None:
             bpy.utils.previews.remove(self._pictures)
-        self._pictures = self._shown = self._wanted = None
+        self._pictures = self._key = None
+        self._shown = self._wanted = (None, "IMAGE")
         self.icon, self.size = 0, (0, 0)
 
 
