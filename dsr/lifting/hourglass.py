@@ -28,6 +28,8 @@ class FramePruning:
         recover: bring all frames back before the head (HoT); otherwise the output has f frames (TPC).
         centre: always keep the centre frame (TPC, for one pose per window).
         neighbours: k of the density.
+        by_time: kept frames get the position of their time in the window, between two entries of ``pos_embed_token``;
+            published, the one of their rank, from which nobody can tell when they were.
     """
 
     keep: int
@@ -35,6 +37,17 @@ class FramePruning:
     recover: bool = True
     centre: bool = False
     neighbours: int = 2
+    by_time: bool = False
+
+    def positions(self, table: Tensor, index: Tensor, frames: int) -> Tensor:
+        """Positions (1 or B, f, C) of kept frames (B, f) of a window of that many from the learned table (1, f, C)."""
+        if not self.by_time:
+            return table
+        place = (index + 0.5) * (self.keep / frames) - 0.5
+        place = place.clamp(0, self.keep - 1)
+        low = place.floor().long().clamp_max(max(0, self.keep - 2))
+        share = (place - low)[..., None].to(table.dtype)
+        return torch.lerp(table[0][low], table[0][(low + 1).clamp_max(self.keep - 1)], share)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ _TABLE: dict[str, tuple[str, str, dict[str, Any]]] = {
 }
 LIFTERS: Final = MappingProxyType({name: (home, kind) for name, (home, kind, _) in _TABLE.items()})
 """Names :func:`build_lifter` takes, with the module and class of each."""
-_PRUNING = ("keep", "before", "recover", "centre", "neighbours")
+_PRUNING = ("keep", "before", "recover", "centre", "neighbours", "by_time")
 
 
 def build_lifter(name: str, **config: Any) -> nn.Module:

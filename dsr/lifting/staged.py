@@ -28,6 +28,9 @@ class WindowLifter(nn.Module):
 
     def __init__(self, frames: int, inputs: int, joints: int) -> None:
         super().__init__()
+        for name, value in (("frames", frames), ("inputs", inputs), ("joints", joints)):
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is a whole number from 1 on, got {value!r}.")
         self.frames, self.inputs, self.joints = frames, inputs, joints
 
     @property
@@ -41,11 +44,17 @@ class WindowLifter(nn.Module):
         Raises:
             UsageError: saying both shapes.
         """
-        if x.ndim != 4 or x.shape[1:] != (self.frames, self.joints, self.inputs):
-            raise UsageError(
-                f"This lifter takes keypoints of shape (B, {self.frames}, {self.joints}, {self.inputs}), got "
-                f"{tuple(x.shape)}: cut or pad the sequence to {self.frames} frames (dsr.lifting.lift_sequence does)."
-            )
+        if x.ndim == 4 and x.shape[1:] == (self.frames, self.joints, self.inputs):
+            return
+        advice = f"cut or pad the sequence to {self.frames} frames (dsr.lifting.lift_sequence does)."
+        if x.ndim == 4 and x.shape[2] != self.joints:
+            advice = f"it has {x.shape[2]} joints instead of {self.joints} (see dsr.lifting.detector_to_h36m17)."
+        elif x.ndim == 4 and x.shape[3] != self.inputs:
+            advice = f"keypoints are (u, v{', confidence' if self.inputs == 3 else ''}) here."
+        raise UsageError(
+            f"This lifter takes keypoints of shape (B, {self.frames}, {self.joints}, {self.inputs}), got "
+            f"{tuple(x.shape)}: {advice}"
+        )
 
     def enter(self, x: Tensor) -> Tensor:
         """The keypoints, checked, and rescaled where this lifter wants that."""
@@ -134,7 +143,7 @@ class SequenceLifter(WindowLifter):
                     index = self._choose(tokens, noise, copies)
                 tokens, pruned = take_frames(tokens, index), True
                 if pruning.recover:
-                    tokens = tokens + self.pos_embed_token[:, :, None]
+                    tokens = tokens + pruning.positions(self.pos_embed_token, index, self.frames)[:, :, None]
             if i < self.stages:
                 tokens = self.stage(i, tokens)
         tokens = self.finish(tokens)

@@ -31,6 +31,8 @@ class NetworkConfig:
     """Frames left by pruning (HoT, TPC), of any transformer lifter."""
     before: int = -1
     """Stage in front of which frames are pruned; -1: the published one."""
+    by_time: Switch = "off"
+    """HoT: kept frames know their time in the window; published, only their rank among the kept."""
     priors: Switch = "off"
     """KPA and TPA as the embedding of MotionBERT or MotionAGFormer."""
     drop: float = -1.0
@@ -226,6 +228,7 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
     if config.model.startswith(("hot-", "tpc-")):
         made |= {"keep": network.keep} if network.keep else {}
         made |= {"before": network.before} if network.before >= 0 else {}
+        made |= {"by_time": True} if network.by_time == "on" else {}
     if network.rescale == "on":
         made["rescale"] = True
     if network.priors == "on":
