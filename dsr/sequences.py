@@ -176,6 +176,7 @@ class SequenceFitter:
     def _fit(self, clip: Clip, result: SequenceResult, listener: Listener | None) -> None:
         from dsr.camera import intrinsics_matrix
         from dsr.image import resolve_focal
+        from dsr.people.keypoint_sets import in_one_set
         from dsr.people.tracking import select_tracks, track_people
 
         options = self.options
@@ -194,7 +195,7 @@ class SequenceFitter:
         if len(found) and not result.frames_read.any():
             raise ImageError(f"{clip.path}: not one frame can be read.")
         clock = _lap(result, "people", clock)
-        sure = [[d for d in people if d.score >= options.min_score] for people in found]
+        sure = in_one_set([[d for d in people if d.score >= options.min_score] for people in found])
         tracks = select_tracks(track_people(sure, reader.fps, self.sequence.max_gap_s), options.person)
         if not tracks:
             result.status = "no_person"
@@ -294,9 +295,10 @@ class SequenceFitter:
             usable = cleaned(detection)
             if usable is not None:
                 whole = np.c_[usable.keypoints_px, usable.confidence]
+                whole[usable.confidence <= 0] = np.nan  # other programs write what they do not see as (0, 0)
                 points[int(frame) - first] = detector_to_h36m17(whole, usable.keypoint_set)
         try:
-            lifted = lift_sequence(lifter, points, size)
+            lifted = lift_sequence(lifter, points, size, fps=result.fps)
         except DsrError as error:
             result.warnings.append(f"{track.id} was fitted without the lifter: {error}")
             return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -13,6 +15,7 @@ from dsr.errors import UsageError
 
 if TYPE_CHECKING:
     from dsr.evaluation.lifting import LifterReport
+    from dsr.training.lifting_config import LifterDataConfig
 
 _COLUMNS = (("mpjpe_mm", 1), ("pa_mpjpe_mm", 1), ("n_mpjpe_mm", 1), ("velocity_mm", 2), ("pck", 3), ("auc", 3))
 _HEADER = f"{'MPJPE':>9}{'PA':>9}{'N-MPJPE':>9}{'velocity':>9}{'PCK':>9}{'AUC':>9}{'frames':>9}"
@@ -33,8 +36,10 @@ class LifterEvalCommand:
     """Also the mean pose and a linear lifter, fitted to the training tracks."""
     flip: Literal["on", "off"] = "on"
     """Average with the mirrored sequence."""
-    keypoints: Literal["h36m17", "blazepose33"] = "h36m17"
+    keypoints: Literal["as-trained", "h36m17", "blazepose33"] = "as-trained"
     """2D input of mocap: projected joints, or a detector's set turned into them."""
+    fps: float = 0.0
+    """Frames per second mocap is thinned to; 0: as in training."""
     noise: Literal["on", "off"] = "on"
     """Detector-like noise on mocap's keypoints."""
     seed: int = 1
@@ -60,21 +65,28 @@ def run_lifter(command: LifterEvalCommand) -> int:
     """
     check_output("--json", command.json)
     from dsr.evaluation.lifting import LinearLifter, MeanPose, evaluate_lifter, lifter_predictor
-    from dsr.training.lifting_config import LifterDataConfig
     from dsr.training.lifting_data import read_tracks, split_source
 
     kind, _ = split_source(command.data)
     models = {name: _load(name, command.device) for name in command.checkpoint}
-    windows = LifterDataConfig(keypoints=command.keypoints, noise=command.noise, seed=command.seed)
+    windows = _windows(command)
+    status = _Status()
+    status.say(f"reading the held-out tracks of {command.data}")
     tracks = read_tracks(command.data, "validation", windows)
     predictors: dict[str, Any] = {}
     if command.baselines == "on" and kind != "3dhp":
+        status.say("reading the training tracks, for the baselines")
         training = read_tracks(command.data, "train", windows)
         predictors = {"mean pose": MeanPose.fit(training), "linear lifter": LinearLifter.fit(training)}
     predictors |= {name: lifter_predictor(model, command.flip == "on") for name, model in models.items()}
     reports: dict[str, LifterReport] = {}
     for name, predict in predictors.items():
-        reports[name] = evaluate_lifter(predict, tracks, _counter(name, len(tracks)))
+        reports[name] = evaluate_lifter(predict, tracks, status.counter(name, len(tracks)))
+    status.end()
+    frames, fps = sum(len(t) for t in tracks), sorted({t.fps for t in tracks})
+    rates = " or ".join(f"{rate:g}" for rate in fps)
+    seen = f", seen as {windows.keypoints}" if kind == "mocap" else ""
+    say(sys.stdout, f"{len(tracks)} tracks, {frames} frames, {rates} per second{seen}")
     say(sys.stdout, table(reports, kind == "h36m"))
     for name in models if command.actions else ():
         say(sys.stdout, _details(f"{name} by action", reports[name].actions))
@@ -84,8 +96,8 @@ def run_lifter(command: LifterEvalCommand) -> int:
         for joint in names:
             row = "".join(f"{r.joints_mm[joint]:>13.1f}" for r in reports.values())
             say(sys.stdout, f"{joint:<26}{row}")
-    frames, fps = sum(len(t) for t in tracks), sorted({t.fps for t in tracks})
     document = {"data": command.data, "tracks": len(tracks), "frames": frames, "fps": fps,
+                "keypoints": windows.keypoints if kind == "mocap" else None,
                 "lifters": {name: asdict(report) for name, report in reports.items()}}  # fmt: skip
     write_json("--json", command.json, document)
     return EXIT_FINE
@@ -114,13 +126,70 @@ def _row(name: str, scores: Any) -> str:
         f"{scores.frames:>9}")  # fmt: skip
 
 
-def _counter(name: str, total: int) -> Any:
-    def show(done: int) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{name}: {done} of {total} tracks\033[K" if done < total else "\r\033[K")
+class _Status:
+    """What is being done, on standard error: one line that changes on a terminal, a line now and then elsewhere."""
+
+    _EVERY_S = 10.0
+
+    def __init__(self) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._said = time.monotonic()
+
+    def say(self, text: str) -> None:
+        self._said = time.monotonic()
+        if self._terminal:
+            sys.stderr.write(f"\r{text}\033[K")
+            sys.stderr.flush()
+        else:
+            say(sys.stderr, text)
+
+    def counter(self, name: str, total: int) -> Callable[[int], None]:
+        def show(done: int) -> None:
+            if self._terminal or time.monotonic() - self._said > self._EVERY_S:
+                self.say(f"{name}: {done} of {total} tracks")
+
+        return show
+
+    def end(self) -> None:
+        if self._terminal:
+            sys.stderr.write("\r\033[K")
             sys.stderr.flush()
 
-    return show
+
+def _windows(command: LifterEvalCommand) -> LifterDataConfig:
+    """How mocap is seen: as the lifters saw it in training, unless told otherwise.
+
+    Raises:
+        UsageError: if they saw it differently.
+    """
+    from dsr.training.lifting_config import LifterDataConfig
+
+    trained = {name: _trained(name) for name in command.checkpoint}
+    known = {seen for seen in trained.values() if seen is not None}
+    keypoints = {seen[0] for seen in known} if command.keypoints == "as-trained" else {command.keypoints}
+    fps = {seen[1] for seen in known} if command.fps == 0 else {command.fps}
+    for flag, values in (("--keypoints", keypoints), ("--fps", fps)):
+        if len(values) > 1 and command.data.startswith("mocap:"):
+            raise UsageError(
+                f"{flag}: these lifters were trained with {' and '.join(map(str, sorted(values)))}; choose one."
+            )
+    return LifterDataConfig(keypoints=min(keypoints, default="h36m17"), noise=command.noise, seed=command.seed,
+                            fps=min(fps, default=0.0))  # fmt: skip
+
+
+def _trained(name: str) -> tuple[str, float] | None:
+    """Keypoints and frames per second a lifter was trained with, where that is known."""
+    if name in ("temporal", "single"):
+        return "blazepose33", 30.0
+    from dsr.training.config import TrainConfig, read_config
+    from dsr.training.lifting_config import LifterTrainConfig
+
+    path = Path(name)
+    file = (path if path.is_dir() else path.parent) / "config.yaml"
+    if not file.is_file():
+        return None
+    config = cast(Any, read_config(file, cast(TrainConfig, LifterTrainConfig())))
+    return config.windows.keypoints, config.windows.fps or 30.0
 
 
 def _load(name: str, device: str) -> Any:

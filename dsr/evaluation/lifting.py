@@ -209,7 +209,7 @@ def lifter_predictor(model: Any, flip: bool = True) -> Predictor:
         keypoints = track.keypoints_px
         if track.confidence is not None:
             keypoints = np.concatenate((keypoints, track.confidence[..., None]), -1)
-        return lift_sequence(model, keypoints, track.size, flip=flip).joints_m
+        return lift_sequence(model, keypoints, track.size, flip=flip, fps=track.fps).joints_m
 
     return predict
 

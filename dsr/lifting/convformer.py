@@ -25,7 +25,7 @@ class DynamicConvolution(nn.Module):
 
     def __init__(self, channels: int, kernels: Sequence[int]) -> None:
         super().__init__()
-        self.kernels = tuple(kernels)
+        self.channels, self.kernels = channels, tuple(kernels)
         self.convs = nn.ModuleList(nn.Conv1d(channels, channels, k, padding=k // 2) for k in kernels)
         self.eta = nn.Parameter(torch.zeros(len(kernels)))
 
@@ -35,6 +35,7 @@ class DynamicConvolution(nn.Module):
         weights, widest = self.eta.softmax(0), max(self.kernels)
         padded = [functional.pad(conv.weight, [(widest - k) // 2] * 2) for conv, k in self._sized()]
         kernel = torch.einsum("n,noik->oik", weights, torch.stack(padded))
+        kernel = kernel.view(self.channels, self.channels, widest)  # ONNX forgets an einsum's shape
         bias = weights @ torch.stack([conv.bias for conv, _ in self._sized()])
         return functional.conv1d(x, kernel, bias, padding=widest // 2)
 

@@ -7,6 +7,7 @@ ones, faded into each other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,6 +60,7 @@ def lift_sequence(
     batch: int | None = None,
     hop: int | None = None,
     min_confidence: float = 0.1,
+    fps: float | None = None,
 ) -> LiftedSequence:
     """Poses of every frame of a track.
 
@@ -75,6 +77,9 @@ def lift_sequence(
         hop: frames from one window to the next for lifters of whole windows; by default half a window. The window's
             length is the published protocol: twice as fast, with seams.
         min_confidence: limit below which keypoints with confidences are filled.
+        fps: frames per second of the track. A lifter whose file says which rate it was trained at (its ``fps``) sees
+            the track at about that rate: every second, third, ... frame of a faster one, frames made in between of a
+            slower one. None: the frames as they are.
 
     Returns:
         The poses, with the frames that were filled.
@@ -95,11 +100,15 @@ def lift_sequence(
     if batch is not None and batch < 1:
         raise UsageError(f"At least one window at a time is needed, got batch={batch}.")
     pixels, confidence, filled = fill_gaps(_checked(model, keypoints_px), min_confidence)
-    track = normalise_screen(torch.from_numpy(pixels), *size).float()
+    track = normalise_screen(torch.from_numpy(pixels), *_checked_size(size)).float()
     if model.inputs == 3:
         track = torch.cat((track, torch.from_numpy(confidence).float()[..., None]), -1)
+    faster, slower = _rates(model, fps)
     with _evaluating(model):
-        mean, variance = (_by_centre if model.by_centre else _by_windows)(model, track, flip, batch, hop)
+        lift = _by_centre if model.by_centre else _by_windows
+        parts = [lift(model, part, flip, batch, hop) for part in _at_rate(track, faster, slower)]
+    mean, variance = _whole([m for m, _ in parts], len(track), faster, slower), _whole(
+        [v[..., None] for _, v in parts], len(track), faster, slower)[..., 0]  # fmt: skip
     known = getattr(model, "joint_error_mm", None)
     error = 0.0 if known is None else np.asarray(known, np.float32)
     uncertainty = np.hypot(1e3 * variance.clamp_min(0.0).sqrt().numpy(), error).astype(np.float32)
@@ -146,13 +155,22 @@ def _refuse_unseen(seen: np.ndarray) -> None:
     joint = int(np.flatnonzero(~seen)[0])
     name = H36M17_NAMES[joint].replace("_", " ") if len(seen) == len(H36M17_NAMES) else f"joint {joint}"
     raise UsageError(
-        f"The {name} is NaN in all frames: give a guess of where it is (with a confidence of 0), or "
-        "leave this track out."
+        f"The {name} was not seen in any frame (it is NaN in all frames): a lifter needs a guess of where it is, "
+        "with a confidence of 0."
     )
 
 
+def _checked_size(size: tuple[float, float]) -> tuple[float, float]:
+    if np.shape(size) != (2,):
+        raise UsageError(f"The size of the pictures is (width, height) in pixels, got {size!r}.")
+    return float(size[0]), float(size[1])
+
+
 def _checked(model: WindowLifter, keypoints: np.ndarray) -> np.ndarray:
-    keypoints = np.asarray(keypoints)
+    try:
+        keypoints = np.asarray(keypoints)
+    except ValueError as error:
+        raise UsageError(f"A track is an array of (T, {model.joints}, 2 or 3) pixels: {error}") from error
     shape = keypoints.shape
     if keypoints.dtype.kind not in "fiu" or keypoints.ndim != 3 or shape[-1] not in (2, 3):
         wanted = f"(T, {model.joints}, 2 or 3)"
@@ -244,6 +262,45 @@ def _by_windows(
     mean = total(weight * poses) / weights
     variance = total(weight * (poses - mean[at]).square().sum(-1, keepdim=True)) / weights
     return mean[lead : lead + length], variance[lead : lead + length, :, 0]
+
+
+def _rates(model: WindowLifter, fps: float | None) -> tuple[int, int]:
+    """By how much a track is faster and slower than the lifter's rate, as whole factors of which one is 1."""
+    own = getattr(model, "fps", None)
+    if fps is not None and not (math.isfinite(fps) and fps > 0):
+        raise UsageError(f"Frames per second are a number above 0, got fps={fps}.")
+    if fps is None or own is None or model.frames == 1:
+        return 1, 1
+    return max(1, round(fps / own)), max(1, min(round(own / fps), model.frames))
+
+
+def _at_rate(track: Tensor, faster: int, slower: int) -> list[Tensor]:
+    """The track (T, J, C) as tracks of the lifter's rate: one for every phase, or one with frames made in between."""
+    if slower > 1:
+        return [_interpolated(track, (len(track) - 1) * slower + 1)]
+    return [track[phase::faster] for phase in range(min(faster, len(track)))]
+
+
+def _whole(parts: list[Tensor], frames: int, faster: int, slower: int) -> Tensor:
+    """Values (t, J, C) of the tracks of :func:`_at_rate` at all frames; the phases' mean, which does not flicker."""
+    if slower > 1:
+        return parts[0][::slower]
+    if faster == 1:
+        return parts[0]
+    total = parts[0].new_zeros(frames, *parts[0].shape[1:])
+    for phase, part in enumerate(parts):
+        every = _interpolated(part, (len(part) - 1) * faster + 1)
+        total += _held(every, phase, frames - phase - len(every))
+    return total / len(parts)
+
+
+def _interpolated(track: Tensor, frames: int) -> Tensor:
+    """(T, J, C) at so many instants from the first to the last."""
+    if frames == len(track):
+        return track
+    flat = track.flatten(1).T[None]
+    return functional.interpolate(flat, size=frames, mode="linear", align_corners=True)[0].T.unflatten(
+        1, track.shape[1:])  # fmt: skip
 
 
 def _held(track: Tensor, before: int, after: int) -> Tensor:

@@ -17,11 +17,12 @@ def detector_to_h36m17(keypoints: np.ndarray, kind: str = "coco17") -> np.ndarra
     rule moves points along the picture's axes, so it means people who are not upside down.
 
     Args:
-        keypoints: (..., K, 2) pixels, y down, or (..., K, 3) with confidences.
+        keypoints: (..., K, 2) pixels, y down, or (..., K, 3) with confidences; NaN where missing.
         kind: ``coco17``, or a set that holds COCO's points: ``blazepose33``, ``openpose25``.
 
     Returns:
-        (..., 17, 2 or 3); the confidence of a composed joint is the least of its parts'.
+        (..., 17, 2 or 3); the confidence of a composed joint is the least of its parts', and it is NaN where one of
+        them is; only the face needs no more than one of its own.
 
     Raises:
         UsageError: for a set without COCO's points, or another number of keypoints.
@@ -33,16 +34,24 @@ def detector_to_h36m17(keypoints: np.ndarray, kind: str = "coco17") -> np.ndarra
     names = JOINT_SETS.get(kind, ())
     missing = [name for name in COCO17_NAMES if name not in names]
     if missing:
-        raise UsageError(f"Keypoints {kind!r} cannot be lifted: they lack {missing[0]}; use coco17 or blazepose33.")
+        why = f"lack {missing[0]}" if names else "are no known set"
+        if kind == "h36m17":
+            why = "are the lifters' own joints already"
+        raise UsageError(f"Keypoints {kind!r} {why}; use coco17 or blazepose33.")
     keypoints = np.asarray(keypoints)
     if keypoints.ndim < 2 or keypoints.shape[-2] != len(names) or keypoints.shape[-1] not in (2, 3):
         raise UsageError(f"{kind} has {len(names)} keypoints (u, v, confidence), got an array of {keypoints.shape}.")
     at = {name: keypoints[..., names.index(name), :2] for name in COCO17_NAMES}
+    eyes, ears = ([at[f"{side}_{part}"] for side in ("left", "right")] for part in ("eye", "ear"))
     nose = at["nose"]
+    if np.isnan([nose, *eyes, *ears]).any():  # of a face turned away, what is seen stands for the rest
+        face = _mean_seen([nose, *eyes, *ears])
+        eyes = [_or(_or(eyes[i], eyes[1 - i]), face) for i in (0, 1)]
+        ears, nose = [_or(ear, face) for ear in ears], _or(nose, face)
     shoulders = (at["left_shoulder"] + at["right_shoulder"]) / 2
     hips = (at["left_hip"] + at["right_hip"]) / 2
-    eyes_v = (at["left_eye"] + at["right_eye"])[..., 1] / 2
-    face_u = (at["left_eye"] + at["right_eye"] + at["left_ear"] + at["right_ear"])[..., 0] / 4
+    eyes_v = (eyes[0] + eyes[1])[..., 1] / 2
+    face_u = (eyes[0] + eyes[1] + ears[0] + ears[1])[..., 0] / 4
 
     made = {name: at[name] for name in _COPIED}
     made["pelvis"] = hips
@@ -63,3 +72,16 @@ def detector_to_h36m17(keypoints: np.ndarray, kind: str = "coco17") -> np.ndarra
     least["thorax"] = np.minimum(score["left_shoulder"], score["right_shoulder"])
     least["neck_nose"] = least["head"] = score["nose"]
     return np.concatenate((joints, np.stack([least[name] for name in H36M17_NAMES], -1)[..., None]), -1)
+
+
+def _mean_seen(points: list[np.ndarray]) -> np.ndarray:
+    """Mean of the points (..., 2) that are not NaN; NaN where all are."""
+    seen = ~np.isnan(points)
+    count = seen.sum(0)
+    total = np.where(seen, points, 0.0).sum(0) / np.maximum(count, 1)
+    return np.where(count > 0, total, np.nan)
+
+
+def _or(points: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Points, and others where they are NaN."""
+    return np.where(np.isnan(points), others, points)

@@ -53,7 +53,8 @@ def load_lifter(path: str | Path, device: str = "cpu") -> WindowLifter:
         device: where it goes.
 
     Returns:
-        The network in evaluation mode, its ``joint_error_mm`` (J,) set where the header tells it.
+        The network in evaluation mode, with what the header tells of its training: ``joint_error_mm`` (J,), the
+        error of every joint on validation data, and ``fps``, the frames per second it saw; None where it does not.
 
     Raises:
         CheckpointError: if the file cannot be read, says nothing of a lifter, or does not fit what it says.
@@ -73,10 +74,12 @@ def load_lifter(path: str | Path, device: str = "cpu") -> WindowLifter:
     try:
         about = json.loads(text)
         name, config, error = about["name"], dict(about["config"]), about.get("joint_error_mm")
+        fps = about.get("fps")
         if not isinstance(name, str):
             raise TypeError("its name is no text")
         model: Any = build_lifter(name, **config)
         model.joint_error_mm = None if error is None else np.asarray(error, np.float32).reshape(model.joints)
+        model.fps = None if fps is None else float(fps)
     except (UsageError, ValueError, TypeError, KeyError, AttributeError) as problem:
         raise CheckpointError(f"{path} describes its lifter badly ({problem}); fetch it again.") from problem
     load_checkpoint(model, path)
@@ -90,6 +93,7 @@ def save_lifter(
     config: dict[str, Any],
     *,
     joint_error_mm: Any = None,
+    fps: float | None = None,
     **about: str,
 ) -> None:
     """Write a lifter so that :func:`load_lifter` builds it again.
@@ -100,6 +104,7 @@ def save_lifter(
         name: its name in :data:`~dsr.lifting.LIFTERS`.
         config: what :func:`~dsr.lifting.build_lifter` was called with; plain values.
         joint_error_mm: (J,) error of every joint on the validation data, for uncertainties.
+        fps: frames per second it was trained at.
         **about: further texts of the header: data, licence, figures.
 
     Raises:
@@ -107,13 +112,15 @@ def save_lifter(
     """
     from dsr.training.state import write_weights
 
-    header = lifter_header(name, config, joint_error_mm)
+    header = lifter_header(name, config, joint_error_mm, fps)
     if not isinstance(model, type(build_lifter(name, **config))):
         raise UsageError(f"{type(model).__name__} is not the lifter {name!r}.")
     write_weights(Path(path), dict(model.state_dict()), {**about, **header})
 
 
-def lifter_header(name: str, config: dict[str, Any], joint_error_mm: Any = None) -> dict[str, str]:
+def lifter_header(
+    name: str, config: dict[str, Any], joint_error_mm: Any = None, fps: float | None = None
+) -> dict[str, str]:
     """The entry of a safetensors header that :func:`load_lifter` reads; arguments as of :func:`save_lifter`."""
     error = None if joint_error_mm is None else [round(float(e), 2) for e in np.ravel(joint_error_mm)]
-    return {_KEY: json.dumps({"name": name, "config": config, "joint_error_mm": error})}
+    return {_KEY: json.dumps({"name": name, "config": config, "joint_error_mm": error, "fps": fps})}

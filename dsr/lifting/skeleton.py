@@ -113,4 +113,4 @@ def mirror(joints: Tensor, skeleton: Skeleton = H36M17) -> Tensor:
 
 def _check_size(width: float, height: float) -> None:
     if not (width > 0 and height > 0):
-        raise UsageError(f"A picture of {width}x{height} pixels has no screen coordinates.")
+        raise UsageError(f"A picture of {width:g}x{height:g} pixels has no screen coordinates.")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
+
+from dsr.people.types import Detection
 
 _FACE = ["left_eye_inner", "left_eye", "left_eye_outer", "right_eye_inner", "right_eye", "right_eye_outer"]
 _ENDS = ["left_ear", "right_ear", "mouth_left", "mouth_right"]
@@ -42,3 +47,19 @@ def mirror_order(keypoint_set: str) -> np.ndarray:
     other = {"left": "right", "right": "left"}
     swapped = ["_".join(other.get(word, word) for word in name.split("_")) for name in names]
     return np.array([names.index(name) for name in swapped])
+
+
+def in_one_set(frames: Sequence[Sequence[Detection]]) -> list[list[Detection]]:
+    """The detections of a clip in one keypoint set: as they are, or COCO's 17 of each where sets differ."""
+    if len({detection.keypoint_set for people in frames for detection in people}) < 2:
+        return [list(people) for people in frames]
+    return [[_as_coco17(detection) for detection in people] for people in frames]
+
+
+def _as_coco17(detection: Detection) -> Detection:
+    own = NAMES[detection.keypoint_set]
+    index = [own.index(name) for name in NAMES["coco17"]]
+    return replace(
+        detection, keypoint_set="coco17", keypoints_px=detection.keypoints_px[index],
+        confidence=detection.confidence[index], world_m=None,
+    )  # fmt: skip

@@ -58,7 +58,8 @@ class Ship:
         figures = {"clips_sha256": listing, "validation_mpjpe_mm": f"{ours.overall.mpjpe_mm:.1f}",
                    "licence": "Apache-2.0"}  # fmt: skip
         arguments = network_arguments(config)
-        save_lifter(self.out, model, config.model, arguments, joint_error_mm=list(ours.joints_mm.values()), **figures)
+        save_lifter(self.out, model, config.model, arguments, joint_error_mm=list(ours.joints_mm.values()),
+                    fps=config.windows.fps or None, **figures)  # fmt: skip
         frames = [sum(map(len, tracks)) for tracks in (training, validation)]
         card = card_text(self.out, config, reports, listing, frames[0], frames[1], model)
         self.out.with_suffix(".md").write_text(card, encoding="utf-8")

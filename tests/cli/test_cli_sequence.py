@@ -184,6 +184,57 @@ def test_lifter_is_used(tmp_path, detector, monkeypatch, people):
     assert np.allclose(result.people[0].joint_uncertainty_mm, np.hypot(500, 70))
 
 
+def openpose(detection, layout):
+    """A person of an OpenPose file: BODY_25, or COCO-18 (nose, neck, right arm, left arm, legs, eyes, ears)."""
+    from dsr.body.joints import BLAZEPOSE33_NAMES, OPENPOSE25_NAMES
+
+    whole = np.c_[detection.keypoints_px, detection.confidence]
+    named = dict(zip(BLAZEPOSE33_NAMES, whole, strict=True))
+    named["neck"] = (named["left_shoulder"] + named["right_shoulder"]) / 2
+    if layout == 25:
+        return np.array([named.get(name, np.zeros(3)) for name in OPENPOSE25_NAMES])
+    limbs = [f"{side}_{part}" for group in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+             for side in ("right", "left") for part in group]  # fmt: skip
+    return np.array([named[name] for name in ("nose", "neck", *limbs, "right_eye", "left_eye", "right_ear",
+                                              "left_ear")])  # fmt: skip
+
+
+def test_keypoint_files_of_several_layouts_with_gaps_and_nan(tmp_path, people):
+    clip, files = folder(tmp_path / "walk", (1,) * 8), tmp_path / "keypoints"
+    files.mkdir()
+    for number, detection in enumerate(people[0]):
+        points = openpose(detection, 25 if number < 4 else 18)
+        if number == 2:
+            points[3] = np.nan
+        if number == 6:
+            points = points[:-1]
+        body = [] if number == 5 else [{"pose_keypoints_2d": points.ravel().tolist()}]
+        (files / f"f{number + 7}_keypoints.json").write_text(json.dumps({"people": body}))
+    options = dsr.FitOptions(quality="fast", body="open-light", keypoints=files, focal=FOCAL)
+    result = dsr.fit_sequence(clip, options, dsr.SequenceOptions(fps=10))
+    (track,) = result.people
+    assert result.status == "ok" and track.keypoint_set == "coco17" and result.lifter == {"name": "shipped"}
+    assert np.flatnonzero(~track.observed).tolist() == [2, 5, 6]
+    assert track.residuals["fit"]["reprojection_rel"] < 0.02
+    assert any("not finite" in w or "17 keypoints" in w for w in result.warnings)
+
+
+def test_joints_that_were_never_seen_are_not_lifted(tmp_path, people):
+    """Other programs write (0, 0) for what they do not see: that is no place for a hip."""
+    clip, files = folder(tmp_path / "walk", (1,) * 4), tmp_path / "keypoints"
+    files.mkdir()
+    for number, detection in enumerate(people[0][:4]):
+        points = openpose(detection, 18)
+        points[[8, 11]] = 0
+        document = {"people": [{"pose_keypoints_2d": points.ravel().tolist()}]}
+        (files / f"f{number + 7}.json").write_text(json.dumps(document))
+    options = dsr.FitOptions(quality="fast", body="open-light", keypoints=files, focal=FOCAL)
+    result = dsr.fit_sequence(clip, options, dsr.SequenceOptions(fps=10))
+    assert "without the lifter" in result.warnings[0] and "pelvis was not seen" in result.warnings[0]
+    (track,) = result.people
+    assert track.joint_uncertainty_mm is None and track.residuals["fit"]["reprojection_rel"] < 0.02
+
+
 def test_natural_order():
     names = [Path(f"f{n}.png") for n in ("10", "9", "09", "100", "1")]
     found = [p.stem for p in sorted(names, key=natural_order)]

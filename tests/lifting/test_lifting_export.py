@@ -41,7 +41,7 @@ def agree(model, run, batches=(1,)):
 
 
 @needs("onnx", "onnxruntime")
-@pytest.mark.parametrize(("name", "config"), [case for case in CASES if case[0] != "convformer"])
+@pytest.mark.parametrize(("name", "config"), CASES)
 def test_onnx_by_tracing_for_any_batch(name, config):
     model, file = made(name, config).eval(), io.BytesIO()
     with warnings.catch_warnings():

@@ -10,7 +10,14 @@ import torch
 from torch import nn
 
 from dsr.errors import UsageError
-from dsr.lifting import build_lifter, lift_sequence, mirror, normalise_screen, unnormalise_screen
+from dsr.lifting import (
+    build_lifter,
+    detector_to_h36m17,
+    lift_sequence,
+    mirror,
+    normalise_screen,
+    unnormalise_screen,
+)
 from dsr.lifting.inference import fill_gaps
 from dsr.lifting.staged import SequenceLifter, WindowLifter
 
@@ -220,13 +227,64 @@ def test_confidences_reach_the_lifters_that_take_them():
         (np.zeros((3, 17, 4)), "got float64 of \\(3, 17, 4\\)"),
         (np.zeros((0, 17, 2)), "no frames"),
         (np.full((3, 17, 2), np.nan), "not one keypoint in the whole sequence"),
-        (np.where(np.arange(17)[:, None] == 6, np.nan, np.ones((3, 17, 2))), "left ankle is NaN in all frames"),
+        (np.where(np.arange(17)[:, None] == 6, np.nan, np.ones((3, 17, 2))), "left ankle was not seen in any frame"),
         (np.full((3, 17, 2), "a"), "array of"),
+        ([[1, 2], [3]], "array of"),
     ],
 )
 def test_what_cannot_be_lifted_is_refused(keypoints, says):
     with pytest.raises(UsageError, match=says):
         lift_sequence(lifter("mixste"), keypoints, SIZE)
+
+
+@pytest.mark.parametrize("name", ["mixste", "glagcn"])
+def test_tracks_of_other_rates_are_seen_at_the_lifters_own(name):
+    model, keypoints = lifter(name), track(14)
+    as_it_is = lift_sequence(model, keypoints, SIZE).joints_m
+    np.testing.assert_array_equal(lift_sequence(model, keypoints, SIZE, fps=60.0).joints_m, as_it_is)  # says no rate
+    model.fps = 30.0
+    np.testing.assert_array_equal(lift_sequence(model, keypoints, SIZE, fps=25.0).joints_m, as_it_is)
+    # twice as fast: every second frame, in both phases; what lies between two frames of a phase is halfway
+    fast = lift_sequence(model, keypoints, SIZE, fps=60.0).joints_m
+    even, odd = (lift_sequence(model, keypoints[phase::2], SIZE).joints_m for phase in (0, 1))
+    np.testing.assert_allclose(fast[4], (even[2] + (odd[1] + odd[2]) / 2) / 2, atol=1e-6)
+    np.testing.assert_allclose(fast[5], ((even[2] + even[3]) / 2 + odd[2]) / 2, atol=1e-6)
+    np.testing.assert_allclose(fast[[0, -1]], [(even[0] + odd[0]) / 2, (even[-1] + odd[-1]) / 2], atol=1e-6)
+    # three times slower: frames are made in between
+    slow = lift_sequence(model, keypoints, SIZE, fps=10.0).joints_m
+    between = np.stack([np.interp(np.arange(40) / 3, np.arange(14), column) for column in keypoints.reshape(14, -1).T])
+    dense = lift_sequence(model, between.T.reshape(40, *keypoints.shape[1:]), SIZE).joints_m
+    np.testing.assert_allclose(slow, dense[::3], atol=1e-5)
+    for length in (1, 2):
+        for fps in (10.0, 240.0):
+            found = lift_sequence(model, keypoints[:length], SIZE, fps=fps)
+            assert found.joints_m.shape == (length, 17, 3) and np.isfinite(found.uncertainty_mm).all()
+    with pytest.raises(UsageError, match="fps=0"):
+        lift_sequence(model, keypoints, SIZE, fps=0)
+
+
+def test_keypoint_sets_that_cannot_be_lifted_are_refused():
+    with pytest.raises(UsageError, match="blazepose33 has 33 keypoints"):
+        detector_to_h36m17(np.zeros((2, 17, 3)), "blazepose33")
+    with pytest.raises(UsageError, match="no known set"):
+        detector_to_h36m17(np.zeros((2, 18, 3)), "openpose18")
+    with pytest.raises(UsageError, match="own joints already"):
+        detector_to_h36m17(np.zeros((2, 17, 3)), "h36m17")
+
+
+def test_a_face_turned_away_is_made_of_what_is_seen():
+    whole = np.random.default_rng(0).normal(0, 100, (4, 17, 3)) + 300
+    seen = whole.copy()
+    seen[1, [0, 1, 2, 3], :] = np.nan  # nose, eyes and one ear
+    seen[2, 1] = np.nan  # one eye
+    seen[3, :5] = np.nan
+    plain, found = detector_to_h36m17(whole), detector_to_h36m17(seen)
+    np.testing.assert_array_equal(found[0], plain[0])
+    np.testing.assert_allclose(found[1, 10, :2], whole[1, 4, :2])  # the head is where the ear is
+    shoulders = whole[:, [5, 6], :2].mean(1)
+    np.testing.assert_allclose(found[1, 9, :2], 0.75 * whole[1, 4, :2] + 0.25 * shoulders[1])
+    assert np.isfinite(found[2]).all() and np.abs(found[2, 10, 1] - (2 * whole[2, 2, 1] - whole[2, 0, 1])) < 1e-9
+    assert np.isnan(found[3, [8, 9, 10], :2]).all() and np.isfinite(found[3, [0, 1, 6, 11, 16]]).all()
 
 
 def test_impossible_settings_are_refused():
@@ -237,6 +295,12 @@ def test_impossible_settings_are_refused():
         lift_sequence(model, track(20), SIZE, batch=0)
     with pytest.raises(UsageError, match="0x480"):
         lift_sequence(model, track(20), (0, 480))
+    with pytest.raises(UsageError, match="width, height"):
+        lift_sequence(model, track(20), 640)
+    with pytest.raises(UsageError, match="16 joints instead of 17"):
+        model(torch.zeros(1, 9, 16, 2))
+    with pytest.raises(UsageError, match="frames is a whole number"):
+        build_lifter("mixste", frames=0)
     dropping = lifter("mixste", keep=3, before=1, recover=False)
     with pytest.raises(UsageError, match="does not bring them back"):
         lift_sequence(dropping, track(20), SIZE)
