@@ -52,7 +52,7 @@ class FITBODY_PT_main(SidePanel, bpy.types.Panel):
         """Top to bottom as it is used."""
         if not python():
             box = column.box()
-            box.label(text="Set the Python that has dsr", icon="ERROR")
+            paragraph(box, words(say("Set the Python that has dsr")), "ERROR")
             box.operator("fitbody.find_python", icon="VIEWZOOM")
             box.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES").module = __package__
         column = layout.column()

@@ -55,7 +55,7 @@ def add_metarig(armature: Any, mesh_object: Any) -> Any:
 
 
 def generate_rig(metarig: Any) -> Any:
-    """Let Rigify make its control rig from a metarig.
+    """Let Rigify make its control rig from a metarig, which is then hidden.
 
     Returns:
         the rig, which is the active object.
@@ -74,6 +74,8 @@ def generate_rig(metarig: Any) -> Any:
     made = [item for item in bpy.data.objects if item not in before and item.type == "ARMATURE"]
     rig = made[0] if made else bpy.context.view_layer.objects.active
     _activate(rig)
+    if rig != metarig:
+        metarig.hide_set(True)
     return rig
 
 
