@@ -3,9 +3,10 @@
     python benchmarks/lifters.py CLIPS --out RUNS
     python benchmarks/lifters.py CLIPS --out RUNS --only mixste,hot-mixste    (some of them; runs side by side)
     python benchmarks/lifters.py CLIPS --out RUNS --table                     (only what is there already)
+    python benchmarks/lifters.py CLIPS --out RUNS --times                     (the same, forward passes timed again)
 
 All lifters: preset mocap (27 frames at 10 per second, 2000 steps, AdamW, the same clips and seed), one CPU thread. A
-step has 6 windows, or 18 for the lifters that give the centre frame alone. Runs that were interrupted are resumed;
+step has 6 windows, or 18 for the lifters that do not give all frames of a window. Runs that were interrupted are resumed;
 finished ones are read from RUNS. Against them: the training clips' mean pose, and ridge regression per frame.
 """
 
@@ -47,13 +48,16 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows, separated by commas")
     parser.add_argument("--steps", type=int, default=0, help="instead of 2000; for trying out")
     parser.add_argument("--table", action="store_true", help="print what is there, train nothing")
+    parser.add_argument("--times", action="store_true", help="time forward passes again, side by side, train nothing")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     wanted = [name for name in arguments.only.split(",") if name] or [*BASELINES, *ROWS]
     unknown = set(wanted) - {*BASELINES, *ROWS}
     if unknown:
         parser.error(f"there is no {unknown.pop()!r}; there are {', '.join((*BASELINES, *ROWS))}")
-    if not arguments.table:
+    if arguments.times:
+        time_again(arguments.out)
+    elif not arguments.table:
         tracks: list[Any] = []
         for name in wanted:
             if not (arguments.out / f"{name}.json").exists():
@@ -133,6 +137,23 @@ def _speed(network: Any) -> float:
             network(x)
             times.append(1e3 * (time.process_time() - start))
     return sorted(times[5:])[7]
+
+
+def time_again(out: Path) -> None:
+    """Forward passes of all finished runs in turns, so that all have the same machine; the least of five medians."""
+    import torch
+
+    from dsr.lifting import load_lifter
+
+    torch.set_num_threads(1)
+    names = [name for name in ROWS if (out / f"{name}.json").exists()]
+    networks = {name: load_lifter(out / name / "last.safetensors") for name in names}
+    taken = [{name: _speed(network) for name, network in networks.items()} for _ in range(5)]
+    for name in names:
+        path = out / f"{name}.json"
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        figures["ms_per_window"] = min(turn[name] for turn in taken)
+        path.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 
 
 def table(out: Path) -> str:

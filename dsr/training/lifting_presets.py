@@ -75,7 +75,7 @@ RECIPES: dict[str, Callable[[str], LifterTrainConfig]] = {
 """Lifter -> its published recipe."""
 
 MOCAP_STEPS, MOCAP_WINDOWS, MOCAP_CENTRES = 2000, 6, 18
-"""Steps of the preset mocap; windows per step, and those of lifters that give a window's centre frame alone."""
+"""Steps of the preset mocap; windows per step, and those of lifters that do not give all frames of a window."""
 
 
 def _mocap(model: str) -> LifterTrainConfig:
@@ -87,9 +87,9 @@ def _mocap(model: str) -> LifterTrainConfig:
     # KTPFormer's priors are a pair of blocks themselves.
     host = host_of(model)
     depth, before = (1, 0) if host == "ktpformer" else (2, 1)
-    centre = host in ("convformer", "glagcn")
+    centre = host in ("convformer", "glagcn") or model.startswith("tpc-")
     # Published with MPJPE alone.
-    position = centre or host == "mhformer"
+    position = host in ("convformer", "glagcn", "mhformer")
     return LifterTrainConfig(
         model=model, epochs=10_000, steps=MOCAP_STEPS, batch=MOCAP_CENTRES if centre else MOCAP_WINDOWS, seed=1,
         threads=1,
