@@ -206,9 +206,19 @@ def _before_load(*_: Any) -> None:
         STATE.job.cancel("file_loaded")
 
 
+@bpy.app.handlers.persistent
+def _after_undo(*_: Any) -> None:
+    """The bodies that the panel tells of may be gone."""
+    STATE.note, STATE.warnings = "", []
+
+
+_HANDLERS = {"load_pre": _before_load, "undo_post": _after_undo}
+
+
 def register() -> None:
-    """Handlers that stop a job."""
-    bpy.app.handlers.load_pre.append(_before_load)
+    """Handlers that stop a job, and that forget what is no longer so."""
+    for name, handler in _HANDLERS.items():
+        getattr(bpy.app.handlers, name).append(handler)
     atexit.register(shut_down)
 
 
@@ -216,5 +226,6 @@ def unregister() -> None:
     """Stop everything."""
     shut_down()
     atexit.unregister(shut_down)
-    if _before_load in bpy.app.handlers.load_pre:
-        bpy.app.handlers.load_pre.remove(_before_load)
+    for name, handler in _HANDLERS.items():
+        if handler in getattr(bpy.app.handlers, name):
+            getattr(bpy.app.handlers, name).remove(handler)

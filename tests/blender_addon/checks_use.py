@@ -19,8 +19,10 @@ def import_is_one_undo_step():
     assert bpy.ops.fitbody.import_result(filepath=str(FOLDER / "landscape" / "landscape.json")) == {"FINISHED"}
     bpy.ops.ed.undo_push(message="import")  # what the interface does after an operator with UNDO
     assert len(bpy.data.objects) == 6
+    assert str(session.STATE.note) == "2 bodies"
     bpy.ops.ed.undo()
     assert census() == before
+    assert not session.STATE.note and not session.STATE.warnings  # the panel tells of bodies that are there
     bpy.ops.ed.redo()
     assert len(bpy.data.objects) == 6
     body = next(o for o in bpy.data.objects if o.type == "MESH")

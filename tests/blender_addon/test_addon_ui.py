@@ -39,7 +39,7 @@ def test_photo_to_body_undo_and_cancel(tmp_path):
     assert len(seen["fitted"]["objects"]) == len(start) + 6
     assert seen["fitted"]["note"].startswith("2 bodies in") and not seen["fitted"]["message"]
     assert seen["fitted"]["perspective"] == "CAMERA" and seen["fitted"]["camera"] == "landscape Camera"
-    assert seen["undone"]["objects"] == start
+    assert seen["undone"]["objects"] == start and not seen["undone"]["note"]
     assert seen["redone"]["objects"] == seen["fitted"]["objects"]
     assert seen["again"]["objects"] == seen["fitted"]["objects"]
     assert seen["busy"]["running"]
