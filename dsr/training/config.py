@@ -85,6 +85,9 @@ class LossConfig(LossWeights):
     crop_camera: Literal["published", "own"] = "published"
     """Camera of the 2D keypoints and the semantic terms: published (f = 5000 px, seen from far away), or own: the
     crop's intrinsics where those of the picture are known."""
+    semantic_pose: Literal["predicted", "labelled"] = "predicted"
+    """Pose the semantic terms are drawn in: the predicted one, or the labels' where there is one, placed by the 2D
+    keypoints; the terms then teach the shape alone."""
     backend: Literal["auto", "warp", "pytorch3d"] = "auto"
     """Renderer of the semantic terms."""
     prior: Path | None = None

@@ -34,6 +34,7 @@ from dsr.losses import (
 from dsr.regressors import (
     HMR,
     build_regressor,
+    fit_translation,
     joints49,
     load_checkpoint,
     load_extra_regressor,
@@ -52,6 +53,8 @@ from dsr.training.validation import pose_measures, shape_measures
 
 EXTRA_FILE, PRIOR_FILE = "J_regressor_extra.npy", "semantic_prior.npy"
 """SMPL's nine further joints and the published prior of its faces, as they are called in the published layout."""
+LEAST_KEYPOINTS = 6
+"""A labelled pose is placed by at least so many keypoints."""
 NEAREST_SCALE = 0.1
 """Bodies whose predicted scale is below this are not rendered: they are specks 450 m away, or behind the camera."""
 
@@ -162,7 +165,10 @@ class DsrTask:
         started = self.semantic and weights.dsr_started(epoch)
         if started:
             chosen = batch["has_labels"] & in_view[:, 0] & camera.isfinite().all(1)
-            terms.update(self._semantic(output.vertices + transl[:, None], K, batch, chosen))
+            placed = output.vertices + transl[:, None]
+            if weights.semantic_pose == "labelled":
+                placed, chosen = self._labelled(placed, chosen, betas, K, batch, confidence)
+            terms.update(self._semantic(placed, K, batch, chosen))
         return weighted_total(terms, weights, dsr_started=started)
 
     def _camera(self, camera: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -172,6 +178,23 @@ class DsrTask:
         K = batch["K_crop"].to(camera) if own else published_intrinsics(len(camera), size, camera)
         kept = torch.cat((camera[:, :1].clamp_min(NEAREST_SCALE), camera[:, 1:]), 1)
         return K, translation(kept, K, size)
+
+    def _labelled(
+        self, placed: Tensor, chosen: Tensor, betas: Tensor, K: Tensor, batch: dict[str, Any], confidence: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Bodies (B, V, 3) in the camera, those with a pose label in it and where their 2D keypoints are; and which."""
+        seen = confidence[:, 25:]
+        rows = (batch["has_smpl"] & batch["has_labels"] & ((seen > 0).sum(1) >= LEAST_KEYPOINTS)).nonzero()[:, 0]
+        if not len(rows):
+            return placed, chosen
+        pose, size = batch["pose_rotmat"][rows], batch["image"].shape[-1]
+        output = self.body(betas[rows], pose[:, 1:], pose[:, 0])
+        joints = joints49(self.body, output.vertices, output.joints, self.extra)[:, 25:]
+        pixels = size / 2 * (batch["keypoints"][rows, 25:, :2] + 1)
+        transl = fit_translation(joints, pixels, K[rows], seen[rows])
+        placed, chosen = placed.clone(), chosen.clone()
+        placed[rows], chosen[rows] = output.vertices + transl[:, None], True
+        return placed, chosen
 
     def _semantic(self, vertices: Tensor, K: Tensor, batch: dict[str, Any], chosen: Tensor) -> dict[str, Tensor]:
         """DSR-MC and DSR-C of the samples that have labels, as means over the whole batch."""

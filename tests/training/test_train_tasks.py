@@ -153,6 +153,30 @@ def test_semantic_terms_take_the_forms_and_the_camera_of_the_configuration(dsr, 
     assert len({round(value, 5) for value in found.values()}) == 4
 
 
+def test_labelled_poses_leave_the_shape_alone_to_learn(dsr, monkeypatch):
+    """In the labels' pose, at the keypoints' place, the semantic terms see the true body whatever was predicted."""
+    task, _, batch = dsr
+    monkeypatch.setattr(task, "losses", replace(task.losses, crop_camera="own", semantic_pose="labelled"))
+    seen = []
+    monkeypatch.setattr(task, "_semantic", lambda vertices, K, batch, chosen: seen.append((vertices, K, chosen)) or {})
+    pose = torch.eye(3).repeat(3, 24, 1, 1).requires_grad_()
+    betas = batch["betas"].clone().requires_grad_()
+    only = {**batch, "has_smpl": torch.tensor([True, True, False])}
+    task.terms(lambda image: (pose, betas, torch.tensor([[0.8, 0.0, 0.0]]).repeat(3, 1)), only, 9, nullcontext)
+    vertices, K, chosen = seen[0]
+    assert chosen.all()
+    true = task.body(batch["betas"], batch["pose_rotmat"][:, 1:], batch["pose_rotmat"][:, 0])
+    joints = task.body.keypoints(vertices, "openpose25")
+    points = (joints @ K.mT)[..., :2] / (joints @ K.mT)[..., 2:] * (2 / 64) - 1
+    known = batch["keypoints"][:, :25, 2] > 0
+    missed = (points - batch["keypoints"][:, :25, :2]).norm(dim=-1)
+    assert missed[:2][known[:2]].max() < 0.03 and missed[2][known[2]].max() > 0.1
+    torch.testing.assert_close(vertices[:2, 1:] - vertices[:2, :1], true.vertices[:2, 1:] - true.vertices[:2, :1])
+    vertices[:2].square().sum().backward()
+    assert betas.grad[:2].abs().min() > 0
+    assert pose.grad is None or pose.grad.abs().max() == 0
+
+
 def test_perspose_terms_and_overlay():
     task = PersPoseTask(from_dict(SMALL, preset("smoke-perspose")))
     task.prepare(CPU)
