@@ -6,8 +6,8 @@
     python benchmarks/lifters.py CLIPS --out RUNS --times                     (the same, forward passes timed again)
 
 All lifters: preset mocap (27 frames at 10 per second, 2000 steps, AdamW, the same clips and seed), one CPU thread. A
-step has 6 windows, or 18 for the lifters that do not give all frames of a window. Runs that were interrupted are resumed;
-finished ones are read from RUNS. Against them: the training clips' mean pose, and ridge regression per frame.
+step has 6 windows, or 18 for the lifters that do not give all frames of a window. Runs that were interrupted are
+resumed; finished ones are read from RUNS. Against them: the training clips' mean pose, and ridge regression per frame.
 """
 
 from __future__ import annotations
