@@ -43,7 +43,7 @@ _PUBLIC = {
     "iou_loss": "silhouette",
     "soft_iou": "silhouette",
     "SemanticLosses": "semantic",
-    "dsr_c_loss": "semantic",
+    "dsr_c_loss": "clothed",
     "dsr_mc_loss": "semantic",
     "semantic_losses": "semantic",
     "keypoint_2d_loss": "keypoint",
@@ -120,6 +120,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from dsr.losses.clothed import dsr_c_loss
     from dsr.losses.keypoint import keypoint_2d_loss, keypoint_3d_loss, source_confidence
     from dsr.losses.labels import (
         CLASS_MIRROR,
@@ -144,7 +145,7 @@ if TYPE_CHECKING:
     from dsr.losses.perspose import PersPoseOutputs, perspose_losses
     from dsr.losses.perspose_metrics import perspose_body_errors, perspose_errors
     from dsr.losses.perspose_weights import PERSPOSE_WEIGHTS
-    from dsr.losses.semantic import SemanticLosses, dsr_c_loss, dsr_mc_loss, semantic_losses
+    from dsr.losses.semantic import SemanticLosses, dsr_mc_loss, semantic_losses
     from dsr.losses.silhouette import containment_loss, coverage_loss, iou_loss, soft_iou
     from dsr.losses.targets import (
         ClothedTarget,
