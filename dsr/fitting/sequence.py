@@ -40,11 +40,19 @@ _CONFIDENT = 0.3
 _SINGLE_STEPS = {"fast": 5, "standard": 8, "best": 20}
 _STEPS = {"fast": (6, 5), "standard": (10, 7), "best": (20, 12)}
 _ROUNDS = 2
+# A detector puts a keypoint wrong by much the same in all frames: that must not become the clip's shape.
+_START_PIXEL, _START_BETA = 0.015, 0.5
 # usual accelerations in m/s^2, by what a keypoint's name says
 _ACCELERATION = {"wrist": 12.0, "ankle": 12.0, "heel": 14.0, "foot_index": 14.0, "elbow": 8.0, "knee": 8.0}
 _TRUNK_ACCELERATION = 4.0
 _DETECTOR_M = 0.1
 """How far the detector's own 3D landmarks are off, against which a lifter's uncertainty is weighed."""
+_DETECTOR_TURN = 0.05
+"""How far those of a whole clip are turned off together, radians."""
+_LIFTER_TURN = 1.4
+"""The same of a lifter, per metre of its uncertainty: it sees no picture, and errs most in lean and facing."""
+_TOGETHER = 1.5
+"""A lifter's joints err together, and as in the frames before: all of them tell less than so many independent ones."""
 _LIFTED_TO_SMPL = (0, 4, 1, 7, 5, 2, 7, 6, 3, 8, 6, 3, 8, 11, 14, 10, 11, 14, 12, 15, 13, 16, 13, 16)
 """Human3.6M joint whose uncertainty a SMPL joint takes."""
 
@@ -120,6 +128,7 @@ def fit_track(
     seen = [None if d is None else cleaned(d) for d in detections]
     begin = seen
     if lifted is not None:
+        lifted = _turned(lifted, seen)
         unsure = np.asarray(lifted.uncertainty_mm) / 1000
         begin = [None if d is None else _with_landmarks(d, lifted.joints_m[t], unsure[t]) for t, d in enumerate(seen)]
     found = [t for t, d in enumerate(seen) if d is not None]
@@ -204,7 +213,7 @@ def _targets(
     has_world = all(d is None or d.world_m is not None for d in seen)
     sigma = None
     if lifted is not None:
-        sigma = np.maximum(np.asarray(lifted.uncertainty_mm, np.float64), 15.0) / 1000
+        sigma = _TOGETHER * np.maximum(np.asarray(lifted.uncertainty_mm, np.float64), 15.0) / 1000
         sigma = np.where(np.isfinite(sigma) & np.isfinite(lifted.joints_m).all(-1), sigma, np.inf)
 
     def tensor(array: np.ndarray) -> Tensor:
@@ -232,7 +241,7 @@ def _start(
     """Every frame by itself, then one shape for all of them, frames that stand out left out, and gaps filled."""
     model, prior = single._model(body.asset, seen[found[0]].keypoint_set, "cpu"), single._prior("cpu")  # type: ignore[union-attr]
     roots, thetas, shapes, places = [], [], [], []
-    weights = FitWeights(steps=_SINGLE_STEPS[options.quality])
+    weights = FitWeights(_START_PIXEL, beta=_START_BETA, steps=_SINGLE_STEPS[options.quality])
     for first in range(0, len(found), 128):
         group = [seen[t] for t in found[first : first + 128]]
         for part in _by_landmarks(group):  # type: ignore[arg-type]
@@ -378,13 +387,44 @@ def _track_fit(
     )
 
 
-def _with_landmarks(detection: Detection, joints: np.ndarray, unsure_m: np.ndarray) -> Detection:
-    """A detection whose limbs' 3D landmarks are moved to the lifter's, as far as that is the surer of the two."""
-    if detection.world_m is None or detection.keypoint_set != "blazepose33" or not np.isfinite(joints).all():
-        return detection
+def _turned(lifted: Lifted, seen: Sequence[Detection | None]) -> Lifted:
+    """The lifter's joints of a clip, turned together towards the detector's, as far as those know better."""
+    mine, theirs = _limbs()
+    both = [(d.world_m[mine], lifted.joints_m[t][theirs], d.confidence[mine] ** 2 + 1e-6) for t, d in enumerate(seen)
+            if d is not None and _has_landmarks(d) and d.world_m is not None
+            and np.isfinite(lifted.joints_m[t]).all()]  # fmt: skip
+    if not both:
+        return lifted
+    wanted, ours, weight = (np.stack(column).astype(np.float64) for column in zip(*both, strict=True))
+    centre = [np.einsum("tk,tkx->tx", weight, p) / weight.sum(1, keepdims=True) for p in (ours, wanted)]
+    centred = [p - c[:, None] for p, c in zip((ours, wanted), centre, strict=True)]
+    u, _, vt = np.linalg.svd(np.einsum("tk,tkx,tky->xy", weight, *centred))
+    turn = Rotation.from_matrix((u * [1, 1, np.linalg.det(u @ vt)] @ vt).T)
+    unsure = float(np.nan_to_num(lifted.uncertainty_mm[:, theirs], nan=1e3, posinf=1e3).mean()) / 1000
+    share = (_LIFTER_TURN * unsure) ** 2 / ((_LIFTER_TURN * unsure) ** 2 + _DETECTOR_TURN**2)
+    part = Rotation.from_rotvec(share * turn.as_rotvec()).as_matrix()
+    return replace(lifted, joints_m=lifted.joints_m @ part.T)
+
+
+def _has_landmarks(detection: Detection) -> bool:
+    return detection.world_m is not None and detection.keypoint_set == "blazepose33"
+
+
+@lru_cache(maxsize=1)
+def _limbs() -> tuple[list[int], list[int]]:
+    """The limbs' joints among BlazePose's points, and among Human3.6M's."""
     theirs, mine = joint_names("h36m17"), joint_names("blazepose33")
     limbs = [name for name in theirs if name in mine]
-    a, b = [theirs.index(name) for name in limbs], [mine.index(name) for name in limbs]
+    return [mine.index(name) for name in limbs], [theirs.index(name) for name in limbs]
+
+
+def _with_landmarks(detection: Detection, joints: np.ndarray, unsure_m: np.ndarray) -> Detection:
+    """A detection whose limbs' 3D landmarks are moved to the lifter's, as far as that is the surer of the two."""
+    if not _has_landmarks(detection) or detection.world_m is None or not np.isfinite(joints).all():
+        return detection
+    mine = joint_names("blazepose33")
+    b, a = _limbs()
+    limbs = [mine[i] for i in b]
     world = detection.world_m.astype(np.float64).copy()
     centre, middle = joints[a].mean(0), world[b].mean(0)
     size = np.linalg.norm(world[b] - middle) / max(float(np.linalg.norm(joints[a] - centre)), 1e-6)

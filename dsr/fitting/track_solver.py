@@ -25,15 +25,16 @@ FRAME_SIZE = 3 + _TURNS + 3
 class TrackWeights:
     """How far each term may be off before it hurts: one standard deviation each."""
 
-    pixel: float = 0.006
-    """Reprojection, as a share of the person's box side."""
+    pixel: float = 0.012
+    """Reprojection, as a share of the person's box side; a detector's errors are much the same in frames that follow
+    each other, so they do not average out."""
     robust: float = 4.0
     """Where the reprojection term stops growing, in standard deviations."""
     landmark_across_m: float = 0.09
     """The detector's 3D landmarks across the viewing direction, metres."""
     landmark_along_m: float = 0.18
     """The detector's 3D landmarks along the viewing direction, metres."""
-    prior: float = 0.45
+    prior: float = 0.9
     """Factor on the pose prior's residual."""
     guess: float = 0.3
     """Factor on the prior's residual in frames where the person was not seen: neighbours know more."""

@@ -147,6 +147,23 @@ def test_lifter_with_right_depths_helps(body):
     assert fit.joint_uncertainty_mm.shape == (FRAMES, 24) and np.all(fit.joint_uncertainty_mm == 20)
 
 
+def test_a_lifter_that_leans_is_turned_to_the_detectors_landmarks_as_far_as_it_is_unsure(walk):
+    turn = Rotation.from_rotvec([0.2, 0.1, 0.0])
+    seen = [None if t in GAP else d for t, d in enumerate(walk.detections)]
+
+    def angle(unsure_mm, detections=seen):
+        leaning = Lifted(walk.h36m @ turn.as_matrix().T, np.full(walk.h36m.shape[:2], unsure_mm))
+        joints = sequence_fit._turned(leaning, detections).joints_m
+        found, _ = Rotation.align_vectors((joints - joints[:, :1]).reshape(-1, 3),
+                                          (walk.h36m - walk.h36m[:, :1]).reshape(-1, 3))  # fmt: skip
+        return found.magnitude()
+
+    assert angle(75.0) < 0.35 * turn.magnitude()
+    assert 0.3 * turn.magnitude() < angle(30.0) < 0.85 * turn.magnitude()
+    assert angle(3.0) > 0.95 * turn.magnitude() and np.isfinite(angle(np.inf))
+    assert angle(75.0, [None if d is None else replace(d, world_m=None) for d in seen]) > 0.99 * turn.magnitude()
+
+
 def test_one_frame_and_two(body, walk):
     for count in (1, 2):
         fit = fit_track(walk.detections[:count], K, body, OPTIONS, SIZE, FPS)
