@@ -138,7 +138,7 @@ def test_recipes_are_the_published_ones():
 
 @pytest.mark.parametrize("model", sorted(RECIPES))
 def test_every_lifter_learns(model, tmp_path):
-    config = small(model, steps=20, batch=4)
+    config = small(model, steps=8, batch=4, log=LogConfig(every=8, overlays=0, checkpoint=0, keep=0, tensorboard="off"))
     out = tmp_path / "run"
     out.mkdir()
     task = LifterTask(config, TRACKS)
