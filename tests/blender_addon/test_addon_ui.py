@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from addon_toys import write_picture, write_worker
-from ui_driver import Interface, missing, session
+from ui_driver import Interface, NoInterface, missing, session, version
 
 ADDON = Path(__file__).resolve().parents[2] / "blender_addon"
 # Minutes of a real interface, and a slow machine can miss a click: asked for by name only.
@@ -28,7 +28,12 @@ def test_photo_to_body_undo_and_cancel(tmp_path):
     path, _, _ = write_picture(tmp_path, 2)
     worker = write_worker(tmp_path, "ui", path)
     shots = Path(os.environ.get("ADDON_SHOTS", tmp_path / "shots"))
-    interface = Interface(tmp_path / "blender", build_zip(tmp_path / "dist"), str(worker))
+    if not version().startswith("3.4."):
+        pytest.skip(f"places of buttons are known in Blender 3.4, this is {version()}")
+    try:
+        interface = Interface(tmp_path / "blender", build_zip(tmp_path / "dist"), str(worker))
+    except NoInterface as error:
+        pytest.skip(f"no window of Blender opens here: {error}")
     try:
         seen = session(interface, tmp_path / "landscape.png", shots)
     finally:

@@ -39,6 +39,17 @@ def blender_environment(folder: Path, **more: str) -> dict[str, str]:
     return {**kept, "PATH": SYSTEM_PATH, "BLENDER_USER_RESOURCES": str(folder / "user"), "HOME": str(folder), **more}
 
 
+class NoInterface(RuntimeError):
+    """No window of Blender comes up on this machine at all."""
+
+
+def version() -> str:
+    """Of the system's Blender, "3.4.1" for example."""
+    run = subprocess.run(["blender", "--version"], env={**os.environ, "PATH": SYSTEM_PATH}, capture_output=True,
+                         text=True, timeout=60)  # fmt: skip
+    return run.stdout.split()[1] if run.stdout.startswith("Blender ") else ""
+
+
 class Interface:
     """A Blender with the add-on installed, its window on a display of its own.
 
@@ -47,6 +58,10 @@ class Interface:
         zip_path: the add-on.
         python: of the worker.
         module: name of the add-on.
+
+    Raises:
+        RuntimeError: if the add-on cannot be installed.
+        NoInterface: if Xvfb or Blender's window does not come up.
     """
 
     def __init__(self, folder: Path, zip_path: Path, python: str, module: str = "dsr_fit_body") -> None:
@@ -66,7 +81,11 @@ class Interface:
         self.blender = subprocess.Popen(
             [*window, *script], env=self.environment, stdout=log, stderr=log, start_new_session=True
         )
-        self.state(timeout=90)
+        try:
+            self.state(timeout=90)
+        except (RuntimeError, TimeoutError) as error:
+            self._kill()
+            raise NoInterface(str(error)) from error
         time.sleep(1)
 
     def _display(self) -> None:
@@ -80,7 +99,7 @@ class Interface:
         with os.fdopen(read) as pipe:
             number = pipe.readline().strip()
         if not number:
-            raise RuntimeError("Xvfb did not start")
+            raise NoInterface("Xvfb did not start")
         self.environment["DISPLAY"] = f":{number}"
 
     def close(self) -> int:
@@ -89,10 +108,13 @@ class Interface:
             (self.folder / "do.quit").write_text("x")
             return self.blender.wait(30)
         finally:
-            for process in (self.blender, self.xvfb):
-                if process.poll() is None:
-                    process.kill()
-                    process.wait(10)
+            self._kill()
+
+    def _kill(self) -> None:
+        for process in (self.blender, self.xvfb):
+            if process.poll() is None:
+                process.kill()
+                process.wait(10)
 
     def ask(self, request: str, reply: str, text: str, timeout: float = 30.0):
         """Leave a request file and wait for the reply file."""
@@ -171,6 +193,14 @@ class Interface:
                 time.sleep(0.15)
         raise TimeoutError(json.dumps({k: v for k, v in now.items() if k != "beats"}))
 
+    def after(self, key: str, true, timeout: float = 15.0) -> dict:
+        """Press a key once and wait; the state, also where the condition did not come true."""
+        self.xdotool("key", key)
+        end = time.monotonic() + timeout
+        while not true(now := self.state()) and time.monotonic() < end:
+            time.sleep(0.1)
+        return now
+
     def until(self, true, timeout: float) -> dict:
         """Wait for a condition on the state."""
         end = time.monotonic() + timeout
@@ -231,16 +261,14 @@ def session(interface: Interface, photo: Path, shots: Path) -> dict:
     interface.shot(shots / "3_sliders.png")
     interface.click(*BODY_HEADER)
     interface.hover(*VIEW)
-    interface.xdotool("key", "ctrl+z")
-    time.sleep(1.0)
-    seen["undone"] = interface.state()
+    before, after = seen["start"]["objects"], seen["fitted"]["objects"]
+    seen["undone"] = interface.after("ctrl+z", lambda s: s["objects"] == before)
+    time.sleep(0.5)  # the view is drawn
     interface.shot(shots / "4_undone.png")
-    interface.xdotool("key", "ctrl+shift+z")
-    time.sleep(1.0)
-    seen["redone"] = interface.state()
+    seen["redone"] = interface.after("ctrl+shift+z", lambda s: s["objects"] == after)
     interface.settle()
     began = time.monotonic()
-    interface.click(*FIT_BUTTON)
+    interface.insist(lambda: interface.click(*FIT_BUTTON), lambda s: s["running"] or len(s["fits"]) > 1)
     seen["again"] = interface.until(lambda s: not s["running"] and len(s["fits"]) > 1, 120)
     seen["warm_s"] = time.monotonic() - began
     seen["fits_s"] = seen["again"]["fits"]
