@@ -3,7 +3,7 @@
 The network says (s, tx, ty): a body's origin is seen at s (tx, ty), -1 to 1 across the crop, and has s times half the
 crop's size per metre. The published camera stands tens of metres away (f = 5000 of 224 pixels, specification 2.5), so
 that perspective hardly shows. People near a wide lens do not look like that: on made-up people (25 to 75 degrees of
-view) joints lie 2.3 pixels of 128 off on average with the very best s, tx, ty, where a centimetre of waist is half a
+view) joints lie 2.1 pixels of 128 off on average with the very best s, tx, ty, where a centimetre is half a
 pixel. The crop's own intrinsics put them right.
 """
 
