@@ -31,7 +31,7 @@ class LifterEvalCommand:
     data: str
     """mocap:DIR (its validation clips), h36m:DIR (S9 and S11) or 3dhp:FILE."""
     checkpoint: list[str] = field(default_factory=lambda: ["temporal"])
-    """RUN folder, RUN/last.safetensors, or the shipped temporal or single; several are compared."""
+    """RUN folder, RUN/last.safetensors, or the shipped temporal or single; several are compared: --checkpoint A B."""
     baselines: Literal["on", "off"] = "on"
     """Also the mean pose and a linear lifter, fitted to the training tracks."""
     flip: Literal["on", "off"] = "on"
@@ -144,6 +144,8 @@ class _Status:
             say(sys.stderr, text)
 
     def counter(self, name: str, total: int) -> Callable[[int], None]:
+        self._said = time.monotonic()
+
         def show(done: int) -> None:
             if self._terminal or time.monotonic() - self._said > self._EVERY_S:
                 self.say(f"{name}: {done} of {total} tracks")
