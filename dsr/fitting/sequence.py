@@ -83,7 +83,7 @@ class TrackFit:
         contacts: (T, 4) True where a foot point (:data:`FOOT_POINTS`) stands on the ground.
         ground: (4,) plane of the ground, unit normal n (up) and offset d with n . x = d; None where it is not known.
         joint_uncertainty_mm: (T, J) from the lifter, or None.
-            warnings: sentences for the user.
+        warnings: sentences for the user.
     """
 
     betas: np.ndarray
