@@ -115,7 +115,7 @@ def rounding(run: Path, clips: Path, most: int = 40) -> dict[str, Any]:
     from dsr.training.lifting_task import cut_windows
 
     model: Any = load_lifter(run / "last.safetensors" if run.is_dir() else run)
-    tracks = read_tracks(f"mocap:{clips}", "validation", LifterDataConfig())
+    tracks = read_tracks(f"mocap:{clips}", "validation", LifterDataConfig(fps=model.fps or 0.0))
     windows = cut_windows(tracks, model.frames, model.frames, 0.0, bool(model.centre_only))
     which = np.unique(np.linspace(0, len(windows) - 1, most).astype(np.int64))
     x, truth = windows.take(which, model.inputs, bool(model.centre_only))

@@ -7,7 +7,6 @@ ones, faded into each other.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from functools import reduce
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from dsr.body.joints import H36M17_NAMES
 from dsr.errors import UsageError
+from dsr.lifting.rates import at_all_frames, at_rate, held, rates
 from dsr.lifting.skeleton import H36M17, HUMANEVA15, Skeleton, mirror, normalise_screen
 from dsr.lifting.staged import SequenceLifter, WindowLifter
 
@@ -103,12 +102,12 @@ def lift_sequence(
     track = normalise_screen(torch.from_numpy(pixels), *_checked_size(size)).float()
     if model.inputs == 3:
         track = torch.cat((track, torch.from_numpy(confidence).float()[..., None]), -1)
-    faster, slower = _rates(model, fps)
+    faster, slower = rates(model, fps)
     with _evaluating(model):
         lift = _by_centre if model.by_centre else _by_windows
-        parts = [lift(model, part, flip, batch, hop) for part in _at_rate(track, faster, slower)]
-    mean, variance = _whole([m for m, _ in parts], len(track), faster, slower), _whole(
-        [v[..., None] for _, v in parts], len(track), faster, slower)[..., 0]  # fmt: skip
+        parts = [lift(model, part, flip, batch, hop) for part in at_rate(track, faster, slower)]
+    mean = at_all_frames([m for m, _ in parts], len(track), faster, slower)
+    variance = at_all_frames([v[..., None] for _, v in parts], len(track), faster, slower)[..., 0]
     known = getattr(model, "joint_error_mm", None)
     error = 0.0 if known is None else np.asarray(known, np.float32)
     uncertainty = np.hypot(1e3 * variance.clamp_min(0.0).sqrt().numpy(), error).astype(np.float32)
@@ -233,7 +232,7 @@ def _by_centre(
     model: WindowLifter, track: Tensor, flip: bool, batch: int | None, hop: int | None
 ) -> tuple[Tensor, Tensor]:
     before = (model.frames - 1) // 2
-    padded = _held(track, before, model.frames - 1 - before)
+    padded = held(track, before, model.frames - 1 - before)
     windows = padded.unfold(0, model.frames, 1).movedim(-1, 1)  # a view: (T, F, J, C)
     passes = torch.cat([part[:, :, 0] for part in _batches(model, windows, flip, batch)], 1)
     mean = passes.mean(0)
@@ -245,7 +244,7 @@ def _by_windows(
 ) -> tuple[Tensor, Tensor]:
     length, frames = len(track), model.frames
     lead = max(frames - length, 0) // 2
-    track = _held(track, lead, max(frames - length, 0) - lead)
+    track = held(track, lead, max(frames - length, 0) - lead)
     last = len(track) - frames
     starts = torch.arange(0, last, hop or max(1, frames // 2))
     at = torch.cat((starts, starts.new_tensor([last])))[:, None] + torch.arange(frames)
@@ -262,48 +261,3 @@ def _by_windows(
     mean = total(weight * poses) / weights
     variance = total(weight * (poses - mean[at]).square().sum(-1, keepdim=True)) / weights
     return mean[lead : lead + length], variance[lead : lead + length, :, 0]
-
-
-def _rates(model: WindowLifter, fps: float | None) -> tuple[int, int]:
-    """By how much a track is faster and slower than the lifter's rate, as whole factors of which one is 1."""
-    own = getattr(model, "fps", None)
-    if fps is not None and not (math.isfinite(fps) and fps > 0):
-        raise UsageError(f"Frames per second are a number above 0, got fps={fps}.")
-    if fps is None or own is None or model.frames == 1:
-        return 1, 1
-    return max(1, round(fps / own)), max(1, min(round(own / fps), model.frames))
-
-
-def _at_rate(track: Tensor, faster: int, slower: int) -> list[Tensor]:
-    """The track (T, J, C) as tracks of the lifter's rate: one for every phase, or one with frames made in between."""
-    if slower > 1:
-        return [_interpolated(track, (len(track) - 1) * slower + 1)]
-    return [track[phase::faster] for phase in range(min(faster, len(track)))]
-
-
-def _whole(parts: list[Tensor], frames: int, faster: int, slower: int) -> Tensor:
-    """Values (t, J, C) of the tracks of :func:`_at_rate` at all frames; the phases' mean, which does not flicker."""
-    if slower > 1:
-        return parts[0][::slower]
-    if faster == 1:
-        return parts[0]
-    total = parts[0].new_zeros(frames, *parts[0].shape[1:])
-    for phase, part in enumerate(parts):
-        every = _interpolated(part, (len(part) - 1) * faster + 1)
-        total += _held(every, phase, frames - phase - len(every))
-    return total / len(parts)
-
-
-def _interpolated(track: Tensor, frames: int) -> Tensor:
-    """(T, J, C) at so many instants from the first to the last."""
-    if frames == len(track):
-        return track
-    flat = track.flatten(1).T[None]
-    return functional.interpolate(flat, size=frames, mode="linear", align_corners=True)[0].T.unflatten(
-        1, track.shape[1:])  # fmt: skip
-
-
-def _held(track: Tensor, before: int, after: int) -> Tensor:
-    """(T, J, C) with the first and last frames repeated."""
-    flat = track.flatten(1).T[None]
-    return functional.pad(flat, (before, after), mode="replicate")[0].T.unflatten(1, track.shape[1:])

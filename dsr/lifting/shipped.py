@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
@@ -80,6 +81,8 @@ def load_lifter(path: str | Path, device: str = "cpu") -> WindowLifter:
         model: Any = build_lifter(name, **config)
         model.joint_error_mm = None if error is None else np.asarray(error, np.float32).reshape(model.joints)
         model.fps = None if fps is None else float(fps)
+        if fps is not None and not (math.isfinite(model.fps) and model.fps > 0):
+            raise ValueError(f"fps is {fps}")
     except (UsageError, ValueError, TypeError, KeyError, AttributeError) as problem:
         raise CheckpointError(f"{path} describes its lifter badly ({problem}); fetch it again.") from problem
     load_checkpoint(model, path)

@@ -42,8 +42,8 @@ class NetworkConfig:
     rescale: Switch = "off"
     """Bring people to one size on the screen before anything else; published lifters do not."""
     positions: float = 0.0
-    """Standard deviation of the positional tables at the start, which sets joints apart from the first step on; 0: as
-    published (mostly zeros)."""
+    """Standard deviation of the positional tables at the start, which sets joints apart from the first step on; HoT's
+    recovery then also starts by comparing times. 0: as published (mostly zeros)."""
     init: Path | None = None
     """Weights to start from (official checkpoint or safetensors); a lifter of another window length will do."""
 
@@ -60,7 +60,7 @@ class LifterDataConfig:
     cameras: int = 2
     """Virtual cameras per mocap clip."""
     fps: float = 0.0
-    """Frames per second the tracks are thinned to; 0: as they are."""
+    """Frames per second the tracks are thinned to; 0: 30 for mocap, else as they are."""
     hop: int = 0
     """Frames between the starts of two training windows; 0: windows do not overlap."""
     flip: Switch = "on"

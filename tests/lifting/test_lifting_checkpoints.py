@@ -150,12 +150,13 @@ def test_our_files_say_how_to_build_them(tmp_path):
     model = build_lifter("hot-ktpformer", **config)
     model.load_state_dict(random_weights(model))
     path = tmp_path / "lifter.safetensors"
-    save_lifter(path, model, "hot-ktpformer", config, joint_error_mm=np.arange(17.0), licence="Apache-2.0")
+    save_lifter(path, model, "hot-ktpformer", config, joint_error_mm=np.arange(17.0), fps=25,
+                licence="Apache-2.0")  # fmt: skip
     again = load_lifter(path)
     assert filled(again, model.state_dict())
     assert not again.training
     assert not any(p.requires_grad for p in again.parameters())
-    assert again.joint_error_mm[3] == 3.0
+    assert again.joint_error_mm[3] == 3.0 and again.fps == 25
     x = torch.rand(1, 9, 17, 3)
     with torch.no_grad():
         assert torch.equal(again(x), model.eval()(x))
@@ -173,7 +174,8 @@ def test_files_that_do_not_say_what_they_hold(tmp_path):
         load_lifter(tmp_path / "nowhere.safetensors")
     for text in ("{", "[]", '{"name": "mixste"}', '{"name": "nolifter", "config": {}}', '{"name": [], "config": {}}',
                  '{"name": "mixste", "config": {"frames": "many"}}',
-                 json.dumps({"name": "mixste", "config": TINY, "joint_error_mm": [1]})):  # fmt: skip
+                 json.dumps({"name": "mixste", "config": TINY, "joint_error_mm": [1]}),
+                 json.dumps({"name": "mixste", "config": TINY, "fps": 0})):  # fmt: skip
         save_file(model.state_dict(), path, metadata={"lifter": text})
         with pytest.raises(CheckpointError, match="describes its lifter badly"):
             load_lifter(path)

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from dsr.lifting import build_lifter
 from dsr.training.lifting_presets import lifter_preset
+from dsr.training.lifting_start import start_recovery
 from dsr.training.lifting_task import LifterTask
 
 
@@ -27,3 +29,9 @@ def test_published_tables_stay_at_zero():
     config = lifter_preset("published", "hot-mixste")
     network = LifterTask(config, [], []).build_model()
     assert not network.x_token.any() and not network.pos_embed_token.any()
+
+
+def test_heads_of_an_odd_width_start_too():
+    lifter = build_lifter("hot-mixste", frames=9, width=20, heads=4, depth=2, keep=3, before=1)
+    start_recovery(lifter)
+    assert lifter.x_token.std() > 0.1 and lifter(torch.rand(1, 9, 17, 2)).isfinite().all()

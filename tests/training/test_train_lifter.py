@@ -26,7 +26,8 @@ from dsr.training.lifting_config import (
     network_arguments,
 )
 from dsr.training.lifting_presets import RECIPES, lifter_preset
-from dsr.training.lifting_task import LifterTask, batch_norm_momentum, cut_windows, lifter_learning_rate, start_from
+from dsr.training.lifting_start import start_from
+from dsr.training.lifting_task import LifterTask, batch_norm_momentum, cut_windows, lifter_learning_rate
 from dsr.training.loop import Trainer
 
 SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
@@ -153,6 +154,7 @@ def test_every_lifter_learns(model, tmp_path):
     assert trainer.run()["steps"] == config.steps
     assert loss() < before
     again = load_lifter(tmp_path / "run" / "last.safetensors")
+    assert again.fps == 50  # that of the tracks
     x = torch.rand(1, 9, 17, 3)
     torch.testing.assert_close(again(x), trainer.model.eval()(x), rtol=0, atol=1e-6)
 
