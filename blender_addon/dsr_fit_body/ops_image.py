@@ -92,7 +92,8 @@ def file_of(image: Any, scene: Any) -> tuple[str, Path]:
         return "IMAGE", _render(image, scene)
     packed = bytes(image.packed_file.data) if image.packed_file and not image.is_dirty else b""
     if packed:  # with its EXIF data, which knows the focal length
-        return "IMAGE", _keep(image.name, packed, path.suffix if path is not None else _suffix(packed))
+        ending = path.suffix if path is not None else ""
+        return "IMAGE", _keep(image.name, packed, ending or _suffix(packed))
     if image.source == "FILE" and not image.is_dirty:
         if path is None or not path.is_file():
             raise FitBodyError("photo_missing", photo=path or image.name)

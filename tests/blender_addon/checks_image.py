@@ -178,6 +178,9 @@ def active_image_that_is_packed_keeps_its_bytes():
         kind, path = file_of(image)
         assert kind == "IMAGE" and path.suffix == ".png" and path.read_bytes() == PHOTO.read_bytes()
         assert path.parent == runs.own_folder("pictures") and file_of(image)[1] == path
+    image.filepath_raw = str(FOLDER / "packed")
+    assert file_of(image)[1].suffix == ".png"  # told by its bytes
+    image.filepath_raw = str(own)
     image.unpack(method="REMOVE") if bpy.app.version < (4, 0, 0) else image.unpack(method="USE_ORIGINAL")
     with contextlib.suppress(FileNotFoundError):
         own.unlink()
