@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dsr.errors import UsageError
-from dsr.training.config import LossConfig, TrainConfig, check_config, flat, from_dict, read_config, to_dict, to_yaml
+from dsr.training.config import TrainConfig, check_config, flat, from_dict, read_config, to_dict, to_yaml
 from dsr.training.presets import PRESETS, base_config, preset
 
 
@@ -29,9 +29,11 @@ def test_dsr_is_the_published_recipe():
     assert preset("dsr-no3dpw").data.mix == {"h36m": 0.5, "coco": 0.3, "mpi-inf-3dhp": 0.2}
     losses = config.losses
     assert (losses.keypoint_2d, losses.keypoint_3d, losses.pose, losses.betas, losses.total) == (5, 5, 1, 0.001, 60)
-    assert (losses.dsr, losses.start_dsr, losses.sigma, losses.c_variant) == ("on", 2, 1e-5, "inside")
-    # the released terms at 0.1 pull as strongly as the corrected ones at these
-    assert (losses.dsr_mc, losses.dsr_c) == (0.02, 0.015) and (LossConfig().dsr_mc, LossConfig().dsr_c) == (0.1, 0.1)
+    assert (losses.dsr, losses.dsr_mc, losses.dsr_c, losses.start_dsr, losses.sigma) == ("on", 0.1, 0.1, 2, 1e-5)
+    assert (losses.c_variant, losses.crop_camera, losses.semantic_pose) == ("published", "published", "predicted")
+    inside = preset("dsr-inside")
+    assert (inside.losses.c_variant, inside.losses.crop_camera) == ("inside", "own")
+    assert inside.data == preset("dsr-no3dpw").data
 
 
 @pytest.mark.parametrize(
