@@ -7,10 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dsr.lifting.hourglass import FramePruning
-from dsr.lifting.motionbert import Representation, mix
-from dsr.lifting.priors import PriorEmbedding
-from dsr.lifting.staged import SequenceLifter
 from dsr.lifting.transformer import Attention, Mlp, by_frame, by_joint, from_frames, from_joints
+from dsr.lifting.two_streams import TwoStreamLifter, mix
 
 # As released, not symmetric: 0 lists 7 but not 4, 8 lists neither shoulder (specification, 4.4).
 _NEIGHBOURS = (
@@ -108,12 +106,14 @@ class AGBlock(nn.Module):
         return mix(streams[0], streams[1], self.fusion)
 
 
-class MotionAGFormer(SequenceLifter):
+class MotionAGFormer(TwoStreamLifter):
     """The published host: 243 frames of (u, v, confidence), 128 channels, 16 layers, 4 heads.
 
     Arguments as of :class:`~dsr.lifting.motionbert.MotionBERT`. Layers behind the pruning are built for its ``keep``
     frames, because their temporal batch norm has one entry per frame.
     """
+
+    representation_name = "rep_logit"
 
     def __init__(
         self,
@@ -127,30 +127,12 @@ class MotionAGFormer(SequenceLifter):
         inputs: int = 3,
         priors: bool = False,
     ) -> None:
-        super().__init__(frames, inputs, 17, depth, pruning)
+        super().__init__(frames, width, depth, heads, pruning, inputs, priors)
         hidden = hidden or 4 * width
-        self.priors = PriorEmbedding(inputs, width, heads, frames) if priors else None
-        if not priors:
-            self.joints_embed = nn.Linear(inputs, width)
-            self.pos_embed = nn.Parameter(torch.zeros(1, 17, width))
         self.layers = nn.ModuleList(AGBlock(width, heads, hidden, self.frames_at(i)) for i in range(depth))
-        self.norm = nn.LayerNorm(width)
-        self.rep_logit = Representation(width, representation)
-        self.head = nn.Linear(representation, 3)
+        self.add_head(width, representation, eps=1e-5)
         self.add_recovery(width, heads, qkv_bias=False)
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Linear layer and positions of the joints, or the priors."""
-        return self.priors(x) if self.priors is not None else self.joints_embed(x) + self.pos_embed
 
     def stage(self, index: int, tokens: Tensor) -> Tensor:
         """One layer of two streams."""
         return self.layers[index](tokens)
-
-    def finish(self, tokens: Tensor) -> Tensor:
-        """The last norm."""
-        return self.norm(tokens)
-
-    def regress(self, tokens: Tensor) -> Tensor:
-        """Representation and linear head."""
-        return self.head(self.rep_logit(tokens))

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from dsr.lifting.hourglass import FramePruning
-from dsr.lifting.priors import PriorEmbedding
-from dsr.lifting.staged import SequenceLifter
 from dsr.lifting.transformer import Attention, Mlp, by_frame, by_joint, from_frames, from_joints
+from dsr.lifting.two_streams import TwoStreamLifter, mix
 
 
 class DualBlock(nn.Module):
@@ -38,19 +37,7 @@ class DualBlock(nn.Module):
         return from_frames(x, tokens.shape[1]) if axis == "s" else from_joints(x, tokens.shape[2])
 
 
-class Representation(nn.Module):
-    """A linear layer, named as in the checkpoints."""
-
-    def __init__(self, width: int, outputs: int) -> None:
-        super().__init__()
-        self.fc = nn.Linear(width, outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., C) to (..., R), squashed by tanh."""
-        return torch.tanh(self.fc(x))
-
-
-class MotionBERT(SequenceLifter):
+class MotionBERT(TwoStreamLifter):
     """The published host: 243 frames of (u, v, confidence), 256 channels, 5 layers, 8 heads.
 
     Args:
@@ -65,6 +52,8 @@ class MotionBERT(SequenceLifter):
         priors: kinematics and trajectory prior attention instead of the linear embedding and positions.
     """
 
+    representation_name = "pre_logits"
+
     def __init__(
         self,
         frames: int = 243,
@@ -77,21 +66,16 @@ class MotionBERT(SequenceLifter):
         inputs: int = 3,
         priors: bool = False,
     ) -> None:
-        super().__init__(frames, inputs, 17, depth, pruning)
+        super().__init__(frames, width, depth, heads, pruning, inputs, priors)
         hidden = hidden or 4 * width
-        self.priors = PriorEmbedding(inputs, width, heads, frames) if priors else None
         if not priors:
-            self.joints_embed = nn.Linear(inputs, width)
-            self.pos_embed = nn.Parameter(torch.zeros(1, 17, width))
             self.temp_embed = nn.Parameter(torch.zeros(1, frames, 1, width))
             nn.init.trunc_normal_(self.pos_embed, std=0.02)
             nn.init.trunc_normal_(self.temp_embed, std=0.02)
         self.blocks_st = nn.ModuleList(DualBlock(width, heads, hidden, False) for _ in range(depth))
         self.blocks_ts = nn.ModuleList(DualBlock(width, heads, hidden, True) for _ in range(depth))
         self.ts_attn = nn.ModuleList(nn.Linear(2 * width, 2) for _ in range(depth))
-        self.norm = nn.LayerNorm(width, eps=1e-6)
-        self.pre_logits = Representation(width, representation)
-        self.head = nn.Linear(representation, 3)
+        self.add_head(width, representation, eps=1e-6)
         self.add_recovery(width, heads)
         for module in self.modules():
             if isinstance(module, nn.Linear):
@@ -103,25 +87,10 @@ class MotionBERT(SequenceLifter):
 
     def embed(self, x: Tensor) -> Tensor:
         """Linear layer and positions of joints and frames, or the priors."""
-        if self.priors is not None:
-            return self.priors(x)
-        return self.joints_embed(x) + self.pos_embed + self.temp_embed
+        tokens = super().embed(x)
+        return tokens if self.priors is not None else tokens + self.temp_embed
 
     def stage(self, index: int, tokens: Tensor) -> Tensor:
         """Both blocks on the same tokens, mixed by learned weights."""
         st, ts = self.blocks_st[index](tokens), self.blocks_ts[index](tokens)
         return mix(st, ts, self.ts_attn[index])
-
-    def finish(self, tokens: Tensor) -> Tensor:
-        """The last norm."""
-        return self.norm(tokens)
-
-    def regress(self, tokens: Tensor) -> Tensor:
-        """Representation and linear head."""
-        return self.head(self.pre_logits(tokens))
-
-
-def mix(a: Tensor, b: Tensor, fusion: nn.Module) -> Tensor:
-    """Two streams weighted by a softmax of a linear layer of both."""
-    weights = fusion(torch.cat((a, b), -1)).softmax(-1)
-    return a * weights[..., :1] + b * weights[..., 1:]
