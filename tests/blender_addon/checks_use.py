@@ -268,5 +268,5 @@ def panels_draw_what_exists():
     prefs.FitBodyPreferences.draw(
         SimpleNamespace(layout=layout, **{"bl_rna": page.bl_rna, "python": page.python}), bpy.context
     )
-    for menu in (menus._add, menus._import):
+    for menu in (menus._add, menus._import, menus._image):
         menu(SimpleNamespace(layout=RecordingLayout()), bpy.context)
