@@ -60,7 +60,7 @@ class Interface:
         module: name of the add-on.
 
     Raises:
-        RuntimeError: if the add-on cannot be installed.
+        RuntimeError: if the add-on cannot be installed, or fails in the window.
         NoInterface: if Xvfb or Blender's window does not come up.
     """
 
@@ -85,6 +85,9 @@ class Interface:
             self.state(timeout=90)
         except (RuntimeError, TimeoutError) as error:
             self._kill()
+            said = (folder / "blender.log").read_text(errors="replace")
+            if "Traceback" in said and ("ui_inside.py" in said or module in said):
+                raise RuntimeError(said[-2000:]) from error  # the window came, and the add-on or this driver broke
             raise NoInterface(str(error)) from error
         time.sleep(1)
 
