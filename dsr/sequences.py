@@ -19,12 +19,11 @@ from dsr.sequence_result import SequenceResult, TrackResult
 
 if TYPE_CHECKING:
     from dsr.body import Body
-    from dsr.fitting.sequence import Lifted, TrackFit
+    from dsr.fitting.lifted import Lifted
     from dsr.people import Detection
     from dsr.people.tracking import PersonTrack
 
 _log = logging.getLogger(__name__)
-_VISIBLE = 0.5
 _UNTOLD_ERROR_MM = 70.0
 """Error of a lifter whose file does not tell it."""
 
@@ -286,7 +285,8 @@ class SequenceFitter:
 
     def _lift(self, lifter: Any, track: PersonTrack, size: tuple[int, int], result: SequenceResult) -> Lifted | None:
         """The lifter's joints for every frame of a track; None (and a warning) where it cannot lift it."""
-        from dsr.fitting.sequence import Lifted, cleaned
+        from dsr.fitting.lifted import Lifted
+        from dsr.fitting.sequence import cleaned
         from dsr.lifting import detector_to_h36m17, lift_sequence
 
         first, count = int(track.frames[0]), int(track.frames[-1] - track.frames[0]) + 1
@@ -312,6 +312,7 @@ class SequenceFitter:
     ) -> TrackResult | None:
         from dsr.errors import FittingError
         from dsr.fitting.sequence import fit_track
+        from dsr.fitting.track_result import describe_track
 
         first, count = int(track.frames[0]), int(track.frames[-1] - track.frames[0]) + 1
         detections: list[Detection | None] = [None] * count
@@ -323,81 +324,6 @@ class SequenceFitter:
             result.warnings.append(f"{track.id} was left out: {error}")
             return None
         return describe_track(track, detections, fit, K, self.body, reader.size)
-
-
-def describe_track(
-    track: PersonTrack,
-    detections: list[Detection | None],
-    fit: TrackFit,
-    K: np.ndarray,
-    body: Body,
-    image_size: tuple[int, int],
-) -> TrackResult:
-    """A fitted track as a result: joints, residuals and warnings.
-
-    Args:
-        track: who.
-        detections: of every frame from the first to the last; None where there is none.
-        fit: the body in the same frames.
-        K: (3, 3) intrinsics, pixels.
-        body: the body layer.
-        image_size: width and height of the picture, pixels.
-    """
-    import torch
-
-    from dsr.body import standing_height_m
-
-    some = track.detections[0]
-    count = len(some.confidence)
-    keypoints = np.full((len(detections), count, 3), np.nan, np.float32)
-    boxes = np.full((len(detections), 4), np.nan, np.float32)
-    for t, d in enumerate(detections):
-        if d is not None and len(d.confidence) == count:
-            keypoints[t] = np.c_[d.keypoints_px, d.confidence]
-            boxes[t] = d.box_px
-    joints, projected = [], []
-    with torch.no_grad():
-        betas = torch.as_tensor(fit.betas, dtype=torch.float32)
-        for i in range(0, len(detections), 32):
-            pose, orient, place = (
-                torch.as_tensor(a[i : i + 32], dtype=torch.float32)
-                for a in (fit.body_pose, fit.global_orient, fit.transl)
-            )
-            output = body(betas.expand(len(pose), -1), pose, orient, place)
-            joints.append(output.joints.numpy())
-            points = body.keypoints(output.vertices, some.keypoint_set).numpy() @ K.T
-            projected.append(points[..., :2] / np.maximum(points[..., 2:], 0.05))
-    error = np.linalg.norm(np.concatenate(projected) - keypoints[..., :2], axis=-1)
-    seen = (keypoints[..., 2] >= _VISIBLE) & np.isfinite(error)
-    height = boxes[:, 3] - boxes[:, 1]
-    pixels = float(np.median(error[seen])) if seen.any() else None
-    share = float(np.median((error / np.maximum(height, 1)[:, None])[seen])) if seen.any() else None
-    warnings = list(fit.warnings)
-    filled = int((~fit.observed).sum())
-    if filled:
-        warnings.append(f"Not seen in {filled} of {len(fit.observed)} frames; the pose there is filled in.")
-    if not fit.contacts.any() and len(detections) > 2:
-        warnings.append("No foot was found resting on the ground: the camera moves, or the feet are hidden.")
-    return TrackResult(
-        id=track.id,
-        frames=np.arange(int(track.frames[0]), int(track.frames[-1]) + 1),
-        observed=fit.observed,
-        score=float(np.mean([d.score for d in track.detections])),
-        keypoint_set=some.keypoint_set,
-        keypoints_px=keypoints,
-        boxes_px=boxes,
-        betas=fit.betas,
-        global_orient=fit.global_orient,
-        body_pose=fit.body_pose,
-        transl=fit.transl,
-        joints_cam_m=np.concatenate(joints),
-        contacts=fit.contacts,
-        height_m=float(standing_height_m(body.asset, fit.betas)),
-        ground=fit.ground,
-        joint_uncertainty_mm=fit.joint_uncertainty_mm,
-        residuals={"fit": {"reprojection_px": pixels, "reprojection_rel": share}},
-        warnings=warnings,
-    )
 
 
 def _nobody(found: list[list[Detection]], options: FitOptions) -> str:

@@ -403,7 +403,10 @@ class _Run:
         if self.command.quiet:
             return
         word = "Interrupted after" if code == EXIT_INTERRUPTED else "Done:"
-        parts = [f"{counts['pictures']} pictures", f"{counts['people']} people"]
+        clips = sum(not row.earlier and self.jobs[i].clip is not None for i, row in self.rows.items())
+        things = ((len(new) - clips, "picture"), (clips, "clip"))
+        parts = [f"{n} {kind}{'s' * (n != 1)}" for n, kind in things if n] or ["0 pictures"]
+        parts.append("1 person" if counts["people"] == 1 else f"{counts['people']} people")
         parts += [f"{counts[k]} {k.replace('_', ' ')}" for k in ("without_people", "skipped", "failed") if counts[k]]
         stream = sys.stderr if self.command.json_log else sys.stdout
         say(stream, f"{word} {', '.join(parts)} in {seconds:.1f} s; see {self.command.out / 'report.csv'}")

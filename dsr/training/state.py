@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dsr.errors import TrainingError
-from dsr.export.atomic import write_atomic
+from dsr.export.atomic import write_atomic, write_bytes
 
 VERSION = 1
 
@@ -146,7 +146,7 @@ def write_weights(path: Path, weights: dict[str, Tensor], about: dict[str, str])
         weights: name -> tensor.
         about: texts for the file's header.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    write_atomic(path, lambda temporary: save_file(tensors, temporary, metadata=about))
+    write_bytes(path, save(tensors, metadata=about))  # safetensors' own files are for their owner's eyes only

@@ -14,7 +14,8 @@ from dsr.fitting import fit as single_fit
 from dsr.fitting import fit_people
 from dsr.fitting import sequence as sequence_fit
 from dsr.fitting.contact import find_contacts, fit_ground
-from dsr.fitting.sequence import Lifted, fit_track
+from dsr.fitting.lifted import Lifted, turned_to_landmarks
+from dsr.fitting.sequence import fit_track
 from dsr.fitting.track_solver import TrackWeights, _linearise
 from dsr.options import FitOptions
 from dsr.people.types import Detection
@@ -153,7 +154,7 @@ def test_a_lifter_that_leans_is_turned_to_the_detectors_landmarks_as_far_as_it_i
 
     def angle(unsure_mm, detections=seen):
         leaning = Lifted(walk.h36m @ turn.as_matrix().T, np.full(walk.h36m.shape[:2], unsure_mm))
-        joints = sequence_fit._turned(leaning, detections).joints_m
+        joints = turned_to_landmarks(leaning, detections).joints_m
         found, _ = Rotation.align_vectors((joints - joints[:, :1]).reshape(-1, 3),
                                           (walk.h36m - walk.h36m[:, :1]).reshape(-1, 3))  # fmt: skip
         return found.magnitude()
