@@ -70,7 +70,7 @@ def cut_windows(tracks: list[PoseTrack], frames: int, hop: int, fps: float = 0.0
     inputs, targets, first, start, end = [], [], [], [], []
     total = 0
     for track in tracks:
-        step = max(1, round(track.fps / fps)) if fps and track.fps else 1
+        step = stride(track, fps)
         x, y, valid = track_arrays(track)
         x, y, valid = x[::step], y[::step], valid[::step]
         length, middle = len(x), (frames - 1) // 2
@@ -92,6 +92,11 @@ def cut_windows(tracks: list[PoseTrack], frames: int, hop: int, fps: float = 0.0
         raise UsageError("The tracks hold no window to train on: all frames are marked as invalid, or none are given.")
     x, y, begins, start_at, end_at = (np.concatenate(part) for part in (inputs, targets, first, start, end))
     return Windows(x, y, begins, start_at, end_at, frames)
+
+
+def stride(track: PoseTrack, fps: float) -> int:
+    """Every so manyth frame of a track makes about this many per second; 1 where ``fps`` is 0."""
+    return max(1, round(track.fps / fps)) if fps else 1
 
 
 def track_arrays(track: PoseTrack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -122,7 +127,7 @@ class LifterTask:
     ) -> None:
         self.config = config
         self._given = tracks, held_out
-        self.fps = config.windows.fps or None  # where it does not say, known when the tracks are read
+        self.fps: float | None = None  # known when the tracks are read
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
         self._momentum_epoch = -1
 
@@ -150,8 +155,8 @@ class LifterTask:
 
             tracks = training_tracks(self.config.data, windows)
             held_out = validation_tracks(self.config.data, windows) if validation.count else []
-        rates = {track.fps for track in tracks}
-        self.fps = windows.fps or (rates.pop() if len(rates) == 1 else None)
+        rates = {track.fps / stride(track, windows.fps) for track in tracks}
+        self.fps = rates.pop() if len(rates) == 1 else None
         self.windows = cut_windows(tracks, self.frames, windows.hop or self.frames, windows.fps, self.centre)
         self.held_out = None
         if held_out and validation.count:

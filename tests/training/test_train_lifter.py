@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -207,6 +208,15 @@ def test_the_released_gradient_is_the_loss_times_the_loss():
     for plain, other in zip(torch.autograd.grad(total, model.head[1].weight),
                             torch.autograd.grad(scaled, model.head[1].weight), strict=True):  # fmt: skip
         torch.testing.assert_close(other, plain * total.detach(), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("wanted", "other", "rate"), [(0, 50, 50), (20, 50, 25), (25, 75, 25), (0, 30, None)])
+def test_the_header_says_how_many_frames_a_second_were_seen(wanted, other, rate):
+    config = small("mixste", windows=LifterDataConfig(fps=wanted))
+    task = LifterTask(config, [TRACKS[0], replace(TRACKS[1], fps=float(other))])
+    task.build_model()
+    task.prepare(torch.device("cpu"))
+    assert json.loads(task.about()["lifter"])["fps"] == rate
 
 
 def test_mirrored_windows_are_mirrored_in_both(monkeypatch):
