@@ -154,7 +154,7 @@ def _open_preferences() -> set[str]:
 
 
 def _lower_score() -> set[str]:
-    settings().min_score = 0.3
+    settings().min_score = min(0.3, settings().min_score)
     return bpy.ops.fitbody.fit()
 
 

@@ -181,6 +181,28 @@ def workers_that_misbehave():
 
 
 @check
+def buttons_that_help_change_what_they_say_and_fit_again():
+    fresh()
+    from dsr_fit_body.core.messages import message
+
+    chosen = bpy.context.window_manager.dsr_fit_body
+    own = bpy.context.preferences.addons["dsr_fit_body"].preferences
+    own.python, chosen.image = str(FOLDER / "worker_good"), str(FOLDER / "landscape" / "landscape.png")
+    for before, after in ((0.5, 0.3), (0.1, 0.1)):
+        chosen.min_score = before
+        session.STATE.message = message("no_person", photo="landscape.png")
+        assert bpy.ops.fitbody.fix() == {"FINISHED"}
+        assert abs(chosen.min_score - after) < 1e-6 and len(bpy.data.objects) == 6
+    own.device = "auto"
+    session.STATE.message = message("out_of_memory")
+    assert bpy.ops.fitbody.fix() == {"FINISHED"} and own.device == "cpu" and session.STATE.message is None
+    own.device = "auto"
+    session.STATE.message = message("cancelled")
+    assert bpy.ops.fitbody.fix() == {"CANCELLED"}  # nothing helps there
+    session.shut_down()
+
+
+@check
 def turned_off_and_on_while_a_job_is_there():
     fresh()
     from dsr_fit_body.core.job import Job
