@@ -38,6 +38,7 @@ _LATER = "reserved for later work; adds nothing yet"
 _EXTRAS = {
     "heic": ("pillow_heif", "pillow-heif", "reads HEIC and HEIF pictures from phones"),
     "video": ("av", "av", "reads video files and writes overlay videos"),
+    "onnx": ("onnx", "onnx onnxscript onnxruntime", "exports the lifters to ONNX"),
     "detectors": ("onnxruntime", "onnxruntime", _LATER),
     "blender": ("bpy", "bpy==5.0.1", "writes FBX, BVH, USD and .blend (Python 3.11 only)"),
     "smplx": ("smplx", "smplx", "takes bodies of the smplx package (non-commercial code)"),
