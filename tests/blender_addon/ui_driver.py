@@ -279,7 +279,7 @@ def session(interface: Interface, photo: Path, shots: Path) -> dict:
     interface.run("bpy.context.window_manager.dsr_fit_body.refine = 'all'")  # takes long enough to be cancelled
     interface.insist(lambda: interface.click(*FIT_BUTTON), lambda s: s["running"])
     began = time.monotonic()
-    time.sleep(4.0)
+    time.sleep(2.5)
     seen["busy"] = interface.state()
     seen["beats"], seen["longest_pause_s"] = beats_per_second(seen["busy"]["beats"], began, time.monotonic())
     interface.click(*CANCEL_BUTTON)
