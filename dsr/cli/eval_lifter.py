@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -69,7 +69,7 @@ def run_lifter(command: LifterEvalCommand) -> int:
 
     kind, _ = split_source(command.data)
     models = {name: _load(name, command.device) for name in command.checkpoint}
-    windows = _windows(command)
+    windows = _windows(command, models.values())
     status = _Status()
     status.say(f"reading the held-out tracks of {command.data}")
     tracks = read_tracks(command.data, "validation", windows)
@@ -158,7 +158,7 @@ class _Status:
             sys.stderr.flush()
 
 
-def _windows(command: LifterEvalCommand) -> LifterDataConfig:
+def _windows(command: LifterEvalCommand, models: Iterable[Any]) -> LifterDataConfig:
     """How mocap is seen: as the lifters saw it in training, unless told otherwise.
 
     Raises:
@@ -166,10 +166,9 @@ def _windows(command: LifterEvalCommand) -> LifterDataConfig:
     """
     from dsr.training.lifting_config import LifterDataConfig
 
-    trained = {name: _trained(name) for name in command.checkpoint}
-    known = {seen for seen in trained.values() if seen is not None}
-    keypoints = {seen[0] for seen in known} if command.keypoints == "as-trained" else {command.keypoints}
-    fps = {seen[1] for seen in known} if command.fps == 0 else {command.fps}
+    told = [(getattr(model, "keypoints", None), getattr(model, "fps", None)) for model in models]
+    keypoints = {k for k, _ in told if k} if command.keypoints == "as-trained" else {command.keypoints}
+    fps = {rate for _, rate in told if rate} if command.fps == 0 else {command.fps}
     for flag, values in (("--keypoints", keypoints), ("--fps", fps)):
         if len(values) > 1 and command.data.startswith("mocap:"):
             raise UsageError(
@@ -177,21 +176,6 @@ def _windows(command: LifterEvalCommand) -> LifterDataConfig:
             )
     return LifterDataConfig(keypoints=min(keypoints, default="h36m17"), noise=command.noise, seed=command.seed,
                             fps=min(fps, default=0.0))  # fmt: skip
-
-
-def _trained(name: str) -> tuple[str, float] | None:
-    """Keypoints and frames per second a lifter was trained with, where that is known."""
-    if name in ("temporal", "single"):
-        return "blazepose33", 30.0
-    from dsr.training.config import TrainConfig, read_config
-    from dsr.training.lifting_config import LifterTrainConfig
-
-    path = Path(name)
-    file = (path if path.is_dir() else path.parent) / "config.yaml"
-    if not file.is_file():
-        return None
-    config = cast(Any, read_config(file, cast(TrainConfig, LifterTrainConfig())))
-    return config.windows.keypoints, config.windows.fps or 30.0
 
 
 def _load(name: str, device: str) -> Any:

@@ -55,7 +55,8 @@ def load_lifter(path: str | Path, device: str = "cpu") -> WindowLifter:
 
     Returns:
         The network in evaluation mode, with what the header tells of its training: ``joint_error_mm`` (J,), the
-        error of every joint on validation data, and ``fps``, the frames per second it saw; None where it does not.
+        error of every joint on validation data, ``fps``, the frames per second it saw, and ``keypoints``, the set they
+        were made of; None where it does not.
 
     Raises:
         CheckpointError: if the file cannot be read, says nothing of a lifter, or does not fit what it says.
@@ -83,6 +84,9 @@ def load_lifter(path: str | Path, device: str = "cpu") -> WindowLifter:
         model.fps = None if fps is None else float(fps)
         if fps is not None and not (math.isfinite(model.fps) and model.fps > 0):
             raise ValueError(f"fps is {fps}")
+        model.keypoints = about.get("keypoints")
+        if not isinstance(model.keypoints, str | None):
+            raise TypeError("keypoints is no text")
     except (UsageError, ValueError, TypeError, KeyError, AttributeError) as problem:
         raise CheckpointError(f"{path} describes its lifter badly ({problem}); fetch it again.") from problem
     load_checkpoint(model, path)
@@ -97,6 +101,7 @@ def save_lifter(
     *,
     joint_error_mm: Any = None,
     fps: float | None = None,
+    keypoints: str | None = None,
     **about: str,
 ) -> None:
     """Write a lifter so that :func:`load_lifter` builds it again.
@@ -108,6 +113,7 @@ def save_lifter(
         config: what :func:`~dsr.lifting.build_lifter` was called with; plain values.
         joint_error_mm: (J,) error of every joint on the validation data, for uncertainties.
         fps: frames per second it was trained at.
+        keypoints: the set its 17 joints were made of in training, ``blazepose33`` for example.
         **about: further texts of the header: data, licence, figures.
 
     Raises:
@@ -115,15 +121,20 @@ def save_lifter(
     """
     from dsr.training.state import write_weights
 
-    header = lifter_header(name, config, joint_error_mm, fps)
+    header = lifter_header(name, config, joint_error_mm, fps, keypoints)
     if not isinstance(model, type(build_lifter(name, **config))):
         raise UsageError(f"{type(model).__name__} is not the lifter {name!r}.")
     write_weights(Path(path), dict(model.state_dict()), {**about, **header})
 
 
 def lifter_header(
-    name: str, config: dict[str, Any], joint_error_mm: Any = None, fps: float | None = None
+    name: str,
+    config: dict[str, Any],
+    joint_error_mm: Any = None,
+    fps: float | None = None,
+    keypoints: str | None = None,
 ) -> dict[str, str]:
     """The entry of a safetensors header that :func:`load_lifter` reads; arguments as of :func:`save_lifter`."""
     error = None if joint_error_mm is None else [round(float(e), 2) for e in np.ravel(joint_error_mm)]
-    return {_KEY: json.dumps({"name": name, "config": config, "joint_error_mm": error, "fps": fps})}
+    about = {"name": name, "config": config, "joint_error_mm": error, "fps": fps, "keypoints": keypoints}
+    return {_KEY: json.dumps(about)}

@@ -59,7 +59,7 @@ class Ship:
                    "licence": "Apache-2.0"}  # fmt: skip
         arguments = network_arguments(config)
         save_lifter(self.out, model, config.model, arguments, joint_error_mm=list(ours.joints_mm.values()),
-                    fps=validation[0].fps, **figures)  # fmt: skip
+                    fps=validation[0].fps, keypoints=config.windows.keypoints, **figures)  # fmt: skip
         frames = [sum(map(len, tracks)) for tracks in (training, validation)]
         card = card_text(self.out, config, reports, listing, frames[0], frames[1], model)
         self.out.with_suffix(".md").write_text(card, encoding="utf-8")

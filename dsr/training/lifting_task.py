@@ -256,7 +256,8 @@ class LifterTask:
         from dsr.lifting.shipped import lifter_header
 
         arguments = json.loads(json.dumps(network_arguments(self.config)))
-        return {"system": "lifter", **lifter_header(self.config.model, arguments, fps=self.fps)}
+        return {"system": "lifter", **lifter_header(self.config.model, arguments, fps=self.fps,
+                                                    keypoints=self.config.windows.keypoints)}  # fmt: skip
 
     def _schedule_batch_norm(self, model: nn.Module, epoch: int) -> None:
         """GLA-GCN's momentum: 0.1 in the first epoch, then down to 0.001; shortcuts keep theirs."""

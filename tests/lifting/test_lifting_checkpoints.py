@@ -150,13 +150,13 @@ def test_our_files_say_how_to_build_them(tmp_path):
     model = build_lifter("hot-ktpformer", **config)
     model.load_state_dict(random_weights(model))
     path = tmp_path / "lifter.safetensors"
-    save_lifter(path, model, "hot-ktpformer", config, joint_error_mm=np.arange(17.0), fps=25,
+    save_lifter(path, model, "hot-ktpformer", config, joint_error_mm=np.arange(17.0), fps=25, keypoints="coco17",
                 licence="Apache-2.0")  # fmt: skip
     again = load_lifter(path)
     assert filled(again, model.state_dict())
     assert not again.training
     assert not any(p.requires_grad for p in again.parameters())
-    assert again.joint_error_mm[3] == 3.0 and again.fps == 25
+    assert again.joint_error_mm[3] == 3.0 and again.fps == 25 and again.keypoints == "coco17"
     x = torch.rand(1, 9, 17, 3)
     with torch.no_grad():
         assert torch.equal(again(x), model.eval()(x))
@@ -175,7 +175,8 @@ def test_files_that_do_not_say_what_they_hold(tmp_path):
     for text in ("{", "[]", '{"name": "mixste"}', '{"name": "nolifter", "config": {}}', '{"name": [], "config": {}}',
                  '{"name": "mixste", "config": {"frames": "many"}}',
                  json.dumps({"name": "mixste", "config": TINY, "joint_error_mm": [1]}),
-                 json.dumps({"name": "mixste", "config": TINY, "fps": 0})):  # fmt: skip
+                 json.dumps({"name": "mixste", "config": TINY, "fps": 0}),
+                 json.dumps({"name": "mixste", "config": TINY, "keypoints": 17})):  # fmt: skip
         save_file(model.state_dict(), path, metadata={"lifter": text})
         with pytest.raises(CheckpointError, match="describes its lifter badly"):
             load_lifter(path)
@@ -217,3 +218,10 @@ def test_shipped_lifters_lift(kind):
     assert (joints[:, 10, 1] < -0.35).all()
     assert (joints[:, 11, 0] - joints[:, 14, 0] > 0.15).all()
     assert np.abs(joints).max() < 1.3
+
+
+def test_shipped_lifters_tell_how_they_were_trained():
+    for kind in ("temporal", "single"):
+        lifter = load_shipped(kind)
+        assert (lifter.keypoints, lifter.fps) == ("blazepose33", 30.0)
+        assert lifter.joint_error_mm.shape == (17,)
