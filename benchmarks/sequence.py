@@ -26,15 +26,11 @@ from scipy.spatial.transform import Rotation
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from _clock import say  # noqa: E402
+
 SIZE, FOCAL = 640, 700.0
 LIMBS = 22  # hands and feet's ends of the 24 joints have no keypoints of their own
 Truth = dict[str, np.ndarray]
-
-
-def say(text: str) -> None:
-    """A line of the report, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
 
 
 def walk(args: argparse.Namespace, rest: np.ndarray) -> Any:

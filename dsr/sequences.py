@@ -323,7 +323,7 @@ class SequenceFitter:
         except FittingError as error:
             result.warnings.append(f"{track.id} was left out: {error}")
             return None
-        return describe_track(track, detections, fit, K, self.body, reader.size)
+        return describe_track(track, detections, fit, K, self.body)
 
 
 def _nobody(found: list[list[Detection]], options: FitOptions) -> str:

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import tyro
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
+from dsr._command import run_once
 from dsr.body import BodyAsset, load_asset
 from dsr.datasets.synthetic import SyntheticSource
 from dsr.datasets.synthetic_body import mannequin
@@ -203,13 +203,7 @@ blended with the neighbours' where they are few.
 
 def entry() -> int:
     """Run the command; 0 on success, 2 with one line on standard error if the data do not allow it."""
-    try:
-        figures = tyro.cli(LabelPrior, prog="python -m dsr.datasets.label_prior", description=LabelPrior.__doc__).main()
-    except DatasetError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    sys.stdout.write(f"{figures}\n")
-    return 0
+    return run_once(LabelPrior, "python -m dsr.datasets.label_prior")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ def describe_track(
     fit: TrackFit,
     K: np.ndarray,
     body: Body,
-    image_size: tuple[int, int],
 ) -> TrackResult:
     """A fitted track as a result: joints, residuals and warnings.
 
@@ -34,7 +33,6 @@ def describe_track(
         fit: the body in the same frames.
         K: (3, 3) intrinsics, pixels.
         body: the body layer.
-        image_size: width and height of the picture, pixels.
     """
     some = track.detections[0]
     count = len(some.confidence)

@@ -66,15 +66,14 @@ def use_bfloat16(model: nn.Module) -> nn.Module:
     stacks = [part for part in model.modules() if isinstance(part, nn.ModuleList) and len(part) > 1]
     stacks = [stack for stack in stacks if any(hasattr(part, "wide_layers") for part in stack.modules())]
     exact = {id(part) for stack in stacks[-1:] for part in stack[-1].modules()}
-    parts = [part for part in model.modules() if id(part) not in exact]
-    layers = [getattr(part, name) for part in parts for name in getattr(part, "wide_layers", ())]
-    if not layers:
+    wide = [(part, getattr(part, name)) for part in model.modules() for name in getattr(part, "wide_layers", ())]
+    if all(id(part) in exact for part, _ in wide):
         raise UsageError(f"{type(model).__name__} has no attention blocks to compute in bfloat16; use float32.")
-    for layer in layers:
-        layer.to(torch.bfloat16)
-    for part in model.modules():
-        for name in getattr(part, "wide_layers", ()):
-            _pack(getattr(part, name), rows=getattr(model, "frames", 1) * getattr(model, "joints", 1))
+    rows = getattr(model, "frames", 1) * getattr(model, "joints", 1)
+    for part, layer in wide:
+        if id(part) not in exact:
+            layer.to(torch.bfloat16)
+        _pack(layer, rows)
     return model
 
 

@@ -8,7 +8,6 @@ hash of the list of clips.
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,7 +15,8 @@ from typing import Any, cast
 
 import tyro
 
-from dsr.errors import DsrError, UsageError
+from dsr._command import run_once
+from dsr.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,13 +173,7 @@ The linear lifter is ridge regression per frame from keypoints centred and scale
 
 def entry() -> int:
     """Run the command line."""
-    try:
-        line = tyro.cli(Ship, description=Ship.__doc__).main()
-    except DsrError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    sys.stdout.write(line + "\n")
-    return 0
+    return run_once(Ship)
 
 
 if __name__ == "__main__":

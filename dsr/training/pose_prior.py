@@ -6,7 +6,6 @@ and their mirror images, with components in mirrored pairs so that the prior tre
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import tyro
 from scipy.linalg import solve_triangular
 from scipy.special import logsumexp
 
+from .._command import run_once
 from ..datasets.retarget import SMPL_FLIP, load_mocap
 from ..errors import DatasetError
 
@@ -329,13 +329,7 @@ only.
 
 def entry() -> int:
     """Run the command line."""
-    try:
-        line = tyro.cli(Train, description=Train.__doc__).main()
-    except DatasetError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    sys.stdout.write(line + "\n")
-    return 0
+    return run_once(Train)
 
 
 if __name__ == "__main__":

@@ -97,12 +97,18 @@ def clip_with_pose_correctives():
     return {"error_m": error}
 
 
-@check
-def renaming_goes_there_and_back():
+def clip_in_scene():
+    """Two people, unsmoothed; the first one's armature is active."""
     fresh()
     result = read_result(FOLDER / "clip" / "clip.json")
     built = scene.build(result, BuildOptions(motion=MotionOptions(smoothing=0.0)))
     bpy.context.view_layer.objects.active = built.armatures[0]
+    return result, built
+
+
+@check
+def renaming_goes_there_and_back():
+    result, built = clip_in_scene()
     bpy.context.scene.frame_set(8)
     before = posed(built.meshes[0])
     for scheme, column in (("MIXAMO", 0), ("RIGIFY", 1), ("SMPL", None)):
@@ -124,10 +130,7 @@ def renaming_goes_there_and_back():
 
 @check
 def export_writes_every_format_and_leaves_no_trace():
-    fresh()
-    result = read_result(FOLDER / "clip" / "clip.json")
-    built = scene.build(result, BuildOptions(motion=MotionOptions(smoothing=0.0)))
-    bpy.context.view_layer.objects.active = built.armatures[0]
+    result, built = clip_in_scene()
     from dsr_fit_body.ops_export import FORMATS, available
 
     out = FOLDER / f"out_{bpy.app.version[0]}"

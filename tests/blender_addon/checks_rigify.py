@@ -114,7 +114,7 @@ def metarig_without_rigify_is_generated_later():
     metarig = bpy.context.view_layer.objects.active
     assert_on_joints(metarig, armature)
     assert not bpy.ops.fitbody.generate_rig.poll()
-    layout = Recorder()
+    layout = RecordingLayout()
     ui._metarig(layout)
     assert "Enable Rigify" in " ".join(layout.texts) and not layout.drawn
     own = {bone.name: (bone.parent.name if bone.parent else "", bone.use_connect) for bone in metarig.data.bones}
@@ -123,7 +123,7 @@ def metarig_without_rigify_is_generated_later():
     tail = metarig.data.bones["hand.L"].tail_local.copy()
     name, count = metarig.name, len(bpy.data.objects)
     enable_rigify()
-    layout = Recorder()
+    layout = RecordingLayout()
     ui._metarig(layout)
     assert layout.drawn == ["fitbody.generate_rig"]
     assert bpy.ops.fitbody.generate_rig() == {"FINISHED"}
@@ -148,12 +148,3 @@ def metarig_needs_a_human():
     before = len(bpy.data.objects)
     refused(bpy.ops.fitbody.add_metarig, "the body has no joint")
     assert len(bpy.data.objects) == before and session.STATE.message.code == "build_failed"
-
-
-class Recorder(RecordingLayout):
-    def __init__(self):
-        super().__init__()
-        self.texts = []
-
-    def label(self, text="", **_):
-        self.texts.append(text)

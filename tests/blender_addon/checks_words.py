@@ -52,13 +52,6 @@ def every_name_and_tooltip_has_an_entry():
 class Labels(RecordingLayout):
     """Keeps the texts that are drawn."""
 
-    def __init__(self):
-        super().__init__()
-        self.texts = []
-
-    def label(self, text="", **_):
-        self.texts.append(text)
-
     def operator(self, name, text="", **_):
         self.texts.append(text)
         return super().operator(name)

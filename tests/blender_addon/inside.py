@@ -75,7 +75,7 @@ class RecordingLayout:
     """Stands in for a panel's layout: every property and operator named must exist."""
 
     def __init__(self):
-        self.drawn = []
+        self.drawn, self.texts = [], []
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -100,5 +100,5 @@ class RecordingLayout:
     def operator_menu_enum(self, name, prop, **_):
         self.operator(name)
 
-    def label(self, **_):
-        return None
+    def label(self, text="", **_):
+        self.texts.append(text)
