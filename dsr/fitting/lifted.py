@@ -43,8 +43,9 @@ def turned_to_landmarks(lifted: Lifted, seen: Sequence[Detection | None]) -> Lif
         return lifted
     wanted, ours, weight = (np.stack(column).astype(np.float64) for column in zip(*both, strict=True))
     centre = [np.einsum("tk,tkx->tx", weight, p) / weight.sum(1, keepdims=True) for p in (ours, wanted)]
-    a, b = ((p - c[:, None]).reshape(-1, 3) for p, c in zip((ours, wanted), centre, strict=True))
-    turn, _ = Rotation.align_vectors(b, a, weight.ravel())
+    centred = [p - c[:, None] for p, c in zip((ours, wanted), centre, strict=True)]
+    u, _, vt = np.linalg.svd(np.einsum("tk,tkx,tky->xy", weight, *centred))
+    turn = Rotation.from_matrix((u * [1, 1, np.linalg.det(u @ vt)] @ vt).T)
     unsure = float(np.nan_to_num(lifted.uncertainty_mm[:, theirs], nan=1e3, posinf=1e3).mean()) / 1000
     share = (_LIFTER_TURN * unsure) ** 2 / ((_LIFTER_TURN * unsure) ** 2 + _DETECTOR_TURN**2)
     part = Rotation.from_rotvec(share * turn.as_rotvec()).as_matrix()
