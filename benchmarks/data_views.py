@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from dsr.body import load_body
-from dsr.datasets import DsrView, PersonRecord, PersPoseView, SyntheticSource
-from dsr.losses.labels import PALETTE_RGB
+from dsr.clothing.labels import PALETTE_RGB
+from dsr.datasets import DsrView, PersPoseView
+from dsr.synthetic import PersonRecord, SyntheticSource
 
 
 def milliseconds(call: Callable[[], object], repeats: int) -> float:
@@ -38,9 +39,19 @@ def enlarged(record: PersonRecord, folder: Path, side: int) -> PersonRecord:
     K = record.K.copy()
     K[:2] *= factor
     keypoints = {name: points * (factor, factor, 1) for name, points in record.keypoints_px.items()}
-    return PersonRecord("made up", "0", folder / "a.jpg", record.box_px * factor, K=K, pose_aa=record.pose_aa,
-                        betas=record.betas, transl=record.transl, joints_m=record.joints_m, keypoints_px=keypoints,
-                        labels=folder / "a.png")  # fmt: skip
+    return PersonRecord(
+        "made up",
+        "0",
+        folder / "a.jpg",
+        record.box_px * factor,
+        K=K,
+        pose_aa=record.pose_aa,
+        betas=record.betas,
+        transl=record.transl,
+        joints_m=record.joints_m,
+        keypoints_px=keypoints,
+        labels=folder / "a.png",
+    )
 
 
 def main() -> None:

@@ -49,9 +49,15 @@ ROWS: dict[str, dict[str, Any]] = {
     "mc+c-inside-predicted": {"crop_camera": "own", "c_variant": "inside"},
 }
 COLUMNS = {
-    "vertices mm": "shape_pve_mm", "scaled mm": "shape_scaled_pve_mm", "height cm": "height_cm", "waist cm": "waist_cm",
-    "hip cm": "hip_cm", "waist+": "waist_bias_cm", "hip+": "hip_bias_cm", "PA-MPJPE": "pa_mpjpe_mm",
-}  # fmt: skip
+    "vertices mm": "shape_pve_mm",
+    "scaled mm": "shape_scaled_pve_mm",
+    "height cm": "height_cm",
+    "waist cm": "waist_cm",
+    "hip cm": "hip_cm",
+    "waist+": "waist_bias_cm",
+    "hip+": "hip_bias_cm",
+    "PA-MPJPE": "pa_mpjpe_mm",
+}
 FIT_SEED, FIT_STEPS = 20_21, 60
 Row = dict[str, float]
 
@@ -61,20 +67,26 @@ def run_config(args: argparse.Namespace, name: str) -> TrainConfig:
     joints = {} if args.joints3d else {"keypoint_3d": 0.0}
     people = {"synthetic_pool": args.people, "synthetic_count": args.people}
     values = {
-        "epochs": args.epochs, "seed": args.seed, "device": args.device, "threads": args.threads,
-        "workers": args.workers, "model": {"init": str(args.init) if args.init else None}, "data": people,
-        "optim": {"ema": 0.98}, "validation": {"count": args.people, "every": args.epochs},
+        "epochs": args.epochs,
+        "seed": args.seed,
+        "device": args.device,
+        "threads": args.threads,
+        "workers": args.workers,
+        "model": {"init": str(args.init) if args.init else None},
+        "data": people,
+        "optim": {"ema": 0.98},
+        "validation": {"count": args.people, "every": args.epochs},
         "losses": {"betas": 0.0, "start_dsr": -1, "dsr_mc": args.weight, "dsr_c": args.weight, **joints, **ROWS[name]},
         "log": {"overlays": 250, "keep": 0, "tensorboard": "off"},
-    }  # fmt: skip
+    }
     return from_dict(values, preset("smoke-dsr"))
 
 
 def train_rows(args: argparse.Namespace) -> dict[str, Row]:
     """Train every row that is not done; errors of its training people, then of held-out ones."""
     from dsr.datasets import DsrView, collate
-    from dsr.training.dsr_task import DsrTask
     from dsr.training.loop import Trainer
+    from dsr.training.systems.dsr import DsrTask
 
     found: dict[str, dict[str, Row]] = {}
     for name in args.rows:
@@ -112,8 +124,9 @@ def mean_row(row: Row) -> Row:
 
 def fit_rows(args: argparse.Namespace) -> dict[str, Row]:
     """Fit people to their labels under every row's losses."""
-    from dsr.datasets import DsrView, SyntheticSource, collate
-    from dsr.training.dsr_task import DsrTask
+    from dsr.datasets import DsrView, collate
+    from dsr.synthetic import SyntheticSource
+    from dsr.training.systems.dsr import DsrTask
     from dsr.training.validation import shape_measures
 
     source = SyntheticSource(args.fit, FIT_SEED, 144, occluders=False, facing_deg=45.0)
@@ -124,8 +137,11 @@ def fit_rows(args: argparse.Namespace) -> dict[str, Row]:
         file = args.out / f"fit_{name}.json"
         if not file.is_file():
             config = run_config(args, name)
-            task = DsrTask(replace(config, validation=replace(config.validation, count=0),
-                                   data=replace(config.data, synthetic_pool=0)))  # fmt: skip
+            task = DsrTask(
+                replace(
+                    config, validation=replace(config.validation, count=0), data=replace(config.data, synthetic_pool=0)
+                )
+            )
             task.prepare(torch.device("cpu"))
             betas = fit_people(task, people)
             row = shape_measures(task.body, betas, people["betas"], girths=True)
@@ -140,9 +156,9 @@ def fit_rows(args: argparse.Namespace) -> dict[str, Row]:
 
 def fit_people(task: Any, people: dict[str, Any]) -> Tensor:
     """Betas (N, 10) of people with known pose: Adam on betas and camera under the row's 2D and semantic terms."""
+    from dsr.body import joints49
     from dsr.losses import keypoint_2d_loss, source_confidence
-    from dsr.regressors import joints49
-    from dsr.training.crop_camera import project
+    from dsr.training.systems.crop_camera import project
 
     size, pose, keypoints = people["image"].shape[-1], people["pose_rotmat"], people["keypoints"]
     confidence = source_confidence(keypoints[..., 2], openpose=0.0, ground_truth=1.0)
@@ -200,8 +216,10 @@ def main() -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     results: dict[str, dict[str, Row]] = {}
-    for title, wanted, work in ((f"the losses alone, {args.fit} people", args.fit, fit_rows),
-                                (f"training, {args.people} people", args.init, train_rows)):  # fmt: skip
+    for title, wanted, work in (
+        (f"the losses alone, {args.fit} people", args.fit, fit_rows),
+        (f"training, {args.people} people", args.init, train_rows),
+    ):
         if wanted:
             say(f"\n{title:24}" + "".join(f"{column:>12}" for column in COLUMNS))
             results[title] = work(args)

@@ -21,14 +21,21 @@ from typing import Any, cast
 
 # Row of the table -> lifter, whether with kinematics and trajectory priors.
 ROWS = {
-    "mixste": ("mixste", False), "hot-mixste": ("hot-mixste", False), "tpc-mixste": ("tpc-mixste", False),
-    "ktpformer": ("ktpformer", False), "hot-ktpformer": ("hot-ktpformer", False),
-    "mhformer": ("mhformer", False), "tpc-mhformer": ("tpc-mhformer", False),
-    "motionbert": ("motionbert", False), "motionbert+priors": ("motionbert", True),
+    "mixste": ("mixste", False),
+    "hot-mixste": ("hot-mixste", False),
+    "tpc-mixste": ("tpc-mixste", False),
+    "ktpformer": ("ktpformer", False),
+    "hot-ktpformer": ("hot-ktpformer", False),
+    "mhformer": ("mhformer", False),
+    "tpc-mhformer": ("tpc-mhformer", False),
+    "motionbert": ("motionbert", False),
+    "motionbert+priors": ("motionbert", True),
     "hot-motionbert": ("hot-motionbert", False),
-    "motionagformer": ("motionagformer", False), "hot-motionagformer": ("hot-motionagformer", False),
-    "convformer": ("convformer", False), "glagcn": ("glagcn", False),
-}  # fmt: skip
+    "motionagformer": ("motionagformer", False),
+    "hot-motionagformer": ("hot-motionagformer", False),
+    "convformer": ("convformer", False),
+    "glagcn": ("glagcn", False),
+}
 BASELINES = ("mean pose", "linear lifter")
 PAIRS = (
     ("KPA and TPA (KTPFormer against MixSTE)", "mixste", "ktpformer"),
@@ -68,8 +75,8 @@ def main() -> None:
 
 
 def _tracks(clips: Path, split: str) -> Any:
-    from dsr.training.lifting_data import read_tracks
-    from dsr.training.lifting_presets import lifter_preset
+    from dsr.training.systems.lifter.data import read_tracks
+    from dsr.training.systems.lifter.presets import lifter_preset
 
     return read_tracks(f"mocap:{clips}", split, lifter_preset("mocap", "mixste").windows)
 
@@ -80,9 +87,9 @@ def _run(name: str, arguments: argparse.Namespace, training: Any, validation: An
 
     from dsr.evaluation.lifting import LinearLifter, MeanPose, evaluate_lifter, lifter_predictor
     from dsr.training.config import TrainConfig
-    from dsr.training.lifting_presets import lifter_preset
-    from dsr.training.lifting_task import LifterTask
     from dsr.training.loop import Trainer
+    from dsr.training.systems.lifter.presets import lifter_preset
+    from dsr.training.systems.lifter.task import LifterTask
 
     torch.set_num_threads(1)
     about: dict[str, Any] = {}
@@ -91,8 +98,11 @@ def _run(name: str, arguments: argparse.Namespace, training: Any, validation: An
     else:
         model, priors = ROWS[name]
         config = replace(lifter_preset("mocap", model), data=(f"mocap:{arguments.clips}",))
-        config = replace(config, steps=arguments.steps or config.steps,
-                         network=replace(config.network, priors="on" if priors else "off"))  # fmt: skip
+        config = replace(
+            config,
+            steps=arguments.steps or config.steps,
+            network=replace(config.network, priors="on" if priors else "off"),
+        )
         out = arguments.out / name
         out.mkdir(exist_ok=True)
         trainer = Trainer(cast(TrainConfig, config), LifterTask(config, training), out, _Lines(name), resume=True)
@@ -102,10 +112,12 @@ def _run(name: str, arguments: argparse.Namespace, training: Any, validation: An
         network: Any = trainer.model.eval()
         steps = trainer.position.total
         about = {
-            "steps": steps, "windows": steps * config.batch, "ms_per_window": _speed(network),
+            "steps": steps,
+            "windows": steps * config.batch,
+            "ms_per_window": _speed(network),
             "train_cpu_s": (time.process_time() - cpu) / done * steps,
             "parameters": sum(p.numel() for p in network.parameters()),
-        }  # fmt: skip
+        }
         predict = lifter_predictor(network)
     report = evaluate_lifter(predict, validation)
     figures = {**about, **asdict(report.overall), "joints_mm": report.joints_mm}
@@ -158,22 +170,31 @@ def time_again(out: Path) -> None:
 
 def table(out: Path) -> str:
     """What is in RUNS, as text."""
-    found = {name: json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
-             for name in (*BASELINES, *ROWS) if (out / f"{name}.json").exists()}  # fmt: skip
-    lines = [f"{'lifter':<22}{'MPJPE':>8}{'PA':>7}{'velocity':>9}{'PCK':>7}{'beats both':>11}{'params':>9}"
-             f"{'steps':>7}{'windows':>9}{'train CPU s':>12}{'ms/window':>10}"]  # fmt: skip
+    found = {
+        name: json.loads((out / f"{name}.json").read_text(encoding="utf-8"))
+        for name in (*BASELINES, *ROWS)
+        if (out / f"{name}.json").exists()
+    }
+    lines = [
+        f"{'lifter':<22}{'MPJPE':>8}{'PA':>7}{'velocity':>9}{'PCK':>7}{'beats both':>11}{'params':>9}"
+        f"{'steps':>7}{'windows':>9}{'train CPU s':>12}{'ms/window':>10}"
+    ]
     limit = min((found[name]["mpjpe_mm"] for name in BASELINES if name in found), default=float("nan"))
     for name, f in found.items():
         row = f"{name:<22}{f['mpjpe_mm']:>8.1f}{f['pa_mpjpe_mm']:>7.1f}{f['velocity_mm']:>9.2f}{f['pck']:>7.3f}"
         if "steps" in f:
-            row += (f"{'yes' if f['mpjpe_mm'] < limit else 'no':>11}{f['parameters'] / 1e3:>8.0f}k{f['steps']:>7}"
-                    f"{f['windows']:>9}{f['train_cpu_s']:>12.0f}{f['ms_per_window']:>10.2f}")  # fmt: skip
+            row += (
+                f"{'yes' if f['mpjpe_mm'] < limit else 'no':>11}{f['parameters'] / 1e3:>8.0f}k{f['steps']:>7}"
+                f"{f['windows']:>9}{f['train_cpu_s']:>12.0f}{f['ms_per_window']:>10.2f}"
+            )
         lines.append(row)
     for title, off, on in PAIRS:
         if off in found and on in found:
             a, b = found[off], found[on]
-            lines.append(f"{title}: MPJPE {a['mpjpe_mm']:.1f} -> {b['mpjpe_mm']:.1f} mm, forward pass "
-                         f"{a['ms_per_window']:.1f} -> {b['ms_per_window']:.1f} ms")  # fmt: skip
+            lines.append(
+                f"{title}: MPJPE {a['mpjpe_mm']:.1f} -> {b['mpjpe_mm']:.1f} mm, forward pass "
+                f"{a['ms_per_window']:.1f} -> {b['ms_per_window']:.1f} ms"
+            )
     return "\n".join(lines)
 
 

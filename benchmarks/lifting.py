@@ -1,7 +1,7 @@
 """Times the 2D-to-3D lifters: python benchmarks/lifting.py [--device cuda] [--only mixste,hot-mixste] [--quick].
 
 Every lifter at its published size, one window at a time, in float32 and, where it has attention, in mixed bfloat16
-(dsr.lifting.products.use_bfloat16). Random weights: speed does not depend on them. Per lifter: wall and processor
+(dsr.lifting.fast_layers.use_bfloat16). Random weights: speed does not depend on them. Per lifter: wall and processor
 seconds of a window, frames per second, 10^9 operations (two per multiply-add), and the ratio to the floor: the linear
 layers of MixSTE as bare matrix products in the same process and precision, scaled to the lifter's operations. On a busy
 machine look at ``cpu``, the processor time of all threads, and at the ratio, which is one of processor times. HoT is
@@ -34,8 +34,14 @@ sys.path.insert(0, str(ROOT))
 from _clock import measure, say  # noqa: E402
 
 PUBLISHED_SECONDS = {"mixste": 2.2, "hot-mixste": 1.25}  # the authors' code on 2 cores, as the issue tells
-HOSTS = {"hot-mixste": "mixste", "tpc-mixste": "mixste", "tpc-mhformer": "mhformer", "hot-motionbert": "motionbert",
-         "hot-motionagformer": "motionagformer", "hot-ktpformer": "ktpformer"}  # fmt: skip
+HOSTS = {
+    "hot-mixste": "mixste",
+    "tpc-mixste": "mixste",
+    "tpc-mhformer": "mhformer",
+    "hot-motionbert": "motionbert",
+    "hot-motionagformer": "motionagformer",
+    "hot-ktpformer": "ktpformer",
+}
 # (inputs, outputs) of the linear layers of a block of MixSTE
 LAYERS = ((512, 1536), (512, 512), (512, 1024), (1024, 512))
 
@@ -70,10 +76,12 @@ def rows(names: list[str], device: str, rounds: int) -> list[dict[str, Any]]:
     """All lifters in all precisions they have."""
     from dsr.errors import UsageError
     from dsr.lifting import build_lifter
-    from dsr.lifting.products import use_bfloat16
+    from dsr.lifting.fast_layers import use_bfloat16
 
-    say(f"{'lifter':20}{'precision':>10}{'window':>8}{'Gop':>8}{'s':>9}{'cpu s':>9}{'frames/s':>10}{'of floor':>10}"
-        f"{'of host':>9}{'of published':>14}")  # fmt: skip
+    say(
+        f"{'lifter':20}{'precision':>10}{'window':>8}{'Gop':>8}{'s':>9}{'cpu s':>9}{'frames/s':>10}{'of floor':>10}"
+        f"{'of host':>9}{'of published':>14}"
+    )
     found: list[dict[str, Any]] = []
     for name in names:
         torch.manual_seed(0)
@@ -90,17 +98,24 @@ def rows(names: list[str], device: str, rounds: int) -> list[dict[str, Any]]:
                 least = floor(device, getattr(torch, precision), rounds)
                 wall, cpu = measure(lambda model=model, x=x: model(x), device, rounds)
             row = {
-                "lifter": name, "precision": precision, "frames": model.frames, "gop": gop, "s": wall, "cpu_s": cpu,
+                "lifter": name,
+                "precision": precision,
+                "frames": model.frames,
+                "gop": gop,
+                "s": wall,
+                "cpu_s": cpu,
                 "frames_per_s": (1 if model.by_centre else model.frames) / wall,
                 "of_floor": wall / (gop * least[0]) if device == "cuda" else cpu / (gop * least[1]),
-            }  # fmt: skip
+            }
             host = next((r for r in found if (r["lifter"], r["precision"]) == (HOSTS.get(name), precision)), None)
             row["of_host"] = cpu / host["cpu_s"] if host and device == "cpu" else wall / host["s"] if host else None
             row["of_published"] = wall / PUBLISHED_SECONDS[name] if name in PUBLISHED_SECONDS else None
             found.append(row)
             shown = [f"{row[key]:.2f}x" if row[key] else "-" for key in ("of_floor", "of_host", "of_published")]
-            say(f"{name:20}{precision:>10}{model.frames:8}{gop:8.2f}{wall:9.3f}{cpu:9.3f}{row['frames_per_s']:10.1f}"
-                f"{shown[0]:>10}{shown[1]:>9}{shown[2]:>14}")  # fmt: skip
+            say(
+                f"{name:20}{precision:>10}{model.frames:8}{gop:8.2f}{wall:9.3f}{cpu:9.3f}{row['frames_per_s']:10.1f}"
+                f"{shown[0]:>10}{shown[1]:>9}{shown[2]:>14}"
+            )
     return found
 
 
@@ -109,10 +124,10 @@ def rounding(run: Path, clips: Path, most: int = 40) -> dict[str, Any]:
     import numpy as np
 
     from dsr.lifting import load_lifter
-    from dsr.lifting.products import use_bfloat16
-    from dsr.training.lifting_config import LifterDataConfig
-    from dsr.training.lifting_data import read_tracks
-    from dsr.training.lifting_task import cut_windows
+    from dsr.lifting.fast_layers import use_bfloat16
+    from dsr.training.systems.lifter.config import LifterDataConfig
+    from dsr.training.systems.lifter.data import read_tracks
+    from dsr.training.systems.lifter.task import cut_windows
 
     model: Any = load_lifter(run / "last.safetensors" if run.is_dir() else run)
     tracks = read_tracks(f"mocap:{clips}", "validation", LifterDataConfig(fps=model.fps or 0.0))
@@ -125,15 +140,20 @@ def rounding(run: Path, clips: Path, most: int = 40) -> dict[str, Any]:
         rounded = torch.cat([model(part).float() for part in x.split(1)])
     moved = 1e3 * (rounded - exact).norm(dim=-1)
     row = {
-        "run": str(run), "windows": len(which), "frames": model.frames,
+        "run": str(run),
+        "windows": len(which),
+        "frames": model.frames,
         "parameters": sum(p.numel() for p in model.parameters()),
-        "differs_mm": moved.mean().item(), "differs_p99_mm": moved.flatten().quantile(0.99).item(),
+        "differs_mm": moved.mean().item(),
+        "differs_p99_mm": moved.flatten().quantile(0.99).item(),
         "mpjpe_float32_mm": 1e3 * (exact - truth).norm(dim=-1).mean().item(),
         "mpjpe_bfloat16_mm": 1e3 * (rounded - truth).norm(dim=-1).mean().item(),
-    }  # fmt: skip
-    say(f"{len(which)} windows of {model.frames} frames: bfloat16 moves joints by {row['differs_mm']:.2f} mm "
+    }
+    say(
+        f"{len(which)} windows of {model.frames} frames: bfloat16 moves joints by {row['differs_mm']:.2f} mm "
         f"(99 of 100 by less than {row['differs_p99_mm']:.2f}); MPJPE {row['mpjpe_float32_mm']:.2f} -> "
-        f"{row['mpjpe_bfloat16_mm']:.2f} mm")  # fmt: skip
+        f"{row['mpjpe_bfloat16_mm']:.2f} mm"
+    )
     return row
 
 
@@ -158,11 +178,15 @@ def main() -> None:
     names.sort(key=lambda name: name in HOSTS)  # hosts first
     machine = {
         "device": torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor() or "cpu",
-        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
-    }  # fmt: skip
-    say(f"{machine['device']}, {machine['cores']} cores, {machine['threads']} threads, torch {torch.__version__}, "
-        f"load {machine['load']}")  # fmt: skip
+    }
+    say(
+        f"{machine['device']}, {machine['cores']} cores, {machine['threads']} threads, torch {torch.__version__}, "
+        f"load {machine['load']}"
+    )
     found = rows(names, arguments.device, arguments.rounds)
     say(json.dumps({"benchmark": "lifting", "rows": found, **machine}))
 

@@ -29,7 +29,7 @@ SIZE = (1920, 1080)
 
 def make_pictures(source: Path, target: Path, count: int) -> int:
     """Bring pictures to 1920x1080 and repeat them up to ``count`` files; renders of several people are left out."""
-    from dsr.inputs import find_inputs
+    from dsr.pipeline.inputs import find_inputs
 
     paths = [p.path for p in find_inputs([source]) if _people(p.path) in (None, 1)]
     for i in range(count):
@@ -87,11 +87,15 @@ def fit(folder: Path, out: Path, *options: str) -> dict[str, float]:
     busy = [(at, cpu) for at, _, cpu in samples if warm[0] <= at <= warm[-1]]
     cpu = busy[-1][1] - busy[0][1] if len(busy) > 1 else float("nan")
     return {
-        "pictures": len(times), "people": people, "failed": failed, "per_second_warm": rate,
-        "cpu_s_per_picture_warm": cpu / max(len(warm) - 1, 1), "first_result_s": times[0],
+        "pictures": len(times),
+        "people": people,
+        "failed": failed,
+        "per_second_warm": rate,
+        "cpu_s_per_picture_warm": cpu / max(len(warm) - 1, 1),
+        "first_result_s": times[0],
         "peak_rss_mib": max((mib for _, mib, _ in samples), default=float("nan")),
         "rss_growth_mib": max(late, default=0.0) - max(early, default=0.0),
-    }  # fmt: skip
+    }
 
 
 def _watch(pid: int, samples: list[tuple[float, float, float]], started: float) -> None:
@@ -135,8 +139,13 @@ def main() -> None:
         figures |= fit(pictures, out, "--jobs", str(arguments.jobs), "--quality", arguments.quality)
         written = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
         figures["written_mib_per_picture"] = written / 2**20 / max(figures["pictures"], 1)
-    targets = {"import_s": "< 0.3", "help_s": "< 0.5", "per_second_warm": ">= 4", "first_result_s": "< 5",
-               "peak_rss_mib": "< 1229"}  # fmt: skip
+    targets = {
+        "import_s": "< 0.3",
+        "help_s": "< 0.5",
+        "per_second_warm": ">= 4",
+        "first_result_s": "< 5",
+        "peak_rss_mib": "< 1229",
+    }
     sys.stdout.write(f"{distinct} different pictures at {SIZE[0]}x{SIZE[1]}, {os.cpu_count()} cores\n")
     for key, value in figures.items():
         sys.stdout.write(f"{key:26}{value:10.3f}  {targets.get(key, '')}\n")

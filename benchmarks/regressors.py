@@ -52,9 +52,14 @@ def forward_rows(device: str, batches: tuple[int, ...], rounds: int) -> list[Row
         config = {"initialisation": "kaiming"} if name == "perspose" else {}
         model = build_regressor(name, **config).eval().requires_grad_(False).to(device)
         one = crop_people(
-            rgb, K, model.crop, model.image_size,  # type: ignore[arg-type]
-            centres_px=np.array([[500.0, 360]]), sides_px=np.array([600.0]), boxes_px=np.array([[400.0, 80, 600, 640]]),
-        )  # fmt: skip
+            rgb,
+            K,
+            model.crop,
+            model.image_size,  # type: ignore[arg-type]
+            centres_px=np.array([[500.0, 360]]),
+            sides_px=np.array([600.0]),
+            boxes_px=np.array([[400.0, 80, 600, 640]]),
+        )
         alone = None
         for batch in batches:
             crops = PeopleCrops.join([one] * batch)
@@ -64,8 +69,10 @@ def forward_rows(device: str, batches: tuple[int, ...], rounds: int) -> list[Row
                 alone = wall if alone is None else alone
                 row = {"network": name, "batch": batch, "mirror": mirror, "ms_per_crop": wall, "cpu_ms_per_crop": cpu}
                 rows.append(row)
-                say(f"{name:10}{batch:6}{'yes' if mirror else 'no':>8}{wall:10.1f}{cpu:13.1f}{1e3 / wall:10.2f}"
-                    f"{alone / wall:11.2f}x")  # fmt: skip
+                say(
+                    f"{name:10}{batch:6}{'yes' if mirror else 'no':>8}{wall:10.1f}{cpu:13.1f}{1e3 / wall:10.2f}"
+                    f"{alone / wall:11.2f}x"
+                )
     return rows
 
 
@@ -78,15 +85,23 @@ def training_rows(device: str, rounds: int, quick: bool) -> list[Row]:
         published = ModelConfig(backbone="resnet50", image_size=224)
         plans.append(("resnet50, 224 px", published, 128 if device == "cuda" else 8))
     rows: list[Row] = []
-    say(f"\n{'training step of dsr':34}{'batch':>6}{'s/step':>9}{'cpu s':>9}{'steps/s':>9}{'crops/s':>9}"
-        f"{'semantic share':>16}{'renderer share':>16}")  # fmt: skip
+    say(
+        f"\n{'training step of dsr':34}{'batch':>6}{'s/step':>9}{'cpu s':>9}{'steps/s':>9}{'crops/s':>9}"
+        f"{'semantic share':>16}{'renderer share':>16}"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for title, model, batch in plans:
             config = TrainConfig(
-                system="dsr", batch=batch, device=device, workers=0, model=model, optim=OptimConfig(lr=1e-5),
+                system="dsr",
+                batch=batch,
+                device=device,
+                workers=0,
+                model=model,
+                optim=OptimConfig(lr=1e-5),
                 data=DataConfig(synthetic_size=model.image_size, synthetic_count=max(batch, 64)),
-                losses=LossConfig(start_dsr=-1), validation=ValidationConfig(count=0),
-            )  # fmt: skip
+                losses=LossConfig(start_dsr=-1),
+                validation=ValidationConfig(count=0),
+            )
             seconds = {}
             for switch in ("off", "on"):
                 config = replace(config, losses=replace(config.losses, dsr=switch))
@@ -98,10 +113,17 @@ def training_rows(device: str, rounds: int, quick: bool) -> list[Row]:
                     semantic = 1 - seconds["off"] / seconds["on"]
                     renderer = measure(drawing, device, rounds)[device != "cuda"] / seconds["on"]
                     shares = f"{semantic:16.0%}{renderer:16.0%}"
-                    rows.append({
-                        "network": f"dsr {title}", "batch": batch, "s_per_step": wall, "cpu_s_per_step": cpu,
-                        "semantic_share": semantic, "renderer_share": renderer, "sample_ms": 1e3 * made,
-                    })  # fmt: skip
+                    rows.append(
+                        {
+                            "network": f"dsr {title}",
+                            "batch": batch,
+                            "s_per_step": wall,
+                            "cpu_s_per_step": cpu,
+                            "semantic_share": semantic,
+                            "renderer_share": renderer,
+                            "sample_ms": 1e3 * made,
+                        }
+                    )
                 what = f"{title}, semantics {switch}"
                 say(f"{what:34}{batch:6}{wall:9.2f}{cpu:9.2f}{1 / wall:9.2f}{batch / wall:9.1f}{shares}")
             say(f"{'making a sample, one core':34}{1:6}{made:9.3f}")
@@ -112,7 +134,7 @@ def prepared_step(config: Any, device: str, folder: Path) -> tuple[Callable[[], 
     """A step of training, the drawing in it alone, and the seconds a sample takes to make."""
     from dsr.errors import DsrError
     from dsr.training.loop import to_device
-    from dsr.training.tasks import make_task
+    from dsr.training.systems import make_task
 
     torch.manual_seed(0)
     task: Any = make_task(config)
@@ -176,8 +198,10 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     machine = {
         "device": torch.cuda.get_device_name() if arguments.device == "cuda" else platform.processor() or "cpu",
-        "cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__,
-    }  # fmt: skip
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
     say(f"{machine['device']}, {machine['cores']} cores, {machine['threads']} threads, torch {torch.__version__}")
     figures: dict[str, Any] = {}
     if arguments.only != "training":

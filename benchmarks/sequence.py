@@ -35,27 +35,31 @@ Truth = dict[str, np.ndarray]
 
 def walk(args: argparse.Namespace, rest: np.ndarray) -> Any:
     """The motion: a clip of motion capture, or the walk made of sines."""
-    from dsr.datasets.bvh import read_bvh
-    from dsr.datasets.retarget import retarget_to_smpl
-    from dsr.datasets.walk import walking_motion
+    from dsr.mocap.bvh import read_bvh
+    from dsr.mocap.gait import walking_motion
+    from dsr.mocap.retarget import retarget_to_smpl
 
     if args.mocap is None:
         return walking_motion(args.frames / args.fps, args.fps, turn_rad_s=0.15, rest=rest)
     motion = read_bvh(args.mocap)
     motion = retarget_to_smpl(motion.every(max(1, round(motion.fps / args.fps)), 3), rest)
     cut = slice(args.first, args.first + args.frames)
-    return replace(motion, body_pose_rotmat=motion.body_pose_rotmat[cut], global_orient=motion.global_orient[cut],
-                   root_position_m=motion.root_position_m[cut])  # fmt: skip
+    return replace(
+        motion,
+        body_pose_rotmat=motion.body_pose_rotmat[cut],
+        global_orient=motion.global_orient[cut],
+        root_position_m=motion.root_position_m[cut],
+    )
 
 
 def draw(args: argparse.Namespace, folder: Path) -> tuple[Truth, float]:
     """Pictures of the walk in ``folder``, what is true of them, and the frame rate."""
     from PIL import Image
 
-    from dsr.datasets.synthetic_body import mannequin
-    from dsr.datasets.synthetic_garments import draw_outfit
-    from dsr.datasets.synthetic_scene import draw_background, shade
     from dsr.rendering.zbuffer import rasterise
+    from dsr.synthetic.bodies import mannequin
+    from dsr.synthetic.garments import draw_outfit
+    from dsr.synthetic.scene import draw_background, shade
 
     rng = np.random.default_rng(args.seed)
     body = mannequin()
@@ -154,8 +158,23 @@ def clip(pictures: Path, out: Path, truth: Truth, fps: float, lifter: str) -> di
     from dsr.body import load_asset
 
     asset = load_asset("open")
-    seconds = run([str(pictures), "--sequence", "--fps", str(fps), "--out", str(out), "--person", "largest", "--focal",
-                   str(FOCAL), "--lifter", lifter, "--overlay"])  # fmt: skip
+    seconds = run(
+        [
+            str(pictures),
+            "--sequence",
+            "--fps",
+            str(fps),
+            "--out",
+            str(out),
+            "--person",
+            "largest",
+            "--focal",
+            str(FOCAL),
+            "--lifter",
+            lifter,
+            "--overlay",
+        ]
+    )
     result = dsr.load_result(out / f"{pictures.name}.json")
     track = result.people[0]
     regressor = asset.keypoint_regressor("blazepose33")[29:33]
@@ -195,8 +214,10 @@ def main() -> None:
     say(f"{'':44} {'MPJPE':>7} {'PA':>7} {'accel.':>7} {'skate':>7} {'frames':>7} {'seconds':>8}")
     say(f"{'':44} {'mm':>7} {'mm':>7} {'m/s2':>7} {'mm/s':>7}")
     for row in rows:
-        say(f"{row['what']:44} {row['mpjpe_mm']:7.1f} {row['pa_mpjpe_mm']:7.1f} {row['acceleration_m_s2']:7.2f} "
-            f"{row['skate_mm_s']:7.1f} {row['frames']:7d} {row['seconds']:8.1f}")  # fmt: skip
+        say(
+            f"{row['what']:44} {row['mpjpe_mm']:7.1f} {row['pa_mpjpe_mm']:7.1f} {row['acceleration_m_s2']:7.2f} "
+            f"{row['skate_mm_s']:7.1f} {row['frames']:7d} {row['seconds']:8.1f}"
+        )
     say(json.dumps(rows))
 
 

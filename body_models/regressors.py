@@ -148,10 +148,14 @@ def bend(vertices: np.ndarray, joints: np.ndarray, weights: np.ndarray, seed: in
 def _ranges() -> list[tuple[tuple[float, float, float], tuple[float, float, float]]]:
     """Lowest and highest angle about x, y, z of every joint, degrees; the left side's mirrored on the right."""
     left = {
-        1: ((-110, -30, -15), (25, 30, 45)), 4: ((0, -5, -5), (130, 5, 5)), 7: ((-40, -15, -15), (30, 15, 15)),
-        13: ((-10, -15, -15), (10, 15, 15)), 16: ((-40, -60, -85), (40, 40, 60)), 18: ((-20, -140, -10), (20, 0, 10)),
+        1: ((-110, -30, -15), (25, 30, 45)),
+        4: ((0, -5, -5), (130, 5, 5)),
+        7: ((-40, -15, -15), (30, 15, 15)),
+        13: ((-10, -15, -15), (10, 15, 15)),
+        16: ((-40, -60, -85), (40, 40, 60)),
+        18: ((-20, -140, -10), (20, 0, 10)),
         20: ((-30, -20, -45), (30, 20, 45)),
-    }  # fmt: skip
+    }
     middle = dict.fromkeys((3, 6, 9, 12, 15), ((-15, -15, -12), (25, 15, 12)))
     table = [((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))] * 24
     for j, (low, high) in {**left, **middle}.items():

@@ -9,34 +9,30 @@ from typing import TYPE_CHECKING
 
 from dsr._lazy import attach
 
+if TYPE_CHECKING:
+    from dsr.body import Body as Body
+    from dsr.body import BodyOutput as BodyOutput
+    from dsr.body import load_body as load_body
+    from dsr.checkpoints import load_checkpoint as load_checkpoint
+    from dsr.options import FitOptions as FitOptions
+    from dsr.pipeline import SequenceOptions as SequenceOptions
+    from dsr.pipeline import fit_images as fit_images
+    from dsr.pipeline import fit_sequence as fit_sequence
+    from dsr.results import FitResult as FitResult
+    from dsr.results import PersonResult as PersonResult
+    from dsr.results import SequenceResult as SequenceResult
+    from dsr.results import TrackResult as TrackResult
+    from dsr.results import load_result as load_result
+
 __version__ = "0.1.0"
 
-_PUBLIC = {
-    "FitOptions": "options",
-    "FitResult": "result",
-    "PersonResult": "result",
-    "load_result": "result",
-    "fit_images": "pipeline",
-    "SequenceOptions": "sequences",
-    "SequenceResult": "sequence_result",
-    "TrackResult": "sequence_result",
-    "fit_sequence": "sequences",
-    "Body": "body",
-    "BodyOutput": "body",
-    "load_body": "body",
-    "load_checkpoint": "regressors.checkpoint",
-}
-
-__all__ = ["Body", "BodyOutput", "FitOptions", "FitResult", "PersonResult", "SequenceOptions", "SequenceResult",
-           "TrackResult", "__version__", "fit_images", "fit_sequence", "load_body", "load_checkpoint", "load_result"]
-
-if TYPE_CHECKING:
-    from dsr.body import Body, BodyOutput, load_body
-    from dsr.options import FitOptions
-    from dsr.pipeline import fit_images
-    from dsr.regressors.checkpoint import load_checkpoint
-    from dsr.result import FitResult, PersonResult, load_result
-    from dsr.sequence_result import SequenceResult, TrackResult
-    from dsr.sequences import SequenceOptions, fit_sequence
-
-__getattr__, __dir__ = attach(__name__, _PUBLIC)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "body": ("Body", "BodyOutput", "load_body"),
+        "checkpoints": ("load_checkpoint",),
+        "options": ("FitOptions",),
+        "pipeline": ("SequenceOptions", "fit_images", "fit_sequence"),
+        "results": ("FitResult", "PersonResult", "SequenceResult", "TrackResult", "load_result"),
+    },
+)

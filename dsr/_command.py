@@ -1,4 +1,4 @@
-"""Commands that make one file which is shipped: ``python -m dsr.training.pose_prior`` and its like."""
+"""Commands that make one file which is shipped: ``python -m dsr.mocap.learn_prior`` and its like."""
 
 from __future__ import annotations
 

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
 
-def attach(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """The ``__getattr__`` and ``__dir__`` of a package.
+def attach(
+    package: str, modules: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """The ``__getattr__``, ``__dir__`` and ``__all__`` of a package.
 
     Args:
         package: its ``__name__``.
-        homes: public name to the submodule that defines it, without the package's name.
+        modules: submodule (without the package's name) to the public names that it defines.
 
     Example:
-        >>> __getattr__, __dir__ = attach(__name__, {"load_asset": "asset"})
+        >>> __getattr__, __dir__, __all__ = attach("dsr.body", {"asset": ("BodyAsset", "load_asset")})
+        >>> __all__
+        ['BodyAsset', 'load_asset']
     """
+    homes = {name: module for module, names in modules.items() for name in names}
 
     def __getattr__(name: str) -> Any:
         if name not in homes:
@@ -29,4 +34,4 @@ def attach(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any]
     def __dir__() -> list[str]:
         return sorted({*vars(sys.modules[package]), *homes})
 
-    return __getattr__, __dir__
+    return __getattr__, __dir__, sorted(homes)

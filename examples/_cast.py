@@ -13,7 +13,7 @@ import numpy as np
 from _poses import JOINTS, POSES
 
 from dsr.body import BodyAsset, load_asset
-from dsr.datasets.mhclo import Garment, assemble_base, load_garment
+from dsr.synthetic.mhclo import Garment, assemble_base, load_garment
 
 
 @dataclass
@@ -211,7 +211,7 @@ def draw_yaw(rng: np.random.Generator) -> float:
 
 @lru_cache(maxsize=1)
 def _prior() -> Any:
-    from dsr.fitting.prior import PosePrior
+    from dsr.mocap.pose_prior import PosePrior
 
     return PosePrior.load()
 

@@ -25,8 +25,8 @@ def make_picture():
 def cheap_bodies(monkeypatch):
     """Replace finding and fitting people by a body at rest per 50 grey levels; reading and writing stay real."""
     from dsr.people import Detection
-    from dsr.pipeline import Fitter
-    from dsr.result import PersonResult
+    from dsr.pipeline.pictures import Fitter
+    from dsr.results.picture import PersonResult
 
     def people(self, photo):
         count = round(float(photo.rgb.mean()) / 50)
@@ -43,14 +43,21 @@ def cheap_bodies(monkeypatch):
         return [
             PersonResult(
                 id=f"p{i if d.number is None else d.number}",
-                box_px=d.box_px, score=d.score, keypoint_set=d.keypoint_set,
-                keypoints_px=np.column_stack([d.keypoints_px, d.confidence]), betas=np.zeros(asset.num_betas),
-                global_orient=orient, body_pose=np.zeros((23, 3)), transl=transl, vertices_cam_m=vertices,
-                joints_cam_m=joints, height_m=1.7,
+                box_px=d.box_px,
+                score=d.score,
+                keypoint_set=d.keypoint_set,
+                keypoints_px=np.column_stack([d.keypoints_px, d.confidence]),
+                betas=np.zeros(asset.num_betas),
+                global_orient=orient,
+                body_pose=np.zeros((23, 3)),
+                transl=transl,
+                vertices_cam_m=vertices,
+                joints_cam_m=joints,
+                height_m=1.7,
                 residuals={"fit": {"reprojection_px": 2.0, "reprojection_rel": 0.01}},
             )
             for i, d in enumerate(detections)
-        ]  # fmt: skip
+        ]
 
     monkeypatch.setattr(Fitter, "_people", people)
     monkeypatch.setattr(Fitter, "_bodies", bodies)

@@ -5,7 +5,6 @@ Rest pose: T-pose, y up, facing +z, metres. The file is an ``.npz`` without pick
 
 from __future__ import annotations
 
-import hashlib
 import os
 import zipfile
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ import numpy as np
 
 from dsr.body.joints import KEYPOINT_SETS
 from dsr.errors import BodyError
+from dsr.files import file_sha256
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -213,15 +213,6 @@ def find_open(name: str = "open") -> Path:
         f"The open body's file {file} was not found (looked in {looked}); reinstall the package, or set "
         f"DSR_BODY_MODELS to the folder that holds open/{file}."
     )
-
-
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def is_own_layout(path: Path) -> bool:

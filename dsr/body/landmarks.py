@@ -15,19 +15,43 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 _SMPL = {
-    "nose": 332, "left_eye": 2800, "right_eye": 6260, "left_ear": 583, "right_ear": 4071,
-    "left_big_toe": 3216, "left_small_toe": 3226, "left_heel": 3387,
-    "right_big_toe": 6617, "right_small_toe": 6624, "right_heel": 6787,
-    "left_thumb_tip": 2746, "left_index_tip": 2319, "left_pinky_tip": 2673,
-    "right_thumb_tip": 6191, "right_index_tip": 5782, "right_pinky_tip": 6133,
-}  # fmt: skip
+    "nose": 332,
+    "left_eye": 2800,
+    "right_eye": 6260,
+    "left_ear": 583,
+    "right_ear": 4071,
+    "left_big_toe": 3216,
+    "left_small_toe": 3226,
+    "left_heel": 3387,
+    "right_big_toe": 6617,
+    "right_small_toe": 6624,
+    "right_heel": 6787,
+    "left_thumb_tip": 2746,
+    "left_index_tip": 2319,
+    "left_pinky_tip": 2673,
+    "right_thumb_tip": 6191,
+    "right_index_tip": 5782,
+    "right_pinky_tip": 6133,
+}
 _SMPLX = {
-    "nose": 9120, "left_eye": 9448, "right_eye": 9929, "left_ear": 6, "right_ear": 616,
-    "left_big_toe": 5770, "left_small_toe": 5780, "left_heel": 8846,
-    "right_big_toe": 8463, "right_small_toe": 8474, "right_heel": 8635,
-    "left_thumb_tip": 5361, "left_index_tip": 4933, "left_pinky_tip": 5286,
-    "right_thumb_tip": 8079, "right_index_tip": 7669, "right_pinky_tip": 8022,
-}  # fmt: skip
+    "nose": 9120,
+    "left_eye": 9448,
+    "right_eye": 9929,
+    "left_ear": 6,
+    "right_ear": 616,
+    "left_big_toe": 5770,
+    "left_small_toe": 5780,
+    "left_heel": 8846,
+    "right_big_toe": 8463,
+    "right_small_toe": 8474,
+    "right_heel": 8635,
+    "left_thumb_tip": 5361,
+    "left_index_tip": 4933,
+    "left_pinky_tip": 5286,
+    "right_thumb_tip": 8079,
+    "right_index_tip": 7669,
+    "right_pinky_tip": 8022,
+}
 VERTEX_IDS = {6890: _SMPL, 10475: _SMPLX}
 """Vertices of face, finger tips and feet by number of vertices of the mesh."""
 

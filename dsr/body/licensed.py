@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from dsr.body.asset import BodyAsset, clean_parents, file_sha256, is_own_layout, model_folders
+from dsr.body.asset import BodyAsset, clean_parents, is_own_layout, model_folders
 from dsr.body.joints import SMPL24_NAMES, SMPLH52_NAMES, SMPLX55_NAMES
 from dsr.body.landmarks import keypoint_regressors
 from dsr.body.modelfile import read_model_file
 from dsr.errors import BodyError
+from dsr.files import file_sha256
 
 GENDERS = ("neutral", "female", "male")
 DEFAULT_BETAS = 10
@@ -50,24 +51,30 @@ def _files(prefix: str, *extra: str) -> dict[str, tuple[str, ...]]:
 
 FAMILIES = {
     "smpl": _Family(
-        "smpl", "SMPL", "https://smpl.is.tue.mpg.de",
+        "smpl",
+        "SMPL",
+        "https://smpl.is.tue.mpg.de",
         "SMPL body model licence, non-commercial; Max-Planck-Gesellschaft, https://smpl.is.tue.mpg.de/modellicense.html",
         SMPL24_NAMES,
         _files("SMPL", "basicmodel_{g}_lbs_10_207_0_v1.1.0.pkl", "basicmodel_{g}_lbs_10_207_0_v1.0.0.pkl"),
     ),
     "smplx": _Family(
-        "smplx", "SMPL-X", "https://smpl-x.is.tue.mpg.de",
+        "smplx",
+        "SMPL-X",
+        "https://smpl-x.is.tue.mpg.de",
         "SMPL-X body model licence, non-commercial; Max-Planck-Gesellschaft, https://smpl-x.is.tue.mpg.de/modellicense.html",
         SMPLX55_NAMES,
         _files("SMPLX", "SMPLX_{GENDER}_2020.npz"),
     ),
     "smplh": _Family(
-        "smplh", "SMPL-H", "https://mano.is.tue.mpg.de",
+        "smplh",
+        "SMPL-H",
+        "https://mano.is.tue.mpg.de",
         "SMPL-H body model licence, non-commercial; Max-Planck-Gesellschaft, https://mano.is.tue.mpg.de/license.html",
         SMPLH52_NAMES,
         _files("SMPLH", "{gender}/model.npz"),
     ),
-}  # fmt: skip
+}
 """The body models this module reads, in the order in which a folder is searched."""
 
 

@@ -14,9 +14,20 @@ import numpy as np
 from dsr.body.unpickle import read_pickle
 from dsr.errors import BodyError
 
-MODEL_KEYS = frozenset({
-    "v_template", "shapedirs", "posedirs", "J_regressor", "weights", "kintree_table", "f", "exprdirs", "vt", "ft",
-})  # fmt: skip
+MODEL_KEYS = frozenset(
+    {
+        "v_template",
+        "shapedirs",
+        "posedirs",
+        "J_regressor",
+        "weights",
+        "kintree_table",
+        "f",
+        "exprdirs",
+        "vt",
+        "ft",
+    }
+)
 """The entries of an SMPL-family file that make a body."""
 
 _MAX_ENTRY = 1 << 29  # bytes; the largest array of SMPL-X has 122 million

@@ -57,12 +57,15 @@ def rotmat_to_quaternion(rotmat: Tensor) -> Tensor:
         (1 + m00 + m11 + m22, 1 + m00 - m11 - m22, 1 - m00 + m11 - m22, 1 - m00 - m11 + m22), -1
     )  # 4 w^2, 4 x^2, 4 y^2, 4 z^2: the largest is at least 1
     roots = squares.clamp_min(0.1).sqrt().unsqueeze(-1)
-    products = torch.stack((
-        torch.stack((squares[..., 0], m21 - m12, m02 - m20, m10 - m01), -1),
-        torch.stack((m21 - m12, squares[..., 1], m10 + m01, m02 + m20), -1),
-        torch.stack((m02 - m20, m10 + m01, squares[..., 2], m21 + m12), -1),
-        torch.stack((m10 - m01, m02 + m20, m21 + m12, squares[..., 3]), -1),
-    ), -2)  # fmt: skip
+    products = torch.stack(
+        (
+            torch.stack((squares[..., 0], m21 - m12, m02 - m20, m10 - m01), -1),
+            torch.stack((m21 - m12, squares[..., 1], m10 + m01, m02 + m20), -1),
+            torch.stack((m02 - m20, m10 + m01, squares[..., 2], m21 + m12), -1),
+            torch.stack((m10 - m01, m02 + m20, m21 + m12, squares[..., 3]), -1),
+        ),
+        -2,
+    )
     best = squares.argmax(-1)[..., None, None]
     quaternion = (products / (2 * roots)).gather(-2, best.expand(*best.shape[:-2], 1, 4)).squeeze(-2)
     return torch.where(quaternion[..., :1] < 0, -quaternion, quaternion)
@@ -72,10 +75,16 @@ def quaternion_to_rotmat(quaternion: Tensor) -> Tensor:
     """Rotation matrices (..., 3, 3) of quaternions (..., 4) in (w, x, y, z) order, normalised first."""
     w, x, y, z = normalize(quaternion, dim=-1, eps=1e-12).unbind(-1)
     rows = (
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    )  # fmt: skip
+        1 - 2 * (y * y + z * z),
+        2 * (x * y - w * z),
+        2 * (x * z + w * y),
+        2 * (x * y + w * z),
+        1 - 2 * (x * x + z * z),
+        2 * (y * z - w * x),
+        2 * (x * z - w * y),
+        2 * (y * z + w * x),
+        1 - 2 * (x * x + y * y),
+    )
     return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
 

@@ -1,7 +1,7 @@
 """Reading pickled body models without running anything from the file: arrays, sparse matrices, chumpy's wrappers only.
 
 Every global a pickle names is replaced by a passive stand-in or refused; nothing of numpy, scipy or chumpy is called by
-the pickle stream. The arrays are built afterwards (:mod:`dsr.body.standins`).
+the pickle stream. The arrays are built afterwards (:mod:`dsr.body.pickled_objects`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import IO, Any, ClassVar
 
-from dsr.body.standins import (
+from dsr.body.pickled_objects import (
     ArrayClassStandIn,
     ArrayStandIn,
     BufferStandIn,
@@ -225,6 +225,13 @@ def read_pickle(stream: IO[bytes], where: Path | str, keys: Collection[str] | No
 
 
 _DAMAGE = (
-    ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError, RecursionError, AssertionError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    RecursionError,
+    AssertionError,
     struct.error,
-)  # fmt: skip
+)

@@ -194,5 +194,3 @@ def _broadcast(K: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]
     """Give K (..., 3, 3) and two (..., 2) tensors the same leading dimensions."""
     lead = torch.broadcast_shapes(K.shape[:-2], a.shape[:-1], b.shape[:-1])
     return K.expand(*lead, 3, 3), a.expand(*lead, 2), b.expand(*lead, 2)
-
-

@@ -96,9 +96,7 @@ def rotate_points_to_original(points: Tensor, R: Tensor) -> Tensor:
     return points @ as_like(R, points)
 
 
-def rotate_body(
-    global_orient: Tensor, transl: Tensor, root_joint_rest: Tensor, R: Tensor
-) -> tuple[Tensor, Tensor]:
+def rotate_body(global_orient: Tensor, transl: Tensor, root_joint_rest: Tensor, R: Tensor) -> tuple[Tensor, Tensor]:
     """SMPL root orientation and translation of a body after its camera was turned by R.
 
     An SMPL body turns about its root joint's rest place j0, so that ``transl' = R (j0 + transl) - j0`` (PersPose

@@ -31,10 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     datasets = {name: _subcommand(name, protocol.title) for name, protocol in PROTOCOLS.items()}
     try:
         command = tyro.extras.subcommand_cli_from_dict(
-            {"synthetic": SyntheticCommand, "lifter": LifterEvalCommand, **datasets}, prog="dsr-eval", args=arguments,
+            {"synthetic": SyntheticCommand, "lifter": LifterEvalCommand, **datasets},
+            prog="dsr-eval",
+            args=arguments,
             description="Measure how good the bodies are; without arguments, on the generated benchmark.",
             config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-        )  # fmt: skip
+        )
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except BrokenPipeError:  # dsr-eval --help | head

@@ -12,8 +12,8 @@ from dsr.cli.eval_common import EXIT_FINE, check_output, number, write_json
 
 if TYPE_CHECKING:
     from dsr.body import Body
+    from dsr.datasets.perspose_files import TableSource
     from dsr.datasets.spin import SpinSource
-    from dsr.datasets.tables import TableSource
     from dsr.evaluation.datasets import DatasetReport
     from dsr.evaluation.protocols import Protocol
 
@@ -98,9 +98,9 @@ def run_dataset(protocol_name: str, command: DatasetCommand) -> int:
 
 
 def _evaluate(command: DatasetCommand, protocol: Protocol) -> DatasetReport:
+    from dsr.devices import choose_device
     from dsr.evaluation.datasets import check_truth, evaluate_predictions
     from dsr.evaluation.predictions import load_predictions, predict_source, rows_of, save_predictions
-    from dsr.pipeline import choose_device
 
     device = choose_device(command.device)
     every = protocol.every if command.every is None else command.every
@@ -118,16 +118,29 @@ def _evaluate(command: DatasetCommand, protocol: Protocol) -> DatasetReport:
         rows = rows_of(source, every, command.limit)
         check_truth(source, protocol, rows)
         predictions = predict_source(
-            source, loaded.model, bodies["neutral"], every=every, limit=command.limit, batch_size=command.batch_size,
-            mirror={"auto": None, "on": True, "off": False}[command.mirror], system=loaded.system,
-            crop_bodies=_truth_crops(command, protocol, bodies), on_people=_progress(len(rows)),
-        )  # fmt: skip
+            source,
+            loaded.model,
+            bodies["neutral"],
+            every=every,
+            limit=command.limit,
+            batch_size=command.batch_size,
+            mirror={"auto": None, "on": True, "off": False}[command.mirror],
+            system=loaded.system,
+            crop_bodies=_truth_crops(command, protocol, bodies),
+            on_people=_progress(len(rows)),
+        )
         if command.save_predictions is not None:
             save_predictions(predictions, command.save_predictions)
     return evaluate_predictions(
-        source, predictions, bodies, protocol, regressor=command.h36m_regressor, every=every, limit=command.limit,
+        source,
+        predictions,
+        bodies,
+        protocol,
+        regressor=command.h36m_regressor,
+        every=every,
+        limit=command.limit,
         frame=command.orientation,
-    )  # fmt: skip
+    )
 
 
 def open_data(path: Path, images: Path | None = None, masks: Path | None = None) -> SpinSource | TableSource:
@@ -142,9 +155,9 @@ def open_data(path: Path, images: Path | None = None, masks: Path | None = None)
         DatasetError: if it is neither or cannot be read.
         UsageError: if masks are given for the layout that has none.
     """
-    from dsr.datasets.columns import NpzColumns
+    from dsr.datasets.perspose_files import TableSource
     from dsr.datasets.spin import SpinSource
-    from dsr.datasets.tables import TableSource
+    from dsr.datasets.table_file import NpzColumns
     from dsr.errors import UsageError
 
     images = images or path.parent
@@ -161,9 +174,7 @@ def _truth_crops(command: DatasetCommand, protocol: Protocol, bodies: Mapping[st
     return bodies if wanted else None
 
 
-def _bodies(
-    name: str, betas: int, protocol: Protocol, neutral_truth: bool, device: str
-) -> Mapping[str, Body]:
+def _bodies(name: str, betas: int, protocol: Protocol, neutral_truth: bool, device: str) -> Mapping[str, Body]:
     """The neutral body and, where the protocol wants them and there are any, those of both sexes."""
     from dsr.body import load_body
     from dsr.errors import UsageError

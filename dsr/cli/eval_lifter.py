@@ -15,7 +15,7 @@ from dsr.errors import UsageError
 
 if TYPE_CHECKING:
     from dsr.evaluation.lifting import LifterReport
-    from dsr.training.lifting_config import LifterDataConfig
+    from dsr.training.systems.lifter.config import LifterDataConfig
 
 _COLUMNS = (("mpjpe_mm", 1), ("pa_mpjpe_mm", 1), ("n_mpjpe_mm", 1), ("velocity_mm", 2), ("pck", 3), ("auc", 3))
 _HEADER = f"{'MPJPE':>9}{'PA':>9}{'N-MPJPE':>9}{'velocity':>9}{'PCK':>9}{'AUC':>9}{'frames':>9}"
@@ -65,7 +65,7 @@ def run_lifter(command: LifterEvalCommand) -> int:
     """
     check_output("--json", command.json)
     from dsr.evaluation.lifting import LinearLifter, MeanPose, evaluate_lifter, lifter_predictor
-    from dsr.training.lifting_data import read_tracks, split_source
+    from dsr.training.systems.lifter.data import read_tracks, split_source
 
     kind, _ = split_source(command.data)
     models = {name: _load(name, command.device) for name in command.checkpoint}
@@ -96,9 +96,14 @@ def run_lifter(command: LifterEvalCommand) -> int:
         for joint in names:
             row = "".join(f"{r.joints_mm[joint]:>13.1f}" for r in reports.values())
             say(sys.stdout, f"{joint:<26}{row}")
-    document = {"data": command.data, "tracks": len(tracks), "frames": frames, "fps": fps,
-                "keypoints": windows.keypoints if kind == "mocap" else None,
-                "lifters": {name: asdict(report) for name, report in reports.items()}}  # fmt: skip
+    document = {
+        "data": command.data,
+        "tracks": len(tracks),
+        "frames": frames,
+        "fps": fps,
+        "keypoints": windows.keypoints if kind == "mocap" else None,
+        "lifters": {name: asdict(report) for name, report in reports.items()},
+    }
     write_json("--json", command.json, document)
     return EXIT_FINE
 
@@ -122,8 +127,11 @@ def _details(title: str, scores: dict[str, Any]) -> str:
 
 def _row(name: str, scores: Any) -> str:
     shown = name if len(name) <= 25 else "…" + name[-24:]
-    return f"{shown:<26}" + "".join(f"{number(getattr(scores, k), 1.0, d):>9}" for k, d in _COLUMNS) + (
-        f"{scores.frames:>9}")  # fmt: skip
+    return (
+        f"{shown:<26}"
+        + "".join(f"{number(getattr(scores, k), 1.0, d):>9}" for k, d in _COLUMNS)
+        + (f"{scores.frames:>9}")
+    )
 
 
 class _Status:
@@ -164,7 +172,7 @@ def _windows(command: LifterEvalCommand, models: Iterable[Any]) -> LifterDataCon
     Raises:
         UsageError: if they saw it differently.
     """
-    from dsr.training.lifting_config import LifterDataConfig
+    from dsr.training.systems.lifter.config import LifterDataConfig
 
     told = [(getattr(model, "keypoints", None), getattr(model, "fps", None)) for model in models]
     keypoints = {k for k, _ in told if k} if command.keypoints == "as-trained" else {command.keypoints}
@@ -174,8 +182,9 @@ def _windows(command: LifterEvalCommand, models: Iterable[Any]) -> LifterDataCon
             raise UsageError(
                 f"{flag}: these lifters were trained with {' and '.join(map(str, sorted(values)))}; choose one."
             )
-    return LifterDataConfig(keypoints=min(keypoints, default="h36m17"), noise=command.noise, seed=command.seed,
-                            fps=min(fps, default=0.0))  # fmt: skip
+    return LifterDataConfig(
+        keypoints=min(keypoints, default="h36m17"), noise=command.noise, seed=command.seed, fps=min(fps, default=0.0)
+    )
 
 
 def _load(name: str, device: str) -> Any:

@@ -19,11 +19,13 @@ import tyro
 
 from dsr.cli.progress import Progress, say
 from dsr.cli.work import fit_and_write, fit_and_write_clip, make_folder
-from dsr.clips import Clip, Listener, find_clips
 from dsr.errors import BodyError, CheckpointError, ExportError, MissingExtraError, UsageError
-from dsr.inputs import InputPicture, find_inputs, name_outputs
 from dsr.options import FitOptions, check_options
-from dsr.outputs import (
+from dsr.pipeline.clip_fitter import SequenceFitter, SequenceOptions, check_sequence_options
+from dsr.pipeline.clip_outputs import check_clip_outputs, is_clip_finished
+from dsr.pipeline.clips import Clip, Listener, find_clips
+from dsr.pipeline.inputs import InputPicture, find_inputs, name_outputs
+from dsr.pipeline.outputs import (
     OutputOptions,
     body_file_name,
     copy_body,
@@ -32,10 +34,8 @@ from dsr.outputs import (
     read_earlier,
     with_ending,
 )
-from dsr.pipeline import Fitter, check_jobs, ordered_map
-from dsr.report import Row, read_rows, row_of, write_report
-from dsr.sequence_outputs import check_clip_outputs, is_clip_finished
-from dsr.sequences import SequenceFitter, SequenceOptions, check_sequence_options
+from dsr.pipeline.pictures import Fitter, check_jobs, ordered_map
+from dsr.results.report import Row, read_rows, row_of, write_report
 
 EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
 
@@ -318,9 +318,7 @@ class _Run:
                 self.rows[i] = fit_and_write(fitter, job.picture, job.name, command.out, options, wanted, body_file)
             else:
                 told = self._listener(job.picture)
-                self.rows[i] = fit_and_write_clip(
-                    clip_fitter, job.clip, job.name, command.out, wanted, body_file, told
-                )
+                self.rows[i] = fit_and_write_clip(clip_fitter, job.clip, job.name, command.out, wanted, body_file, told)
             return i
 
         interrupted = False
@@ -414,7 +412,7 @@ class _Run:
 
 def _row_from_files(out: Path, job: _Job) -> Row:
     """The row of a finished picture whose report is gone."""
-    from dsr.result import load_result
+    from dsr.results.picture import load_result
 
     json_path = with_ending(out / job.name, ".json")
     result = load_result(json_path)

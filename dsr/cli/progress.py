@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from dsr.report import Row
+from dsr.results.report import Row
 
 
 class Progress:

@@ -24,23 +24,27 @@ import tyro
 
 from dsr import __version__
 from dsr.cli.work import fit_and_write, fit_and_write_clip, make_folder
-from dsr.clips import find_clips
 from dsr.errors import BodyError, CheckpointError, DsrError, MissingExtraError, UsageError
-from dsr.inputs import InputPicture, find_inputs, name_outputs
 from dsr.options import FitOptions, check_options
-from dsr.outputs import OutputOptions, copy_body, parse_formats, with_ending
-from dsr.pipeline import Fitter
-from dsr.report import Row
-from dsr.result import SCHEMA_VERSION
-from dsr.sequence_outputs import check_clip_outputs
-from dsr.sequences import SequenceFitter, SequenceOptions
+from dsr.pipeline.clip_fitter import SequenceFitter, SequenceOptions
+from dsr.pipeline.clip_outputs import check_clip_outputs
+from dsr.pipeline.clips import find_clips
+from dsr.pipeline.inputs import InputPicture, find_inputs, name_outputs
+from dsr.pipeline.outputs import OutputOptions, copy_body, parse_formats, with_ending
+from dsr.pipeline.pictures import Fitter
+from dsr.results.picture import SCHEMA_VERSION
+from dsr.results.report import Row
 
 PROTOCOL = 1
 """Version of the protocol; raised when an answer or request changes its meaning."""
 _CODES = {BodyError: "model_missing", CheckpointError: "model_missing", MissingExtraError: "extra_missing"}
 _STAGES = {
-    "read": "people", "people": "bodies", "regressor": "bodies", "fit": "refining and writing", "semantic": "writing",
-}  # fmt: skip
+    "read": "people",
+    "people": "bodies",
+    "regressor": "bodies",
+    "fit": "refining and writing",
+    "semantic": "writing",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ import tyro
 
 from dsr.cli.progress import say
 from dsr.errors import DsrError, UsageError
-from dsr.export.atomic import write_bytes
+from dsr.files import write_bytes
 from dsr.training.config import MAY_CHANGE, TrainConfig, check_config, flat, from_dict, read_config, to_yaml
 from dsr.training.presets import PRESETS, base_config
 
@@ -106,8 +106,9 @@ def _parse(arguments: list[str]) -> TrainCommand:
     else:
         base = base_config(early["preset"], config)
     default = TrainCommand(out=tyro.MISSING, preset=early["preset"], config=config, run=base)
-    return tyro.cli(TrainCommand, prog="dsr-train", args=arguments, default=default,
-                    config=(tyro.conf.FlagCreatePairsOff,))  # fmt: skip
+    return tyro.cli(
+        TrainCommand, prog="dsr-train", args=arguments, default=default, config=(tyro.conf.FlagCreatePairsOff,)
+    )
 
 
 def _value(arguments: list[str], name: str) -> str | None:
@@ -136,7 +137,7 @@ def _train(command: TrainCommand) -> int:
     out = command.out
     _claim(command)
     from dsr.training.loop import Trainer
-    from dsr.training.tasks import make_task
+    from dsr.training.systems import make_task
 
     progress = _Progress(command.quiet)
     resumed = command.resume and (out / "last.state.pt").exists()
@@ -160,8 +161,11 @@ def _claim(command: TrainCommand) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        reason = "a file of that name is in the way" if isinstance(error, (FileExistsError, NotADirectoryError)) else (
-            error.strerror or str(error))  # fmt: skip
+        reason = (
+            "a file of that name is in the way"
+            if isinstance(error, (FileExistsError, NotADirectoryError))
+            else (error.strerror or str(error))
+        )
         raise UsageError(f"--out {out}: the folder cannot be made: {reason}; choose another one.") from error
     earlier = _earlier(out)
     if earlier is None:
@@ -191,11 +195,15 @@ def report(summary: dict[str, Any], out: Path) -> str:
     rows = [
         (label, metrics[key], metrics.get(f"mean_pose_{key}"))
         for label, key in (
-            ("MPJPE, mm", "mpjpe_mm"), ("PA-MPJPE, mm", "pa_mpjpe_mm"), ("vertices in T-pose, mm", "shape_pve_mm"),
-            ("height error, cm", "height_cm"), ("waist error, cm", "waist_cm"), ("hip error, cm", "hip_cm"),
+            ("MPJPE, mm", "mpjpe_mm"),
+            ("PA-MPJPE, mm", "pa_mpjpe_mm"),
+            ("vertices in T-pose, mm", "shape_pve_mm"),
+            ("height error, cm", "height_cm"),
+            ("waist error, cm", "waist_cm"),
+            ("hip error, cm", "hip_cm"),
         )
         if key in metrics
-    ]  # fmt: skip
+    ]
     if rows:
         lines.append(f"{'held-out people':<26}{'network':>9}{'mean':>9}{'less by':>9}")
     for label, value, mean in rows:

@@ -13,10 +13,10 @@ import tyro
 
 from dsr.cli.progress import say
 from dsr.errors import UsageError
-from dsr.export.atomic import write_bytes
+from dsr.files import write_bytes
 from dsr.training.config import TrainConfig, flat, read_config, to_dict, to_yaml
-from dsr.training.lifting_config import MAY_CHANGE, LifterTrainConfig, check_lifter_config
-from dsr.training.lifting_presets import PRESETS, RECIPES, lifter_preset
+from dsr.training.systems.lifter.config import MAY_CHANGE, LifterTrainConfig, check_lifter_config
+from dsr.training.systems.lifter.presets import PRESETS, RECIPES, lifter_preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +90,9 @@ def _parse(arguments: list[str]) -> LifterCommand:
         base = lifter_preset(early["preset"] or "published", model)
         base = base if config is None else read_config(config, base)
     default = LifterCommand(out=tyro.MISSING, preset=early["preset"] or "published", config=config, run=base)
-    return tyro.cli(LifterCommand, prog="dsr-train lifter", args=arguments, default=default,
-                    config=(tyro.conf.FlagCreatePairsOff,))  # fmt: skip
+    return tyro.cli(
+        LifterCommand, prog="dsr-train lifter", args=arguments, default=default, config=(tyro.conf.FlagCreatePairsOff,)
+    )
 
 
 def _model_of(config: Path) -> str | None:
@@ -109,8 +110,8 @@ def _earlier(out: Path) -> Any:
 
 def _run(command: LifterCommand) -> int:
     from dsr.cli.train import _Progress
-    from dsr.training.lifting_task import LifterTask
     from dsr.training.loop import Trainer
+    from dsr.training.systems.lifter.task import LifterTask
 
     config, out = cast(TrainConfig, command.run), command.out
     _claim(command)
@@ -125,8 +126,11 @@ def _run(command: LifterCommand) -> int:
     progress.end()
     if trainer.ranks.rank == 0 and not command.quiet:
         measured = ", ".join(f"{k} {v:.1f}" for k, v in summary["metrics"].items() if k != "score")
-        say(sys.stdout, f"{summary['steps']} steps, {summary['steps_now']} of them now in {summary['seconds']:.0f} s"
-                        f"{'; ' + measured if measured else ''}; see {out}")  # fmt: skip
+        say(
+            sys.stdout,
+            f"{summary['steps']} steps, {summary['steps_now']} of them now in {summary['seconds']:.0f} s"
+            f"{'; ' + measured if measured else ''}; see {out}",
+        )
     return 0
 
 

@@ -7,17 +7,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dsr.clips import Clip, Listener
 from dsr.errors import DsrError, UsageError
-from dsr.inputs import InputPicture
 from dsr.options import FitOptions
-from dsr.outputs import OutputOptions, read_earlier, remove_stale, with_ending, write_outputs
-from dsr.pipeline import Fitter
-from dsr.report import FINE, Row, row_of
-from dsr.result import FitResult
-from dsr.sequence_outputs import write_clip_outputs
-from dsr.sequence_result import SequenceResult
-from dsr.sequences import SequenceFitter
+from dsr.pipeline.clip_fitter import SequenceFitter
+from dsr.pipeline.clip_outputs import write_clip_outputs
+from dsr.pipeline.clips import Clip, Listener
+from dsr.pipeline.inputs import InputPicture
+from dsr.pipeline.outputs import OutputOptions, read_earlier, remove_stale, with_ending, write_outputs
+from dsr.pipeline.pictures import Fitter
+from dsr.results.clip import SequenceResult
+from dsr.results.picture import FitResult
+from dsr.results.report import FINE, Row, row_of
 
 
 def fit_and_write(
@@ -121,7 +121,7 @@ def make_folder(out: Path) -> None:
     Raises:
         UsageError: if the folder cannot be made.
     """
-    from dsr.export import write_bytes
+    from dsr.files import write_bytes
 
     try:
         out.mkdir(parents=True, exist_ok=True)

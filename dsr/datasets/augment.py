@@ -15,10 +15,31 @@ from dsr.body.joints import COCO17_NAMES, flip_name, flip_permutation
 Random = np.random.Generator | np.random.RandomState
 
 SPIN24_NAMES: Final = (
-    "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
-    "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "neck", "head_top", "pelvis", "thorax", "spine",
-    "jaw", "head", "nose", "left_eye", "right_eye", "left_ear", "right_ear",
-)  # fmt: skip
+    "right_ankle",
+    "right_knee",
+    "right_hip",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "right_wrist",
+    "right_elbow",
+    "right_shoulder",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "neck",
+    "head_top",
+    "pelvis",
+    "thorax",
+    "spine",
+    "jaw",
+    "head",
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+)
 """SPIN's 24 joints of data sets ("GT" joints), the second half of the 49."""
 SPIN24_FLIP: Final = tuple(SPIN24_NAMES.index(flip_name(name)) for name in SPIN24_NAMES)
 FLIP49: Final = (*flip_permutation("openpose25"), *(25 + i for i in SPIN24_FLIP))

@@ -16,6 +16,10 @@ from torch import Tensor
 
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera import warp_crop
+from dsr.camera.network_input import CROP_MARGIN, IMAGE_MEAN, IMAGE_STD
+from dsr.camera.weak_perspective import CROP, FOCAL
+from dsr.clothing.labels import PALETTE_RGB, keep_window, keypoint_window, mirror_labels, palette_to_labels
+from dsr.clothing.targets import MIN_PIXELS, clothed_target, minimally_clothed_target
 from dsr.datasets.augment import (
     COCO17_TO_SPIN24,
     FLIP49,
@@ -28,12 +32,8 @@ from dsr.datasets.augment import (
     turn_pose,
 )
 from dsr.datasets.pictures import IGNORE, read_labels, read_picture, warp_labels
-from dsr.datasets.records import PersonRecord
 from dsr.errors import DatasetError
-from dsr.losses.labels import PALETTE_RGB, keep_window, keypoint_window, mirror_labels, palette_to_labels
-from dsr.losses.targets import MIN_PIXELS, clothed_target, minimally_clothed_target
-from dsr.regressors.constants import CROP_MARGIN, IMAGE_MEAN, IMAGE_STD
-from dsr.regressors.weak_camera import CROP, FOCAL
+from dsr.synthetic.records import PersonRecord
 
 Sample = dict[str, Any]
 _WINDOW_MARGIN = 30.0  # pixels of the published crop, as MIN_PIXELS
@@ -83,7 +83,7 @@ class DsrView:
             * ``mc_mask``, ``mc_distance`` (S, S) float32, ``mc_valid`` (5,) bool, ``c_classes`` (S, S) int64 with -1
               where the label is unknown (beyond the picture's border, say: leave those pixels out of both semantic
               losses), ``c_weights`` (8,) float32 and ``has_labels`` () bool
-              (:mod:`dsr.losses.targets`; False also where no keypoint tells whose labels they are);
+              (:mod:`dsr.clothing.targets`; False also where no keypoint tells whose labels they are);
             * ``K_crop`` (3, 3) float32: the record's intrinsics in the crop, else DSR's camera; in the mirrored and
               turned crop they belong to the mirrored and turned body;
             * ``source`` and ``key``, strings.
@@ -223,9 +223,7 @@ def keypoints49(record: PersonRecord, where: str = "") -> np.ndarray:
     if "spin24" in sets:
         points[25:] = shaped(sets["spin24"], (24, 3), f"{where}: keypoints_px['spin24']")
     elif "coco17" in sets:
-        points[[25 + i for i in COCO17_TO_SPIN24]] = shaped(
-            sets["coco17"], (17, 3), f"{where}: keypoints_px['coco17']"
-        )
+        points[[25 + i for i in COCO17_TO_SPIN24]] = shaped(sets["coco17"], (17, 3), f"{where}: keypoints_px['coco17']")
     points[~np.isfinite(points).all(-1)] = 0.0
     return points
 

@@ -15,8 +15,8 @@ import torch
 from torch.utils.data import Dataset, Sampler
 
 from dsr.datasets.augment import Random
-from dsr.datasets.records import PersonRecord, RecordSource
 from dsr.errors import DatasetError, TrainingError
+from dsr.synthetic.records import PersonRecord, RecordSource
 
 DSR_SHARES: Final = {"h36m": 0.5, "coco": 0.3, "mpi-inf-3dhp": 0.2}
 DSR_SHARES_3DPW: Final = {"h36m": 0.3, "coco": 0.4, "mpi-inf-3dhp": 0.1, "3dpw": 0.2}
@@ -28,12 +28,22 @@ PERSPOSE_RATIOS: Final = {
     "perspose-h36m": {"h36m": 0.4, "coco": 0.5, "3dhp": 0.1},
     "perspose-3dhp": {"h36m": 0.3, "coco": 0.4, "3dhp": 0.2, "3dpw": 0.2},
     "perspose-w-be-3dpw": {
-        "h36m": 0.3, "coco": 0.4, "3dhp": 0.2, "3dpw": 0.1, "bedlam-train": 0.15, "bedlam-val": 0.05,
+        "h36m": 0.3,
+        "coco": 0.4,
+        "3dhp": 0.2,
+        "3dpw": 0.1,
+        "bedlam-train": 0.15,
+        "bedlam-val": 0.05,
     },
     "perspose-w-be-3dhp": {
-        "h36m": 0.3, "coco": 0.4, "3dhp": 0.2, "3dpw": 0.2, "bedlam-train": 0.15, "bedlam-val": 0.05,
+        "h36m": 0.3,
+        "coco": 0.4,
+        "3dhp": 0.2,
+        "3dpw": 0.2,
+        "bedlam-train": 0.15,
+        "bedlam-val": 0.05,
     },
-}  # fmt: skip
+}
 """Ratios of PersPose's training sets per preset; they need not sum to 1."""
 _PUBLISHED_SEED, _PUBLISHED_COPIES = 2147483647, 50
 _STREAMS = {"sample": 0, "mix": 1, "order": 2, "walk": 3, "mirror": 4}
@@ -120,7 +130,7 @@ class MixedSource:
         return which, index % self._sizes[which]
 
     def record(self, index: int, epoch: int = 0) -> PersonRecord:
-        """The record of a draw; see :class:`~dsr.datasets.records.RecordSource`."""
+        """The record of a draw; see :class:`~dsr.synthetic.records.RecordSource`."""
         which, row = self.pick(index, epoch)
         return self.sources[which].record(row, epoch)
 

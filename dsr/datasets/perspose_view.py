@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dsr.body import Body
 from dsr.body.measure import standing_height_m
+from dsr.body.perspose_ik import twist_labels
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera import (
     crop_affine,
@@ -28,14 +29,13 @@ from dsr.camera import (
     warp_crop,
 )
 from dsr.camera.crop import MAX_ANGLE_DEG, STRETCH_LIMITS
+from dsr.camera.network_input import UNKNOWN_FOCAL
 from dsr.datasets.augment import COCO17_TO_SPIN24, Random
 from dsr.datasets.dsr_view import Sample, normalise, shaped
 from dsr.datasets.pictures import read_picture
 from dsr.datasets.pixels import augment_pixels
-from dsr.datasets.records import PersonRecord
 from dsr.errors import CameraError, DatasetError
-from dsr.regressors.constants import UNKNOWN_FOCAL
-from dsr.regressors.perspose_ik import twist_labels
+from dsr.synthetic.records import PersonRecord
 
 DEFAULT_HEIGHT_M = 1.8
 BEDLAM_UV_WEIGHT = 0.1

@@ -12,7 +12,7 @@ import numpy as np
 from dsr.errors import DatasetError
 
 IGNORE = -1
-"""Label id of a pixel that is not known (as :data:`dsr.losses.IGNORE`)."""
+"""Label id of a pixel that is not known (as :data:`dsr.clothing.IGNORE`)."""
 _LABELS = 20
 _TRANSPOSE = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF orientation -> PIL.Image.Transpose
 
@@ -116,7 +116,7 @@ def warp_labels(
         return warped.astype(np.int64)
     import torch
 
-    from dsr.losses.labels import palette_to_labels
+    from dsr.clothing.labels import palette_to_labels
 
     ids = palette_to_labels(torch.from_numpy(warped)[None])[0].numpy()
     if outside != IGNORE:
@@ -126,7 +126,7 @@ def warp_labels(
 
 def _palette_ids(palette: np.ndarray) -> np.ndarray:
     """Label id of every index of a PNG's palette (3 N), (256,) int16."""
-    from dsr.losses.labels import palette_to_labels
+    from dsr.clothing.labels import palette_to_labels
 
     colours = np.full((256, 3), 1, np.uint8)  # no label's colour
     colours[: len(palette) // 3] = palette.reshape(-1, 3)

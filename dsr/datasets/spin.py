@@ -12,10 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from dsr.datasets.columns import NpzColumns
-from dsr.datasets.records import PersonRecord
+from dsr.camera.network_input import CROP_MARGIN
+from dsr.datasets.table_file import NpzColumns
 from dsr.errors import DatasetError
-from dsr.regressors.constants import CROP_MARGIN
+from dsr.synthetic.records import PersonRecord
 
 LABEL_FOLDER: Final = "grph_sequences"
 TRAINING_FILES: Final = {
@@ -29,9 +29,15 @@ PICTURE_FOLDERS: Final = {"h36m": "h36m", "coco": "coco", "mpi-inf-3dhp": "mpi_i
 """Their pictures in ``dataset_folders``."""
 
 _NUMBERS: Final[Mapping[str, tuple[int, ...]]] = {
-    "center": (2,), "scale": (), "pose": (72,), "shape": (10,), "has_smpl": (), "S": (24, 4), "part": (24, 3),
+    "center": (2,),
+    "scale": (),
+    "pose": (72,),
+    "shape": (10,),
+    "has_smpl": (),
+    "S": (24, 4),
+    "part": (24, 3),
     "openpose": (25, 3),
-}  # fmt: skip
+}
 GENDERS = {"m": "male", "male": "male", "f": "female", "female": "female"}
 
 
@@ -84,7 +90,7 @@ class SpinSource:
         return self._length
 
     def record(self, index: int, epoch: int = 0) -> PersonRecord:
-        """One record; see :class:`~dsr.datasets.records.RecordSource`. The picture itself is not opened.
+        """One record; see :class:`~dsr.synthetic.records.RecordSource`. The picture itself is not opened.
 
         Raises:
             DatasetError: naming the file, the key and the row, where a number is not finite or a name leads elsewhere.

@@ -16,7 +16,7 @@ from dsr.evaluation.protocols import J17_NAMES, SPIN24_TO_J17, Protocol, joint_r
 
 if TYPE_CHECKING:
     from dsr.body import Body
-    from dsr.datasets.records import PersonRecord, RecordSource
+    from dsr.synthetic.records import PersonRecord, RecordSource
 
 _CHUNK = 64
 _OFF_ROOT_M = 1e-3
@@ -254,7 +254,7 @@ def _report(
     found: _Errors,
     replaced: set[str],
 ) -> DatasetReport:
-    from dsr.evaluation.shares import auc, pck, per_joint
+    from dsr.evaluation.pck_auc import auc, pck, per_joint
 
     joints, aligned = np.concatenate(found.joints), np.concatenate(found.aligned)
     report = DatasetReport(protocol.name, source.name, predictions.system, len(joints), found.skipped)

@@ -10,7 +10,7 @@ from dsr.evaluation.image_metrics import mask_iou, pck_2d
 
 if TYPE_CHECKING:
     from dsr.body import Body
-    from dsr.datasets.records import PersonRecord
+    from dsr.synthetic.records import PersonRecord
 
 KEYPOINT_SETS = ("coco17", "openpose25", "h36m17")
 """Sets that every body here can regress."""

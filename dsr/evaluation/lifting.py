@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from dsr.body.joints import H36M17_NAMES
-from dsr.datasets.lifting_tracks import PoseTrack
 from dsr.errors import UsageError
 from dsr.evaluation.metrics import Points, mpjpe, pa_mpjpe
-from dsr.evaluation.shares import auc, pck
+from dsr.evaluation.pck_auc import auc, pck
+from dsr.tracks.track import PoseTrack
 
 PCK_JOINTS = (1, 2, 3, 4, 5, 6, 8, 10, 11, 12, 13, 14, 15, 16)
 """The 14 joints of MPI-INF-3DHP's PCK and AUC: head top, neck, arms and legs."""
@@ -116,11 +116,14 @@ class _Sums:
         velocity = np.concatenate(self.velocity)
         found = errors[:, list(PCK_JOINTS)]
         return LifterScores(
-            frames=len(errors), mpjpe_mm=float(errors.mean()), pa_mpjpe_mm=float(np.concatenate(self.aligned).mean()),
+            frames=len(errors),
+            mpjpe_mm=float(errors.mean()),
+            pa_mpjpe_mm=float(np.concatenate(self.aligned).mean()),
             n_mpjpe_mm=float(np.concatenate(self.scaled).mean()),
             velocity_mm=float(velocity.mean()) if len(velocity) else float("nan"),
-            pck=float(pck(found)), auc=float(auc(found)),
-        )  # fmt: skip
+            pck=float(pck(found)),
+            auc=float(auc(found)),
+        )
 
 
 def evaluate_lifter(
@@ -158,15 +161,23 @@ def evaluate_lifter(
             progress(done)
     if not sums or not sum(len(e) for s in sums.values() for e in s.errors):
         raise UsageError("There are no valid frames to measure.")
-    whole = _Sums(*([one for s in sums.values() for one in getattr(s, key)]
-                    for key in ("errors", "aligned", "scaled", "velocity")))  # fmt: skip
+    whole = _Sums(
+        *(
+            [one for s in sums.values() for one in getattr(s, key)]
+            for key in ("errors", "aligned", "scaled", "velocity")
+        )
+    )
     actions = {name: one.scores() for name, one in sorted(sums.items()) if sum(map(len, one.errors))}
     names = [f for f in LifterScores.__dataclass_fields__ if f != "frames"]
     means = {key: float(np.nanmean([getattr(s, key) for s in actions.values()])) for key in names}
     overall = whole.scores()
     joints = np.concatenate(whole.errors).mean(0)
-    return LifterReport(overall, LifterScores(frames=overall.frames, **means), actions,
-                        dict(zip(H36M17_NAMES, joints.tolist(), strict=False)))  # fmt: skip
+    return LifterReport(
+        overall,
+        LifterScores(frames=overall.frames, **means),
+        actions,
+        dict(zip(H36M17_NAMES, joints.tolist(), strict=False)),
+    )
 
 
 class ActionTable:

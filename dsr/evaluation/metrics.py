@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import UsageError
+from dsr.errors import UsageError
 
 Points = TypeVar("Points", Tensor, np.ndarray)
 
@@ -69,9 +69,14 @@ def pa_mpjpe(
 
 
 def pve(
-    predicted: Points, target: Any, mask: Any = None, *, predicted_root: Any = None, target_root: Any = None,
+    predicted: Points,
+    target: Any,
+    mask: Any = None,
+    *,
+    predicted_root: Any = None,
+    target_root: Any = None,
     reduction: str = "mean",
-) -> Points:  # fmt: skip
+) -> Points:
     """Per-vertex error: mean distance of corresponding vertices, after the given pelvis positions are subtracted.
 
     Args:
@@ -198,9 +203,11 @@ def _prepare(predicted: Any, target: Any, mask: Any) -> tuple[Tensor, Tensor, Te
     except RuntimeError:
         p = p[..., :0]
     if p.ndim < 2 or p.shape[-1] != 3:
-        raise UsageError(f"points must have shapes (..., N, 3) and masks (..., N) that fit each other, not "
-                         f"{tuple(np.shape(predicted))}, {tuple(np.shape(target))} and "
-                         f"{None if mask is None else tuple(np.shape(mask))}.")  # fmt: skip
+        raise UsageError(
+            f"points must have shapes (..., N, 3) and masks (..., N) that fit each other, not "
+            f"{tuple(np.shape(predicted))}, {tuple(np.shape(target))} and "
+            f"{None if mask is None else tuple(np.shape(mask))}."
+        )
     return p, t, m
 
 

@@ -15,12 +15,17 @@ from dsr.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from dsr.body import Body
-    from dsr.datasets.records import PersonRecord, RecordSource
     from dsr.regressors.inference import PeopleCrops
+    from dsr.synthetic.records import PersonRecord, RecordSource
 
 _SHAPES: dict[str, tuple[int | None, ...]] = {
-    "keys": (), "pose_rotmat": (24, 3, 3), "orient_crop": (3, 3), "betas": (None,), "transl": (3,), "K": (3, 3),
-}  # fmt: skip
+    "keys": (),
+    "pose_rotmat": (24, 3, 3),
+    "orient_crop": (3, 3),
+    "betas": (None,),
+    "transl": (3,),
+    "K": (3, 3),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,9 +145,14 @@ def _true_crop(record: PersonRecord, model: Any, bodies: Mapping[str, Body] | No
     K, box = (torch.as_tensor(np.asarray(a, np.float64)) for a in (record.K, record.box_px))
     middle, K_crop = (box[:2] + box[2:]) / 2, sample["K_crop"].double()
     return PeopleCrops(
-        image=sample["image"][None], K_crop=K_crop[None], K=K[None], rotation=perspective_rotation(K, middle)[None],
-        centre_px=middle[None], side_px=(model.image_size * K[0, 0] / K_crop[0, 0])[None], known=torch.tensor([True]),
-    )  # fmt: skip
+        image=sample["image"][None],
+        K_crop=K_crop[None],
+        K=K[None],
+        rotation=perspective_rotation(K, middle)[None],
+        centre_px=middle[None],
+        side_px=(model.image_size * K[0, 0] / K_crop[0, 0])[None],
+        known=torch.tensor([True]),
+    )
 
 
 def save_predictions(predictions: Predictions, path: str | Path) -> None:
@@ -151,7 +161,7 @@ def save_predictions(predictions: Predictions, path: str | Path) -> None:
     Raises:
         ExportError: if it cannot be written.
     """
-    from dsr.export.atomic import write_atomic
+    from dsr.files import write_atomic
 
     columns = {key: getattr(predictions, key) for key in _SHAPES}
     columns |= {"system": np.array(predictions.system), "crop": np.array(predictions.crop)}

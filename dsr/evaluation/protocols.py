@@ -20,9 +20,24 @@ if TYPE_CHECKING:
     from dsr.body import BodyAsset
 
 J17_NAMES = (
-    "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle", "right_wrist", "right_elbow",
-    "right_shoulder", "left_shoulder", "left_elbow", "left_wrist", "thorax", "head", "pelvis", "spine", "neck_nose",
-)  # fmt: skip
+    "right_ankle",
+    "right_knee",
+    "right_hip",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "right_wrist",
+    "right_elbow",
+    "right_shoulder",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "thorax",
+    "head",
+    "pelvis",
+    "spine",
+    "neck_nose",
+)
 """SPIN's 17 evaluation joints; the first 14 are "J14", in the order of LSP."""
 J14_NAMES = J17_NAMES[:14]
 SPIN24_TO_J17 = (*range(13), 18, 14, 16, 17)
@@ -64,34 +79,70 @@ PROTOCOLS = {
     p.name: p
     for p in (
         Protocol(
-            "3dpw", "3DPW test, DSR's protocol", J14_NAMES, "mesh", "raw", gendered=True,
-            file="3dpw_test_with_mmpose.npz", published="DSR 85.7 MPJPE, 51.7 PA-MPJPE, 99.5 PVE",
+            "3dpw",
+            "3DPW test, DSR's protocol",
+            J14_NAMES,
+            "mesh",
+            "raw",
+            gendered=True,
+            file="3dpw_test_with_mmpose.npz",
+            published="DSR 85.7 MPJPE, 51.7 PA-MPJPE, 99.5 PVE",
         ),
         Protocol(
-            "h36m-p1", "Human3.6M, protocol 1 (all cameras)", J14_NAMES, "joints", "none",
-            file="h36m_valid_protocol1.npz", published="DSR 60.9 MPJPE",
+            "h36m-p1",
+            "Human3.6M, protocol 1 (all cameras)",
+            J14_NAMES,
+            "joints",
+            "none",
+            file="h36m_valid_protocol1.npz",
+            published="DSR 60.9 MPJPE",
         ),
         Protocol(
-            "h36m-p2", "Human3.6M, protocol 2 (frontal camera)", J14_NAMES, "joints", "none",
-            file="h36m_valid_protocol2.npz", published="DSR 40.3 PA-MPJPE",
+            "h36m-p2",
+            "Human3.6M, protocol 2 (frontal camera)",
+            J14_NAMES,
+            "joints",
+            "none",
+            file="h36m_valid_protocol2.npz",
+            published="DSR 40.3 PA-MPJPE",
         ),
         Protocol(
-            "mpi-inf-3dhp", "MPI-INF-3DHP test", J17_NAMES, "joints", "none", file="mpi_inf_3dhp_valid.npz",
+            "mpi-inf-3dhp",
+            "MPI-INF-3DHP test",
+            J17_NAMES,
+            "joints",
+            "none",
+            file="mpi_inf_3dhp_valid.npz",
         ),
         Protocol(
-            "perspose-3dpw", "3DPW test, PersPose's protocol", J14_NAMES, "mesh", "pelvis", gendered=True,
+            "perspose-3dpw",
+            "3DPW test, PersPose's protocol",
+            J14_NAMES,
+            "mesh",
+            "pelvis",
+            gendered=True,
             published="PersPose 60.1 MPJPE, 39.1 PA-MPJPE, 72.4 PVE",
         ),
         Protocol(
-            "perspose-h36m", "Human3.6M, PersPose's protocol (every 4th row)", J14_NAMES, "mesh", "pelvis", every=4,
+            "perspose-h36m",
+            "Human3.6M, PersPose's protocol (every 4th row)",
+            J14_NAMES,
+            "mesh",
+            "pelvis",
+            every=4,
             published="PersPose 43.0 MPJPE, 28.3 PA-MPJPE, 52.7 PVE",
         ),
         Protocol(
-            "perspose-3dhp", "MPI-INF-3DHP test, PersPose's protocol", J17_NAMES, "joints", "none", reroot=True,
+            "perspose-3dhp",
+            "MPI-INF-3DHP test, PersPose's protocol",
+            J17_NAMES,
+            "joints",
+            "none",
+            reroot=True,
             published="PersPose 71.9 MPJPE, 54.4 PA-MPJPE",
         ),
     )
-}  # fmt: skip
+}
 """Protocols by name."""
 
 

@@ -16,7 +16,7 @@ from dsr.evaluation.truth import TruePerson, TruePicture
 if TYPE_CHECKING:
     from dsr.body.measure import Measurements
     from dsr.people import Detection
-    from dsr.result import PersonResult
+    from dsr.results.picture import PersonResult
 
 _SIDES = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
 LIMB12_NAMES = tuple(f"{side}_{part}" for part in _SIDES for side in ("left", "right"))

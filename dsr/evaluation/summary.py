@@ -13,9 +13,18 @@ if TYPE_CHECKING:
     from dsr.evaluation.synthetic import SyntheticReport
 
 _PLAIN = (
-    "mpjpe_mm", "pa_mpjpe_mm", "mpjpe_smpl24_mm", "pa_mpjpe_smpl24_mm", "mpjpe_h36m14_mm", "pa_mpjpe_h36m14_mm",
-    "pve_mm", "yaw_error_deg", "reprojection_percent", "body_iou", "mask_iou",
-)  # fmt: skip
+    "mpjpe_mm",
+    "pa_mpjpe_mm",
+    "mpjpe_smpl24_mm",
+    "pa_mpjpe_smpl24_mm",
+    "mpjpe_h36m14_mm",
+    "pa_mpjpe_h36m14_mm",
+    "pve_mm",
+    "yaw_error_deg",
+    "reprojection_percent",
+    "body_iou",
+    "mask_iou",
+)
 _SIGNED = ("height_error_m", "waist_error_m", "hip_error_m", "chest_error_m", "depth_error_m")
 
 

@@ -26,7 +26,7 @@ from dsr.evaluation.truth import TruePerson, TruePicture, load_truth
 from dsr.options import FitOptions
 
 if TYPE_CHECKING:
-    from dsr.result import FitResult
+    from dsr.results.picture import FitResult
 
 MATCH_DISTANCE = 0.3
 """Largest mean keypoint distance, in body-box heights, at which a found person is a true one."""
@@ -74,7 +74,7 @@ def evaluate_synthetic(
         DatasetError: if the folder has no truth, or the truth belongs to another body asset.
         UsageError: for options that cannot work.
     """
-    from dsr.pipeline import fit_images
+    from dsr.pipeline.pictures import fit_images
 
     options = options or FitOptions()
     pictures = load_truth(folder)[:limit]

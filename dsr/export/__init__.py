@@ -9,32 +9,26 @@ from typing import TYPE_CHECKING
 
 from dsr._lazy import attach
 
-_PUBLIC = {
-    "BLENDER_FORMATS": "writers",
-    "FORMATS": "writers",
-    "render_overlay": "overlay",
-    "render_side_view": "overlay",
-    "save_picture": "pictures",
-    "write_atomic": "atomic",
-    "write_bytes": "atomic",
-    "write_person": "writers",
-}
-
-__all__ = [
-    "BLENDER_FORMATS",
-    "FORMATS",
-    "render_overlay",
-    "render_side_view",
-    "save_picture",
-    "write_atomic",
-    "write_bytes",
-    "write_person",
-]
-
 if TYPE_CHECKING:
-    from dsr.export.atomic import write_atomic, write_bytes
-    from dsr.export.overlay import render_overlay, render_side_view
-    from dsr.export.pictures import save_picture
-    from dsr.export.writers import BLENDER_FORMATS, FORMATS, write_person
+    from dsr.export.overlay import render_overlay as render_overlay
+    from dsr.export.overlay import render_side_view as render_side_view
+    from dsr.export.pictures import save_picture as save_picture
+    from dsr.export.writers import BLENDER_FORMATS as BLENDER_FORMATS
+    from dsr.export.writers import FORMATS as FORMATS
+    from dsr.export.writers import write_person as write_person
 
-__getattr__, __dir__ = attach(__name__, _PUBLIC)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "overlay": (
+            "render_overlay",
+            "render_side_view",
+        ),
+        "pictures": ("save_picture",),
+        "writers": (
+            "BLENDER_FORMATS",
+            "FORMATS",
+            "write_person",
+        ),
+    },
+)

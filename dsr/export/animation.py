@@ -16,11 +16,11 @@ from dsr.body.numpy_lbs import rest_shape
 from dsr.errors import ExportError, UsageError
 from dsr.export.glb import rigged_file
 from dsr.export.rig import CAMERA_TO_FILE, FRAMES, Frame, Rig
-from dsr.sequence_result import person_at
+from dsr.results.clip import person_at
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
-    from dsr.sequence_result import TrackResult
+    from dsr.results.clip import TrackResult
 
 
 def animated_glb_bytes(
@@ -65,8 +65,9 @@ def animated_glb_bytes(
     animation = gltf.Animation(name=track.id, samplers=[], channels=[])
 
     def add(node: int, path: str, keys: np.ndarray, kind: str) -> None:
-        sampler = gltf.AnimationSampler(input=clock, output=file.add(keys.astype(np.float32), kind, None),
-                                        interpolation="LINEAR")  # fmt: skip
+        sampler = gltf.AnimationSampler(
+            input=clock, output=file.add(keys.astype(np.float32), kind, None), interpolation="LINEAR"
+        )
         animation.samplers.append(sampler)
         target = gltf.AnimationChannelTarget(node=node, path=path)
         animation.channels.append(gltf.AnimationChannel(sampler=len(animation.samplers) - 1, target=target))
@@ -128,5 +129,7 @@ def _check(track: TrackResult, asset: BodyAsset, fps: float) -> None:
         if not np.isfinite(array).all():
             raise ExportError(f"{who} cannot be written: {name} holds numbers that are not finite.")
     if len(track.betas) > asset.num_betas:
-        raise ExportError(f"{who} cannot be written: {len(track.betas)} betas where body {asset.name} has "
-                          f"{asset.num_betas}; give the body asset the fit was made with.")  # fmt: skip
+        raise ExportError(
+            f"{who} cannot be written: {len(track.betas)} betas where body {asset.name} has "
+            f"{asset.num_betas}; give the body asset the fit was made with."
+        )

@@ -21,12 +21,12 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from dsr.errors import ExportError, MissingExtraError
-from dsr.export.atomic import write_atomic
 from dsr.export.rig import Frame, joint_names, rig_person
+from dsr.files import write_atomic
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
-    from dsr.result import PersonResult
+    from dsr.results.picture import PersonResult
 
 _TIMEOUT_S = 300.0
 

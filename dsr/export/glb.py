@@ -27,7 +27,7 @@ from dsr.export.rig import (
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
-    from dsr.result import PersonResult
+    from dsr.results.picture import PersonResult
 
 _COMPONENT = {"uint8": 5121, "uint16": 5123, "uint32": 5125, "float32": 5126}
 _VERTEX_DATA, _INDEX_DATA = 34962, 34963
@@ -212,7 +212,8 @@ def _build_static(asset: BodyAsset) -> _Static:
     attributes = {"JOINTS_0": parts.joints[vertex], "WEIGHTS_0": parts.weights[vertex]}
     if corner_uv is not None:
         attributes["TEXCOORD_0"] = np.stack(
-            [asset.uv[corner_uv, 0], 1.0 - asset.uv[corner_uv, 1]], axis=1  # type: ignore[index]
+            [asset.uv[corner_uv, 0], 1.0 - asset.uv[corner_uv, 1]],
+            axis=1,  # type: ignore[index]
         ).astype(np.float32)
     interior = asset.interior if len(asset.interior) == len(faces) else np.zeros(len(faces), bool)
     indices = {"body": corners[~interior].ravel(), "interior": corners[interior].ravel()}

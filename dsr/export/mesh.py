@@ -10,7 +10,7 @@ from dsr.export.rig import Frame, rig_person, vertex_normals
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
-    from dsr.result import PersonResult
+    from dsr.results.picture import PersonResult
 
 
 def mesh_bytes(

@@ -12,7 +12,7 @@ from dsr.rendering.zbuffer import ZBuffer, rasterise
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
-    from dsr.result import FitResult
+    from dsr.results.picture import FitResult
 
 COLOURS = np.array(
     [[90, 170, 255], [255, 160, 60], [100, 210, 120], [240, 110, 170], [235, 215, 80], [160, 130, 250], [90, 215, 215]],

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dsr.errors import UsageError
-from dsr.export.atomic import write_atomic
+from dsr.files import write_atomic
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 

@@ -14,7 +14,7 @@ from dsr.errors import ExportError, UsageError
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
-    from dsr.result import PersonResult
+    from dsr.results.picture import PersonResult
 
 Frame = Literal["camera", "body"]
 FRAMES: tuple[str, ...] = ("camera", "body")

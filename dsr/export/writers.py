@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsr.errors import UsageError
-from dsr.export.atomic import write_bytes
 from dsr.export.rig import FRAMES, Frame
+from dsr.files import write_bytes
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
-    from dsr.result import PersonResult
+    from dsr.results.picture import PersonResult
 
 Writer = Callable[["PersonResult", "BodyAsset", np.ndarray, "tuple[int, int]", Path, Frame], None]
 

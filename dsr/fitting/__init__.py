@@ -6,31 +6,26 @@ from typing import TYPE_CHECKING
 
 from dsr._lazy import attach
 
-__all__ = [
-    "FitWeights",
-    "KeypointModel",
-    "PosePrior",
-    "SemanticWeights",
-    "describe_people",
-    "fit_people",
-    "refine_semantic",
-]
-
-_HOME = {
-    "FitWeights": "solver",
-    "KeypointModel": "keypoint_model",
-    "PosePrior": "prior",
-    "SemanticWeights": "semantic",
-    "describe_people": "fit",
-    "fit_people": "fit",
-    "refine_semantic": "semantic",
-}
-
 if TYPE_CHECKING:
-    from dsr.fitting.fit import describe_people, fit_people
-    from dsr.fitting.keypoint_model import KeypointModel
-    from dsr.fitting.prior import PosePrior
-    from dsr.fitting.semantic import SemanticWeights, refine_semantic
-    from dsr.fitting.solver import FitWeights
+    from dsr.fitting.keypoint_model import KeypointModel as KeypointModel
+    from dsr.fitting.picture_fit import describe_people as describe_people
+    from dsr.fitting.picture_fit import fit_people as fit_people
+    from dsr.fitting.semantic import SemanticWeights as SemanticWeights
+    from dsr.fitting.semantic import refine_semantic as refine_semantic
+    from dsr.fitting.solver import FitWeights as FitWeights
 
-__getattr__, __dir__ = attach(__name__, _HOME)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "keypoint_model": ("KeypointModel",),
+        "picture_fit": (
+            "describe_people",
+            "fit_people",
+        ),
+        "semantic": (
+            "SemanticWeights",
+            "refine_semantic",
+        ),
+        "solver": ("FitWeights",),
+    },
+)

@@ -43,9 +43,9 @@ def find_contacts(feet: Tensor, up: Tensor, fps: float) -> Tensor:
     resting = ((FAST_M_S - speed) / (FAST_M_S - SLOW_M_S)).clamp(0, 1)
     height = feet @ up
     reach = max(1, round(_AROUND_S * fps))
-    lowest = -torch.nn.functional.max_pool1d(
-        -height.min(1).values[None, None], 2 * reach + 1, stride=1, padding=reach
-    )[0, 0]  # fmt: skip
+    lowest = -torch.nn.functional.max_pool1d(-height.min(1).values[None, None], 2 * reach + 1, stride=1, padding=reach)[
+        0, 0
+    ]
     above = torch.maximum(height[1:] - lowest[1:, None], height[:-1] - lowest[:-1, None])
     low = ((_HIGH_M - above) / (_HIGH_M - _LOW_M)).clamp(0, 1)
     contact = resting * low
@@ -71,8 +71,9 @@ def fit_ground(feet: Tensor, contact: Tensor, up: Tensor) -> Tensor | None:
     middle, weight = (feet[1:] + feet[:-1]) / 2, contact
     if float(weight.sum()) < 4:
         return None
-    away = torch.nn.functional.normalize(torch.linalg.cross(torch.linalg.cross(up, feet.new_tensor([0, 0, 1.0])), up),
-                                         dim=0)  # fmt: skip
+    away = torch.nn.functional.normalize(
+        torch.linalg.cross(torch.linalg.cross(up, feet.new_tensor([0, 0, 1.0])), up), dim=0
+    )
     side = torch.linalg.cross(up, away)
     points, w = middle.reshape(-1, 3), weight.flatten()
     centre = (w[:, None] * points).sum(0) / w.sum()
@@ -102,8 +103,9 @@ def _lasting(mask: Tensor, shortest: int) -> Tensor:
     result = torch.zeros_like(mask)
     for point in range(mask.shape[1]):
         edges = torch.diff(torch.nn.functional.pad(mask[:, point].int(), (1, 1)))
-        for first, stop in zip((edges == 1).nonzero()[:, 0].tolist(), (edges == -1).nonzero()[:, 0].tolist(),
-                               strict=True):  # fmt: skip
+        for first, stop in zip(
+            (edges == 1).nonzero()[:, 0].tolist(), (edges == -1).nonzero()[:, 0].tolist(), strict=True
+        ):
             if stop - first >= min(shortest, len(mask)):
                 result[first:stop, point] = True
     return result

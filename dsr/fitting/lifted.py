@@ -36,9 +36,11 @@ class Lifted:
 def turned_to_landmarks(lifted: Lifted, seen: Sequence[Detection | None]) -> Lifted:
     """The lifter's joints of a clip, turned together towards the detector's, as far as those know better."""
     mine, theirs = _limbs()
-    both = [(d.world_m[mine], lifted.joints_m[t][theirs], d.confidence[mine] ** 2 + 1e-6) for t, d in enumerate(seen)
-            if d is not None and _has_landmarks(d) and d.world_m is not None
-            and np.isfinite(lifted.joints_m[t]).all()]  # fmt: skip
+    both = [
+        (d.world_m[mine], lifted.joints_m[t][theirs], d.confidence[mine] ** 2 + 1e-6)
+        for t, d in enumerate(seen)
+        if d is not None and _has_landmarks(d) and d.world_m is not None and np.isfinite(lifted.joints_m[t]).all()
+    ]
     if not both:
         return lifted
     wanted, ours, weight = (np.stack(column).astype(np.float64) for column in zip(*both, strict=True))

@@ -21,13 +21,14 @@ from dsr.body import Body, load_body
 from dsr.body.joints import joint_names
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera.rotation import rotate_body
-from dsr.fitting.fit import _model, _one_thread, _prior, _results, _targets
+from dsr.devices import one_thread
+from dsr.fitting.picture_fit import _model, _prior, _results, _targets
 from dsr.fitting.solver import FitWeights, State, _linearise
 from dsr.losses.silhouette import containment_loss, coverage_loss
 from dsr.options import FitOptions
 from dsr.people.types import Detection, PersonMask
 from dsr.rendering import RenderSettings, SemanticRenderer
-from dsr.result import PersonResult
+from dsr.results.picture import PersonResult
 
 _STEPS = {"fast": 16, "standard": 24, "best": 40}
 _SHARES = (1.0, 0.75, 0.5, 0.35, 0.2, 0.1)
@@ -98,7 +99,7 @@ def refine_semantic(
         if detection.mask is None:
             results[i] = _kept(people[i], "there is no mask of this person")
     K = np.asarray(K, np.float64)
-    with _one_thread(), torch.enable_grad():
+    with one_thread(), torch.enable_grad():
         for name in sorted({d.keypoint_set for d in detections}):
             for has_world in (True, False):
                 rows = [

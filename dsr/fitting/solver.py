@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel, PosedKeypoints
-from dsr.fitting.prior import PosePrior
+from dsr.mocap.pose_prior import PosePrior
 
 
 @dataclass(frozen=True)

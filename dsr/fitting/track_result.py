@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from dsr.body import Body, standing_height_m
-from dsr.sequence_result import TrackResult
+from dsr.results.clip import TrackResult
 
 if TYPE_CHECKING:
-    from dsr.fitting.sequence import TrackFit
+    from dsr.fitting.track_fit import TrackFit
     from dsr.people import Detection
     from dsr.people.tracking import PersonTrack
 

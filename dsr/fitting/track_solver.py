@@ -14,7 +14,7 @@ from torch import Tensor
 
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel
-from dsr.fitting.prior import PosePrior
+from dsr.mocap.pose_prior import PosePrior
 
 _TURNS = 3 * POSED_JOINTS
 FRAME_SIZE = 3 + _TURNS + 3
@@ -293,8 +293,9 @@ def _linearise(
     posed = model.pose(state.root, state.theta, state.betas.expand(frames, -1), state.transl)
     x, n = FRAME_SIZE, model.num_betas
     head = 3 + _TURNS
-    jacobian = torch.cat([posed.jacobian[..., :head], posed.jacobian[..., head + n :],
-                          posed.jacobian[..., head : head + n]], -1)  # fmt: skip
+    jacobian = torch.cat(
+        [posed.jacobian[..., :head], posed.jacobian[..., head + n :], posed.jacobian[..., head : head + n]], -1
+    )
     terms = _Terms(frames, x + n, model.dtype)
     seen = slice(0, points.seen)
     _reprojection(terms, posed.points[:, seen], jacobian[:, seen], targets, weights)
@@ -302,13 +303,15 @@ def _linearise(
         across, along = weights.landmark_across_m, weights.landmark_along_m
         sigma = targets.weight.new_tensor([across, across, along])
         weight = targets.weight
-        _shape_in_space(terms, posed.points[:, seen], jacobian[:, seen], targets.landmarks, weight,
-                        weight.sqrt()[..., None] / sigma)  # fmt: skip
+        _shape_in_space(
+            terms, posed.points[:, seen], jacobian[:, seen], targets.landmarks, weight, weight.sqrt()[..., None] / sigma
+        )
     if targets.lifted is not None and targets.lifted_sigma is not None:
         factor = 1 / targets.lifted_sigma
         own = points.joints
-        _shape_in_space(terms, posed.points[:, own], jacobian[:, own], targets.lifted, factor.square(),
-                        factor[..., None])  # fmt: skip
+        _shape_in_space(
+            terms, posed.points[:, own], jacobian[:, own], targets.lifted, factor.square(), factor[..., None]
+        )
     _parameters(terms, prior, targets, state, weights, model)
     smooth = targets.fps**2 / (weights.acceleration * points.acceleration_m_s2.repeat_interleave(3))
     terms.add_acceleration(
@@ -328,8 +331,10 @@ def _linearise(
             down[1:] = torch.maximum(down[1:], targets.contact)
             factor = down.sqrt() / weights.ground_m
             normal = targets.ground[:3]
-            terms.add(factor * (feet @ normal - targets.ground[3]), factor[..., None] * torch.einsum(
-                "tkcp,c->tkp", slopes, normal))  # fmt: skip
+            terms.add(
+                factor * (feet @ normal - targets.ground[3]),
+                factor[..., None] * torch.einsum("tkcp,c->tkp", slopes, normal),
+            )
     return terms.system()
 
 
@@ -366,9 +371,9 @@ class _Terms:
             share = value.new_zeros(frames - reach)
             for i in range(3 - reach):
                 share[i : frames - 2 + i] += pattern[i] * pattern[i + reach]
-            square = jacobian.T @ jacobian if steady else (
-                jacobian[: frames - reach].transpose(1, 2) @ jacobian[reach:]
-            )  # fmt: skip
+            square = (
+                jacobian.T @ jacobian if steady else (jacobian[: frames - reach].transpose(1, 2) @ jacobian[reach:])
+            )
             self.blocks[reach].add_(share[:, None, None] * square)
 
     def add_contact(self, feet: Tensor, jacobian: Tensor, weight: Tensor) -> None:

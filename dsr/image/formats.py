@@ -15,8 +15,23 @@ from PIL import ImageFile, features
 from dsr.errors import ImageError
 
 PICTURE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib", ".gif", ".heic", ".heif",
-     ".hif", ".avif"}
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".png",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".dib",
+        ".gif",
+        ".heic",
+        ".heif",
+        ".hif",
+        ".avif",
+    }
 )
 """Lower-case suffixes under which pictures that :func:`dsr.image.read_photo` reads are usually found."""
 
@@ -24,8 +39,24 @@ SAME_IN_BLENDER = frozenset({"JPEG", "PNG", "TIFF", "BMP", "WEBP"})
 """Formats that Blender shows with the same pixels, orientation and colour model apart."""
 
 RAW_SUFFIXES = frozenset(
-    {".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".srf", ".sr2", ".orf", ".rw2", ".raf", ".pef", ".raw",
-     ".3fr", ".iiq"}
+    {
+        ".dng",
+        ".cr2",
+        ".cr3",
+        ".crw",
+        ".nef",
+        ".nrw",
+        ".arw",
+        ".srf",
+        ".sr2",
+        ".orf",
+        ".rw2",
+        ".raf",
+        ".pef",
+        ".raw",
+        ".3fr",
+        ".iiq",
+    }
 )
 """Camera raw files: many begin like a TIFF whose first page is a thumbnail."""
 

@@ -85,8 +85,13 @@ def _decode_strip(
     rows = len(filtered) // stride + lead
     packed = zlib.compress(previous + filtered, 0)
     small = b"".join(
-        (_SIGNATURE, _chunk(b"IHDR", struct.pack(">II", width, rows) + header[8:]), extra, _chunk(b"IDAT", packed),
-         _chunk(b"IEND", b""))
+        (
+            _SIGNATURE,
+            _chunk(b"IHDR", struct.pack(">II", width, rows) + header[8:]),
+            extra,
+            _chunk(b"IDAT", packed),
+            _chunk(b"IEND", b""),
+        )
     )
     image = PngImageFile(io.BytesIO(small))
     image.load()

@@ -170,5 +170,3 @@ def _check_size(path: Path, size: tuple[int, int], limits: ReadLimits) -> None:
             "copy.",
             "too_large",
         )
-
-

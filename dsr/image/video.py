@@ -85,8 +85,9 @@ def read_info(path: Path) -> VideoInfo:
             if turned in (90, 270):
                 width, height = height, width
             if min(width, height) < MIN_SIDE:
-                raise ImageError(f"{path} is {width} x {height} pixels; at least {MIN_SIDE} a side are needed.",
-                                 "too_small")  # fmt: skip
+                raise ImageError(
+                    f"{path} is {width} x {height} pixels; at least {MIN_SIDE} a side are needed.", "too_small"
+                )
             return VideoInfo(path, width, height, _rate(path, stream), int(stream.frames or 0), turned)
     raise ImageError(f"{path} holds no frame that can be decoded: copy it again or convert it to MP4 (H.264).")
 

@@ -10,37 +10,42 @@ from typing import TYPE_CHECKING
 
 from dsr._lazy import attach
 
-_PUBLIC = {
-    "build_lifter": "registry",
-    "detector_to_h36m17": "keypoints",
-    "LiftedSequence": "inference",
-    "lift_sequence": "inference",
-    "load_lifter": "shipped",
-    "load_shipped": "shipped",
-    "save_lifter": "shipped",
-    "LIFTERS": "registry",
-    "H36M17": "skeleton",
-    "Skeleton": "skeleton",
-    "normalise_screen": "skeleton",
-    "unnormalise_screen": "skeleton",
-    "mirror": "skeleton",
-    "SequenceLifter": "staged",
-    "WindowLifter": "staged",
-    "FramePruning": "hourglass",
-    "select_frames": "hourglass",
-}
-
-__all__ = ["H36M17", "LIFTERS", "FramePruning", "LiftedSequence", "SequenceLifter", "Skeleton", "WindowLifter",
-           "build_lifter", "detector_to_h36m17", "lift_sequence", "load_lifter", "load_shipped", "mirror",
-           "normalise_screen", "save_lifter", "select_frames", "unnormalise_screen"]
-
 if TYPE_CHECKING:
-    from dsr.lifting.hourglass import FramePruning, select_frames
-    from dsr.lifting.inference import LiftedSequence, lift_sequence
-    from dsr.lifting.keypoints import detector_to_h36m17
-    from dsr.lifting.registry import LIFTERS, build_lifter
-    from dsr.lifting.shipped import load_lifter, load_shipped, save_lifter
-    from dsr.lifting.skeleton import H36M17, Skeleton, mirror, normalise_screen, unnormalise_screen
-    from dsr.lifting.staged import SequenceLifter, WindowLifter
+    from dsr.lifting.base import SequenceLifter as SequenceLifter
+    from dsr.lifting.base import WindowLifter as WindowLifter
+    from dsr.lifting.hourglass import FramePruning as FramePruning
+    from dsr.lifting.hourglass import select_frames as select_frames
+    from dsr.lifting.inference import LiftedSequence as LiftedSequence
+    from dsr.lifting.inference import lift_sequence as lift_sequence
+    from dsr.lifting.registry import LIFTERS as LIFTERS
+    from dsr.lifting.registry import build_lifter as build_lifter
+    from dsr.lifting.shipped import load_lifter as load_lifter
+    from dsr.lifting.shipped import load_shipped as load_shipped
+    from dsr.lifting.shipped import save_lifter as save_lifter
 
-__getattr__, __dir__ = attach(__name__, _PUBLIC)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "base": (
+            "SequenceLifter",
+            "WindowLifter",
+        ),
+        "hourglass": (
+            "FramePruning",
+            "select_frames",
+        ),
+        "inference": (
+            "LiftedSequence",
+            "lift_sequence",
+        ),
+        "registry": (
+            "LIFTERS",
+            "build_lifter",
+        ),
+        "shipped": (
+            "load_lifter",
+            "load_shipped",
+            "save_lifter",
+        ),
+    },
+)

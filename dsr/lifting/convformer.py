@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dsr.lifting.staged import WindowLifter
+from dsr.lifting.base import WindowLifter
 from dsr.lifting.transformer import DropPath, drop_rates
 
 

@@ -13,18 +13,41 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dsr.lifting.skeleton import H36M17, HUMANEVA15
-from dsr.lifting.staged import WindowLifter
+from dsr.lifting.base import WindowLifter
+from dsr.tracks.skeleton import H36M17, HUMANEVA15
 
 SUBSETS = 3
 # (child, parent), literally as released: not consistently away from the root (specification, section 3)
 _HUMANEVA15_EDGES = (
-    (14, 1), (1, 2), (2, 3), (3, 4), (1, 5), (5, 6), (6, 7), (1, 0), (0, 11), (11, 12), (12, 13), (0, 8), (8, 9),
+    (14, 1),
+    (1, 2),
+    (2, 3),
+    (3, 4),
+    (1, 5),
+    (5, 6),
+    (6, 7),
+    (1, 0),
+    (0, 11),
+    (11, 12),
+    (12, 13),
+    (0, 8),
+    (8, 9),
     (9, 10),
-)  # fmt: skip
+)
 _HUMANEVA15_COCO_EDGES = (
-    (14, 1), (2, 3), (3, 4), (1, 2), (5, 6), (6, 7), (1, 0), (0, 11), (11, 12), (12, 13), (9, 10), (8, 9),
-)  # fmt: skip
+    (14, 1),
+    (2, 3),
+    (3, 4),
+    (1, 2),
+    (5, 6),
+    (6, 7),
+    (1, 0),
+    (0, 11),
+    (11, 12),
+    (12, 13),
+    (9, 10),
+    (8, 9),
+)
 EDGES = {"h36m": H36M17.bones, "humaneva15": _HUMANEVA15_EDGES, "humaneva15_coco": _HUMANEVA15_COCO_EDGES}
 """Fixed graphs by data set, as (child, parent)."""
 

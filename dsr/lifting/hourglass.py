@@ -2,7 +2,7 @@
 
 Frames to keep are chosen by density-peak clustering (:func:`select_frames`, specification section 2); learned queries
 bring the others back by cross-attention (:class:`CrossAttention`, section 3). Any
-:class:`~dsr.lifting.staged.SequenceLifter` takes a :class:`FramePruning`.
+:class:`~dsr.lifting.base.SequenceLifter` takes a :class:`FramePruning`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dsr.lifting.products import attention, linear
+from dsr.lifting.fast_layers import attention, linear
 
 NOISE_SCALE = 1e-6
 """Tie-breaking noise on the densities (specification section 2, step 3)."""

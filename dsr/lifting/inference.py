@@ -18,9 +18,9 @@ from torch import Tensor
 
 from dsr.body.joints import H36M17_NAMES
 from dsr.errors import UsageError
-from dsr.lifting.rates import at_all_frames, at_rate, held, rates
-from dsr.lifting.skeleton import H36M17, HUMANEVA15, Skeleton, mirror, normalise_screen
-from dsr.lifting.staged import SequenceLifter, WindowLifter
+from dsr.lifting.base import SequenceLifter, WindowLifter
+from dsr.lifting.resampling import at_all_frames, at_rate, held, rates
+from dsr.tracks.skeleton import H36M17, HUMANEVA15, Skeleton, mirror, normalise_screen
 
 # Frames of all windows of a forward pass, mirrored ones included.
 _FRAMES_AT_ONCE_CPU, _FRAMES_AT_ONCE_GPU = 1024, 16384
@@ -69,7 +69,7 @@ def lift_sequence(
     Args:
         model: a lifter (:func:`~dsr.lifting.build_lifter`), on any device, in any precision; used in evaluation mode.
         keypoints_px: (T, J, 2) pixels, or (T, J, 3) with confidences; T >= 1; joints as the lifter's (H36M-17, see
-            :func:`~dsr.lifting.detector_to_h36m17`).
+            :func:`~dsr.tracks.detector_to_h36m17`).
         size: (width, height) of the pictures, pixels.
         flip: average with the mirrored sequence, in the same forward pass.
         batch: windows at once; by default as many as keep memory small.
@@ -177,7 +177,7 @@ def _checked(model: WindowLifter, keypoints: np.ndarray) -> np.ndarray:
     if shape[1] != model.joints:
         raise UsageError(
             f"This lifter takes {model.joints} joints per frame, got {shape[1]}; bring keypoints of a detector to "
-            "Human3.6M's 17 with dsr.lifting.detector_to_h36m17."
+            "Human3.6M's 17 with dsr.tracks.detector_to_h36m17."
         )
     if shape[0] == 0:
         raise UsageError("The track has no frames; at least one is needed.")

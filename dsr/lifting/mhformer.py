@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dsr.lifting.base import SequenceLifter
 from dsr.lifting.hourglass import CrossAttention, FramePruning
-from dsr.lifting.staged import SequenceLifter
 from dsr.lifting.transformer import Attention, Block, DropPath, Mlp, drop_rates
 
 HYPOTHESES = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dsr.lifting.base import SequenceLifter
 from dsr.lifting.hourglass import FramePruning
-from dsr.lifting.staged import SequenceLifter
 from dsr.lifting.transformer import Block, by_frame, by_joint, drop_rates, from_frames, from_joints
 
 

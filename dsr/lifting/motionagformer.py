@@ -12,9 +12,24 @@ from dsr.lifting.two_streams import TwoStreamLifter, mix
 
 # As released, not symmetric: 0 lists 7 but not 4, 8 lists neither shoulder (specification, 4.4).
 _NEIGHBOURS = (
-    (1, 7), (0, 2), (1, 3), (2,), (0, 5), (4, 6), (5,), (0, 8), (7, 9), (8, 10), (9,), (8, 12), (11, 13), (12,),
-    (8, 15), (14, 16), (15,),
-)  # fmt: skip
+    (1, 7),
+    (0, 2),
+    (1, 3),
+    (2,),
+    (0, 5),
+    (4, 6),
+    (5,),
+    (0, 8),
+    (7, 9),
+    (8, 10),
+    (9,),
+    (8, 12),
+    (11, 13),
+    (12,),
+    (8, 15),
+    (14, 16),
+    (15,),
+)
 _TEMPORAL_NEIGHBOURS = 4
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dsr.lifting.skeleton import H36M17, Skeleton
 from dsr.lifting.transformer import Attention, DropPath, Mlp, by_frame, by_joint, from_frames, from_joints
+from dsr.tracks.skeleton import H36M17, Skeleton
 
 
 def topology(nodes: int, edges: Iterable[tuple[int, int]]) -> Tensor:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 import numpy as np
 from torch import nn
 
+from dsr.checkpoints import shipped_file
 from dsr.errors import CheckpointError, UsageError
+from dsr.lifting.base import WindowLifter
 from dsr.lifting.registry import build_lifter
-from dsr.lifting.staged import WindowLifter
 
 Shipped = Literal["temporal", "single"]
 _KEY: Final = "lifter"
@@ -39,11 +39,10 @@ def load_shipped(kind: Shipped = "temporal", device: str = "cpu") -> WindowLifte
     """
     if kind not in get_args(Shipped):
         raise UsageError(f"There is no shipped lifter {kind!r}; there are {' and '.join(get_args(Shipped))}.")
-    place = files("dsr") / "weights" / f"lifter_{kind}.safetensors"
-    if not place.is_file():
-        raise CheckpointError(f"{place} is missing from this installation; install the package again.")
-    with as_file(place) as path:
-        return load_lifter(path, device)
+    path = shipped_file(f"lifter_{kind}.safetensors")
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing from this installation; install the package again.")
+    return load_lifter(path, device)
 
 
 def load_lifter(path: str | Path, device: str = "cpu") -> WindowLifter:
@@ -61,8 +60,7 @@ def load_lifter(path: str | Path, device: str = "cpu") -> WindowLifter:
     Raises:
         CheckpointError: if the file cannot be read, says nothing of a lifter, or does not fit what it says.
     """
-    from dsr.regressors.checkpoint import load_checkpoint
-    from dsr.regressors.loading import read_header
+    from dsr.checkpoints import load_checkpoint, read_header
 
     path = Path(path)
     text = read_header(path).get(_KEY) if path.is_file() else None
@@ -119,7 +117,7 @@ def save_lifter(
     Raises:
         UsageError: if the settings do not build this network.
     """
-    from dsr.training.state import write_weights
+    from dsr.checkpoints import write_weights
 
     header = lifter_header(name, config, joint_error_mm, fps, keypoints)
     if not isinstance(model, type(build_lifter(name, **config))):

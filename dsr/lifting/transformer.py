@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dsr.lifting.products import attention, linear
+from dsr.lifting.fast_layers import attention, linear
 
 
 class Attention(nn.Module):
@@ -21,7 +21,7 @@ class Attention(nn.Module):
         drop: dropout after the last projection.
 
     Attributes:
-        wide_layers: those that :func:`~dsr.lifting.products.use_bfloat16` converts.
+        wide_layers: those that :func:`~dsr.lifting.fast_layers.use_bfloat16` converts.
     """
 
     wide_layers = ("qkv", "proj")

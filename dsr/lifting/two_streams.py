@@ -7,9 +7,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from dsr.lifting.base import SequenceLifter
 from dsr.lifting.hourglass import FramePruning
 from dsr.lifting.priors import PriorEmbedding
-from dsr.lifting.staged import SequenceLifter
 
 
 class Representation(nn.Module):

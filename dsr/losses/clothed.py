@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from dsr._checks import check_device, check_shape, check_values, companion, floating, reduce
+from dsr.clothing.labels import CLOTHED_CLASSES, LOOSE_CLASSES, check_labels
+from dsr.clothing.targets import class_weights
 from dsr.errors import LossError
-from dsr.losses._checks import check_device, check_shape, check_values, companion, floating, reduce
-from dsr.losses.labels import CLOTHED_CLASSES, LOOSE_CLASSES, check_labels
 from dsr.losses.silhouette import TOLERANCE
-from dsr.losses.targets import class_weights
 
 ClothedVariant = Literal["published", "inside"]
 CLASSES = len(CLOTHED_CLASSES)
@@ -28,10 +28,18 @@ _LOOSE_CLASSES = [name in LOOSE_CLASSES for name in CLOTHED_CLASSES]
 
 
 def dsr_c_loss(
-    rendered: Tensor, target: Tensor, *, alpha: Tensor | None = None, class_weights: Tensor | None = None,
-    weight: Tensor | None = None, eps: float = 1e-3, variant: ClothedVariant = "published", loose: float = LOOSE,
-    reduction: str = "mean", compat: bool = False,
-) -> Tensor:  # fmt: skip
+    rendered: Tensor,
+    target: Tensor,
+    *,
+    alpha: Tensor | None = None,
+    class_weights: Tensor | None = None,
+    weight: Tensor | None = None,
+    eps: float = 1e-3,
+    variant: ClothedVariant = "published",
+    loose: float = LOOSE,
+    reduction: str = "mean",
+    compat: bool = False,
+) -> Tensor:
     """DSR-C: every pixel shows the class that the body renders there; outside the body it is background.
 
     With p the rendered probabilities, A the silhouette, y the label and log*(q) = -log((q + eps) / (1 + eps)), which is
@@ -54,7 +62,7 @@ def dsr_c_loss(
 
     Args:
         rendered: (B, 8, H, W) rendered probability of each class, 0..1, in the order of
-            :data:`~dsr.losses.labels.CLOTHED_CLASSES`; with ``compat`` also (B, 8, C, H, W) colour channels.
+            :data:`~dsr.clothing.labels.CLOTHED_CLASSES`; with ``compat`` also (B, 8, C, H, W) colour channels.
         target: (B, H, W) integer classes 0..7, -1 where unknown.
         alpha: (B, H, W) soft silhouette; when not given, ``rendered`` is taken as already multiplied by it, and what
             its channels lack of 1 is background.
@@ -96,8 +104,10 @@ def dsr_c_loss(
     known, index = y >= 0, y.clamp_min(0)
     per_class = _default_weights(y, compat) if class_weights is None else class_weights
     per_class = companion("class_weights", per_class, p, f"B {CLASSES}", sizes)
-    ranges = {"rendered": (p, -torch.inf, torch.inf) if compat else (p, -TOLERANCE, 1 + TOLERANCE),
-              "class_weights": (per_class, 0, torch.inf)}  # fmt: skip
+    ranges = {
+        "rendered": (p, -torch.inf, torch.inf) if compat else (p, -TOLERANCE, 1 + TOLERANCE),
+        "class_weights": (per_class, 0, torch.inf),
+    }
     w = per_class.gather(1, index.flatten(1)).view(index.shape) * known
     if weight is not None:
         pixel = companion("weight", weight, p, "B H W", sizes)
@@ -114,9 +124,7 @@ def dsr_c_loss(
     return reduce(_per_weight(w * cost, w), reduction)
 
 
-def _inside(
-    p: Tensor, y: Tensor, alpha: Tensor | None, w: Tensor, pixel: Tensor, eps: float, loose: float
-) -> Tensor:  # fmt: skip
+def _inside(p: Tensor, y: Tensor, alpha: Tensor | None, w: Tensor, pixel: Tensor, eps: float, loose: float) -> Tensor:
     """The variant ``inside`` per sample: what covered pixels of the person show, and whether they are covered."""
     drawn = p.sum(1)
     covered = drawn.clamp(0, 1) if alpha is None else alpha.clamp(0, 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dsr.losses._checks import check_device, check_shape, check_values, companion, floating
+from dsr._checks import check_device, check_shape, check_values, companion, floating
 
 OPENPOSE_JOINTS = 25
 """The first 25 of DSR's 49 joints come from OpenPose, the other 24 from the data set."""
@@ -40,9 +40,13 @@ def keypoint_2d_loss(predicted: Tensor, target: Tensor, confidence: Tensor) -> T
 
 
 def keypoint_3d_loss(
-    predicted: Tensor, target: Tensor, confidence: Tensor, has_3d: Tensor | None = None,
-    *, root: tuple[int, ...] = HIPS,
-) -> Tensor:  # fmt: skip
+    predicted: Tensor,
+    target: Tensor,
+    confidence: Tensor,
+    has_3d: Tensor | None = None,
+    *,
+    root: tuple[int, ...] = HIPS,
+) -> Tensor:
     """Mean over n x K x 3 of confidence * squared difference, both relative to their root; published weight 5.
 
     Args:
@@ -102,6 +106,7 @@ def _weighted(p: Tensor, t: Tensor, c: Tensor) -> Tensor:
     counts = (c != 0).unsqueeze(-1)
     p = torch.where(counts, p, torch.zeros_like(p))
     t = torch.where(counts, t, torch.zeros_like(t))
-    check_values({"confidence": (c, 0, torch.inf), "predicted": (p, -torch.inf, torch.inf),
-                  "target": (t, -torch.inf, torch.inf)})  # fmt: skip
+    check_values(
+        {"confidence": (c, 0, torch.inf), "predicted": (p, -torch.inf, torch.inf), "target": (t, -torch.inf, torch.inf)}
+    )
     return c.unsqueeze(-1) * (p - t) ** 2

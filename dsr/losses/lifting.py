@@ -13,14 +13,18 @@ import torch
 from torch import Tensor
 
 from dsr.errors import UsageError
-from dsr.lifting.skeleton import H36M17, Skeleton
+from dsr.tracks.skeleton import H36M17, Skeleton
 
 TEMPORAL, VELOCITY = 0.5, 2.0
 """Published weights of the temporal consistency and the velocity in :func:`sequence_loss`."""
 SYMMETRIC_BONES: Final = (
-    ((0, 4), (0, 1)), ((4, 5), (1, 2)), ((5, 6), (2, 3)), ((8, 11), (8, 14)), ((11, 12), (14, 15)),
+    ((0, 4), (0, 1)),
+    ((4, 5), (1, 2)),
+    ((5, 6), (2, 3)),
+    ((8, 11), (8, 14)),
+    ((11, 12), (14, 15)),
     ((12, 13), (15, 16)),
-)  # fmt: skip
+)
 """Pairs of left and right bones of the 17 joints, each as (joint, joint)."""
 _REGULARISER, _BONE_LENGTH, _BONE_DIRECTION = 0.01, 0.025, 0.5
 
@@ -70,9 +74,12 @@ def velocity_error(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def sequence_loss(
-    predicted: Tensor, target: Tensor, weights: Sequence[float] = H36M17.joint_weights,
-    temporal: float = TEMPORAL, velocity: float = VELOCITY,
-) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
+    predicted: Tensor,
+    target: Tensor,
+    weights: Sequence[float] = H36M17.joint_weights,
+    temporal: float = TEMPORAL,
+    velocity: float = VELOCITY,
+) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of MixSTE, HoT and KTPFormer: weighted MPJPE + 0.5 temporal consistency + 2 velocity error.
 
     Args:

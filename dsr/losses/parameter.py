@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dsr.losses._checks import check_values, companion, floating
+from dsr._checks import check_values, companion, floating
 from dsr.losses.keypoint import chosen_samples
 
 SCALE_KNEE = -1.0

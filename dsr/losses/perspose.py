@@ -21,7 +21,7 @@ is never read, NaN would do no harm). Keys, without the batch dimension:
 ``joints17``            (17, 3)      metres, in the crop's camera; where has_smpl (joint 0 is the 25th joint, the others
                                      are for metrics only) or has_joints17
 ``twist``               (24, 3)      unit twist vectors of the bones ending in each joint, crop frame
-                                     (:func:`dsr.regressors.perspose_ik.twist_labels`); where has_smpl
+                                     (:func:`dsr.body.perspose_ik.twist_labels`); where has_smpl
 ``pose_rotmat``         (24, 3, 3)   rotations relative to the parent, 0 is the orientation in the crop frame; has_smpl
 ``betas``               (11,)        shape, zero-padded where the data set has fewer; where has_smpl
 ``transl``              (3,)         SMPL's translation in the crop frame (for vertices); where has_smpl
@@ -30,7 +30,7 @@ is never read, NaN would do no harm). Keys, without the batch dimension:
 ======================  ===========  ===================================================================================
 
 The three ``has_`` are exclusive. Mirroring for augmentation is decided per batch and undone on the outputs
-(:meth:`dsr.regressors.perspose.PersPose.estimate`), so labels never depend on it.
+(:meth:`dsr.regressors.perspose.network.PersPose.estimate`), so labels never depend on it.
 """
 
 from __future__ import annotations
@@ -43,13 +43,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from dsr.body.perspose_ik import LEAVES, USEFUL_TWISTS
 from dsr.errors import LossError
 from dsr.losses.perspose_weights import PERSPOSE_WEIGHTS, TERMS
-from dsr.regressors.perspose_decode import LEAVES
-from dsr.regressors.perspose_ik import USEFUL_TWISTS
 
 if TYPE_CHECKING:
-    from dsr.regressors.perspose_decode import LiftedJoints, PersPoseEstimate
+    from dsr.regressors.perspose.decode import LiftedJoints, PersPoseEstimate
 
 COCO_TO_SMPL = ((7, 8, 9, 10, 13, 14, 15, 16), (18, 19, 20, 21, 4, 5, 7, 8))
 """COCO's keypoints of term 2 (elbows, wrists, knees, ankles), and the joints that they are."""
@@ -88,15 +87,20 @@ class PersPoseOutputs:
 
     @classmethod
     def of(cls, estimate: PersPoseEstimate, lifted: LiftedJoints, betas: Tensor | None = None) -> PersPoseOutputs:
-        """From the network's decoded outputs and their :func:`dsr.regressors.perspose_decode.lift`.
+        """From the network's decoded outputs and their :func:`dsr.regressors.perspose.decode.lift`.
 
         ``betas`` replaces the network's: published training looks at those after the search of the inverse kinematics,
         whose first component has no gradient; the network's own train it too.
         """
         return cls(
-            estimate.uv_px, estimate.depth_m, lifted.density, lifted.relative_m, estimate.twist, estimate.leaf_rotmat,
+            estimate.uv_px,
+            estimate.depth_m,
+            lifted.density,
+            lifted.relative_m,
+            estimate.twist,
+            estimate.leaf_rotmat,
             estimate.betas if betas is None else betas,
-        )  # fmt: skip
+        )
 
 
 @dataclass
@@ -132,9 +136,14 @@ class PersPoseTargets:
         uv17, inside17 = _project(joints17, K, size)
         focal = (K[:, 0, 0] + K[:, 1, 1]) / 2
         return cls(
-            uv, inside & batch["has_smpl"].bool()[:, None], joints, 1000 * joints[..., 2] / focal[:, None],
-            uv17, inside17 & batch["has_joints17"].bool()[:, None], batch["height"].float()[:, None],
-        )  # fmt: skip
+            uv,
+            inside & batch["has_smpl"].bool()[:, None],
+            joints,
+            1000 * joints[..., 2] / focal[:, None],
+            uv17,
+            inside17 & batch["has_joints17"].bool()[:, None],
+            batch["height"].float()[:, None],
+        )
 
 
 def perspose_losses(
@@ -176,9 +185,19 @@ def perspose_losses(
 
 
 _NEEDED = (
-    "K_crop", "has_smpl", "has_joints17", "has_keypoints", "uv_weight", "height", "joints24", "joints17", "twist",
-    "pose_rotmat", "betas", "keypoints",
-)  # fmt: skip
+    "K_crop",
+    "has_smpl",
+    "has_joints17",
+    "has_keypoints",
+    "uv_weight",
+    "height",
+    "joints24",
+    "joints17",
+    "twist",
+    "pose_rotmat",
+    "betas",
+    "keypoints",
+)
 
 
 def _terms(o: PersPoseOutputs, batch: Mapping[str, Tensor], t: PersPoseTargets, size: float) -> tuple[Tensor, ...]:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 TERMS = (
-    "uv", "uv_keypoints", "uv_joints17", "depth", "depth_joints17", "scale", "scale_joints17", "xyz", "height",
-    "twist", "betas", "leaf",
-)  # fmt: skip
+    "uv",
+    "uv_keypoints",
+    "uv_joints17",
+    "depth",
+    "depth_joints17",
+    "scale",
+    "scale_joints17",
+    "xyz",
+    "height",
+    "twist",
+    "betas",
+    "leaf",
+)
 """Names of the terms, in the published order."""
 PERSPOSE_WEIGHTS: dict[str, tuple[float, ...]] = {
     "3dpw": (1, 1, 1, 1, 0.5, 1, 0.5, 0, 0, 0.1, 0.01, 0.01),

@@ -13,12 +13,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from dsr._checks import check_device, check_shape, check_values, companion, floating, reduce
+from dsr.clothing.labels import MINIMALLY_CLOTHED
+from dsr.clothing.targets import ClothedTarget, MinimallyClothedTarget, distance_map
 from dsr.errors import LossError
-from dsr.losses._checks import check_device, check_shape, check_values, companion, floating, reduce
 from dsr.losses.clothed import CLASSES, ClothedVariant, dsr_c_loss
-from dsr.losses.labels import MINIMALLY_CLOTHED
 from dsr.losses.silhouette import TOLERANCE, bare, outside, overlap, prepare, sizes_of, where_seen
-from dsr.losses.targets import ClothedTarget, MinimallyClothedTarget, distance_map
 
 Variant = Literal["iou", "row_iou", "distance"]
 
@@ -32,10 +32,17 @@ class SemanticLosses:
 
 
 def dsr_mc_loss(
-    rendered: Tensor, target: Tensor, *, alpha: Tensor | None = None, distance: Tensor | None = None,
-    valid: Tensor | None = None, weight: Tensor | None = None, variant: Variant = "iou", reduction: str = "mean",
+    rendered: Tensor,
+    target: Tensor,
+    *,
+    alpha: Tensor | None = None,
+    distance: Tensor | None = None,
+    valid: Tensor | None = None,
+    weight: Tensor | None = None,
+    variant: Variant = "iou",
+    reduction: str = "mean",
     compat: bool = False,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """DSR-MC: where the picture shows skin and shoes, the body must render skin and shoes, tightly.
 
     With m = alpha * rendered, t = target, d = distance, w = weight, and A = sum w t:
@@ -107,19 +114,26 @@ def dsr_mc_loss(
 
 
 def semantic_losses(
-    rendered: Tensor, tight: MinimallyClothedTarget, clothed: ClothedTarget, *, alpha: Tensor | None = None,
-    weight: Tensor | None = None, variant: Variant = "iou", c_variant: ClothedVariant = "published",
-    reduction: str = "mean", compat: bool = False,
-) -> SemanticLosses:  # fmt: skip
-    """DSR-MC and DSR-C of one nine-channel render (attributes from :func:`dsr.losses.semantic_attributes`).
+    rendered: Tensor,
+    tight: MinimallyClothedTarget,
+    clothed: ClothedTarget,
+    *,
+    alpha: Tensor | None = None,
+    weight: Tensor | None = None,
+    variant: Variant = "iou",
+    c_variant: ClothedVariant = "published",
+    reduction: str = "mean",
+    compat: bool = False,
+) -> SemanticLosses:
+    """DSR-MC and DSR-C of one nine-channel render (attributes from :func:`dsr.clothing.semantic_attributes`).
 
     Each loss skips the samples that tell it nothing. ``compat=True`` skips both where no minimally clothed label is
     valid or no class has a weight (specification section 6.4).
 
     Args:
         rendered: (B, 9, H, W): channel 0 for DSR-MC, channels 1..8 for DSR-C; with ``compat`` also (B, 9, C, H, W).
-        tight: from :func:`dsr.losses.minimally_clothed_target`.
-        clothed: from :func:`dsr.losses.clothed_target`.
+        tight: from :func:`dsr.clothing.minimally_clothed_target`.
+        clothed: from :func:`dsr.clothing.clothed_target`.
         alpha: (B, H, W) soft silhouette.
         weight: (B, H, W) at least 0; 0 where the picture cannot tell.
         variant: of :func:`dsr_mc_loss`.
@@ -141,11 +155,27 @@ def semantic_losses(
             check_shape("weight", weight, "B H W", sizes_of(rendered))
         weight = tight.known if weight is None else weight * tight.known.to(weight)
     first, others = rendered.split([1, CLASSES], 1)  # one gradient for both, where slices would make two
-    mc = dsr_mc_loss(first.squeeze(1), tight.mask, alpha=alpha, valid=tight.valid, weight=weight, variant=variant,
-                     distance=tight.distance if variant == "distance" else None, reduction="none",
-                     compat=compat)  # fmt: skip
-    c = dsr_c_loss(others, clothed.classes, alpha=alpha, class_weights=clothed.weights, weight=weight,
-                   variant=c_variant, reduction="none", compat=compat)  # fmt: skip
+    mc = dsr_mc_loss(
+        first.squeeze(1),
+        tight.mask,
+        alpha=alpha,
+        valid=tight.valid,
+        weight=weight,
+        variant=variant,
+        distance=tight.distance if variant == "distance" else None,
+        reduction="none",
+        compat=compat,
+    )
+    c = dsr_c_loss(
+        others,
+        clothed.classes,
+        alpha=alpha,
+        class_weights=clothed.weights,
+        weight=weight,
+        variant=c_variant,
+        reduction="none",
+        compat=compat,
+    )
     if compat:
         keep = tight.valid.any(1) & (clothed.weights > 0).any(1)
         mc, c = _keep_valid(mc, keep), _keep_valid(c, keep)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dsr.losses._checks import check_values, companion, floating, reduce
+from dsr._checks import check_values, companion, floating, reduce
 
 TOLERANCE = 1e-3
 """By how much rounding may carry a rendered probability out of 0..1."""
@@ -66,9 +66,13 @@ def iou_loss(
 
 
 def containment_loss(
-    silhouette: Tensor, allowed: Tensor, *, distance: Tensor | None = None, weight: Tensor | None = None,
+    silhouette: Tensor,
+    allowed: Tensor,
+    *,
+    distance: Tensor | None = None,
+    weight: Tensor | None = None,
     reduction: str = "mean",
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """How much of a silhouette lies outside the region where it may be (a body stays inside its clothes).
 
     ``sum w m (1 - t) / A`` with A = sum w t, the seen area of the region; with a distance map
@@ -79,7 +83,7 @@ def containment_loss(
     Args:
         silhouette: (B, H, W), 0..1.
         allowed: (B, H, W), 0..1 or bool.
-        distance: (B, H, W) pixels to the region, 0 inside, from :func:`dsr.losses.distance_map`.
+        distance: (B, H, W) pixels to the region, 0 inside, from :func:`dsr.clothing.distance_map`.
         weight: (B, H, W), at least 0.
         reduction: "mean" over the batch or "none" (B,).
 

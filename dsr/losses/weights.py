@@ -15,10 +15,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 TERMS = {
-    "loss_keypoints": "keypoint_2d", "loss_keypoints_3d": "keypoint_3d", "loss_regr_pose": "pose",
-    "loss_regr_betas": "betas", "loss_shape": "vertices", "loss_cam": "camera", "loss_dsr_mc": "dsr_mc",
+    "loss_keypoints": "keypoint_2d",
+    "loss_keypoints_3d": "keypoint_3d",
+    "loss_regr_pose": "pose",
+    "loss_regr_betas": "betas",
+    "loss_shape": "vertices",
+    "loss_cam": "camera",
+    "loss_dsr_mc": "dsr_mc",
     "loss_dsr_c": "dsr_c",
-}  # fmt: skip
+}
 """Logged name of each term (as published) -> its weight's field in :class:`LossWeights`."""
 
 

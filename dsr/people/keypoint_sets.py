@@ -60,6 +60,9 @@ def _as_coco17(detection: Detection) -> Detection:
     own = NAMES[detection.keypoint_set]
     index = [own.index(name) for name in NAMES["coco17"]]
     return replace(
-        detection, keypoint_set="coco17", keypoints_px=detection.keypoints_px[index],
-        confidence=detection.confidence[index], world_m=None,
-    )  # fmt: skip
+        detection,
+        keypoint_set="coco17",
+        keypoints_px=detection.keypoints_px[index],
+        confidence=detection.confidence[index],
+        world_m=None,
+    )

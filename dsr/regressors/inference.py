@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from dsr.camera import crop_affine, perspective_crop, perspective_rotation, rotate_body_to_original, warp_crop
+from dsr.camera.network_input import CROP_MARGIN, IMAGE_MEAN, IMAGE_STD, UNKNOWN_FOCAL
+from dsr.camera.weak_perspective import place_in_picture
 from dsr.errors import UsageError
-from dsr.regressors.constants import CROP_MARGIN, IMAGE_MEAN, IMAGE_STD, UNKNOWN_FOCAL
 from dsr.regressors.types import BodyPrediction
-from dsr.regressors.weak_camera import place_in_picture
 
 if TYPE_CHECKING:
     from dsr.body import Body, BodyOutput
-    from dsr.datasets.records import PersonRecord
     from dsr.people import Detection
+    from dsr.synthetic.records import PersonRecord
 
 PERSPECTIVE_MARGIN = 1.3
 """Factor on the box of the keypoints for PersPose: its 1.2 is for detector boxes, which include crown and toes."""
@@ -122,10 +122,16 @@ def crop_detections(
     squares = [square_of(d) for d in detections]
     boxes = np.stack([np.asarray(d.box_px, np.float64) for d in detections])
     return crop_people(
-        rgb, K, model.crop, model.image_size,
-        centres_px=np.stack([s[0] for s in squares]), sides_px=np.array([s[1] for s in squares]),
-        boxes_px=boxes, margin=PERSPECTIVE_MARGIN, scale=scale,
-    )  # fmt: skip
+        rgb,
+        K,
+        model.crop,
+        model.image_size,
+        centres_px=np.stack([s[0] for s in squares]),
+        sides_px=np.array([s[1] for s in squares]),
+        boxes_px=boxes,
+        margin=PERSPECTIVE_MARGIN,
+        scale=scale,
+    )
 
 
 def crop_record(record: PersonRecord, model: Any) -> PeopleCrops:
@@ -150,10 +156,18 @@ def crop_record(record: PersonRecord, model: Any) -> PeopleCrops:
         focal = math.hypot(width, height)
         K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
     return crop_people(
-        rgb, np.asarray(K, np.float64), model.crop, model.image_size,
-        centres_px=centre[None], sides_px=np.array([200 * square]), boxes_px=box[None], margin=1.0,
-        scale=1 / factor, known=record.K is not None, smooth=False,
-    )  # fmt: skip
+        rgb,
+        np.asarray(K, np.float64),
+        model.crop,
+        model.image_size,
+        centres_px=centre[None],
+        sides_px=np.array([200 * square]),
+        boxes_px=box[None],
+        margin=1.0,
+        scale=1 / factor,
+        known=record.K is not None,
+        smooth=False,
+    )
 
 
 def crop_people(
@@ -211,9 +225,14 @@ def crop_people(
         picture, across, down = pyramid[reduce]
         crops.append(warp_crop(picture, M @ np.diag([1 / across, 1 / down, 1.0]), size))
     return PeopleCrops(
-        image=normalise(np.stack(crops)), K_crop=K_crop, K=camera, rotation=rotation, centre_px=centres, side_px=sides,
+        image=normalise(np.stack(crops)),
+        K_crop=K_crop,
+        K=camera,
+        rotation=rotation,
+        centre_px=centres,
+        side_px=sides,
         known=torch.full((len(boxes),), known),
-    )  # fmt: skip
+    )
 
 
 def normalise(crops: np.ndarray) -> Tensor:
@@ -337,9 +356,12 @@ def _join(parts: Sequence[BodyPrediction]) -> BodyPrediction:
         return None if any(t is None for t in found) else one(found)
 
     return BodyPrediction(
-        one([p.pose_rotmat for p in parts]), one([p.betas for p in parts]), maybe("camera"), maybe("transl"),
+        one([p.pose_rotmat for p in parts]),
+        one([p.betas for p in parts]),
+        maybe("camera"),
+        maybe("transl"),
         {key: one([part.extras[key] for part in parts]) for key in parts[0].extras},
-    )  # fmt: skip
+    )
 
 
 def _chunks(records: Iterable[PersonRecord], size: int) -> Iterator[list[PersonRecord]]:

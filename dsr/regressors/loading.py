@@ -15,12 +15,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from dsr.body.asset import file_sha256
+from dsr.checkpoints import load_checkpoint, read_header, read_state_dict
 from dsr.errors import CheckpointError, UsageError
+from dsr.files import file_sha256
 from dsr.options import split_regressor
-from dsr.regressors.checkpoint import load_checkpoint, read_state_dict
+from dsr.regressors.dsr.resnet import ARCHITECTURES, Bottleneck
 from dsr.regressors.registry import build_regressor
-from dsr.regressors.resnet import ARCHITECTURES, Bottleneck
 
 OPEN_BODIES = ("open", "open-light")
 LARGEST_CROP = 2048
@@ -102,19 +102,6 @@ def architecture(system: str, state: dict[str, Tensor], header: dict[str, str] |
 def has_heads(state: Mapping[str, Tensor]) -> bool:
     """Whether a file holds a whole regressor, of either kind, and not a backbone alone."""
     return any(key.endswith(("decpose.weight", "hm_layer.weight")) for key in state)
-
-
-def read_header(path: Path) -> dict[str, str]:
-    """Texts of a safetensors header; none for other files and for damaged ones (which loading will complain about)."""
-    if path.suffix != ".safetensors":
-        return {}
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except (OSError, SafetensorError):
-        return {}
 
 
 def _hmr(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:

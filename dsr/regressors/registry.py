@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 REGRESSORS = {
-    "dsr": "dsr.regressors.hmr:HMR",
-    "perspose": "dsr.regressors.perspose:PersPose",
+    "dsr": "dsr.regressors.dsr.hmr:HMR",
+    "perspose": "dsr.regressors.perspose.network:PersPose",
 }
 """Name to ``module:class``."""
 

@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING
 
 from dsr._lazy import attach
 
-_PUBLIC = {
-    "RenderOutput": "renderer",
-    "RenderSettings": "settings",
-    "SemanticRenderer": "renderer",
-    "ZBuffer": "zbuffer",
-    "rasterise": "zbuffer",
-}
-
-__all__ = ["RenderOutput", "RenderSettings", "SemanticRenderer", "ZBuffer", "rasterise"]
-
 if TYPE_CHECKING:
-    from dsr.rendering.renderer import RenderOutput, SemanticRenderer
-    from dsr.rendering.settings import RenderSettings
-    from dsr.rendering.zbuffer import ZBuffer, rasterise
+    from dsr.rendering.renderer import RenderOutput as RenderOutput
+    from dsr.rendering.renderer import SemanticRenderer as SemanticRenderer
+    from dsr.rendering.settings import RenderSettings as RenderSettings
+    from dsr.rendering.zbuffer import ZBuffer as ZBuffer
+    from dsr.rendering.zbuffer import rasterise as rasterise
 
-__getattr__, __dir__ = attach(__name__, _PUBLIC)
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "renderer": (
+            "RenderOutput",
+            "SemanticRenderer",
+        ),
+        "settings": ("RenderSettings",),
+        "zbuffer": (
+            "ZBuffer",
+            "rasterise",
+        ),
+    },
+)

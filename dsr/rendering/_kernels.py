@@ -458,9 +458,7 @@ def draw_backward(
                             # z = sum w / sum (w / z_k)
                             by_z = -pull_by * scale / scene.gamma
                             by_inverse_z = by_inverse_z - (by_z * z / inverse) * w
-                            by_weights = by_weights + (by_z / inverse) * (
-                                wp.vec3(1.0, 1.0, 1.0) - z * face.inverse_z
-                            )
+                            by_weights = by_weights + (by_z / inverse) * (wp.vec3(1.0, 1.0, 1.0) - z * face.inverse_z)
                 if with_screen == 1:
                     ax = face.ax - x
                     ay = face.ay - y

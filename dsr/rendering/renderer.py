@@ -128,7 +128,6 @@ class SemanticRenderer:
         )
         return RenderOutput(colour.permute(0, 3, 1, 2), alpha, depth, face_index)
 
-
     def _checked_faces(self, faces: Tensor, num_vertices: int) -> Tensor:
         """Faces as int32; those of the last call are not looked through again."""
         known = self._known

@@ -349,5 +349,3 @@ def _background(settings: RenderSettings, channels: int) -> list[float]:
     """One background value per channel."""
     values = settings.background if isinstance(settings.background, tuple) else (settings.background,) * channels
     return [float(value) for value in values]
-
-

@@ -194,9 +194,22 @@ class TrainConfig:
 
 
 MAY_CHANGE = frozenset(
-    {"epochs", "steps", "workers", "device", "threads", "log.every", "log.overlays", "log.checkpoint", "log.keep",
-     "log.tensorboard", "losses.backend", "data.root", "data.mocap"}
-)  # fmt: skip
+    {
+        "epochs",
+        "steps",
+        "workers",
+        "device",
+        "threads",
+        "log.every",
+        "log.overlays",
+        "log.checkpoint",
+        "log.keep",
+        "log.tensorboard",
+        "losses.backend",
+        "data.root",
+        "data.mocap",
+    }
+)
 """What may differ when a run is resumed; everything else would make it another run."""
 
 
@@ -214,8 +227,12 @@ def check_config(config: TrainConfig) -> None:
             raise UsageError(f"{flag}: use a number above 0.")
         if key in _NOT_NEGATIVE and value < 0:
             raise UsageError(f"{flag}: use 0 or a positive number.")
-    for key, value in (("data.flip", config.data.flip), ("perspose.mirror", config.perspose.mirror),
-                       ("optim.ema", config.optim.ema), ("model.dropout", config.model.dropout)):  # fmt: skip
+    for key, value in (
+        ("data.flip", config.data.flip),
+        ("perspose.mirror", config.perspose.mirror),
+        ("optim.ema", config.optim.ema),
+        ("model.dropout", config.model.dropout),
+    ):
         below = key in ("optim.ema", "model.dropout")
         if not 0 <= value <= 1 or (below and value == 1):
             raise UsageError(f"--{key} {value}: use a number from 0 to {'below 1' if below else '1'}.")
@@ -368,11 +385,40 @@ def _convert(hint: Any, value: Any, what: str) -> Any:
 
 _NAMES = {float: "a number", int: "a whole number", bool: "true or false", str: "a text", Path: "a path"}
 _POSITIVE = frozenset(
-    {"epochs", "batch", "model.image_size", "model.width", "optim.lr", "optim.decay", "optim.decay_epochs",
-     "losses.sigma", "losses.gamma", "log.every", "validation.every", "data.synthetic_size", "data.synthetic_count"}
-)  # fmt: skip
+    {
+        "epochs",
+        "batch",
+        "model.image_size",
+        "model.width",
+        "optim.lr",
+        "optim.decay",
+        "optim.decay_epochs",
+        "losses.sigma",
+        "losses.gamma",
+        "log.every",
+        "validation.every",
+        "data.synthetic_size",
+        "data.synthetic_count",
+    }
+)
 _NOT_NEGATIVE = frozenset(
-    {"steps", "workers", "threads", "data.epoch_samples", "data.synthetic_pool", "data.noise", "data.rotation",
-     "data.scale", "optim.weight_decay", "optim.warmup_epochs", "optim.clip", "log.overlays", "log.checkpoint",
-     "log.keep", "validation.count", "losses.render_size", "seed"}
-)  # fmt: skip
+    {
+        "steps",
+        "workers",
+        "threads",
+        "data.epoch_samples",
+        "data.synthetic_pool",
+        "data.noise",
+        "data.rotation",
+        "data.scale",
+        "optim.weight_decay",
+        "optim.warmup_epochs",
+        "optim.clip",
+        "log.overlays",
+        "log.checkpoint",
+        "log.keep",
+        "validation.count",
+        "losses.render_size",
+        "seed",
+    }
+)

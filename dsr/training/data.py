@@ -12,8 +12,8 @@ import numpy as np
 
 from dsr.datasets import EpochSampler, MixedSource, collate
 from dsr.datasets.mix import generator
-from dsr.datasets.records import PersonRecord, RecordSource
 from dsr.errors import UsageError
+from dsr.synthetic.records import PersonRecord, RecordSource
 from dsr.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -115,19 +115,30 @@ def is_open(body: Body) -> bool:
 
 def synthetic_source(config: TrainConfig, *, held_out: bool = False) -> RecordSource:
     """People made on the fly, for training or held out (other seed, other clips, never an occluder)."""
-    from dsr.datasets.synthetic import SyntheticSource
+    from dsr.synthetic.people import SyntheticSource
 
     data = config.data
     if held_out:
         return SyntheticSource(
-            config.validation.count, HELD_OUT_SEED, data.synthetic_size, data.mocap, data.clothing == "on", False,
-            "val" if data.mocap is not None else "train", data.synthetic_facing,
-        )  # fmt: skip
+            config.validation.count,
+            HELD_OUT_SEED,
+            data.synthetic_size,
+            data.mocap,
+            data.clothing == "on",
+            False,
+            "val" if data.mocap is not None else "train",
+            data.synthetic_facing,
+        )
     pool = data.synthetic_pool
     source = SyntheticSource(
-        max(pool, data.synthetic_count), config.seed, data.synthetic_size, data.mocap, data.clothing == "on",
-        data.occluders == "on", facing_deg=data.synthetic_facing,
-    )  # fmt: skip
+        max(pool, data.synthetic_count),
+        config.seed,
+        data.synthetic_size,
+        data.mocap,
+        data.clothing == "on",
+        data.occluders == "on",
+        facing_deg=data.synthetic_facing,
+    )
     return Pool(source, pool, data.synthetic_count) if pool else source
 
 
@@ -154,8 +165,9 @@ def training_source(
             f"The data sets {', '.join(on_disk)} are read from disk: give their folder by --data.root, or train on "
             "made-up people by --preset smoke."
         )
-    sources = [synthetic_source(config) if name == "synthetic" else open_set(name, Path(str(data.root)))
-               for name in shares]  # fmt: skip
+    sources = [
+        synthetic_source(config) if name == "synthetic" else open_set(name, Path(str(data.root))) for name in shares
+    ]
     length = data.epoch_samples or length
     if len(sources) == 1 and length in (None, len(sources[0])):
         return sources[0]

@@ -22,11 +22,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from dsr.checkpoints import write_weights
 from dsr.errors import DsrError, TrainingError
 from dsr.training.config import TrainConfig, to_dict
 from dsr.training.record import Record
 from dsr.training.schedule import learning_rate, make_optimizer
-from dsr.training.state import Average, Position, RandomState, read_state, write_state, write_weights
+from dsr.training.state import Average, Position, RandomState, read_state, write_state
 
 Amp = Callable[[], AbstractContextManager[Any]]
 
@@ -94,8 +95,9 @@ class Ranks:
     @classmethod
     def from_environment(cls) -> Ranks:
         """What torchrun says."""
-        return cls(*(int(os.environ.get(key, default)) for key, default in
-                     (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))))  # fmt: skip
+        return cls(
+            *(int(os.environ.get(key, default)) for key, default in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1)))
+        )
 
 
 class Trainer:
@@ -135,8 +137,10 @@ class Trainer:
         length = task.epoch_length()
         self.epoch_steps = length // (config.batch * self.ranks.world)
         if self.epoch_steps < 1:
-            raise TrainingError(f"An epoch has {length} samples, a step {config.batch} on each of {self.ranks.world} "
-                                "processes: use a smaller --batch.")  # fmt: skip
+            raise TrainingError(
+                f"An epoch has {length} samples, a step {config.batch} on each of {self.ranks.world} "
+                "processes: use a smaller --batch."
+            )
         self.total_steps = config.epochs * self.epoch_steps
         if config.steps:
             self.total_steps = min(self.total_steps, config.steps)
@@ -176,8 +180,14 @@ class Trainer:
             if self._own_group:
                 dist.destroy_process_group()
         seconds = time.perf_counter() - started
-        return {"metrics": self.metrics, "best": self.position.best, "best_epoch": self.position.best_epoch,
-                "steps": self.position.total, "seconds": seconds, "steps_now": self.position.total - first}  # fmt: skip
+        return {
+            "metrics": self.metrics,
+            "best": self.position.best,
+            "best_epoch": self.position.best_epoch,
+            "steps": self.position.total,
+            "seconds": seconds,
+            "steps_now": self.position.total - first,
+        }
 
     def _train(self) -> None:
         config, position = self.config, self.position
@@ -317,8 +327,13 @@ class Trainer:
             states = [None] * self.ranks.world
             dist.all_gather_object(states, RandomState.capture().values)
         if self.ranks.rank == 0:
-            values = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(),
-                      "position": asdict(self.position), "random": states, "config": to_dict(self.config)}  # fmt: skip
+            values = {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "position": asdict(self.position),
+                "random": states,
+                "config": to_dict(self.config),
+            }
             if self.average is not None:
                 values["average"] = {"steps": self.average.steps, "weights": self.average.weights}
             write_state(self.out / "last.state.pt", values)
@@ -359,18 +374,25 @@ class Trainer:
         if len(values["random"]) == self.ranks.world:
             self._random = RandomState(values["random"][self.ranks.rank])
         else:
-            self._say(f"{path} was written by {len(values['random'])} processes, now there are {self.ranks.world}: "
-                      "the run goes on, but not exactly as it would have.")  # fmt: skip
+            self._say(
+                f"{path} was written by {len(values['random'])} processes, now there are {self.ranks.world}: "
+                "the run goes on, but not exactly as it would have."
+            )
         if self.position.step >= self.epoch_steps:
             self.position.epoch, self.position.step = self.position.epoch + 1, 0
 
     def _loader(self) -> Any:
         workers = self.config.workers
         return DataLoader(
-            _Samples(self.task), batch_sampler=_Batches(self), collate_fn=_Collate(self.task), num_workers=workers,
+            _Samples(self.task),
+            batch_sampler=_Batches(self),
+            collate_fn=_Collate(self.task),
+            num_workers=workers,
             generator=torch.Generator().manual_seed(0),  # its own: the global one must not depend on restarts
-            pin_memory=self.device.type == "cuda", prefetch_factor=2 if workers else None, worker_init_fn=_quiet_worker,
-        )  # fmt: skip
+            pin_memory=self.device.type == "cuda",
+            prefetch_factor=2 if workers else None,
+            worker_init_fn=_quiet_worker,
+        )
 
     def _next(self, batches: Iterator[Any]) -> dict[str, Any]:
         batch = next(batches)

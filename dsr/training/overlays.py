@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from dsr.regressors import IMAGE_MEAN, IMAGE_STD
+from dsr.camera import IMAGE_MEAN, IMAGE_STD
 from dsr.rendering.zbuffer import rasterise
 
 if TYPE_CHECKING:

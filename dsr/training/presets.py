@@ -41,70 +41,114 @@ without the released defects pull pose and shape 5 to 8 times as hard as the rel
 
 def _dsr(mix: dict[str, float], losses: LossConfig) -> TrainConfig:
     return TrainConfig(
-        system="dsr", epochs=50, batch=128, workers=8, body="smpl",
-        model=ModelConfig(backbone="resnet50", image_size=224), data=DataConfig(mix=mix),
-        losses=losses, optim=OptimConfig(name="adam", lr=3e-5, bf16="off"),  # float32 as published
-    )  # fmt: skip
+        system="dsr",
+        epochs=50,
+        batch=128,
+        workers=8,
+        body="smpl",
+        model=ModelConfig(backbone="resnet50", image_size=224),
+        data=DataConfig(mix=mix),
+        losses=losses,
+        optim=OptimConfig(name="adam", lr=3e-5, bf16="off"),  # float32 as published
+    )
 
 
 def _perspose(
     mix: dict[str, float], weights: str, batch: int = 128, period: float = 6, jitter: bool = False
 ) -> TrainConfig:
     return TrainConfig(
-        system="perspose", epochs=100, batch=batch, workers=8, seed=7, body="smpl",
+        system="perspose",
+        epochs=100,
+        batch=batch,
+        workers=8,
+        seed=7,
+        body="smpl",
         model=ModelConfig(image_size=256, width=48),
         data=DataConfig(mix=mix, epoch_samples=300_000, jitter="on" if jitter else "off"),
         perspose=PersPoseConfig(weights=tuple(float(w) for w in PERSPOSE_WEIGHTS[weights])),
-        optim=OptimConfig(name="adamw", lr=3e-4, weight_decay=5e-4, warmup_epochs=1, decay=0.75, decay_epochs=period,
-                          clip=100.0, sync_batchnorm="on"),
-    )  # fmt: skip
+        optim=OptimConfig(
+            name="adamw",
+            lr=3e-4,
+            weight_decay=5e-4,
+            warmup_epochs=1,
+            decay=0.75,
+            decay_epochs=period,
+            clip=100.0,
+            sync_batchnorm="on",
+        ),
+    )
 
 
 def _smoke() -> TrainConfig:
     """Made-up people who face the camera within 45 degrees: few enough kinds that a small network learns at once."""
     return TrainConfig(
-        system="dsr", epochs=9, batch=16, workers=1, device="auto",
+        system="dsr",
+        epochs=9,
+        batch=16,
+        workers=1,
+        device="auto",
         model=ModelConfig(backbone="resnet10", image_size=128, dropout=0.0),
-        data=DataConfig(mix={"synthetic": 1.0}, synthetic_size=144, synthetic_count=4000, synthetic_pool=4000,
-                        synthetic_facing=45.0, occluders="off", rotation=5.0, scale=0.1, noise=0.2),
+        data=DataConfig(
+            mix={"synthetic": 1.0},
+            synthetic_size=144,
+            synthetic_count=4000,
+            synthetic_pool=4000,
+            synthetic_facing=45.0,
+            occluders="off",
+            rotation=5.0,
+            scale=0.1,
+            noise=0.2,
+        ),
         losses=LossConfig(dsr="off", pose=5.0, betas=0.05),
-        optim=OptimConfig(name="adamw", lr=4e-4, weight_decay=1e-4, warmup_epochs=0.2, cosine="on", clip=60.0,
-                          ema=0.998),
+        optim=OptimConfig(
+            name="adamw", lr=4e-4, weight_decay=1e-4, warmup_epochs=0.2, cosine="on", clip=60.0, ema=0.998
+        ),
         validation=ValidationConfig(count=256, shape="on"),
         log=LogConfig(every=10, overlays=500, checkpoint=100),
-    )  # fmt: skip
+    )
 
 
 def _smoke_dsr() -> TrainConfig:
     smoke = _smoke()
-    return replace(smoke, losses=replace(smoke.losses, dsr="on", start_dsr=2, c_variant="inside", crop_camera="own",
-                                         semantic_pose="labelled"))  # fmt: skip
+    return replace(
+        smoke,
+        losses=replace(
+            smoke.losses, dsr="on", start_dsr=2, c_variant="inside", crop_camera="own", semantic_pose="labelled"
+        ),
+    )
 
 
 def _smoke_perspose() -> TrainConfig:
     return replace(
-        _smoke(), system="perspose", model=ModelConfig(image_size=128, width=8),
+        _smoke(),
+        system="perspose",
+        model=ModelConfig(image_size=128, width=8),
         perspose=PersPoseConfig(weights=tuple(float(w) for w in PERSPOSE_WEIGHTS["w-be-3dhp"])),
-    )  # fmt: skip
+    )
 
 
 PRESETS: dict[str, tuple[str, Callable[[], TrainConfig]]] = {
     "dsr": ("DSR as published, with 3DPW among the training data", lambda: _dsr(DSR_MIX_3DPW, LossConfig())),
     "dsr-no3dpw": ("DSR as published, without 3DPW", lambda: _dsr(DSR_MIX, LossConfig())),
-    "dsr-inside": ("the same, bodies inside their clothes and seen through the crop's own camera",
-                   lambda: _dsr(DSR_MIX, INSIDE)),
+    "dsr-inside": (
+        "the same, bodies inside their clothes and seen through the crop's own camera",
+        lambda: _dsr(DSR_MIX, INSIDE),
+    ),
     "perspose-3dpw": ("PersPose for 3DPW", lambda: _perspose(PERSPOSE_MIX, "3dpw", 96, 3)),
     "perspose-h36m": ("PersPose for Human3.6M", lambda: _perspose(PERSPOSE_MIX_H36M, "h36m")),
     "perspose-3dhp": ("PersPose for MPI-INF-3DHP", lambda: _perspose(PERSPOSE_MIX_3DHP, "3dhp")),
     "perspose-w-be-3dpw": (
-        "PersPose for 3DPW, with BEDLAM", lambda: _perspose({**PERSPOSE_MIX, **_BEDLAM}, "3dpw", 96, 3)),
+        "PersPose for 3DPW, with BEDLAM",
+        lambda: _perspose({**PERSPOSE_MIX, **_BEDLAM}, "3dpw", 96, 3),
+    ),
     "perspose-w-be-3dhp": (
         "PersPose for MPI-INF-3DHP, with BEDLAM (that of its demo)",
-        lambda: _perspose({**PERSPOSE_MIX_3DHP, **_BEDLAM}, "w-be-3dhp", 96, 3, jitter=True)),
+        lambda: _perspose({**PERSPOSE_MIX_3DHP, **_BEDLAM}, "w-be-3dhp", 96, 3, jitter=True),
+    ),
     "smoke": ("small DSR network on synthetic people, 10 minutes on two CPU cores", _smoke),
     "smoke-dsr": ("the same with the semantic terms, drawn in the labelled poses", _smoke_dsr),
     "smoke-perspose": ("small PersPose network on synthetic people", _smoke_perspose),
-}  # fmt: skip
+}
 """Name -> (what it is, its configuration)."""
 
 

@@ -32,13 +32,30 @@ class Ranger(Optimizer):
     """
 
     def __init__(
-        self, params: Iterable[Any], lr: float = 0.01, betas: tuple[float, float] = (0.95, 0.999), eps: float = 1e-5,
-        weight_decay: float = 0.0, alpha: float = 0.5, k: int = 6, threshold: float = 5.0,
-    ) -> None:  # fmt: skip
+        self,
+        params: Iterable[Any],
+        lr: float = 0.01,
+        betas: tuple[float, float] = (0.95, 0.999),
+        eps: float = 1e-5,
+        weight_decay: float = 0.0,
+        alpha: float = 0.5,
+        k: int = 6,
+        threshold: float = 5.0,
+    ) -> None:
         if not (lr >= 0 and 0 <= betas[0] < 1 and 0 <= betas[1] < 1 and 0 <= alpha <= 1 and k >= 1):
             raise ValueError(f"Ranger cannot work with lr {lr}, betas {betas}, alpha {alpha}, k {k}.")
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "alpha": alpha,
-                                  "k": k, "threshold": threshold})  # fmt: skip
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "alpha": alpha,
+                "k": k,
+                "threshold": threshold,
+            },
+        )
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dsr.export.atomic import write_atomic, write_bytes
+from dsr.files import write_atomic, write_bytes
 from dsr.training.config import LogConfig
 
 

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from dsr.errors import TrainingError
-from dsr.export.atomic import write_atomic, write_bytes
+from dsr.files import write_atomic
 
 VERSION = 1
 
@@ -60,10 +60,15 @@ class RandomState:
         name, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002
         values: dict[str, Any] = {
             "torch": torch.get_rng_state(),
-            "numpy": (str(name), torch.from_numpy(np.asarray(keys, np.int64)), int(position), int(has_gauss),
-                      float(gauss)),
+            "numpy": (
+                str(name),
+                torch.from_numpy(np.asarray(keys, np.int64)),
+                int(position),
+                int(has_gauss),
+                float(gauss),
+            ),
             "python": random.getstate(),
-        }  # fmt: skip
+        }
         if torch.cuda.is_available():
             values["cuda"] = torch.cuda.get_rng_state()
         return cls(values)
@@ -136,17 +141,3 @@ def read_state(path: Path) -> dict[str, Any]:
     if missing:
         raise TrainingError(f"{path} lacks {missing[0]!r}: it is no training state; train anew into another folder.")
     return values
-
-
-def write_weights(path: Path, weights: dict[str, Tensor], about: dict[str, str]) -> None:
-    """Write weights alone as safetensors, atomically.
-
-    Args:
-        path: the file.
-        weights: name -> tensor.
-        about: texts for the file's header.
-    """
-    from safetensors.torch import save
-
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    write_bytes(path, save(tensors, metadata=about))  # safetensors' own files are for their owner's eyes only

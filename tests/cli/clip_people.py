@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from dsr.body import load_body
-from dsr.datasets.walk import walking_motion
+from dsr.mocap.gait import walking_motion
 from dsr.people.types import Detection
 
 SIZE = (320, 240)
@@ -28,8 +28,10 @@ def walker(frames: int, shift: float = 0.0) -> list[Detection]:
     points = body.keypoints(out.vertices, "blazepose33").numpy()
     pixels = points[..., :2] / points[..., 2:] * FOCAL + [SIZE[0] / 2, SIZE[1] / 2]
     world = points - points[:, [23, 24]].mean(1, keepdims=True)
-    return [Detection(np.r_[p.min(0), p.max(0)], 0.9, "blazepose33", p, np.ones(33), w)
-            for p, w in zip(pixels, world, strict=True)]  # fmt: skip
+    return [
+        Detection(np.r_[p.min(0), p.max(0)], 0.9, "blazepose33", p, np.ones(33), w)
+        for p, w in zip(pixels, world, strict=True)
+    ]
 
 
 def frame(number: int, who: int = 1, size: tuple[int, int] = SIZE) -> Image.Image:

@@ -23,4 +23,4 @@ def detector(monkeypatch, people):
         red, green, _ = photo.rgb[20:-20, 20:-20].reshape(-1, 3).mean(0).round().astype(int)
         return [people[k][round(red / 25)] for k in range(2) if round(green / 60) >> k & 1]
 
-    monkeypatch.setattr("dsr.people.following.PeopleFollower.detect", detect)
+    monkeypatch.setattr("dsr.people.follower.PeopleFollower.detect", detect)

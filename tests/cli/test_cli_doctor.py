@@ -13,8 +13,17 @@ def test_the_default_job_can_run_here(capsys):
     document = json.loads(capsys.readouterr().out)
     assert document["ready"] is True and document["schema"] == "dsr.doctor"
     checks = {check["name"]: check for check in document["checks"]}
-    for name in ("Python", "torch", "numpy", "devices", "people detector", "landmark model", "open body",
-                 "learned weights", "temporary folder"):  # fmt: skip
+    for name in (
+        "Python",
+        "torch",
+        "numpy",
+        "devices",
+        "people detector",
+        "landmark model",
+        "open body",
+        "learned weights",
+        "temporary folder",
+    ):
         assert checks[name]["status"] == "ok", checks[name]
     assert checks["people detector"]["detail"].endswith("pose_detection.tflite")
     assert {f"extra {name}" for name in ("heic", "video", "detectors", "blender", "smplx")} <= set(checks)

@@ -16,7 +16,7 @@ from PIL import Image
 
 import dsr
 from dsr.cli.fit import main
-from dsr.pipeline import Fitter
+from dsr.pipeline.pictures import Fitter
 
 pytestmark = pytest.mark.usefixtures("cheap_bodies")
 
@@ -108,9 +108,15 @@ def test_bad_files_are_rows_and_the_rest_is_done(folder, tmp_path, make_picture,
     assert run(folder, "--out", out) == 3
     table = rows(out)
     assert {n: r["status"] for n, r in table.items()} == {
-        "a.jpg": "ok", "b.png": "ok", "c.jpg": "no_person", "whole.jpg": "ok",
-        "cut.jpg": "unreadable", "dot.png": "too_small", "empty.jpg": "unreadable", "text.jpg": "unreadable",
-    }  # fmt: skip
+        "a.jpg": "ok",
+        "b.png": "ok",
+        "c.jpg": "no_person",
+        "whole.jpg": "ok",
+        "cut.jpg": "unreadable",
+        "dot.png": "too_small",
+        "empty.jpg": "unreadable",
+        "text.jpg": "unreadable",
+    }
     for name in ("cut.jpg", "dot.png", "empty.jpg", "text.jpg"):
         assert name in table[name]["message"] and table[name]["outputs"] == []
     assert not any(f.startswith(("cut", "dot", "empty", "text")) for f in files(out))
@@ -209,10 +215,37 @@ def test_usage_errors_say_what_is_wrong_and_write_nothing(folder, tmp_path, monk
 def test_help_and_licences_are_no_errors(capsys):
     assert main(["--help"]) == 0
     told = capsys.readouterr().out
-    for flag in ("--out", "--format", "--overlay", "--side-view", "--frame", "--recursive", "--person", "--min-score",
-                 "--keypoints", "--boxes", "--focal", "--focal35", "--fov", "--height", "--body", "--regressor",
-                 "--refine", "--quality", "--clothing", "--device", "--jobs", "--seed", "--overwrite", "--limit",
-                 "--fail-fast", "--dry-run", "--quiet", "--json-log", "--list-licences"):  # fmt: skip
+    for flag in (
+        "--out",
+        "--format",
+        "--overlay",
+        "--side-view",
+        "--frame",
+        "--recursive",
+        "--person",
+        "--min-score",
+        "--keypoints",
+        "--boxes",
+        "--focal",
+        "--focal35",
+        "--fov",
+        "--height",
+        "--body",
+        "--regressor",
+        "--refine",
+        "--quality",
+        "--clothing",
+        "--device",
+        "--jobs",
+        "--seed",
+        "--overwrite",
+        "--limit",
+        "--fail-fast",
+        "--dry-run",
+        "--quiet",
+        "--json-log",
+        "--list-licences",
+    ):
         assert flag in told, flag
     assert main(["--list-licences"]) == 0
     told = capsys.readouterr().out
@@ -365,8 +398,11 @@ def test_json_log_is_one_object_per_line_and_nothing_else(folder, tmp_path, caps
     events = [json.loads(line) for line in shown.out.splitlines()]
     assert [e["event"] for e in events] == ["start", *["result"] * 4, "end"]
     assert [(Path(e["input"]).name, e["status"]) for e in events[1:-1]] == [
-        ("a.jpg", "ok"), ("b.png", "ok"), ("bad.jpg", "unreadable"), ("c.jpg", "no_person"),
-    ]  # fmt: skip
+        ("a.jpg", "ok"),
+        ("b.png", "ok"),
+        ("bad.jpg", "unreadable"),
+        ("c.jpg", "no_person"),
+    ]
     assert events[0]["total"] == 4
     assert (events[-1]["exit_code"], events[-1]["failed"], events[-1]["people"]) == (3, 1, 3)
     assert "a.jpg" in shown.err
@@ -414,7 +450,7 @@ def test_control_c_and_termination(folder, tmp_path, make_picture, kind):
         make_picture(folder / f"d{i:02}.jpg")
     out = tmp_path / "out"
     code = (
-        "import sys, time\nfrom dsr.cli.fit import main\nfrom dsr.pipeline import Fitter\nfit = Fitter.fit\n"
+        "import sys, time\nfrom dsr.cli.fit import main\nfrom dsr.pipeline.pictures import Fitter\nfit = Fitter.fit\n"
         "Fitter.fit = lambda self, path: (time.sleep(0.3), fit(self, path))[1]\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )

@@ -14,7 +14,7 @@ from clip_people import FOCAL, SIZE, folder, frame
 import dsr
 from dsr.body import load_body
 from dsr.cli.fit import main
-from dsr.clips import natural_order
+from dsr.pipeline.clips import natural_order
 
 
 def run(*arguments, out: Path) -> int:
@@ -26,8 +26,13 @@ def test_folder_of_frames(tmp_path, detector, people):
     clip, out = folder(tmp_path / "walk"), tmp_path / "out"
     assert run(clip, "--sequence", "--fps", 10, out=out) == 0
     assert {p.name for p in out.iterdir()} == {
-        "DSR_OPEN_LIGHT.npz", "report.csv", "report.json", "walk.json", "walk.npz", "walk.p0.glb"
-    }  # fmt: skip
+        "DSR_OPEN_LIGHT.npz",
+        "report.csv",
+        "report.json",
+        "walk.json",
+        "walk.npz",
+        "walk.p0.glb",
+    }
     result = dsr.load_result(out / "walk.json")
     assert isinstance(result, dsr.SequenceResult)
     assert (result.status, result.fps, result.image_size) == ("ok", 10.0, SIZE)
@@ -193,10 +198,15 @@ def openpose(detection, layout):
     named["neck"] = (named["left_shoulder"] + named["right_shoulder"]) / 2
     if layout == 25:
         return np.array([named.get(name, np.zeros(3)) for name in OPENPOSE25_NAMES])
-    limbs = [f"{side}_{part}" for group in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
-             for side in ("right", "left") for part in group]  # fmt: skip
-    return np.array([named[name] for name in ("nose", "neck", *limbs, "right_eye", "left_eye", "right_ear",
-                                              "left_ear")])  # fmt: skip
+    limbs = [
+        f"{side}_{part}"
+        for group in (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
+        for side in ("right", "left")
+        for part in group
+    ]
+    return np.array(
+        [named[name] for name in ("nose", "neck", *limbs, "right_eye", "left_eye", "right_ear", "left_ear")]
+    )
 
 
 def test_keypoint_files_of_several_layouts_with_gaps_and_nan(tmp_path, people):
@@ -243,7 +253,7 @@ def test_natural_order():
 
 def test_following_looks_everywhere_now_and_then(people):
     from dsr.image.types import Photo
-    from dsr.people.following import PeopleFollower
+    from dsr.people.follower import PeopleFollower
 
     photo = Photo(Path("x"), np.zeros((240, 320, 3), np.uint8), 320, 240, 1.0, "", "PNG")
 

@@ -16,7 +16,7 @@ from clip_people import FOCAL, folder
 
 from dsr.cli import fit as cli
 from dsr.cli.serve import PROTOCOL, Worker
-from dsr.result import load_result
+from dsr.results.picture import load_result
 
 
 class Answers(io.StringIO):
@@ -118,7 +118,7 @@ def test_a_missing_body_is_named(make_picture, tmp_path):
 
 
 def test_cancel_stops_the_fit_at_work_and_those_waiting(cheap_bodies, make_picture, tmp_path, monkeypatch):
-    from dsr.pipeline import Fitter
+    from dsr.pipeline.pictures import Fitter
 
     pictures = [str(make_picture(tmp_path / f"{i}.jpg")) for i in range(3)]
     entered, go = threading.Event(), threading.Event()
@@ -130,6 +130,7 @@ def test_cancel_stops_the_fit_at_work_and_those_waiting(cheap_bodies, make_pictu
         return people(self, photo)
 
     monkeypatch.setattr(Fitter, "_people", slow)
+
     class Requests:
         """Lines that come when the fit is at work."""
 
@@ -179,9 +180,11 @@ def test_clips_that_cannot_be_fitted_are_errors_of_their_own(detector, tmp_path)
     for path in bad.iterdir():
         path.write_text("no picture")
     events = serve(
-        clip([bad, good], out, id="both", format=""), clip([good], out, id="obj", format="obj"),
-        clip([good], out, id="fps", fps=-3), clip([tmp_path / "nowhere"], out, id="gone"),
-    )  # fmt: skip
+        clip([bad, good], out, id="both", format=""),
+        clip([good], out, id="obj", format="obj"),
+        clip([good], out, id="fps", fps=-3),
+        clip([tmp_path / "nowhere"], out, id="gone"),
+    )
     errors = {one["id"]: (one["code"], one["message"]) for one in events if one["event"] == "error"}
     assert [one["input"] for one in events if one["event"] == "result"] == [str(good)]
     assert errors["both"][0] == "unreadable" and "no frame can be read; the first" in errors["both"][1]
@@ -201,7 +204,7 @@ def test_a_clip_is_cancelled_between_frames(people, tmp_path, monkeypatch):
         assert go.wait(20)
         return [people[0][0]]
 
-    monkeypatch.setattr("dsr.people.following.PeopleFollower.detect", detect)
+    monkeypatch.setattr("dsr.people.follower.PeopleFollower.detect", detect)
 
     class Requests:
         """The second line comes when the first frame is looked at."""

@@ -7,8 +7,24 @@ from safetensors.torch import load_file
 
 from dsr.cli.train import main
 
-TOY = ("--system", "toy", "--workers", "0", "--device", "cpu", "--batch", "8", "--data.synthetic-count", "24",
-       "--validation.count", "16", "--log.overlays", "0", "--threads", "1")  # fmt: skip
+TOY = (
+    "--system",
+    "toy",
+    "--workers",
+    "0",
+    "--device",
+    "cpu",
+    "--batch",
+    "8",
+    "--data.synthetic-count",
+    "24",
+    "--validation.count",
+    "16",
+    "--log.overlays",
+    "0",
+    "--threads",
+    "1",
+)
 
 
 def test_train_resume_and_refuse(tmp_path, capsys):

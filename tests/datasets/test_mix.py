@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from dsr.datasets import EpochSampler, MixedSource, PersonRecord, ViewDataset, collate
+from dsr.datasets import EpochSampler, MixedSource, ViewDataset, collate
 from dsr.datasets.mix import PERSPOSE_RATIOS
 from dsr.errors import DatasetError, TrainingError
+from dsr.synthetic import PersonRecord
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "specs" / "perspose" / "golden"
 
@@ -86,9 +87,12 @@ def test_mixtures_that_cannot_be_made_are_refused(shares):
 
 def test_ratios_of_the_presets():
     assert {name: round(sum(ratios.values()), 6) for name, ratios in PERSPOSE_RATIOS.items()} == {
-        "perspose-3dpw": 1.0, "perspose-h36m": 1.0, "perspose-3dhp": 1.1, "perspose-w-be-3dpw": 1.2,
+        "perspose-3dpw": 1.0,
+        "perspose-h36m": 1.0,
+        "perspose-3dhp": 1.1,
+        "perspose-w-be-3dpw": 1.2,
         "perspose-w-be-3dhp": 1.3,
-    }  # fmt: skip
+    }
 
 
 def batches(workers, epochs=(0, 1), start=0, **options):

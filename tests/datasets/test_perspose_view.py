@@ -11,11 +11,12 @@ import torch
 from dsr.body import load_body
 from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from dsr.camera import crop_affine, homography, perspective_crop, project
-from dsr.datasets import PersonRecord, PersPoseView
+from dsr.datasets import PersPoseView
 from dsr.datasets.augment import SPIN24_NAMES
 from dsr.datasets.perspose_view import PersPoseAugment, about_axis, draw_perspose, follow_rotation
 from dsr.datasets.pixels import augment_pixels, cut_out
 from dsr.errors import DatasetError
+from dsr.synthetic import PersonRecord
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "specs" / "perspose" / "golden"
 golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the PersPose golden vectors are not beside the project")
@@ -110,9 +111,11 @@ def test_labels_of_a_body_are_that_body_in_the_crop(body, drawn):
     sample = PersPoseView(image_size=64, bodies=body).sample(record, drawn)
     R, H = rotation_and_homography(record, drawn, 64, sample["K_crop"])
     again = body(
-        sample["betas"][None, :10], sample["pose_rotmat"][None, 1:], sample["pose_rotmat"][None, :1],
+        sample["betas"][None, :10],
+        sample["pose_rotmat"][None, 1:],
+        sample["pose_rotmat"][None, :1],
         sample["transl"][None],
-    )  # fmt: skip
+    )
     torch.testing.assert_close(again.joints[0], sample["joints24"], atol=2e-5, rtol=0)
     torch.testing.assert_close(again.joints[0].double(), posed.joints[0].double() @ R.T, atol=2e-5, rtol=0)
     # projecting in the crop is the same as projecting in the picture and mapping the pixels

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dsr.clothing.labels import PALETTE_RGB
 from dsr.datasets import DsrView
 from dsr.datasets.spin import SpinSource
 from dsr.errors import DatasetError
-from dsr.losses.labels import PALETTE_RGB
 
 N = 3
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from dsr.body.joints import SMPL24_NAMES, flip_permutation
 from dsr.camera import project, warp_crop
-from dsr.datasets import DsrView, PersonRecord
+from dsr.clothing.labels import CLASS_MIRROR, PALETTE_RGB
+from dsr.datasets import DsrView
 from dsr.datasets.augment import (
     FLIP49,
     SPIN24_FLIP,
@@ -24,7 +25,7 @@ from dsr.datasets.augment import (
 )
 from dsr.datasets.pictures import read_labels, read_picture, warp_labels
 from dsr.errors import DatasetError
-from dsr.losses.labels import CLASS_MIRROR, PALETTE_RGB
+from dsr.synthetic import PersonRecord
 
 GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "specs" / "dsr" / "golden"
 golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the DSR golden vectors are not beside the project")
@@ -281,8 +282,10 @@ def test_training_reads_pictures_as_evaluation_does(tmp_path):
     stripes = np.tile((np.arange(640) % 4 < 2).astype(np.uint8)[None, :, None] * 255, (480, 1, 3))
     Image.fromarray(stripes).save(tmp_path / "a.jpg", quality=95)
     record = toy_record(image=tmp_path / "a.jpg", box_px=np.array([100.0, 20, 500, 420]), labels=None)
-    seen = [DsrView(image_size=64, augment=False, reduce=on)(record, np.random.default_rng(0))["image"]
-            for on in (False, True)]  # fmt: skip
+    seen = [
+        DsrView(image_size=64, augment=False, reduce=on)(record, np.random.default_rng(0))["image"]
+        for on in (False, True)
+    ]
     evaluated = crop_record(record, SimpleNamespace(crop="square", image_size=64)).image[0]
     torch.testing.assert_close(seen[0], evaluated, atol=1e-5, rtol=0)
     assert (seen[1] - evaluated).abs().mean() > 0.2

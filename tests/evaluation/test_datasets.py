@@ -15,8 +15,8 @@ from dsr.body import load_body
 from dsr.body.joints import H36M17_NAMES
 from dsr.body.numpy_lbs import rodrigues
 from dsr.cli.eval import main
+from dsr.datasets.perspose_files import TableSource
 from dsr.datasets.spin import SpinSource
-from dsr.datasets.tables import TableSource
 from dsr.errors import DatasetError, UsageError
 from dsr.evaluation import Predictions, evaluate_predictions, find_protocol, load_predictions, save_predictions
 from dsr.evaluation.predictions import _true_crop
@@ -57,19 +57,29 @@ def data(truth, body, tmp_path_factory) -> Path:
     for i in range(PEOPLE):
         Image.fromarray(rng.integers(0, 255, (96, 128, 3), np.uint8)).save(folder / f"{i}.jpg")
     np.savez(
-        folder / "tiny.npz", imgname=[f"{i}.jpg" for i in range(PEOPLE)], center=np.tile([64.0, 48.0], (PEOPLE, 1)),
-        scale=np.full(PEOPLE, 0.4), pose=pose.reshape(PEOPLE, 72), shape=betas, S=S, gender=np.array(list("mfmfm")),
-    )  # fmt: skip
+        folder / "tiny.npz",
+        imgname=[f"{i}.jpg" for i in range(PEOPLE)],
+        center=np.tile([64.0, 48.0], (PEOPLE, 1)),
+        scale=np.full(PEOPLE, 0.4),
+        pose=pose.reshape(PEOPLE, 72),
+        shape=betas,
+        S=S,
+        gender=np.array(list("mfmfm")),
+    )
     return folder / "tiny.npz"
 
 
 def perfect(truth, source: SpinSource, crop: str = "square") -> Predictions:
     _, betas, _, _, turns = truth
     return Predictions(
-        keys=np.array([source.record(i).key for i in range(PEOPLE)]), pose_rotmat=turns, orient_crop=turns[:, 0],
-        betas=betas.astype(np.float32), transl=np.tile(np.float32([0, 0, 4]), (PEOPLE, 1)),
-        K=np.tile(np.array([[160.0, 0, 64], [0, 160, 48], [0, 0, 1]]), (PEOPLE, 1, 1)), crop=crop,
-    )  # fmt: skip
+        keys=np.array([source.record(i).key for i in range(PEOPLE)]),
+        pose_rotmat=turns,
+        orient_crop=turns[:, 0],
+        betas=betas.astype(np.float32),
+        transl=np.tile(np.float32([0, 0, 4]), (PEOPLE, 1)),
+        K=np.tile(np.array([[160.0, 0, 64], [0, 160, 48], [0, 0, 1]]), (PEOPLE, 1, 1)),
+        crop=crop,
+    )
 
 
 def score(source, predictions, body, name, **more):
@@ -269,11 +279,14 @@ def test_command_reads_perspose_tables_and_fits_its_crops_to_the_truth(
 ) -> None:
     pose, betas, *_ = truth
     columns = {
-        "file_name": np.array([f"{i}.jpg" for i in range(PEOPLE)]), "bbox": np.tile([40.0, 10, 40, 70], (PEOPLE, 1)),
+        "file_name": np.array([f"{i}.jpg" for i in range(PEOPLE)]),
+        "bbox": np.tile([40.0, 10, 40, 70], (PEOPLE, 1)),
         "cam_intrinsics": np.tile(np.array([[160.0, 0, 64], [0, 160, 48], [0, 0, 1]]), (PEOPLE, 1, 1)),
-        "smpl_theta": pose, "smpl_beta": betas, "smpl_transl": np.tile([0.0, 0, 4], (PEOPLE, 1)),
+        "smpl_theta": pose,
+        "smpl_beta": betas,
+        "smpl_transl": np.tile([0.0, 0, 4], (PEOPLE, 1)),
         "gender": np.array(["neutral"] * PEOPLE),
-    }  # fmt: skip
+    }
     np.savez(data.with_name("table.npz"), **columns)
     run = ["--data", str(data.with_name("table.npz")), "--body", "open-light", "--device", "cpu", "--limit", "1"]
     run += ["--regressor", f"perspose:{checkpoints / 'perspose.pt'}", "--mirror", "off", "--every", "1"]

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from dsr.cli.eval import main
-from dsr.datasets.lifting_tracks import PoseTrack
 from dsr.errors import UsageError
 from dsr.evaluation import auc, mpjpe, pa_mpjpe, pck
 from dsr.evaluation.lifting import (
@@ -26,6 +25,7 @@ from dsr.evaluation.lifting import (
 )
 from dsr.lifting import build_lifter
 from dsr.lifting.shipped import save_lifter
+from dsr.tracks.track import PoseTrack
 
 SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 golden = pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
@@ -38,8 +38,17 @@ def track(seed=0, frames=30, action="Walking 1", turn=0.0, valid=None):
     rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
     joints = joints @ rotation.T + [0.3, 0.1, 5.0]
     pixels = joints[..., :2] / joints[..., 2:] * 500 + 320
-    return PoseTrack(f"t{seed}", "S9", action, "0", 50.0, pixels.astype(np.float32), joints.astype(np.float32),
-                     (640, 480), valid=valid)  # fmt: skip
+    return PoseTrack(
+        f"t{seed}",
+        "S9",
+        action,
+        "0",
+        50.0,
+        pixels.astype(np.float32),
+        joints.astype(np.float32),
+        (640, 480),
+        valid=valid,
+    )
 
 
 def load(system, name):
@@ -64,7 +73,8 @@ def test_measures_of_ktpformer():
 def test_action_tables_of_hot():
     g = load("hot", "losses_eval")
     np.testing.assert_allclose(
-        pa_mpjpe(g["pred"], g["target"], reduction="sample").ravel(), g["p2_per_frame"].ravel(), atol=2e-6)  # fmt: skip
+        pa_mpjpe(g["pred"], g["target"], reduction="sample").ravel(), g["p2_per_frame"].ravel(), atol=2e-6
+    )
     for tag, names in (("same", ["Walking"] * 3), ("mixed", ["Walking", "Eating 2", "Eating"])):
         table = ActionTable(compat=True)
         table.add(g["pred"], g["target"], names)
@@ -160,14 +170,23 @@ def test_nothing_to_measure():
 
 def test_the_command(tmp_path, monkeypatch, capsys):
     tracks = {"train": [track(s) for s in range(3)], "validation": [track(9, action="Eating 2")]}
-    monkeypatch.setattr("dsr.training.lifting_data.read_tracks", lambda source, split, windows: tracks[split])
+    monkeypatch.setattr("dsr.training.systems.lifter.data.read_tracks", lambda source, split, windows: tracks[split])
     config = {"frames": 9, "width": 8, "depth": 1, "inputs": 3, "heads": 2}
     run = tmp_path / "run"
     run.mkdir()
     save_lifter(run / "last.safetensors", build_lifter("mixste", **config), "mixste", config)
     file = tmp_path / "figures.json"
-    arguments = ["lifter", "--checkpoint", str(run), "--data", f"mocap:{tmp_path}", "--json", str(file), "--actions",
-                 "--joints"]  # fmt: skip
+    arguments = [
+        "lifter",
+        "--checkpoint",
+        str(run),
+        "--data",
+        f"mocap:{tmp_path}",
+        "--json",
+        str(file),
+        "--actions",
+        "--joints",
+    ]
     assert main(arguments) == 0
     shown = capsys.readouterr().out
     assert "mean pose" in shown and "linear lifter" in shown and "Eating" in shown and "left_wrist" in shown

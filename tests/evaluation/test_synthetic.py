@@ -20,7 +20,7 @@ from dsr.evaluation.summary import summarise
 from dsr.evaluation.synthetic import SyntheticReport, match_people, score_picture
 from dsr.evaluation.truth import load_truth
 from dsr.people.types import Detection
-from dsr.result import FitResult, PersonResult
+from dsr.results.picture import FitResult, PersonResult
 
 EXAMPLES = Path("examples/images")
 
@@ -46,9 +46,19 @@ def fitted(asset, truth, name: str = "p0", orient: np.ndarray | None = None, shi
     assert root.shape == joints.shape
     keypoints = np.concatenate([truth.keypoints_px["blazepose33"], np.ones((33, 1))], axis=1)
     return PersonResult(
-        name, truth.box_px, 0.9, "blazepose33", keypoints, truth.betas, orient, truth.body_pose, truth.transl,
-        vertices, joints, truth.height_m,
-    )  # fmt: skip
+        name,
+        truth.box_px,
+        0.9,
+        "blazepose33",
+        keypoints,
+        truth.betas,
+        orient,
+        truth.body_pose,
+        truth.transl,
+        vertices,
+        joints,
+        truth.height_m,
+    )
 
 
 def result_of(picture, people) -> FitResult:

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 from dsr.body.asset import BodyAsset
 from dsr.body.joints import SMPL24_NAMES, SMPL24_PARENTS
 from dsr.body.numpy_lbs import pose_vertices, skeleton
-from dsr.result import FitResult, PersonResult
+from dsr.results.picture import FitResult, PersonResult
 
 K = np.array([[700.0, 0.0, 410.0], [0.0, 700.0, 290.0], [0.0, 0.0, 1.0]])
 SIZE = (800, 600)
@@ -17,13 +17,33 @@ SIZE = (800, 600)
 # Joints of a T-pose about 1.7 m tall, left at +x.
 _JOINTS = np.array(
     [
-        [0, 0, 0], [0.1, -0.08, 0], [-0.1, -0.08, 0], [0, 0.12, 0], [0.1, -0.46, 0], [-0.1, -0.46, 0], [0, 0.25, 0],
-        [0.1, -0.86, -0.02], [-0.1, -0.86, -0.02], [0, 0.32, 0], [0.1, -0.9, 0.1], [-0.1, -0.9, 0.1], [0, 0.5, 0],
-        [0.08, 0.42, 0], [-0.08, 0.42, 0], [0, 0.6, 0], [0.18, 0.44, 0], [-0.18, 0.44, 0], [0.44, 0.44, 0],
-        [-0.44, 0.44, 0], [0.7, 0.44, 0], [-0.7, 0.44, 0], [0.78, 0.44, 0], [-0.78, 0.44, 0],
+        [0, 0, 0],
+        [0.1, -0.08, 0],
+        [-0.1, -0.08, 0],
+        [0, 0.12, 0],
+        [0.1, -0.46, 0],
+        [-0.1, -0.46, 0],
+        [0, 0.25, 0],
+        [0.1, -0.86, -0.02],
+        [-0.1, -0.86, -0.02],
+        [0, 0.32, 0],
+        [0.1, -0.9, 0.1],
+        [-0.1, -0.9, 0.1],
+        [0, 0.5, 0],
+        [0.08, 0.42, 0],
+        [-0.08, 0.42, 0],
+        [0, 0.6, 0],
+        [0.18, 0.44, 0],
+        [-0.18, 0.44, 0],
+        [0.44, 0.44, 0],
+        [-0.44, 0.44, 0],
+        [0.7, 0.44, 0],
+        [-0.7, 0.44, 0],
+        [0.78, 0.44, 0],
+        [-0.78, 0.44, 0],
     ],
     float,
-)  # fmt: skip
+)
 
 
 def toy_asset(*, correctives: bool = False, influences: int = 3) -> BodyAsset:

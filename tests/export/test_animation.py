@@ -15,7 +15,7 @@ from test_glb import Glb
 from dsr.body import load_asset
 from dsr.errors import ExportError, UsageError
 from dsr.export.animation import animated_glb_bytes
-from dsr.sequence_result import TrackResult, person_at
+from dsr.results.clip import TrackResult, person_at
 
 SIZE, FPS, FIRST = (640, 480), 25.0, 10
 K = np.array([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]])
@@ -34,11 +34,22 @@ def made_track(asset, frames=6, ground=None):
     orient = (Rotation.from_euler("x", np.pi) * turn).as_rotvec()
     betas = rng.normal(0, 1, asset.num_betas)
     track = TrackResult(
-        "p0", np.arange(FIRST, FIRST + frames), np.array([True, False] + [True] * (frames - 2)), 0.9, "blazepose33",
-        np.zeros((frames, 33, 3)), np.zeros((frames, 4)), betas, orient, pose,
-        rng.normal(0, 0.2, (frames, 3)) + np.array([0, 0, 4.0]), np.zeros((frames, asset.num_joints, 3)),
-        np.zeros((frames, 4), bool), 1.7, ground,
-    )  # fmt: skip
+        "p0",
+        np.arange(FIRST, FIRST + frames),
+        np.array([True, False] + [True] * (frames - 2)),
+        0.9,
+        "blazepose33",
+        np.zeros((frames, 33, 3)),
+        np.zeros((frames, 4)),
+        betas,
+        orient,
+        pose,
+        rng.normal(0, 0.2, (frames, 3)) + np.array([0, 0, 4.0]),
+        np.zeros((frames, asset.num_joints, 3)),
+        np.zeros((frames, 4), bool),
+        1.7,
+        ground,
+    )
     from dsr.body.numpy_lbs import skeleton
 
     for t in range(frames):

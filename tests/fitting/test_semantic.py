@@ -10,7 +10,7 @@ import torch
 from dsr.body import load_body
 from dsr.camera import project
 from dsr.fitting import fit_people
-from dsr.fitting.fit import silhouette_iou
+from dsr.fitting.picture_fit import silhouette_iou
 from dsr.fitting.semantic import SemanticWeights, refine_semantic
 from dsr.options import FitOptions
 from dsr.people.types import Detection, PersonMask

@@ -22,8 +22,17 @@ PRUNED = {**TINY, "keep": 3, "before": 1}
 MANIFESTS = {
     **{
         f"hot/manifest_{name.replace('-', '_')}.json": (name, {})
-        for name in ("mixste", "hot-mixste", "tpc-mixste", "mhformer", "tpc-mhformer", "motionbert", "hot-motionbert",
-                     "motionagformer", "hot-motionagformer")
+        for name in (
+            "mixste",
+            "hot-mixste",
+            "tpc-mixste",
+            "mhformer",
+            "tpc-mhformer",
+            "motionbert",
+            "hot-motionbert",
+            "motionagformer",
+            "hot-motionagformer",
+        )
     },
     "ktpformer/manifest_f81_c512_d7.json": ("ktpformer", {"frames": 81}),
     "ktpformer/manifest_f243_c512_d7.json": ("ktpformer", {}),
@@ -32,10 +41,11 @@ MANIFESTS = {
     "glagcn/golden/manifest_h36m_27f_c96.json": ("glagcn", {"widths": (3,) * 3}),
     "glagcn/golden/manifest_humaneva15_gt_27f_c96.json": ("glagcn", {"widths": (3,) * 3, "dataset": "humaneva15"}),
     "glagcn/golden/manifest_humaneva15_coco_27f_c96.json": (
-        "glagcn", {"widths": (3,) * 3, "dataset": "humaneva15_coco"},
+        "glagcn",
+        {"widths": (3,) * 3, "dataset": "humaneva15_coco"},
     ),
     "glagcn/golden/manifest_3dhp_like_81f_c256_UNVERIFIED.json": ("glagcn", {"widths": (3,) * 4, "width": 256}),
-}  # fmt: skip
+}
 
 
 def values_like(shapes, seed=0):
@@ -125,18 +135,20 @@ def test_nothing_in_a_checkpoint_is_run(tmp_path):
     ("into", "other", "says"),
     [
         (("mixste", TINY), ("hot-mixste", PRUNED), "pos_embed_token.*hot-mixste"),
-        (("hot-mixste", PRUNED), ("tpc-mixste", PRUNED),
-         "missing, pos_embed_token first.*build_lifter\\(\"mixste\"\\)"),
+        (("hot-mixste", PRUNED), ("tpc-mixste", PRUNED), 'missing, pos_embed_token first.*build_lifter\\("mixste"\\)'),
         (("mixste", TINY), ("ktpformer", TINY), "KTPFormer weights"),
         (("mixste", TINY), ("mixste", {**TINY, "frames": 27}), "Temporal_pos_embed has shape \\(1, 27, 16\\)"),
         (("mixste", TINY), ("mixste", {**TINY, "depth": 2}), "STEblocks.1"),
-        (("motionbert", {**TINY, "representation": 8}), ("motionagformer", {**TINY, "representation": 8}),
-         "MotionAGFormer"),
+        (
+            ("motionbert", {**TINY, "representation": 8}),
+            ("motionagformer", {**TINY, "representation": 8}),
+            "MotionAGFormer",
+        ),
         (("glagcn", {"width": 4, "widths": (3, 3)}), ("glagcn", {"width": 4, "widths": (3, 3, 3)}), "GLA-GCN weights"),
         (("glagcn", {"width": 4, "widths": (3, 3)}), ("convformer", {"frames": 9, "width": 8}), "ConvFormer"),
         (("motionbert", {**TINY, "representation": 8}), ("mhformer", {"frames": 9, "width": 8}), "MHFormer"),
     ],
-)  # fmt: skip
+)
 def test_weights_of_another_network_are_refused_by_name(into, other, says):
     model = build_lifter(into[0], **into[1])
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -150,8 +162,16 @@ def test_our_files_say_how_to_build_them(tmp_path):
     model = build_lifter("hot-ktpformer", **config)
     model.load_state_dict(random_weights(model))
     path = tmp_path / "lifter.safetensors"
-    save_lifter(path, model, "hot-ktpformer", config, joint_error_mm=np.arange(17.0), fps=25, keypoints="coco17",
-                licence="Apache-2.0")  # fmt: skip
+    save_lifter(
+        path,
+        model,
+        "hot-ktpformer",
+        config,
+        joint_error_mm=np.arange(17.0),
+        fps=25,
+        keypoints="coco17",
+        licence="Apache-2.0",
+    )
     again = load_lifter(path)
     assert filled(again, model.state_dict())
     assert not again.training
@@ -172,11 +192,17 @@ def test_files_that_do_not_say_what_they_hold(tmp_path):
         load_lifter(path)
     with pytest.raises(CheckpointError, match="missing"):
         load_lifter(tmp_path / "nowhere.safetensors")
-    for text in ("{", "[]", '{"name": "mixste"}', '{"name": "nolifter", "config": {}}', '{"name": [], "config": {}}',
-                 '{"name": "mixste", "config": {"frames": "many"}}',
-                 json.dumps({"name": "mixste", "config": TINY, "joint_error_mm": [1]}),
-                 json.dumps({"name": "mixste", "config": TINY, "fps": 0}),
-                 json.dumps({"name": "mixste", "config": TINY, "keypoints": 17})):  # fmt: skip
+    for text in (
+        "{",
+        "[]",
+        '{"name": "mixste"}',
+        '{"name": "nolifter", "config": {}}',
+        '{"name": [], "config": {}}',
+        '{"name": "mixste", "config": {"frames": "many"}}',
+        json.dumps({"name": "mixste", "config": TINY, "joint_error_mm": [1]}),
+        json.dumps({"name": "mixste", "config": TINY, "fps": 0}),
+        json.dumps({"name": "mixste", "config": TINY, "keypoints": 17}),
+    ):
         save_file(model.state_dict(), path, metadata={"lifter": text})
         with pytest.raises(CheckpointError, match="describes its lifter badly"):
             load_lifter(path)
@@ -190,7 +216,7 @@ def test_shipped_lifters_are_looked_for_in_the_package(tmp_path, monkeypatch):
     model = build_lifter("mixste", **TINY)
     (tmp_path / "weights").mkdir()
     save_lifter(tmp_path / "weights" / "lifter_temporal.safetensors", model, "mixste", TINY)
-    monkeypatch.setattr(shipped, "files", lambda package: tmp_path)
+    monkeypatch.setattr(shipped, "shipped_file", lambda name: tmp_path / "weights" / name)
     assert filled(load_shipped("temporal"), model.state_dict())
     with pytest.raises(CheckpointError, match="missing from this installation"):
         load_shipped("single")

@@ -60,9 +60,11 @@ PUBLISHED = [
     ("glagcn", {}, 3.246, 0),
     ("glagcn", {"widths": (3,) * 4}, 1.075, 0),
     ("glagcn", {"widths": (3,) * 3}, 0.351, 0),
-    *(("convformer", {"frames": f}, m / 1e3, one_convolution(f))
-      for f, m in ((9, 98), (27, 364), (81, 1720), (143, 4310), (243, 10814))),
-]  # fmt: skip
+    *(
+        ("convformer", {"frames": f}, m / 1e3, one_convolution(f))
+        for f, m in ((9, 98), (27, 364), (81, 1720), (143, 4310), (243, 10814))
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "config", "published", "saved"), PUBLISHED)

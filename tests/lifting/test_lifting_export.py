@@ -46,8 +46,15 @@ def test_onnx_by_tracing_for_any_batch(name, config):
     model, file = made(name, config).eval(), io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that this exporter is the older one, and shapes that are meant to be fixed
-        torch.onnx.export(model, (keypoints(model, 1),), file, dynamo=False, opset_version=18,
-                          input_names=["keypoints"], dynamic_axes={"keypoints": {0: "batch"}})  # fmt: skip
+        torch.onnx.export(
+            model,
+            (keypoints(model, 1),),
+            file,
+            dynamo=False,
+            opset_version=18,
+            input_names=["keypoints"],
+            dynamic_axes={"keypoints": {0: "batch"}},
+        )
     agree(model, session(file.getvalue()), (1, 3))
 
 

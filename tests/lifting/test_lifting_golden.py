@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from dsr.lifting import build_lifter, mirror, select_frames
+from dsr.lifting import build_lifter, select_frames
 from dsr.lifting.convformer import ConvolutionalAttention
 from dsr.lifting.glagcn import EDGES, partitions
 from dsr.lifting.hourglass import CrossAttention
-from dsr.lifting.keypoints import detector_to_h36m17
 from dsr.lifting.motionagformer import GraphMixer, joint_adjacency, normalise_adjacency
 from dsr.lifting.priors import kinematic_topology, trajectory_topology
+from dsr.tracks import mirror
+from dsr.tracks.keypoints import detector_to_h36m17
 
 SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 pytestmark = pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
@@ -44,9 +45,7 @@ GLAGCN = {
 
 def load(system: str, name: str) -> dict[str, torch.Tensor]:
     with np.load(SPECS / system / "golden" / f"{name}.npz", allow_pickle=False) as file:
-        return {
-            key: torch.from_numpy(file[key]) if file[key].dtype.kind in "fiub" else file[key] for key in file.files
-        }
+        return {key: torch.from_numpy(file[key]) if file[key].dtype.kind in "fiub" else file[key] for key in file.files}
 
 
 def weights(golden, prefix="sd/"):
@@ -165,9 +164,18 @@ def test_graphs_of_motionagformer():
 
 @pytest.mark.parametrize(
     "name",
-    ["mixste", "hot-mixste", "tpc-mixste", "mhformer", "tpc-mhformer", "motionbert", "hot-motionbert",
-     "motionagformer", "hot-motionagformer"],
-)  # fmt: skip
+    [
+        "mixste",
+        "hot-mixste",
+        "tpc-mixste",
+        "mhformer",
+        "tpc-mhformer",
+        "motionbert",
+        "hot-motionbert",
+        "motionagformer",
+        "hot-motionagformer",
+    ],
+)
 def test_state_dicts_of_hosts_are_the_published_ones(name):
     manifest = json.loads((SPECS / "hot" / f"manifest_{name.replace('-', '_')}.json").read_text())
     with torch.device("meta"):

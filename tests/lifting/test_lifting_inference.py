@@ -10,16 +10,10 @@ import torch
 from torch import nn
 
 from dsr.errors import UsageError
-from dsr.lifting import (
-    build_lifter,
-    detector_to_h36m17,
-    lift_sequence,
-    mirror,
-    normalise_screen,
-    unnormalise_screen,
-)
+from dsr.lifting import build_lifter, lift_sequence
+from dsr.lifting.base import SequenceLifter, WindowLifter
 from dsr.lifting.inference import fill_gaps
-from dsr.lifting.staged import SequenceLifter, WindowLifter
+from dsr.tracks import detector_to_h36m17, mirror, normalise_screen, unnormalise_screen
 
 SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 SIZE = (640, 480)

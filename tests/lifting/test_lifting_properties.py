@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from dsr.errors import UsageError
 from dsr.lifting import build_lifter, select_frames
 from dsr.lifting.convformer import ConvBlock, ConvFormer, ConvolutionalAttention, DynamicConvolution
+from dsr.lifting.fast_layers import attention, linear, use_bfloat16
 from dsr.lifting.hourglass import take_frames
 from dsr.lifting.priors import PriorGraph, PriorUnit, kinematic_topology
-from dsr.lifting.products import attention, linear, use_bfloat16
 from dsr.lifting.transformer import DropPath, Mlp, drop_rates
 
 SMALL = {"frames": 9, "width": 16, "depth": 2}
@@ -342,8 +342,9 @@ def test_even_kernels_are_refused():
 
 def test_convformer_learns_clips_by_heart():
     torch.manual_seed(0)
-    model = ConvFormer(frames=3, width=8, heads=4, kernels=(3,), spatial_blocks=1, temporal_blocks=1, drop=0.0,
-                       drop_path=0.0).train()  # fmt: skip
+    model = ConvFormer(
+        frames=3, width=8, heads=4, kernels=(3,), spatial_blocks=1, temporal_blocks=1, drop=0.0, drop_path=0.0
+    ).train()
     poses = 0.3 * torch.randn(4, 1, 17, 3)
     x = (poses[..., :2] / (4 + poses[..., 2:])).expand(-1, 3, -1, -1) + 0.02 * torch.randn(4, 3, 17, 2)
     optimizer = torch.optim.Adam(model.parameters(), 3e-3, amsgrad=True)
@@ -363,7 +364,7 @@ def test_convformer_learns_clips_by_heart():
 
 @pytest.fixture
 def without_limit(monkeypatch):
-    monkeypatch.setattr("dsr.lifting.products._SMALL", 0)
+    monkeypatch.setattr("dsr.lifting.fast_layers._SMALL", 0)
 
 
 @pytest.mark.parametrize("bias", [True, False])

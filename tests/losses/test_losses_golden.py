@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from dsr import losses
-from dsr.losses import labels as tables
+from dsr import clothing, losses
+from dsr.clothing import labels as tables
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "dsr" / "golden"
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")
@@ -52,10 +52,10 @@ def test_one_channel_counts_as_three_equal_ones():
 
 def sr_targets(g):
     weights, classes = g["c_weight"], g["c_label"].long()
-    tight = losses.MinimallyClothedTarget(
+    tight = clothing.MinimallyClothedTarget(
         g["mc_target"], g["mc_dist"], g["mc_valid"].bool(), g["mc_valid"], torch.ones_like(g["mc_target"])
     )
-    return tight, losses.ClothedTarget(classes, weights, weights.long())
+    return tight, clothing.ClothedTarget(classes, weights, weights.long())
 
 
 @pytest.mark.parametrize(("published", "variant"), [("DistM", "distance"), ("nIOU", "row_iou")])
@@ -102,9 +102,13 @@ def test_conventional_terms():
     h = load("hmr_losses")
     terms = conventional(h)
     for name, key in {
-        "loss_keypoints": "kp2d", "loss_keypoints_3d": "kp3d", "loss_regr_pose": "pose", "loss_regr_betas": "betas",
-        "loss_shape": "shape_l1", "loss_cam": "cam_loss",
-    }.items():  # fmt: skip
+        "loss_keypoints": "kp2d",
+        "loss_keypoints_3d": "kp3d",
+        "loss_regr_pose": "pose",
+        "loss_regr_betas": "betas",
+        "loss_shape": "shape_l1",
+        "loss_cam": "cam_loss",
+    }.items():
         close(terms[name], h[f"out_{key}"])
     close(losses.camera_scale_loss(h["pred_cam"]), h["out_cam_loss"])
     half = losses.source_confidence(h["gt_j2d_conf"][..., 2], openpose=0.5)
@@ -149,48 +153,48 @@ def test_label_tables():
 
 def test_targets_of_a_label_picture():
     g = load("labels")
-    decoded = losses.palette_to_labels(g["grph_rgb"][None])
-    assert (decoded == losses.IGNORE).sum() == 10  # colours outside the palette
+    decoded = clothing.palette_to_labels(g["grph_rgb"][None])
+    assert (decoded == clothing.IGNORE).sum() == 10  # colours outside the palette
     known = decoded[0] >= 0
     assert torch.equal(decoded[0][known], g["id_map"].long()[known])
-    window = losses.keypoint_window(g["keypoints_px"], (224, 224))
-    assert torch.equal(losses.keep_window(g["grph_rgb"][None], window)[0], g["clean_rgb"])
-    ids = losses.palette_to_labels(g["clean_rgb"][None])
-    assert torch.equal(losses.keep_window(decoded, window), ids)
+    window = clothing.keypoint_window(g["keypoints_px"], (224, 224))
+    assert torch.equal(clothing.keep_window(g["grph_rgb"][None], window)[0], g["clean_rgb"])
+    ids = clothing.palette_to_labels(g["clean_rgb"][None])
+    assert torch.equal(clothing.keep_window(decoded, window), ids)
 
-    tight = losses.minimally_clothed_target(ids, compat=True)
+    tight = clothing.minimally_clothed_target(ids, compat=True)
     assert torch.equal(tight.mask[0], g["mc_mask"])
     assert torch.equal(tight.valid[0].long(), g["mc_valid"])
     assert torch.equal(tight.counts[0][tight.valid[0]], g["mc_num_pixels"])
     assert 0 < tight.counts[0, 1] <= 60  # the right shoe is too small to count
     assert torch.equal(tight.distance[0, ..., 0], g["dist"])
-    assert torch.equal(losses.minimally_clothed_target(ids).distance[0], g["dist"])
+    assert torch.equal(clothing.minimally_clothed_target(ids).distance[0], g["dist"])
 
-    clothed = losses.clothed_target(ids, compat=True)
+    clothed = clothing.clothed_target(ids, compat=True)
     assert torch.equal(clothed.classes[0], g["c_label"].long())
     assert torch.equal(clothed.weights[0], g["c_weight"])
-    corrected = losses.clothed_target(ids)
+    corrected = clothing.clothed_target(ids)
     unknown = ids[0] < 0
     assert unknown.any()
-    assert (corrected.classes[0][unknown] == losses.IGNORE).all()
+    assert (corrected.classes[0][unknown] == clothing.IGNORE).all()
     assert torch.equal(corrected.classes[0][~unknown], g["c_label"].long()[~unknown])
 
 
 def test_targets_of_an_empty_picture():
     g = load("labels_empty")
     empty = torch.zeros(1, 224, 224, dtype=torch.uint8)
-    published = losses.distance_map(empty, compat=True)[0]
+    published = clothing.distance_map(empty, compat=True)[0]
     close(published[0, 0], g["dist_corner00"], 1e-6)
     close(published[-1, -1], g["dist_corner_last"], 1e-6)
     close(published.double().sum(), g["dist_sum"], 1e-6)
-    assert (losses.minimally_clothed_target(empty).distance == 0).all()
-    assert torch.equal(losses.clothed_target(empty).weights[0], g["c_weight"])
+    assert (clothing.minimally_clothed_target(empty).distance == 0).all()
+    assert torch.equal(clothing.clothed_target(empty).weights[0], g["c_weight"])
 
 
 def test_class_weights():
     g = load("class_weights")
-    assert torch.equal(losses.class_weights(g["counts"], compat=True), g["weights"])
-    ours = losses.class_weights(g["counts"])
+    assert torch.equal(clothing.class_weights(g["counts"], compat=True), g["weights"])
+    ours = clothing.class_weights(g["counts"])
     assert torch.equal(ours[[1, 2, 4]], g["weights"][[1, 2, 4]])
     for row in (0, 3):  # same proportions, but the rarest class that counts weighs 1
         assert ours[row].max() == 1 > g["weights"][row].max()
@@ -200,7 +204,7 @@ def test_class_weights():
 def test_semantic_attributes_of_a_prior():
     g = load("textures")
     valid = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 0, 0, 1], [0, 0, 0, 0, 0]])
-    nine = losses.semantic_attributes(g["prior"], valid)
+    nine = clothing.semantic_attributes(g["prior"], valid)
     assert nine.shape == (3, 60, 9)
     for channel in range(3):
         for sample, key in enumerate(("mc_all", "mc_leftShoe_face", "mc_none")):
@@ -213,11 +217,11 @@ def test_whole_dataset_items_share_the_tables():
     g = load("dataset_items")
     prior = load("textures")["prior"]
     for item in ("t0", "t1"):
-        nine = losses.semantic_attributes(prior, g[f"{item}_mc_valid"][None])[0]
+        nine = clothing.semantic_attributes(prior, g[f"{item}_mc_valid"][None])[0]
         close(nine.T, g[f"{item}_textures"][..., 0])
-        distance = losses.distance_map(g[f"{item}_mc_mask"][None])[0, ::2, ::2]
+        distance = clothing.distance_map(g[f"{item}_mc_mask"][None])[0, ::2, ::2]
         close(distance, g[f"{item}_mc_dist_every2"])
         counts = torch.bincount(g[f"{item}_c_label"].flatten().long(), minlength=8)[None]
-        ours = losses.class_weights(counts, compat=True)[0]
+        ours = clothing.class_weights(counts, compat=True)[0]
         kept = ours[1:] > 0  # the published background count leaves pixels of unknown colour out
         close(ours[1:][kept], g[f"{item}_c_weight"][1:][kept])

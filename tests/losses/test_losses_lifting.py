@@ -20,8 +20,9 @@ golden = pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not 
 
 def load(system, name):
     with np.load(SPECS / system / "golden" / f"{name}.npz", allow_pickle=False) as file:
-        return {k: torch.from_numpy(np.asarray(file[k])) if file[k].dtype.kind in "fiub" else file[k]
-                for k in file.files}  # fmt: skip
+        return {
+            k: torch.from_numpy(np.asarray(file[k])) if file[k].dtype.kind in "fiub" else file[k] for k in file.files
+        }
 
 
 def part(values, prefix):

@@ -13,19 +13,30 @@ from dsr.body.asset import BodyAsset
 from dsr.body.layer import Body
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.errors import LossError
+from dsr.evaluation.perspose import aligned, perspose_body_errors, perspose_errors
 from dsr.losses.perspose import PersPoseOutputs, perspose_losses
-from dsr.losses.perspose_metrics import aligned, perspose_body_errors, perspose_errors
 from dsr.losses.perspose_weights import PERSPOSE_WEIGHTS, TERMS
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "perspose" / "golden"
 golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")
 
 ERRORS = {
-    "uv_px": "0uv", "uv_keypoints_px": "0uv_coco", "uv_joints17_px": "0uv_hp3d", "depth_mm": "1d",
-    "depth_aligned_mm": "1d_aligned", "depth_joints17_mm": "1d_hp3d", "depth_aligned_joints17_mm": "1d_aligned_hp3d",
-    "scale": "2rho0", "scale_joints17": "2rho0_hp3d", "xyz_mm": "3xyz", "x_mm": "x", "y_mm": "y", "z_mm": "z",
-    "xyz_aligned_mm": "xyz_aligned", "twist_deg": "twist",
-}  # fmt: skip
+    "uv_px": "0uv",
+    "uv_keypoints_px": "0uv_coco",
+    "uv_joints17_px": "0uv_hp3d",
+    "depth_mm": "1d",
+    "depth_aligned_mm": "1d_aligned",
+    "depth_joints17_mm": "1d_hp3d",
+    "depth_aligned_joints17_mm": "1d_aligned_hp3d",
+    "scale": "2rho0",
+    "scale_joints17": "2rho0_hp3d",
+    "xyz_mm": "3xyz",
+    "x_mm": "x",
+    "y_mm": "y",
+    "z_mm": "z",
+    "xyz_aligned_mm": "xyz_aligned",
+    "twist_deg": "twist",
+}
 """Our logged error -> the published one, which has lengths in centimetres."""
 
 
@@ -42,18 +53,28 @@ def mixed_batch() -> tuple[PersPoseOutputs, dict[str, torch.Tensor], dict[str, n
     smpl = torch.tensor([name.startswith("hps") for name in names])
     only17 = torch.tensor([name == "3dhp" for name in names])
     batch = {
-        "K_crop": t["in_cam_intrinsics"], "height": t["in_height"][:, 0],
-        "has_smpl": smpl, "has_joints17": only17, "has_keypoints": torch.tensor([name == "coco" for name in names]),
+        "K_crop": t["in_cam_intrinsics"],
+        "height": t["in_height"][:, 0],
+        "has_smpl": smpl,
+        "has_joints17": only17,
+        "has_keypoints": torch.tensor([name == "coco" for name in names]),
         "uv_weight": torch.tensor([0.1 if "bedlam" in name else 1.0 for name in names]),
         "joints24": t["in_smpl_j24"],
         "joints17": torch.where(only17[:, None, None], t["in_3dhp_j17"], t["in_smpl_j17"]),
-        "twist": t["in_smpl_ortho_twist"], "pose_rotmat": axis_angle_to_rotmat(t["in_smpl_theta"]),
-        "betas": t["in_smpl_beta"], "keypoints": t["in_coco_kp17"],
-    }  # fmt: skip
+        "twist": t["in_smpl_ortho_twist"],
+        "pose_rotmat": axis_angle_to_rotmat(t["in_smpl_theta"]),
+        "betas": t["in_smpl_beta"],
+        "keypoints": t["in_coco_kp17"],
+    }
     outputs = PersPoseOutputs(
-        t["out_uv"], t["out_depth"][..., 0], t["out_density"][..., 0], t["out_xyz"], t["out_ortho_twist"],
-        t["out_leaf_rot"].unflatten(-1, (3, 3)), t["out_beta"],
-    )  # fmt: skip
+        t["out_uv"],
+        t["out_depth"][..., 0],
+        t["out_density"][..., 0],
+        t["out_xyz"],
+        t["out_ortho_twist"],
+        t["out_leaf_rot"].unflatten(-1, (3, 3)),
+        t["out_beta"],
+    )
     return outputs, batch, g
 
 
@@ -87,9 +108,12 @@ def test_body_errors_equal_the_released_code():
     errors = perspose_body_errors(body.keypoints(vertices, "h36m17"), batch, vertices=vertices, target=target)
     published = dict(zip(g["metric_labels"], g["metrics"], strict=True))
     for name, label in {
-        "mpjpe": "MPJPE", "pa_mpjpe": "PA_MPJPE", "pve": "MPVPE", "mpjpe_joints17": "MPJPE_hp3d",
+        "mpjpe": "MPJPE",
+        "pa_mpjpe": "PA_MPJPE",
+        "pve": "MPVPE",
+        "mpjpe_joints17": "MPJPE_hp3d",
         "pa_mpjpe_joints17": "PA_MPJPE_hp3d",
-    }.items():  # fmt: skip
+    }.items():
         np.testing.assert_allclose(errors[f"{name}_mm"], 1000 * published[f"2metric/{label}"], rtol=1e-4, err_msg=name)
 
 
@@ -104,13 +128,19 @@ def golden_body() -> Body:
     g = load("ik_body")
     return Body(
         BodyAsset(
-            v_template=g["body_v_template"], shapedirs=g["body_shapedirs"], posedirs=g["body_posedirs"],
-            weights=g["body_lbs_weights"], parents=g["body_parents"], faces=np.zeros((1, 3), np.int32),
-            J_regressor=csr_matrix(g["body_J_regressor"].astype(np.float64)), part_ids=np.zeros(1, np.int32),
-            interior=np.zeros(1, bool), keypoint_regressors={"h36m17": csr_matrix(g["body_h36m_regressor"])},
+            v_template=g["body_v_template"],
+            shapedirs=g["body_shapedirs"],
+            posedirs=g["body_posedirs"],
+            weights=g["body_lbs_weights"],
+            parents=g["body_parents"],
+            faces=np.zeros((1, 3), np.int32),
+            J_regressor=csr_matrix(g["body_J_regressor"].astype(np.float64)),
+            part_ids=np.zeros(1, np.int32),
+            interior=np.zeros(1, bool),
+            keypoint_regressors={"h36m17": csr_matrix(g["body_h36m_regressor"])},
             name="golden",
         )
-    )  # fmt: skip
+    )
 
 
 def made_batch(kind: str, seed: int = 0) -> tuple[PersPoseOutputs, dict[str, torch.Tensor]]:
@@ -132,18 +162,32 @@ def made_batch(kind: str, seed: int = 0) -> tuple[PersPoseOutputs, dict[str, tor
     pose = axis_angle_to_rotmat(torch.randn(2, 24, 3, generator=rng))
     betas = torch.randn(2, 11, generator=rng)
     outputs = PersPoseOutputs(
-        uv.clone(), joints[..., 2] - joints[:, :1, 2], 1000 * joints[..., 2] / 200, joints - joints[:, :1],
-        3 * twist, pose[:, [22, 23, 10, 11, 15]].clone(), betas.clone(),
-    )  # fmt: skip
+        uv.clone(),
+        joints[..., 2] - joints[:, :1, 2],
+        1000 * joints[..., 2] / 200,
+        joints - joints[:, :1],
+        3 * twist,
+        pose[:, [22, 23, 10, 11, 15]].clone(),
+        betas.clone(),
+    )
     batch = {
-        "K_crop": K, "height": torch.tensor([1.8, 1.6]), "uv_weight": torch.ones(2), "joints24": joints[:, :24].clone(),
-        "joints17": joints17, "twist": twist, "pose_rotmat": pose, "betas": betas, "keypoints": keypoints,
+        "K_crop": K,
+        "height": torch.tensor([1.8, 1.6]),
+        "uv_weight": torch.ones(2),
+        "joints24": joints[:, :24].clone(),
+        "joints17": joints17,
+        "twist": twist,
+        "pose_rotmat": pose,
+        "betas": betas,
+        "keypoints": keypoints,
         **{f"has_{name}": torch.full((2,), name == kind) for name in ("smpl", "joints17", "keypoints")},
-    }  # fmt: skip
+    }
     known = {
-        "smpl": {"joints24", "joints17", "twist", "pose_rotmat", "betas"}, "joints17": {"joints17"},
-        "keypoints": {"keypoints"}, "none": set(),
-    }[kind]  # fmt: skip
+        "smpl": {"joints24", "joints17", "twist", "pose_rotmat", "betas"},
+        "joints17": {"joints17"},
+        "keypoints": {"keypoints"},
+        "none": set(),
+    }[kind]
     for key in {"joints24", "joints17", "twist", "pose_rotmat", "betas", "keypoints"} - known:
         batch[key] = torch.full_like(batch[key], torch.nan)
     return outputs, batch
@@ -151,13 +195,18 @@ def made_batch(kind: str, seed: int = 0) -> tuple[PersPoseOutputs, dict[str, tor
 
 WRONG = {  # what is put wrong, and the terms that must see it
     "smpl": {
-        "uv_px": {"uv"}, "depth_m": {"depth"}, "density": {"scale"}, "relative_m": {"xyz"}, "twist": {"twist"},
-        "leaf_rotmat": {"leaf"}, "betas": {"betas"},
+        "uv_px": {"uv"},
+        "depth_m": {"depth"},
+        "density": {"scale"},
+        "relative_m": {"xyz"},
+        "twist": {"twist"},
+        "leaf_rotmat": {"leaf"},
+        "betas": {"betas"},
     },
     "joints17": {"uv_px": {"uv_joints17"}, "depth_m": {"depth_joints17"}, "density": {"scale_joints17"}},
     "keypoints": {"uv_px": {"uv_keypoints"}},
     "none": {},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", WRONG)

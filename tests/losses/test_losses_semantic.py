@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from dsr import losses
+from dsr import clothing, losses
 from dsr.errors import LossError
 
 VARIANTS = ("iou", "row_iou", "distance")
@@ -35,7 +35,7 @@ TARGET = square(14, 10, 32, 38)
 
 def person() -> torch.Tensor:
     """A label map (1, SIZE, SIZE): head, shirt, trousers, the person's left arm at the right of the picture, a shoe."""
-    ids = {name: i for i, name in enumerate(losses.LABELS)}
+    ids = {name: i for i, name in enumerate(clothing.LABELS)}
     labels = torch.zeros(1, SIZE, SIZE, dtype=torch.int64)
     labels[:, 2:11, 20:29] = ids["face"]
     labels[:, 11:26, 16:32] = ids["upperclothes"]
@@ -50,8 +50,8 @@ def one_hot_prior(labels: torch.Tensor, sure: float = 1.0) -> torch.Tensor:
     return sure * torch.nn.functional.one_hot(labels.flatten(), 20).float() + (1 - sure) / 20
 
 
-def render(prior: torch.Tensor, tight: losses.MinimallyClothedTarget) -> torch.Tensor:
-    return losses.semantic_attributes(prior, tight.valid).movedim(-1, 1).unflatten(2, (SIZE, SIZE))
+def render(prior: torch.Tensor, tight: clothing.MinimallyClothedTarget) -> torch.Tensor:
+    return clothing.semantic_attributes(prior, tight.valid).movedim(-1, 1).unflatten(2, (SIZE, SIZE))
 
 
 # ---------------------------------------------------------------- perfect predictions and the way to them
@@ -97,7 +97,7 @@ def test_descent_brings_a_disc_onto_its_mask(variant):
 def test_distance_asks_for_coverage_and_never_pays_for_more():
     small, shifted = square(20, 20, 24, 24), square(34, 10, 40, 38)
     larger = square(34, 10, 46, 38)
-    kwargs = {"variant": "distance", "distance": losses.distance_map(TARGET)}
+    kwargs = {"variant": "distance", "distance": clothing.distance_map(TARGET)}
     assert losses.dsr_mc_loss(small, TARGET, **kwargs) > 0.9
     assert losses.dsr_mc_loss(small, TARGET, **kwargs, compat=True) == 0  # published: a spot inside is perfect
     near, far = square(32, 10, 33, 38) * 0.5, square(32, 10, 33, 38)
@@ -111,7 +111,7 @@ def test_distance_asks_for_coverage_and_never_pays_for_more():
 
 def test_clothed_loss_is_zero_at_a_perfect_render_and_bounded_below_in_compat():
     labels = person()
-    tight, clothed = losses.minimally_clothed_target(labels), losses.clothed_target(labels)
+    tight, clothed = clothing.minimally_clothed_target(labels), clothing.clothed_target(labels)
     nine = render(one_hot_prior(labels), tight)
     alpha = (labels > 0).float()
     both = losses.semantic_losses(nine, tight, clothed, alpha=alpha)
@@ -144,17 +144,18 @@ def test_uncertain_prior_is_weighed_by_its_probability_and_alpha():
 
 def test_being_outside_the_person_costs_only_in_the_corrected_form():
     labels = person()
-    clothed = losses.clothed_target(labels)
+    clothed = clothing.clothed_target(labels)
     fat = labels.clone()
-    fat[:, 11:26, 8:16] = losses.LABELS.index("upperclothes")
-    tight = losses.minimally_clothed_target(labels)
+    fat[:, 11:26, 8:16] = clothing.LABELS.index("upperclothes")
+    tight = clothing.minimally_clothed_target(labels)
 
     def both(drawn, compat):
         nine = render(one_hot_prior(drawn, 0.95), tight)
         nine[:, :, (drawn == 0)[0]] = 0  # nothing is rendered there
         alpha = None if compat else (drawn > 0).float()
-        return float(losses.dsr_c_loss(nine[:, 1:], clothed.classes, class_weights=clothed.weights, alpha=alpha,
-                                       compat=compat))  # fmt: skip
+        return float(
+            losses.dsr_c_loss(nine[:, 1:], clothed.classes, class_weights=clothed.weights, alpha=alpha, compat=compat)
+        )
 
     corrected = both(fat, False) / both(labels, False)
     published = both(fat, True) / both(labels, True)
@@ -164,7 +165,7 @@ def test_being_outside_the_person_costs_only_in_the_corrected_form():
 
 def test_clothed_loss_falls_on_the_way_to_the_labels():
     labels = person()
-    tight, clothed = losses.minimally_clothed_target(labels), losses.clothed_target(labels)
+    tight, clothed = clothing.minimally_clothed_target(labels), clothing.clothed_target(labels)
     values = []
     for shift in (12, 9, 6, 3, 0):
         moved = labels.roll(shift, 2)
@@ -190,12 +191,18 @@ def wavy(radius: float, wave: float) -> torch.Tensor:
 def settled_radius(region: torch.Tensor, label: int, **kwargs) -> float:
     """Radius of the disc of one label that the clothed loss likes best, by search."""
     target = torch.where(region, label, 0)
-    weights = losses.class_weights(torch.stack([(target == k).sum() for k in range(8)])[None], min_pixels=10)
+    weights = clothing.class_weights(torch.stack([(target == k).sum() for k in range(8)])[None], min_pixels=10)
     rendered = torch.zeros(1, 8, SIZE, SIZE)
     rendered[:, label] = 1
     radii = torch.arange(6.0, 22.0, 0.25)
-    costs = [float(losses.dsr_c_loss(rendered, target, alpha=disc(SIZE / 2, SIZE / 2, float(r), 0.1),
-                                     class_weights=weights, **kwargs)) for r in radii]  # fmt: skip
+    costs = [
+        float(
+            losses.dsr_c_loss(
+                rendered, target, alpha=disc(SIZE / 2, SIZE / 2, float(r), 0.1), class_weights=weights, **kwargs
+            )
+        )
+        for r in radii
+    ]
     return float(radii[int(np.argmin(costs))])
 
 
@@ -216,7 +223,7 @@ def test_edges_settle_at_the_quantile_of_the_cloth_that_the_form_asks_for():
 
 def test_inside_is_zero_at_a_perfect_render_and_grows_with_every_error():
     labels = person()
-    tight, clothed = losses.minimally_clothed_target(labels), losses.clothed_target(labels)
+    tight, clothed = clothing.minimally_clothed_target(labels), clothing.clothed_target(labels)
 
     def cost(drawn):
         nine = render(one_hot_prior(drawn), tight)
@@ -224,7 +231,7 @@ def test_inside_is_zero_at_a_perfect_render_and_grows_with_every_error():
         return float(both.c)
 
     assert cost(labels) == pytest.approx(0, abs=1e-5)
-    ids = {name: i for i, name in enumerate(losses.LABELS)}
+    ids = {name: i for i, name in enumerate(clothing.LABELS)}
     fat, thin, bare, wrong = (labels.clone() for _ in range(4))
     fat[:, 11:26, 12:16] = ids["upperclothes"]
     thin[:, 11:26, 16:20] = 0
@@ -251,8 +258,13 @@ def test_inside_does_not_pay_for_leaving_uncertain_pixels_bare():
 def test_inside_is_finite_and_skips_pictures_without_a_person(alpha, drawn):
     rendered = torch.full((3, 8, SIZE, SIZE), drawn / 8, requires_grad=True)
     a = None if alpha is None else torch.full((3, SIZE, SIZE), alpha, requires_grad=True)
-    target = torch.cat([losses.merge_labels(person()), torch.zeros(1, SIZE, SIZE, dtype=torch.int64),
-                        torch.full((1, SIZE, SIZE), losses.IGNORE)])  # fmt: skip
+    target = torch.cat(
+        [
+            clothing.merge_labels(person()),
+            torch.zeros(1, SIZE, SIZE, dtype=torch.int64),
+            torch.full((1, SIZE, SIZE), clothing.IGNORE),
+        ]
+    )
     loss = losses.dsr_c_loss(rendered, target, alpha=a, variant="inside", reduction="none")
     loss.sum().backward()
     assert loss.isfinite().all() and (loss[1:] == 0).all() and loss[0] > 0
@@ -277,11 +289,11 @@ def test_mirroring_picture_and_body_changes_nothing(variant):
     values = {}
     for name, picture, compat_mirror in (
         ("straight", labels, None),
-        ("mirrored", losses.mirror_labels(labels), False),
-        ("published", losses.mirror_labels(labels, compat=True), True),
+        ("mirrored", clothing.mirror_labels(labels), False),
+        ("published", clothing.mirror_labels(labels, compat=True), True),
     ):
-        tight, clothed = losses.minimally_clothed_target(picture), losses.clothed_target(picture)
-        drawn = body if compat_mirror is None else losses.mirror_labels(body)
+        tight, clothed = clothing.minimally_clothed_target(picture), clothing.clothed_target(picture)
+        drawn = body if compat_mirror is None else clothing.mirror_labels(body)
         nine = render(one_hot_prior(drawn, 0.9), tight)
         both = losses.semantic_losses(nine, tight, clothed, alpha=(drawn > 0).float(), variant=variant)
         values[name] = torch.stack([both.mc, both.c])
@@ -291,16 +303,16 @@ def test_mirroring_picture_and_body_changes_nothing(variant):
 
 
 def test_mirror_tables_are_involutions_and_agree():
-    for table in (losses.LABEL_MIRROR, losses.CLASS_MIRROR):
+    for table in (clothing.LABEL_MIRROR, clothing.CLASS_MIRROR):
         assert [table[table[i]] for i in range(len(table))] == list(range(len(table)))
-    for label, mirrored in enumerate(losses.LABEL_MIRROR):
-        name = losses.LABELS[label]
+    for label, mirrored in enumerate(clothing.LABEL_MIRROR):
+        name = clothing.LABELS[label]
         swapped = name.replace("left", "x").replace("right", "left").replace("x", "right")
-        assert losses.LABELS[mirrored] == swapped
-        assert losses.LABEL_TO_CLASS[mirrored] == losses.CLASS_MIRROR[losses.LABEL_TO_CLASS[label]]
+        assert clothing.LABELS[mirrored] == swapped
+        assert clothing.LABEL_TO_CLASS[mirrored] == clothing.CLASS_MIRROR[clothing.LABEL_TO_CLASS[label]]
     labels = person()
-    labels[0, 0, :5] = losses.IGNORE
-    assert torch.equal(losses.mirror_labels(losses.mirror_labels(labels)), labels)
+    labels[0, 0, :5] = clothing.IGNORE
+    assert torch.equal(clothing.mirror_labels(clothing.mirror_labels(labels)), labels)
 
 
 # ---------------------------------------------------------------- finite everywhere
@@ -334,7 +346,7 @@ def test_clothed_gradients_are_finite(alpha, drawn, weights, device):
     rendered[:, 3] = drawn
     rendered.requires_grad_()
     a = None if alpha is None else torch.full((1, SIZE, SIZE), alpha, device=device, requires_grad=True)
-    target = losses.merge_labels(person()).to(device)
+    target = clothing.merge_labels(person()).to(device)
     loss = losses.dsr_c_loss(rendered, target, alpha=a, class_weights=torch.full((1, 8), weights, device=device))
     loss.backward()
     assert loss.isfinite()
@@ -353,8 +365,8 @@ def test_gradcheck_in_double_precision(variant, c_variant):
     rendered = torch.rand(2, 9, 6, 5, generator=generator, dtype=torch.float64) / 9
     alpha = 0.05 + 0.9 * torch.rand(2, 6, 5, generator=generator, dtype=torch.float64)
     labels = torch.randint(-1, 20, (2, 6, 5), generator=generator)
-    tight = losses.minimally_clothed_target(labels, min_pixels=0)
-    clothed = losses.clothed_target(labels, min_pixels=0)
+    tight = clothing.minimally_clothed_target(labels, min_pixels=0)
+    clothed = clothing.clothed_target(labels, min_pixels=0)
 
     def both(r, a):
         result = losses.semantic_losses(r, tight, clothed, alpha=a, variant=variant, c_variant=c_variant)
@@ -378,8 +390,8 @@ def test_half_precision_does_not_overflow():
 
 def test_unknown_and_occluded_pixels_do_not_count():
     labels = person()
-    labels[:, :, 34:] = losses.IGNORE
-    tight, clothed = losses.minimally_clothed_target(labels, min_pixels=20), losses.clothed_target(labels)
+    labels[:, :, 34:] = clothing.IGNORE
+    tight, clothed = clothing.minimally_clothed_target(labels, min_pixels=20), clothing.clothed_target(labels)
     nine, alpha = render(one_hot_prior(person(), 0.9), tight), (person() > 0).float()
     covered = torch.ones_like(alpha)
     covered[:, 40:] = 0
@@ -395,20 +407,20 @@ def test_unknown_and_occluded_pixels_do_not_count():
 
 
 def test_unknown_classes_do_not_count_without_any_weight_picture():
-    target = losses.merge_labels(person())
+    target = clothing.merge_labels(person())
     rendered = torch.nn.functional.one_hot(target, 8).movedim(-1, 1).float()
     rendered[:, :, :20] = 1 / 8
     weights = torch.ones(1, 8)
     assert losses.dsr_c_loss(rendered, target, class_weights=weights) > 0.5
-    target[:, :20] = losses.IGNORE
+    target[:, :20] = clothing.IGNORE
     for chosen in (weights, None):
         assert losses.dsr_c_loss(rendered, target, class_weights=chosen) == pytest.approx(0, abs=1e-6)
-    assert losses.dsr_c_loss(rendered, torch.full_like(target, losses.IGNORE)) == 0
+    assert losses.dsr_c_loss(rendered, torch.full_like(target, clothing.IGNORE)) == 0
 
 
 def test_samples_without_evidence_are_skipped_one_by_one():
     labels = torch.cat([person(), torch.zeros_like(person()), torch.full_like(person(), -1)])
-    tight, clothed = losses.minimally_clothed_target(labels), losses.clothed_target(labels)
+    tight, clothed = clothing.minimally_clothed_target(labels), clothing.clothed_target(labels)
     nine = torch.full((3, 9, SIZE, SIZE), 0.1, requires_grad=True)
     both = losses.semantic_losses(nine, tight, clothed, reduction="none")
     assert (both.mc != 0).tolist() == [True, False, False]
@@ -418,7 +430,7 @@ def test_samples_without_evidence_are_skipped_one_by_one():
     (mean.mc + mean.c).backward()
     assert nine.grad.isfinite().all()
     assert (nine.grad[2] == 0).all()
-    first = losses.minimally_clothed_target(labels[:2], compat=True), losses.clothed_target(labels[:2], compat=True)
+    first = clothing.minimally_clothed_target(labels[:2], compat=True), clothing.clothed_target(labels[:2], compat=True)
     published = losses.semantic_losses(nine[:2], *first, reduction="none", compat=True)
     assert (published.c != 0).tolist() == [True, False]  # no valid skin or shoe: the released code skips both
 
@@ -433,7 +445,7 @@ def test_silhouette_terms_on_countable_squares():
     assert losses.containment_loss(shifted, mask) == pytest.approx(0.5)
     assert losses.coverage_loss(shifted, mask) == pytest.approx(0.5)
     columns = sum(range(1, 6)) * 10  # distances 1 to 5, ten rows
-    d = losses.distance_map(mask)
+    d = clothing.distance_map(mask)
     assert losses.containment_loss(shifted, mask, distance=d) == pytest.approx(columns / 100**1.5)
     inner = square(12, 12, 14, 14)
     assert losses.containment_loss(inner, mask) == 0 == losses.containment_loss(inner, mask, distance=d)
@@ -492,22 +504,26 @@ def test_containment_does_not_shrink_by_growing():
         ("target", lambda: losses.dsr_c_loss(torch.zeros(1, 8, 4, 4), torch.full((1, 4, 4), 8))),
         ("target", lambda: losses.dsr_c_loss(torch.zeros(1, 8, 4, 4), torch.zeros(1, 4, 4))),
         ("target", lambda: losses.dsr_c_loss(torch.zeros(1, 8, 4, 4), torch.zeros(2, 4, 4).long())),
-        ("class_weights", lambda: losses.dsr_c_loss(
-            torch.zeros(1, 8, 4, 4), torch.zeros(1, 4, 4).long(), class_weights=torch.full((1, 8), torch.nan))),
+        (
+            "class_weights",
+            lambda: losses.dsr_c_loss(
+                torch.zeros(1, 8, 4, 4), torch.zeros(1, 4, 4).long(), class_weights=torch.full((1, 8), torch.nan)
+            ),
+        ),
         ("silhouette", lambda: losses.soft_iou(TARGET[0], TARGET)),
         ("mask", lambda: losses.iou_loss(TARGET, TARGET * torch.nan)),
-        ("labels", lambda: losses.minimally_clothed_target(torch.full((1, 4, 4), 20))),
-        ("labels", lambda: losses.clothed_target(torch.full((1, 4, 4), 255, dtype=torch.uint8))),
-        ("labels", lambda: losses.clothed_target(torch.zeros(1, 4, 4))),
-        ("labels", lambda: losses.mirror_labels(torch.zeros(4, 4, dtype=torch.int64))),
-        ("rgb", lambda: losses.palette_to_labels(torch.zeros(1, 4, 4, 3))),
-        ("names", lambda: losses.label_mask(torch.zeros(1, 4, 4, dtype=torch.int64), ["trousers"])),
-        ("prior", lambda: losses.clothed_attributes(torch.full((5, 20), torch.nan))),
-        ("prior", lambda: losses.semantic_attributes(torch.zeros(5, 19), torch.zeros(1, 5))),
-        ("valid", lambda: losses.semantic_attributes(torch.zeros(5, 20), torch.zeros(1, 8))),
-        ("counts", lambda: losses.class_weights(torch.full((1, 8), -1))),
+        ("labels", lambda: clothing.minimally_clothed_target(torch.full((1, 4, 4), 20))),
+        ("labels", lambda: clothing.clothed_target(torch.full((1, 4, 4), 255, dtype=torch.uint8))),
+        ("labels", lambda: clothing.clothed_target(torch.zeros(1, 4, 4))),
+        ("labels", lambda: clothing.mirror_labels(torch.zeros(4, 4, dtype=torch.int64))),
+        ("rgb", lambda: clothing.palette_to_labels(torch.zeros(1, 4, 4, 3))),
+        ("names", lambda: clothing.label_mask(torch.zeros(1, 4, 4, dtype=torch.int64), ["trousers"])),
+        ("prior", lambda: clothing.clothed_attributes(torch.full((5, 20), torch.nan))),
+        ("prior", lambda: clothing.semantic_attributes(torch.zeros(5, 19), torch.zeros(1, 5))),
+        ("valid", lambda: clothing.semantic_attributes(torch.zeros(5, 20), torch.zeros(1, 8))),
+        ("counts", lambda: clothing.class_weights(torch.full((1, 8), -1))),
     ],
-)  # fmt: skip
+)
 def test_errors_name_the_argument(argument, call):
     from dsr.errors import LossError
 
@@ -522,4 +538,4 @@ def test_nan_in_any_channel_of_the_render_is_refused():
     nine[0, 5, 0, 0] = torch.nan
     labels = person()
     with pytest.raises(LossError, match="rendered contains NaN"):
-        losses.semantic_losses(nine, losses.minimally_clothed_target(labels), losses.clothed_target(labels))
+        losses.semantic_losses(nine, clothing.minimally_clothed_target(labels), clothing.clothed_target(labels))

@@ -71,8 +71,10 @@ def test_mirror_average_does_not_know_which_crop_was_mirrored(model):
     torch.testing.assert_close(other.camera * torch.tensor([1.0, -1, 1]), once.camera, rtol=0, atol=1e-5)
     plain, mirrored = model.predict(image), model.predict(image.flip(-1))
     assert (plain.pose_rotmat - mirror_pose(mirrored.pose_rotmat)).abs().max() > 0.05  # the network itself does
-    halves = [rotmat_to_axis_angle(once.pose_rotmat.transpose(-1, -2) @ end).norm(dim=-1)
-              for end in (plain.pose_rotmat, mirror_pose(mirrored.pose_rotmat))]  # fmt: skip
+    halves = [
+        rotmat_to_axis_angle(once.pose_rotmat.transpose(-1, -2) @ end).norm(dim=-1)
+        for end in (plain.pose_rotmat, mirror_pose(mirrored.pose_rotmat))
+    ]
     torch.testing.assert_close(halves[0], halves[1], rtol=0, atol=2e-3)  # the midpoint of the turn
 
 
@@ -143,9 +145,15 @@ def test_imagenet_weights_of_the_user(tmp_path):
         load_imagenet_weights(ResNet("resnet18"), {"x": torch.zeros(1)})
 
 
-@pytest.mark.parametrize(("name", "entries", "millions"), [
-    ("resnet18", 120, 11.18), ("resnet34", 216, 21.28), ("resnet50", 318, 23.51), ("resnet101", 624, 42.50),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "entries", "millions"),
+    [
+        ("resnet18", 120, 11.18),
+        ("resnet34", 216, 21.28),
+        ("resnet50", 318, 23.51),
+        ("resnet101", 624, 42.50),
+    ],
+)
 def test_backbones_have_the_published_size(name, entries, millions):
     with torch.device("meta"):
         backbone = ResNet(name)
@@ -153,10 +161,21 @@ def test_backbones_have_the_published_size(name, entries, millions):
     assert round(sum(p.numel() for p in backbone.parameters()) / 1e6, 2) == millions
 
 
-@pytest.mark.parametrize("config", [
-    {"backbone": "resnet19"}, {"image_size": 8}, {"iterations": 0}, {"dropout": 1.0}, {"colour": "red"},
-    {"backbone": "resnet18", "num_betas": 11, "mean": MeanParams(torch.zeros(144), torch.zeros(10), torch.zeros(3))},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"backbone": "resnet19"},
+        {"image_size": 8},
+        {"iterations": 0},
+        {"dropout": 1.0},
+        {"colour": "red"},
+        {
+            "backbone": "resnet18",
+            "num_betas": 11,
+            "mean": MeanParams(torch.zeros(144), torch.zeros(10), torch.zeros(3)),
+        },
+    ],
+)
 def test_settings_that_make_no_sense(config):
     with pytest.raises(UsageError):
         build_regressor("dsr", **config)

@@ -10,15 +10,15 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from dsr.body import axis_angle_to_rotmat, load_body
-from dsr.camera import project, rotate_body, transform_pixels
-from dsr.datasets.records import PersonRecord
+from dsr.camera import fit_translation, project, rotate_body, transform_pixels
+from dsr.camera.weak_perspective import CROP, FOCAL, translation_to_camera
 from dsr.errors import CheckpointError, UsageError
 from dsr.people import Detection
 from dsr.regressors import build_regressor
 from dsr.regressors.inference import PeopleCrops, crop_people, crop_record, place_bodies, predict, regress, square_of
 from dsr.regressors.loading import load_regressor
 from dsr.regressors.types import BodyPrediction
-from dsr.regressors.weak_camera import CROP, FOCAL, fit_translation, translation_to_camera
+from dsr.synthetic.records import PersonRecord
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
 PICTURES = ("park_three", "room_border")  # off the axis by up to 26 degrees, from 1.8 to 3.8 m

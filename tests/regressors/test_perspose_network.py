@@ -14,11 +14,12 @@ import torch
 from torch import nn
 
 from dsr.camera import perspective_encoding, project
+from dsr.checkpoints import load_checkpoint
 from dsr.errors import CheckpointError, DsrError, UsageError
-from dsr.regressors import build_regressor, load_checkpoint
-from dsr.regressors import perspose_decode as decoding
-from dsr.regressors.hrnet import HRNet
-from dsr.regressors.perspose import PersPose
+from dsr.regressors import build_regressor
+from dsr.regressors.perspose import decode as decoding
+from dsr.regressors.perspose.hrnet import HRNet
+from dsr.regressors.perspose.network import PersPose
 
 GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "perspose" / "golden"
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")

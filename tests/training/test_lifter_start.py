@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from dsr.lifting import build_lifter
-from dsr.training.lifting_presets import lifter_preset
-from dsr.training.lifting_start import start_recovery
-from dsr.training.lifting_task import LifterTask
+from dsr.training.systems.lifter.presets import lifter_preset
+from dsr.training.systems.lifter.start import start_recovery
+from dsr.training.systems.lifter.task import LifterTask
 
 
 @pytest.mark.parametrize("model", ["hot-mixste", "hot-motionbert", "hot-motionagformer", "hot-ktpformer"])

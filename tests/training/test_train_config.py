@@ -112,12 +112,23 @@ def test_unreadable_files_are_named(tmp_path, content):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"epochs": 0}, {"batch": -1}, {"workers": -1}, {"device": "tpu"}, {"optim": {"lr": float("nan")}},
-        {"optim": {"lr": 0.0}}, {"optim": {"ema": 1.0}}, {"data": {"flip": 1.5}}, {"data": {"mix": {}}},
-        {"data": {"mix": {"synthetic": 0.0}}}, {"data": {"mix": {"h36m": -1.0}}}, {"model": {"init": "/nowhere.pt"}},
-        {"data": {"root": "/nowhere"}}, {"perspose": {"weights": [1.0]}}, {"seed": -1},
+        {"epochs": 0},
+        {"batch": -1},
+        {"workers": -1},
+        {"device": "tpu"},
+        {"optim": {"lr": float("nan")}},
+        {"optim": {"lr": 0.0}},
+        {"optim": {"ema": 1.0}},
+        {"data": {"flip": 1.5}},
+        {"data": {"mix": {}}},
+        {"data": {"mix": {"synthetic": 0.0}}},
+        {"data": {"mix": {"h36m": -1.0}}},
+        {"model": {"init": "/nowhere.pt"}},
+        {"data": {"root": "/nowhere"}},
+        {"perspose": {"weights": [1.0]}},
+        {"seed": -1},
     ],
-)  # fmt: skip
+)
 def test_values_that_cannot_be_meant_are_refused(changes):
     key = next(iter(changes))
     inner = next(iter(changes[key])) if isinstance(changes[key], dict) else None

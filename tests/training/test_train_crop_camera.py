@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from dsr.body import load_body
-from dsr.datasets import DsrView, SyntheticSource, collate
+from dsr.body import joints49, load_body
+from dsr.camera import camera_to_translation, project_weak
+from dsr.datasets import DsrView, collate
 from dsr.datasets.augment import DsrAugment
-from dsr.regressors import camera_to_translation, joints49, project_weak
-from dsr.training.crop_camera import project, published_intrinsics, translation
+from dsr.synthetic import SyntheticSource
+from dsr.training.systems.crop_camera import project, published_intrinsics, translation
 
 SIZE = 96
 

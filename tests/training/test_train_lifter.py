@@ -12,24 +12,24 @@ import pytest
 import torch
 
 from dsr.cli.train import main
-from dsr.datasets.lifting_tracks import PoseTrack
 from dsr.errors import CheckpointError, TrainingError, UsageError
 from dsr.lifting import build_lifter
 from dsr.lifting.shipped import load_lifter, load_shipped
-from dsr.training import lifting_task
+from dsr.tracks.track import PoseTrack
+from dsr.training.systems.lifter import task as lifting_task
 from dsr.training.config import LogConfig, to_yaml
-from dsr.training.lifting_card import Ship, clip_listing
-from dsr.training.lifting_config import (
+from dsr.training.loop import Trainer
+from dsr.training.systems.lifter.card import Ship, clip_listing
+from dsr.training.systems.lifter.config import (
     LifterDataConfig,
     LifterValidationConfig,
     NetworkConfig,
     check_lifter_config,
     network_arguments,
 )
-from dsr.training.lifting_presets import RECIPES, lifter_preset
-from dsr.training.lifting_start import start_from
-from dsr.training.lifting_task import LifterTask, batch_norm_momentum, cut_windows, lifter_learning_rate
-from dsr.training.loop import Trainer
+from dsr.training.systems.lifter.presets import RECIPES, lifter_preset
+from dsr.training.systems.lifter.start import start_from
+from dsr.training.systems.lifter.task import LifterTask, batch_norm_momentum, cut_windows, lifter_learning_rate
 
 SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 
@@ -40,8 +40,17 @@ def walk(frames=40, seed=0, valid=None):
     base, phase = rng.normal(0, 0.4, (17, 3)), rng.uniform(0, 6, (17, 3))
     joints = base + 0.1 * np.sin(np.arange(frames)[:, None, None] / 5 + phase) + [0.0, 0.0, 5.0]
     pixels = joints[..., :2] / joints[..., 2:] * 500 + 320
-    return PoseTrack(f"walk {seed}", "S1", "Walking 1", "0", 50.0, pixels.astype(np.float32),
-                     joints.astype(np.float32), (640, 480), valid=valid)  # fmt: skip
+    return PoseTrack(
+        f"walk {seed}",
+        "S1",
+        "Walking 1",
+        "0",
+        50.0,
+        pixels.astype(np.float32),
+        joints.astype(np.float32),
+        (640, 480),
+        valid=valid,
+    )
 
 
 TRACKS = [walk(seed=s) for s in range(3)]
@@ -50,9 +59,12 @@ TRACKS = [walk(seed=s) for s in range(3)]
 def small(model="mixste", **changes):
     size = {"convformer": 8, "glagcn": 8}.get(model, 16)
     config = replace(lifter_preset("mocap", model), data=("mocap:unused",), steps=6, epochs=3, batch=2)
-    config = replace(config, network=replace(config.network, frames=9, width=size, keep=3, heads=0 if model == "glagcn"
-                                             else 2), windows=LifterDataConfig(hop=4),
-                     log=LogConfig(every=1, overlays=0, checkpoint=3, keep=0, tensorboard="off"))  # fmt: skip
+    config = replace(
+        config,
+        network=replace(config.network, frames=9, width=size, keep=3, heads=0 if model == "glagcn" else 2),
+        windows=LifterDataConfig(hop=4),
+        log=LogConfig(every=1, overlays=0, checkpoint=3, keep=0, tensorboard="off"),
+    )
     return replace(config, **{"optim": replace(config.optim, warmup=0), **changes})
 
 
@@ -205,8 +217,9 @@ def test_the_released_gradient_is_the_loss_times_the_loss():
     compat = LifterTask(replace(task.config, losses=replace(task.config.losses, compat="on")))
     compat.dropped = False
     scaled, _ = compat.terms(model, batch, 0, nullcontext)
-    for plain, other in zip(torch.autograd.grad(total, model.head[1].weight),
-                            torch.autograd.grad(scaled, model.head[1].weight), strict=True):  # fmt: skip
+    for plain, other in zip(
+        torch.autograd.grad(total, model.head[1].weight), torch.autograd.grad(scaled, model.head[1].weight), strict=True
+    ):
         torch.testing.assert_close(other, plain * total.detach(), rtol=1e-4, atol=1e-6)
 
 
@@ -229,7 +242,8 @@ def test_mirrored_windows_are_mirrored_in_both(monkeypatch):
     np.testing.assert_allclose(mirrored["y"][..., 14, 1:], plain["y"][..., 11, 1:])
     assert task.epoch_length() == 2 * len(task.windows)
     assert sorted(task.sample(3, i) for i in range(task.epoch_length())) == sorted(
-        (w, f) for w in range(len(task.windows)) for f in (0, 1))  # fmt: skip
+        (w, f) for w in range(len(task.windows)) for f in (0, 1)
+    )
 
 
 def test_a_longer_lifter_starts_from_a_shorter_one(tmp_path):
@@ -276,11 +290,31 @@ def test_dropping_lifters_need_one_gpu():
 def test_the_command(tmp_path, monkeypatch, capsys):
     clips = tmp_path / "clips"
     clips.mkdir()
-    monkeypatch.setattr("dsr.training.lifting_data.training_tracks", lambda sources, windows: TRACKS)
-    monkeypatch.setattr("dsr.training.lifting_data.validation_tracks", lambda sources, windows: TRACKS[:1])
-    run = ["lifter", "--model", "hot-mixste", "--data", f"mocap:{clips}", "--out", str(tmp_path / "run"), "--preset",
-           "mocap", "--network.frames", "9", "--network.width", "16", "--network.keep", "3", "--steps", "4",
-           "--batch", "2", "--device", "cpu"]  # fmt: skip
+    monkeypatch.setattr("dsr.training.systems.lifter.data.training_tracks", lambda sources, windows: TRACKS)
+    monkeypatch.setattr("dsr.training.systems.lifter.data.validation_tracks", lambda sources, windows: TRACKS[:1])
+    run = [
+        "lifter",
+        "--model",
+        "hot-mixste",
+        "--data",
+        f"mocap:{clips}",
+        "--out",
+        str(tmp_path / "run"),
+        "--preset",
+        "mocap",
+        "--network.frames",
+        "9",
+        "--network.width",
+        "16",
+        "--network.keep",
+        "3",
+        "--steps",
+        "4",
+        "--batch",
+        "2",
+        "--device",
+        "cpu",
+    ]
     assert main(run) == 0
     assert "4 steps" in capsys.readouterr().out
     assert load_lifter(tmp_path / "run" / "last.safetensors").frames == 9
@@ -331,7 +365,7 @@ def test_a_run_becomes_shipped_weights(tmp_path, monkeypatch):
     clips = tmp_path / "clips"
     clips.mkdir()
     (clips / "01_01.bvh").write_text("HIERARCHY")
-    monkeypatch.setattr("dsr.training.lifting_data.read_tracks", lambda source, split, windows: TRACKS)
+    monkeypatch.setattr("dsr.training.systems.lifter.data.read_tracks", lambda source, split, windows: TRACKS)
     config = small("mixste", data=(f"mocap:{clips}",))
     _, _ = train(config, tmp_path / "run")
     (tmp_path / "run" / "config.yaml").write_text(to_yaml(config))

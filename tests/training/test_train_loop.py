@@ -21,21 +21,28 @@ from dsr.training.config import DataConfig, LogConfig, OptimConfig, TrainConfig,
 from dsr.training.loop import Trainer, to_device
 from dsr.training.schedule import learning_rate, make_optimizer
 from dsr.training.state import RandomState, read_state
-from dsr.training.toy_task import ToyTask
+from dsr.training.systems.toy import ToyTask
 
 ROOT = Path(__file__).parents[2]
 CONFIG = TrainConfig(
-    system="toy", epochs=4, batch=8, workers=0, device="cpu", threads=1,
-    data=DataConfig(synthetic_count=88), validation=ValidationConfig(count=32),
-    optim=OptimConfig(lr=1e-2, ema=0.9, clip=1.0, warmup_epochs=1, decay=0.5), log=LogConfig(every=1, checkpoint=4),
-)  # fmt: skip
+    system="toy",
+    epochs=4,
+    batch=8,
+    workers=0,
+    device="cpu",
+    threads=1,
+    data=DataConfig(synthetic_count=88),
+    validation=ValidationConfig(count=32),
+    optim=OptimConfig(lr=1e-2, ema=0.9, clip=1.0, warmup_epochs=1, decay=0.5),
+    log=LogConfig(every=1, checkpoint=4),
+)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 sys.path[:0] = [{root!r}, {tests!r}]
 from test_train_loop import CONFIG
 from dsr.training.loop import Trainer
-from dsr.training.toy_task import ToyTask
+from dsr.training.systems.toy import ToyTask
 
 class Killer:
     def say(self, text): pass
@@ -221,8 +228,14 @@ from dsr.training.loop import Trainer
 torch.set_num_threads(1)
 Trainer(PLAIN, Plain(PLAIN), Path({out!r})).run()
 """
-PLAIN = replace(CONFIG, epochs=2, batch=4, optim=OptimConfig(lr=1e-2), validation=ValidationConfig(count=0),
-                log=LogConfig(every=1, checkpoint=0))  # fmt: skip
+PLAIN = replace(
+    CONFIG,
+    epochs=2,
+    batch=4,
+    optim=OptimConfig(lr=1e-2),
+    validation=ValidationConfig(count=0),
+    log=LogConfig(every=1, checkpoint=0),
+)
 
 
 class Plain(ToyTask):
@@ -243,8 +256,13 @@ def test_two_processes_average_their_gradients(tmp_path):
     Trainer(one, Plain(one), tmp_path / "one").run()
     code = TWO.format(root=str(ROOT), tests=str(Path(__file__).parent), out=str(tmp_path / "two"))
     (tmp_path / "script.py").write_text(code)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": str(free_port()),
-                   "WORLD_SIZE": "2"}  # fmt: skip
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": str(free_port()),
+        "WORLD_SIZE": "2",
+    }
     processes = [
         subprocess.Popen([sys.executable, "script.py"], cwd=tmp_path, env={**environment, "RANK": rank})
         for rank in "01"

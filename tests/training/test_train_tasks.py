@@ -13,16 +13,20 @@ from dsr.errors import TrainingError
 from dsr.losses import semantic_losses as original
 from dsr.training.config import TrainConfig, from_dict
 from dsr.training.data import Pool, TrainingData, synthetic_source
-from dsr.training.dsr_task import DsrTask, load_prior, published_file
-from dsr.training.perspose_task import PersPoseTask
 from dsr.training.presets import preset
+from dsr.training.systems.dsr import DsrTask, load_prior, published_file
+from dsr.training.systems.perspose import PersPoseTask
 from dsr.training.validation import mean_pose, pose_measures, shape_measures
 
 CPU = torch.device("cpu")
 SMALL = {
-    "batch": 3, "workers": 0, "device": "cpu", "model": {"image_size": 64, "width": 8, "backbone": "resnet18"},
-    "data": {"synthetic_count": 6, "synthetic_size": 96, "synthetic_pool": 0}, "validation": {"count": 3},
-}  # fmt: skip
+    "batch": 3,
+    "workers": 0,
+    "device": "cpu",
+    "model": {"image_size": 64, "width": 8, "backbone": "resnet18"},
+    "data": {"synthetic_count": 6, "synthetic_size": 96, "synthetic_pool": 0},
+    "validation": {"count": 3},
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -198,11 +202,38 @@ def test_perspose_terms_and_overlay():
 
 
 def test_a_small_run_through_the_command(tmp_path, capsys):
-    flags = ["--preset", "smoke-dsr", "--out", str(tmp_path), "--batch", "3", "--workers", "0", "--device", "cpu",
-             "--model.image-size", "64", "--model.backbone", "resnet18", "--data.synthetic-count", "6",
-            "--data.synthetic-pool", "0", "--data.synthetic-size", "96", "--epochs", "1",
-             "--validation.count", "3", "--losses.start-dsr", "-1", "--log.overlays", "2",
-             "--threads", "1"]  # fmt: skip
+    flags = [
+        "--preset",
+        "smoke-dsr",
+        "--out",
+        str(tmp_path),
+        "--batch",
+        "3",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+        "--model.image-size",
+        "64",
+        "--model.backbone",
+        "resnet18",
+        "--data.synthetic-count",
+        "6",
+        "--data.synthetic-pool",
+        "0",
+        "--data.synthetic-size",
+        "96",
+        "--epochs",
+        "1",
+        "--validation.count",
+        "3",
+        "--losses.start-dsr",
+        "-1",
+        "--log.overlays",
+        "2",
+        "--threads",
+        "1",
+    ]
     assert main(flags) == 0
     shown = capsys.readouterr().out
     assert "PA-MPJPE, mm" in shown and "vertices in T-pose, mm" in shown and "waist error, cm" in shown
@@ -222,8 +253,10 @@ def test_order_and_samples_are_functions_of_the_place():
     a, b = task.sample(1, 4), again.sample(1, 4)
     assert a["key"] == b["key"] and torch.equal(a["image"], b["image"])
     assert not torch.equal(a["image"], task.sample(2, 4)["image"])
-    keys = {TrainingData(synthetic_source(config), lambda record, rng: {"key": record.key}, 7).sample(0, i)["key"]
-            for i in range(6)}  # fmt: skip
+    keys = {
+        TrainingData(synthetic_source(config), lambda record, rng: {"key": record.key}, 7).sample(0, i)["key"]
+        for i in range(6)
+    }
     assert len(keys) == 6
 
 
@@ -283,7 +316,9 @@ def test_distances_are_in_the_pixels_that_are_rendered(dsr, monkeypatch):
     task, model, batch = dsr
     monkeypatch.setattr(task, "losses", replace(task.losses, render_size=32))
     seen = []
-    monkeypatch.setattr("dsr.training.dsr_task.semantic_losses", lambda *a, **k: seen.append(a[1]) or original(*a, **k))
+    monkeypatch.setattr(
+        "dsr.training.systems.dsr.semantic_losses", lambda *a, **k: seen.append(a[1]) or original(*a, **k)
+    )
     with torch.no_grad():
         pose, betas, camera = model(batch["image"])
         K, transl = task._camera(camera, batch)

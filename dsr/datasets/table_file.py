@@ -1,0 +1,202 @@
+"""Columns of a data-set file, read when they are needed: memory-mapped where the file stores them uncompressed.
+
+Nothing in a file is executed. Sending an object of these to a worker process sends a path, not the data.
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import numpy as np
+
+from dsr.errors import DatasetError
+
+
+@dataclass(frozen=True)
+class _Member:
+    """Where a column lies in the file: the place of its bytes (None if compressed) and what they are."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran: bool
+    header: int
+    offset: int | None
+
+
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    OSError,
+    ValueError,
+    EOFError,
+    KeyError,
+    SyntaxError,
+    TypeError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+)
+
+
+class Columns:
+    """A file of named columns; made by :class:`NpzColumns` or :func:`dsr.datasets.joblib_file.read_table`.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._table: dict[str, Any] = {}  # whatever has a shape and a dtype
+
+    def __contains__(self, key: str) -> bool:
+        """Whether there is such a column."""
+        return key in self._table
+
+    def keys(self) -> list[str]:
+        """Names of the columns."""
+        return list(self._table)
+
+    def shape(self, key: str) -> tuple[int, ...]:
+        """Shape of a column, without reading it."""
+        return tuple(self._find(key).shape)
+
+    def check(self, wanted: Mapping[str, tuple[int, ...] | None], required: Sequence[str], kinds: str) -> int:
+        """Check names, shapes and types of columns and return their common length N.
+
+        Args:
+            wanted: columns that may be there, with the shape of one row (None: any).
+            required: those that must be there.
+            kinds: numpy type kinds that are accepted.
+
+        Raises:
+            DatasetError: naming the file and the column.
+        """
+        for key in required:
+            self._find(key)
+        length = self.shape(required[0])[0] if self.shape(required[0]) else 0
+        for key, row in wanted.items():
+            if key not in self:
+                continue
+            if self._table[key].dtype.kind not in kinds:
+                raise DatasetError(f"{self.path}: '{key}' holds {self._table[key].dtype}, which cannot be used here.")
+            shape = self.shape(key)
+            expected = (length, *(row if row is not None else shape[1:]))
+            if shape != expected:
+                raise DatasetError(f"{self.path}: '{key}' has shape {shape}; {expected} is needed.")
+        return length
+
+    def column(self, key: str) -> np.ndarray:
+        """A column; kept for the next time.
+
+        Raises:
+            DatasetError: if there is none, or its bytes are missing or damaged.
+        """
+        column: np.ndarray = self._find(key)
+        return column
+
+    def numbers(self, key: str, index: int) -> np.ndarray:
+        """One row as finite float64.
+
+        Raises:
+            DatasetError: naming the file, the column and the row, if a number is not finite.
+        """
+        values = np.array(self.column(key)[index], dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise DatasetError(f"{self.path}: '{key}' is not finite in row {index}.")
+        return values
+
+    def text(self, key: str, index: int) -> str:
+        """One row as text."""
+        value = self.column(key)[index]
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+    def name(self, key: str, index: int) -> PurePosixPath:
+        """One row as the name of a file inside a folder.
+
+        Raises:
+            DatasetError: if it is empty, absolute or leads out of the folder.
+        """
+        text = self.text(key, index)
+        name = PurePosixPath(text)
+        if not name.name or name.is_absolute() or ".." in name.parts or "\0" in text:
+            raise DatasetError(f"{self.path}: '{key}' is {text!r} in row {index}, no name inside the picture folder.")
+        return name
+
+    def _find(self, key: str) -> Any:
+        if key not in self._table:
+            raise DatasetError(f"{self.path} has no '{key}'; it has {', '.join(self._table) or 'nothing'}.")
+        return self._table[key]
+
+
+class NpzColumns(Columns):
+    """An npz file as named columns.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DatasetError: if it is missing, no npz file, cut off, or holds Python objects.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(path)
+        self._loaded: dict[str, np.ndarray] = {}
+        try:
+            with zipfile.ZipFile(self.path) as archive, self.path.open("rb") as raw:
+                for info in archive.infolist():
+                    if info.filename.endswith(".npy"):
+                        self._table[info.filename[:-4]] = self._member(archive, raw, info)
+        except FileNotFoundError:
+            raise DatasetError(f"{self.path} does not exist: check the name.") from None
+        except _DAMAGE as error:
+            raise DatasetError(f"{self.path} is damaged or no npz file ({error}): copy it again.") from error
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the data; a worker opens the file itself."""
+        return {**self.__dict__, "_loaded": {}}
+
+    def column(self, key: str) -> np.ndarray:
+        """A column, memory-mapped or read; see :meth:`Columns.column`."""
+        if key not in self._loaded:
+            self._loaded[key] = self._load(self._find(key))
+        return self._loaded[key]
+
+    def _member(self, archive: zipfile.ZipFile, raw: IO[bytes], info: zipfile.ZipInfo) -> _Member:
+        key = info.filename[:-4]
+        with archive.open(info) as stream:
+            try:
+                version = np.lib.format.read_magic(stream)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, fortran, dtype = read(stream)
+            except _DAMAGE as error:
+                raise DatasetError(f"{self.path}: '{key}' is damaged ({error}): copy the file again.") from error
+            header = stream.tell()
+        if dtype.hasobject:
+            raise DatasetError(f"{self.path}: '{key}' holds Python objects, which are not read; save it as an array.")
+        if header + int(np.prod(shape, dtype=object)) * dtype.itemsize != info.file_size:
+            raise DatasetError(f"{self.path}: '{key}' is cut off: it does not hold its {shape} numbers.")
+        offset = None
+        if info.compress_type == zipfile.ZIP_STORED:
+            raw.seek(info.header_offset + 26)
+            lengths = np.frombuffer(raw.read(4), dtype="<u2")
+            offset = info.header_offset + 30 + int(lengths.sum()) + header
+        return _Member(info.filename, shape, dtype, fortran, header, offset)
+
+    def _load(self, member: _Member) -> np.ndarray:
+        order: Any = "F" if member.fortran else "C"
+        try:
+            if member.offset is not None and 0 not in member.shape:
+                return np.memmap(self.path, member.dtype, "r", member.offset, member.shape, order)
+            with zipfile.ZipFile(self.path) as archive, archive.open(member.name) as stream:
+                data = stream.read()[member.header :]
+            return np.frombuffer(data, member.dtype).reshape(member.shape, order=order)
+        except _DAMAGE as error:
+            key = member.name[:-4]
+            raise DatasetError(f"{self.path}: '{key}' is damaged ({error}): copy the file again.") from error

@@ -1,0 +1,56 @@
+"""What the networks and solvers here ask of torch: a device, evaluation mode for a while, one thread for small work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from dsr.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def choose_device(name: str) -> str:
+    """The torch device for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: if CUDA is asked for and not there.
+    """
+    if name == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda" if name == "auto" else name
+    if name == "auto":
+        return "cpu"
+    raise UsageError(
+        f"--device {name}: torch {torch.__version__} finds no CUDA device; use --device cpu, or see dsr-doctor."
+    )
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards every submodule has its own mode back (parts may be frozen on purpose)."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Matrices this small lose more to handing over between threads than they gain; and results stay the same bytes."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,1 @@
+"""DSR's network: HMR's iterative regressor on ResNet-50 (DSR specification, section 5)."""

@@ -1,0 +1,1 @@
+"""PersPose's network: HRNet with heads for heatmaps, depth, twists and shape, decoded to a body."""

@@ -1,0 +1,325 @@
+"""SequenceResult: everybody in a clip through time, and the two files (JSON + NPZ) it lives in.
+
+Everything is in the camera of the clip (OpenCV axes: x right, y down, z forward; metres) and in pixels of the full,
+upright picture. Vertices are not stored (a minute of one person would take half a gigabyte): the body asset beside the
+result gives them, see :meth:`SequenceResult.people_at`.
+
+The NPZ file holds ``fps``, ``frame_indices (F,)``, ``frame_times_s (F,)``, ``frames_read (F,)``, ``K (F, 3, 3)`` and
+for each person the arrays of :class:`TrackResult` under ``<id>.<name>``, ``p0.global_orient`` for instance.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsr.errors import ResultError
+from dsr.results.picture import PersonResult, _number, _numbers, write_pair
+
+if TYPE_CHECKING:
+    from dsr.body.asset import BodyAsset
+
+SEQUENCE_SCHEMA = "dsr.sequence_result"
+SEQUENCE_SCHEMA_VERSION = 1
+_CONVENTION = (
+    "camera OpenCV (x right, y down, z forward), metres; pixels u right, v down of the full upright picture, "
+    "centres at +0.5; rotations axis-angle in radians; vertices are not stored, pose the body asset for them"
+)
+_ARRAYS = {
+    "frames": np.int64,
+    "observed": np.bool_,
+    "betas": np.float64,
+    "global_orient": np.float64,
+    "body_pose": np.float64,
+    "transl": np.float64,
+    "joints_cam_m": np.float32,
+    "keypoints_px": np.float32,
+    "boxes_px": np.float32,
+    "contacts": np.bool_,
+}
+_OPTIONAL = {"ground": np.float64, "joint_uncertainty_mm": np.float32}
+
+
+@dataclass
+class TrackResult:
+    """One person through a clip: n frames from the first to the last in which the person was seen.
+
+    Attributes:
+        id: stable name; ``p0`` is who appears first, of several at once the leftmost.
+        frames: (n,) consecutive frame numbers of the clip.
+        observed: (n,) False where the person was not seen and the pose was filled in.
+        score: mean detection score, 0 to 1.
+        keypoint_set: name of the keypoint convention.
+        keypoints_px: (n, K, 3) u, v in full-picture pixels and confidence; NaN where not observed.
+        boxes_px: (n, 4) x0, y0, x1, y1; NaN where not observed.
+        betas: (B,) shape coefficients, the same in all frames.
+        global_orient: (n, 3) axis-angle, body frame to camera, radians.
+        body_pose: (n, J-1, 3) axis-angle, radians.
+        transl: (n, 3) metres.
+        joints_cam_m: (n, J, 3) metres, camera frame.
+        contacts: (n, 4) whether left heel, right heel, left toes, right toes stand on the ground.
+        ground: (4,) plane of the ground, unit normal n (up) and offset d with n . x = d; None where not known.
+        joint_uncertainty_mm: (n, J) millimetres, or None without a lifter.
+        height_m: standing height of the fitted shape, metres.
+        residuals: per stage, as in :class:`~dsr.results.picture.PersonResult`, medians over the frames.
+        warnings: sentences for the user about this person.
+    """
+
+    id: str
+    frames: np.ndarray
+    observed: np.ndarray
+    score: float
+    keypoint_set: str
+    keypoints_px: np.ndarray
+    boxes_px: np.ndarray
+    betas: np.ndarray
+    global_orient: np.ndarray
+    body_pose: np.ndarray
+    transl: np.ndarray
+    joints_cam_m: np.ndarray
+    contacts: np.ndarray
+    height_m: float
+    ground: np.ndarray | None = None
+    joint_uncertainty_mm: np.ndarray | None = None
+    residuals: dict[str, dict[str, float | None]] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def gaps(self) -> list[tuple[int, int]]:
+        """First and last frame of every stretch that was filled in."""
+        edges = np.diff(np.concatenate([[1], self.observed.astype(int), [1]]))
+        starts, stops = np.flatnonzero(edges < 0), np.flatnonzero(edges > 0)
+        return [(int(self.frames[a]), int(self.frames[b - 1])) for a, b in zip(starts, stops, strict=True)]
+
+
+@dataclass
+class SequenceResult:
+    """Everything found in one clip.
+
+    Attributes:
+        status: ``ok``, ``no_person``, ``unreadable``, ``unsupported``, ``too_small``, ``too_large`` or ``failed``.
+        message: one sentence where the status is not ``ok``.
+        input_path: the video, or the folder of the frames.
+        input_sha256: hex digest of the file, or of the frames' digests.
+        image_size: (width, height) of the full, upright picture in pixels.
+        fps: frames per second.
+        frame_indices: (F,) frame numbers from 0.
+        frame_times_s: (F,) seconds after the first frame.
+        frames_read: (F,) False where a frame is missing or damaged.
+        K: (F, 3, 3) intrinsics of the full, upright picture, frame by frame.
+        focal_source: as in :class:`~dsr.results.picture.FitResult`.
+        focal_detail: as in :class:`~dsr.results.picture.FitResult`.
+        body: as in :class:`~dsr.results.picture.FitResult`.
+        lifter: what lifted the keypoints: ``name`` (``none``: the detector's own 3D landmarks had to do), ``sha256``.
+        people: in the order of appearance, then from the left.
+        warnings: sentences for the user about the clip.
+        timing_s: seconds per stage.
+        seed: the seed used.
+    """
+
+    status: str
+    input_path: str
+    message: str = ""
+    input_sha256: str = ""
+    image_size: tuple[int, int] = (0, 0)
+    fps: float = 0.0
+    frame_indices: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    frame_times_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    frames_read: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
+    K: np.ndarray | None = None
+    focal_source: str = ""
+    focal_detail: str = ""
+    body: dict[str, str] = field(default_factory=dict)
+    lifter: dict[str, str] = field(default_factory=lambda: {"name": "none"})
+    people: list[TrackResult] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    timing_s: dict[str, float] = field(default_factory=dict)
+    seed: int = 0
+
+    def people_at(self, frame: int, asset: BodyAsset) -> list[PersonResult]:
+        """Everybody in one frame with vertices, in the order of :attr:`people`; numpy alone.
+
+        Args:
+            frame: frame number.
+            asset: the body the result was fitted with.
+        """
+        return [person_at(track, int(frame - track.frames[0]), asset) for track in self.people if frame in track.frames]
+
+
+def person_at(track: TrackResult, index: int, asset: BodyAsset) -> PersonResult:
+    """One frame of a track as a person with vertices.
+
+    Args:
+        track: the person.
+        index: place in ``track.frames``.
+        asset: the body the result was fitted with.
+    """
+    from dsr.body.numpy_lbs import pose_vertices
+
+    betas, orient = track.betas, track.global_orient[index]
+    vertices = pose_vertices(asset, betas, track.body_pose[index], orient, track.transl[index])
+    unsure = track.joint_uncertainty_mm
+    return PersonResult(
+        id=track.id,
+        box_px=track.boxes_px[index],
+        score=track.score,
+        keypoint_set=track.keypoint_set,
+        keypoints_px=track.keypoints_px[index],
+        betas=betas,
+        global_orient=orient,
+        body_pose=track.body_pose[index],
+        transl=track.transl[index],
+        vertices_cam_m=vertices.astype(np.float32),
+        joints_cam_m=track.joints_cam_m[index],
+        height_m=track.height_m,
+        joint_uncertainty_mm=None if unsure is None else unsure[index],
+    )
+
+
+def save_sequence(
+    result: SequenceResult, json_path: str | os.PathLike[str], run: Mapping[str, Any] | None = None
+) -> list[Path]:
+    """Write a result as ``<stem>.json`` and ``<stem>.npz``, complete or not at all; the JSON file comes last.
+
+    Args:
+        result: what to write.
+        json_path: path of the JSON file, ending in ``.json``; the folder must exist.
+        run: how the result was made (options, other files), kept under ``run`` for resuming.
+
+    Returns:
+        The two paths, NPZ first.
+
+    Raises:
+        ResultError: if the path does not end in ``.json``.
+        ExportError: if a file cannot be written.
+    """
+    arrays: dict[str, np.ndarray] = {
+        "fps": np.float64(result.fps),  # type: ignore[dict-item]
+        "frame_indices": np.asarray(result.frame_indices, np.int64),
+        "frame_times_s": np.asarray(result.frame_times_s, np.float64),
+        "frames_read": np.asarray(result.frames_read, np.bool_),
+        "K": np.zeros((0, 3, 3)) if result.K is None else np.asarray(result.K, np.float64),
+    }
+    for track in result.people:
+        for name, dtype in {**_ARRAYS, **_OPTIONAL}.items():
+            value = getattr(track, name)
+            if value is not None:
+                arrays[f"{track.id}.{name}"] = np.asarray(value, dtype)
+
+    return write_pair(json_path, arrays, lambda npz_name: _document(result, npz_name), run)
+
+
+def sequence_from_document(document: dict[str, Any], json_path: Path) -> SequenceResult:
+    """The result that a checked JSON document and the NPZ file beside it hold; :func:`dsr.load_result` calls this.
+
+    Raises:
+        ResultError: if the NPZ file is missing or something is incomplete.
+    """
+    npz_path = json_path.with_name(document.get("arrays") or json_path.with_suffix(".npz").name)
+    try:
+        with np.load(npz_path, allow_pickle=False) as data:
+            arrays = {key: data[key] for key in data.files}
+    except FileNotFoundError as error:
+        raise ResultError(
+            f"{npz_path} is missing: it holds the arrays of {json_path}; keep the two side by side."
+        ) from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ResultError(f"{npz_path} cannot be read as a result ({error}); run dsr-fit again for it.") from error
+    try:
+        return _sequence(document, arrays)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise ResultError(f"{json_path} is not a complete result ({error!r}); run dsr-fit again for it.") from error
+
+
+def _document(result: SequenceResult, npz_name: str) -> dict[str, Any]:
+    from dsr import __version__
+
+    absolute = os.path.abspath(result.input_path)  # noqa: PTH100 (a link keeps its own name)
+    K = None if result.K is None or not len(result.K) else result.K[0].tolist()
+    return {
+        "schema": SEQUENCE_SCHEMA,
+        "schema_version": SEQUENCE_SCHEMA_VERSION,
+        "tool": {"name": "dsr", "version": __version__},
+        "convention": _CONVENTION,
+        "status": result.status,
+        "message": result.message,
+        "input": {"path": result.input_path, "absolute_path": absolute, "sha256": result.input_sha256},
+        "image": {"width": int(result.image_size[0]), "height": int(result.image_size[1])},
+        "clip": {
+            "fps": float(result.fps),
+            "frames": len(result.frame_indices),
+            "missing_frames": [int(i) for i in result.frame_indices[~result.frames_read]],
+        },
+        "camera": {"K": K, "focal_source": result.focal_source, "focal_detail": result.focal_detail},
+        "body": dict(result.body),
+        "lifter": dict(result.lifter),
+        "arrays": npz_name,
+        "people": [_track_document(track) for track in result.people],
+        "warnings": list(result.warnings),
+        "timing_s": {stage: round(float(seconds), 4) for stage, seconds in result.timing_s.items()},
+        "seed": int(result.seed),
+    }
+
+
+def _track_document(track: TrackResult) -> dict[str, Any]:
+    return {
+        "id": track.id,
+        "first_frame": int(track.frames[0]),
+        "last_frame": int(track.frames[-1]),
+        "gaps": [list(gap) for gap in track.gaps],
+        "score": _number(track.score),
+        "height_m": _number(track.height_m),
+        "betas": _numbers(track.betas),
+        "ground": None if track.ground is None else _numbers(track.ground),
+        "keypoint_set": track.keypoint_set,
+        "residuals": {
+            stage: {name: None if value is None else _number(value) for name, value in values.items()}
+            for stage, values in track.residuals.items()
+        },
+        "warnings": list(track.warnings),
+    }
+
+
+def _sequence(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> SequenceResult:
+    people = []
+    for entry in document["people"]:
+        own = {name: arrays[f"{entry['id']}.{name}"] for name in _ARRAYS}
+        own |= {name: arrays[key] for name in _OPTIONAL if (key := f"{entry['id']}.{name}") in arrays}
+        people.append(
+            TrackResult(
+                id=entry["id"],
+                score=entry["score"],
+                keypoint_set=entry["keypoint_set"],
+                height_m=entry["height_m"],
+                residuals=entry["residuals"],
+                warnings=entry["warnings"],
+                **own,
+            )
+        )
+    camera = document["camera"]
+    return SequenceResult(
+        status=document["status"],
+        message=document["message"],
+        input_path=document["input"]["path"],
+        input_sha256=document["input"]["sha256"],
+        image_size=(document["image"]["width"], document["image"]["height"]),
+        fps=float(arrays["fps"]),
+        frame_indices=arrays["frame_indices"],
+        frame_times_s=arrays["frame_times_s"],
+        frames_read=arrays["frames_read"],
+        K=None if camera["K"] is None else arrays["K"],
+        focal_source=camera["focal_source"],
+        focal_detail=camera["focal_detail"],
+        body=document["body"],
+        lifter=document["lifter"],
+        people=people,
+        warnings=document["warnings"],
+        timing_s=document["timing_s"],
+        seed=document["seed"],
+    )

@@ -1,0 +1,149 @@
+"""Cameras of Human3.6M in the form that lifters' data sets use: where they stand, and their nine intrinsics."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from dsr.errors import DatasetError
+
+
+@dataclass(frozen=True, eq=False)
+class LabCamera:
+    """A calibrated camera of a motion-capture lab.
+
+    Attributes:
+        orientation: (4,) unit quaternion w, x, y, z.
+        translation_m: (3,) place in the world, metres.
+        size: width and height of its pictures, pixels.
+        intrinsic: (9,) focal lengths and centre, screen-normalised, three radial and two tangential coefficients; or
+            None where only the place is known.
+        name: for messages.
+    """
+
+    orientation: np.ndarray
+    translation_m: np.ndarray
+    size: tuple[int, int]
+    intrinsic: np.ndarray | None = None
+    name: str = "0"
+
+    def to_camera(self, points: np.ndarray) -> np.ndarray:
+        """World (..., 3) to camera (..., 3) metres: ``q^-1 (X - t) q``."""
+        return (points - self.translation_m) @ self._turn()
+
+    def to_world(self, points: np.ndarray) -> np.ndarray:
+        """The inverse of :meth:`to_camera`."""
+        return points @ self._turn().T + self.translation_m
+
+    def project(self, points: np.ndarray, distortion: bool = True) -> np.ndarray:
+        """Screen coordinates (..., 2) of points (..., 3) in the camera; the rays' slopes are kept within [-1, 1].
+
+        Raises:
+            DatasetError: if the camera's intrinsics are unknown.
+        """
+        if self.intrinsic is None:
+            raise DatasetError(f"Camera {self.name} has no intrinsics: it cannot project.")
+        focal, centre, radial, tangential = np.split(self.intrinsic, [2, 4, 7])
+        slopes = np.clip(points[..., :2] / points[..., 2:], -1, 1)
+        if distortion:
+            square = (slopes**2).sum(-1, keepdims=True)
+            bent = 1 + (radial * np.concatenate([square, square**2, square**3], -1)).sum(-1, keepdims=True)
+            slopes = slopes * (bent + (tangential * slopes).sum(-1, keepdims=True)) + tangential * square
+        return focal * slopes + centre
+
+    def matrix(self) -> np.ndarray | None:
+        """(3, 3) intrinsics in pixels without distortion, or None where unknown."""
+        if self.intrinsic is None:
+            return None
+        width, height = self.size
+        fx, fy, cx, cy = self.intrinsic[:4] * width / 2
+        return np.array([[fx, 0, cx + width / 2], [0, fy, cy + height / 2], [0, 0, 1]])
+
+    def _turn(self) -> np.ndarray:
+        """Columns are the camera's axes in the world, (3, 3)."""
+        return Rotation.from_quat(np.roll(self.orientation, -1)).as_matrix()
+
+
+def flip_intrinsic(intrinsic: np.ndarray, flip: np.ndarray | bool = True) -> np.ndarray:
+    """Intrinsics (..., 9) of mirrored pictures: the centre's x and the first tangential coefficient change sign.
+
+    Args:
+        intrinsic: as :attr:`LabCamera.intrinsic`.
+        flip: (...) which of them to mirror.
+    """
+    signs = np.array([1.0, 1, -1, 1, 1, 1, 1, -1, 1])
+    return intrinsic * np.where(np.asarray(flip)[..., None], signs, 1.0)
+
+
+def read_cameras(cameras: str | Path | Mapping[str, Any]) -> dict[str, list[LabCamera]]:
+    """Calibrations by subject.
+
+    Args:
+        cameras: a JSON file, or what it holds: subject -> list of cameras with ``orientation`` (w, x, y, z) and
+            ``translation`` (millimetres), and where known ``focal_length``, ``center`` (pixels),
+            ``radial_distortion``, ``tangential_distortion``, ``res_w``, ``res_h`` and ``id``.
+
+    Raises:
+        DatasetError: if the file cannot be read or a camera lacks an entry.
+    """
+    where = "the cameras" if isinstance(cameras, Mapping) else str(cameras)
+    if not isinstance(cameras, Mapping):
+        try:
+            cameras = json.loads(Path(cameras).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise DatasetError(f"{where} does not exist: check the name.") from None
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{where} is no JSON file of cameras ({error}).") from error
+    if not isinstance(cameras, Mapping):
+        raise DatasetError(f"{where} holds no cameras: subject -> list of cameras is needed.")
+    result = {}
+    for subject, several in cameras.items():
+        if not isinstance(several, (list, tuple)):
+            raise DatasetError(f"{where}: {subject} needs a list of cameras.")
+        result[str(subject)] = [_camera(where, str(subject), i, entry) for i, entry in enumerate(several)]
+    return result
+
+
+def _camera(where: str, subject: str, index: int, entry: Any) -> LabCamera:
+    """One entry; cameras 0 and 3 of Human3.6M are 1002 pixels high, if the file does not say."""
+    if not isinstance(entry, Mapping):
+        raise DatasetError(f"{where}: camera {index} of {subject} is no table of entries.")
+
+    def numbers(key: str, count: int) -> np.ndarray:
+        try:
+            values = np.asarray(entry[key], np.float64)
+        except KeyError:
+            raise DatasetError(f"{where}: camera {index} of {subject} has no '{key}'.") from None
+        except (TypeError, ValueError):
+            values = np.zeros(0)
+        if values.shape != (count,) or not np.isfinite(values).all():
+            raise DatasetError(f"{where}: '{key}' of camera {index} of {subject} must be {count} numbers.")
+        return values
+
+    orientation = numbers("orientation", 4)
+    if not 0.9 < np.linalg.norm(orientation) < 1.1:
+        raise DatasetError(f"{where}: the orientation of camera {index} of {subject} is no unit quaternion.")
+    try:
+        width, height = int(entry.get("res_w", 1000)), int(entry.get("res_h", 1002 if index in (0, 3) else 1000))
+    except (TypeError, ValueError):
+        width = height = 0
+    if min(width, height) < 1:
+        raise DatasetError(f"{where}: camera {index} of {subject} has no picture size.")
+    intrinsic = None
+    if "focal_length" in entry:
+        intrinsic = np.concatenate(
+            [
+                numbers("focal_length", 2) * 2 / width,
+                numbers("center", 2) * 2 / width - [1, height / width],
+                numbers("radial_distortion", 3),
+                numbers("tangential_distortion", 2),
+            ]
+        )
+    name = str(entry.get("id", index))
+    return LabCamera(orientation, numbers("translation", 3) / 1000, (width, height), intrinsic, name)

@@ -1,0 +1,278 @@
+"""What the training of a lifter is told: frozen dataclasses, their checks, the network they mean. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from dsr.errors import UsageError
+from dsr.training.config import LogConfig, Switch
+
+Optimiser = Literal["adam", "adam-amsgrad", "adamw", "ranger"]
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Size of the network; 0 takes the published one."""
+
+    frames: int = 0
+    """Window length."""
+    width: int = 0
+    """Channels."""
+    depth: int = 0
+    """Stages (pairs, layers or blocks), where the network has a choice."""
+    heads: int = 0
+    """Attention heads."""
+    inputs: int = 0
+    """Channels per keypoint: 2 (u, v), or 3 with the confidence."""
+    keep: int = 0
+    """Frames left by pruning (HoT, TPC), of any transformer lifter."""
+    before: int = -1
+    """Stage in front of which frames are pruned; -1: the published one."""
+    by_time: Switch = "off"
+    """HoT: kept frames know their time in the window; published, only their rank among the kept."""
+    priors: Switch = "off"
+    """KPA and TPA as the embedding of MotionBERT or MotionAGFormer."""
+    drop: float = -1.0
+    """Dropout (ConvFormer, GLA-GCN); -1: the published one."""
+    drop_path: float = -1.0
+    """Stochastic depth; -1: the published one."""
+    rescale: Switch = "off"
+    """Bring people to one size on the screen before anything else; published lifters do not."""
+    positions: float = 0.0
+    """Standard deviation of the positional tables at the start, which sets joints apart from the first step on; HoT's
+    recovery then also starts by comparing times. 0: as published (mostly zeros)."""
+    init: Path | None = None
+    """Weights to start from (official checkpoint or safetensors); a lifter of another window length will do."""
+
+
+@dataclass(frozen=True)
+class LifterDataConfig:
+    """Windows of the training data."""
+
+    keypoints: str = "h36m17"
+    """2D input of mocap: h36m17 (projected joints with noise), or a detector's set turned into the 17 joints
+    (blazepose33, coco17)."""
+    noise: Switch = "on"
+    """Detector-like noise on mocap's 2D joints."""
+    cameras: int = 2
+    """Virtual cameras per mocap clip."""
+    fps: float = 0.0
+    """Frames per second the tracks are thinned to; 0: 30 for mocap, else as they are."""
+    hop: int = 0
+    """Frames between the starts of two training windows; 0: windows do not overlap."""
+    flip: Switch = "on"
+    """Every window also mirrored."""
+    label_noise: Switch = "off"
+    """GLA-GCN's rotation and scale of the targets, part of the released recipe."""
+    seed: int = 1
+    """Seed of cameras and noise of mocap."""
+
+
+@dataclass(frozen=True)
+class LifterLossConfig:
+    """The loss."""
+
+    kind: Literal["sequence", "position"] = "sequence"
+    """sequence: weighted MPJPE + temporal + velocity (MixSTE, HoT, KTPFormer); position: MPJPE."""
+    joints: Literal["published", "even"] = "published"
+    """Weights of the joints in sequence: up to 4 for wrists and elbows, or all alike."""
+    temporal: float = 0.5
+    """Weight of the temporal consistency."""
+    velocity: float = 2.0
+    """Weight of the velocity error."""
+    compat: Switch = "off"
+    """KTPFormer's released gradient: multiplied by the loss itself."""
+
+
+@dataclass(frozen=True)
+class LifterOptimConfig:
+    """Optimiser and schedule; weight decay is on all parameters, as in the released code of the lifters."""
+
+    name: Optimiser = "adamw"
+    """Optimiser."""
+    lr: float = 8e-5
+    """Learning rate."""
+    weight_decay: float = 0.1
+    """Weight decay (adamw, ranger)."""
+    decay: float = 0.99
+    """Factor on the learning rate after every epoch."""
+    halve_every: int = 0
+    """Every so many epochs the factor is 0.5 instead; 0: never."""
+    cosine: Switch = "off"
+    """Half a cosine over the epochs instead of the factor, down to lr_end."""
+    lr_end: float = 1e-5
+    """Where the cosine ends."""
+    warmup: int = 0
+    """Steps of linear warm-up."""
+    per_step: Switch = "off"
+    """Move the cosine at every step, not after every epoch."""
+    bn_schedule: Switch = "off"
+    """GLA-GCN's batch-norm momentum, from 0.1 down to 0.001."""
+    clip: float = 0.0
+    """Largest norm of the gradient; 0: no clipping."""
+    ema: float = 0.0
+    """Decay of an average of the weights; 0: none."""
+    bf16: Switch = "off"
+    """bfloat16 for the network where the processor has it."""
+    sync_batchnorm: Switch = "off"
+    """Batch-norm statistics over all GPUs."""
+
+
+@dataclass(frozen=True)
+class LifterValidationConfig:
+    """Measures on held-out tracks; for H36M the published test subjects, for mocap its validation clips."""
+
+    count: int = 0
+    """Windows measured after an epoch, evenly spread; 0: none until the end."""
+    every: int = 1
+    """Validate after this many epochs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LifterTrainConfig:
+    """Everything a run depends on; RUN/config.yaml holds the resolved one."""
+
+    model: str = "mixste"
+    """Lifter; dsr.lifting.LIFTERS has the names."""
+    data: tuple[str, ...] = ()
+    """Where the tracks come from: mocap:DIR (BVH clips), h36m:DIR (data_3d_h36m.npz and a data_2d_h36m_*.npz),
+    3dhp:FILE (data_train_3dhp.npz); several are mixed."""
+    epochs: int = 160
+    """Epochs of the run."""
+    steps: int = 0
+    """Stop after this many steps in all; 0: after the epochs."""
+    batch: int = 4
+    """Windows per step on each GPU."""
+    seed: int = 1126
+    """Seed of weights, order and dropout."""
+    workers: int = 0
+    """Processes that cut windows; 0: none."""
+    device: str = "auto"
+    """auto, cpu or cuda."""
+    threads: int = 0
+    """CPU threads; 0: torch's choice."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    windows: LifterDataConfig = field(default_factory=LifterDataConfig)
+    losses: LifterLossConfig = field(default_factory=LifterLossConfig)
+    optim: LifterOptimConfig = field(default_factory=LifterOptimConfig)
+    validation: LifterValidationConfig = field(default_factory=LifterValidationConfig)
+    log: LogConfig = field(default_factory=lambda: LogConfig(overlays=0, tensorboard="off"))
+
+
+MAY_CHANGE = frozenset(
+    {
+        "epochs",
+        "steps",
+        "workers",
+        "device",
+        "threads",
+        "data",
+        "log.every",
+        "log.overlays",
+        "log.checkpoint",
+        "log.keep",
+        "log.tensorboard",
+    }
+)
+"""What may differ when a run is resumed."""
+
+
+def check_lifter_config(config: LifterTrainConfig) -> None:
+    """Refuse values that cannot be meant.
+
+    Raises:
+        UsageError: naming the flag.
+    """
+    optim, windows = config.optim, config.windows
+    positive = {
+        "epochs": config.epochs,
+        "batch": config.batch,
+        "optim.lr": optim.lr,
+        "optim.decay": optim.decay,
+        "windows.cameras": windows.cameras,
+        "log.every": config.log.every,
+        "validation.every": config.validation.every,
+    }
+    not_negative = {
+        "steps": config.steps,
+        "workers": config.workers,
+        "threads": config.threads,
+        "seed": config.seed,
+        "optim.clip": optim.clip,
+        "optim.warmup": optim.warmup,
+        "optim.weight-decay": optim.weight_decay,
+        "optim.lr-end": optim.lr_end,
+        "windows.hop": windows.hop,
+        "windows.fps": windows.fps,
+        "validation.count": config.validation.count,
+        "network.frames": config.network.frames,
+        "network.width": config.network.width,
+    }
+    for flag, value in positive.items():
+        if not (math.isfinite(value) and value > 0):
+            raise UsageError(f"--{flag} {value}: use a number above 0.")
+    for flag, value in not_negative.items():
+        if not (math.isfinite(value) and value >= 0):
+            raise UsageError(f"--{flag} {value}: use 0 or a positive number.")
+    if not 0 <= config.network.positions < 10:
+        raise UsageError(f"--network.positions {config.network.positions}: use a number from 0 to below 10.")
+    if not 0 <= optim.ema < 1:
+        raise UsageError(f"--optim.ema {optim.ema}: use a number from 0 to below 1.")
+    if config.device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"--device {config.device}: use auto, cpu or cuda.")
+    if not config.data:
+        raise UsageError("--data is missing: name the tracks to train on, mocap:DIR, h36m:DIR or 3dhp:FILE.")
+    if config.network.init is not None and not config.network.init.is_file():
+        raise UsageError(f"--network.init {config.network.init}: there is no such file.")
+
+
+def host_of(model: str) -> str:
+    """The lifter without its pruning: ``mixste`` of ``hot-mixste``."""
+    return model.rpartition("-")[2]
+
+
+def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
+    """What :func:`dsr.lifting.build_lifter` is called with: only what differs from the published size.
+
+    Raises:
+        UsageError: for something this lifter does not have.
+    """
+    network, home = config.network, host_of(config.model)
+    made: dict[str, Any] = {
+        key: getattr(network, key) for key in ("frames", "width", "heads", "inputs") if getattr(network, key)
+    }
+    if home == "glagcn":
+        if made.pop("heads", 0):
+            raise UsageError("--network.heads: GLA-GCN has no attention heads.")
+        if network.frames:
+            made["widths"] = _thirds(network.frames)
+    if network.depth and home == "convformer":
+        made |= {"spatial_blocks": network.depth, "temporal_blocks": network.depth}
+    elif network.depth and home not in ("mhformer", "glagcn"):
+        made["depth"] = network.depth
+    if config.model.startswith(("hot-", "tpc-")):
+        made |= {"keep": network.keep} if network.keep else {}
+        made |= {"before": network.before} if network.before >= 0 else {}
+        made |= {"by_time": True} if network.by_time == "on" else {}
+    if network.rescale == "on":
+        made["rescale"] = True
+    if network.priors == "on":
+        if home not in ("motionbert", "motionagformer"):
+            raise UsageError(f"--network.priors: {config.model} does not take them; MotionBERT and MotionAGFormer do.")
+        made["priors"] = True
+    if network.drop >= 0 and home in ("convformer", "glagcn"):
+        made["drop"] = network.drop
+    if network.drop_path >= 0 and home in ("convformer", "mixste", "ktpformer"):
+        made["drop_path"] = network.drop_path
+    return made
+
+
+def _thirds(frames: int) -> tuple[int, ...]:
+    """The temporal strides of 3 whose product is the window."""
+    count = round(math.log(frames, 3)) if frames > 1 else 0
+    if 3**count != frames or count < 1:
+        raise UsageError(f"--network.frames {frames}: GLA-GCN takes 3, 9, 27, 81 or 243 frames.")
+    return (3,) * count

@@ -1,0 +1,169 @@
+"""The recipes of the lifters as presets. Imports no torch.
+
+KTPFormer specification section 9, HoT 6, ConvFormer 5, GLA-GCN 7. HoT published no recipes of MotionBERT and
+MotionAGFormer: theirs here are MixSTE's with the optimisers of their own papers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from dsr.errors import UsageError
+from dsr.training.config import LogConfig
+from dsr.training.systems.lifter.config import (
+    LifterDataConfig,
+    LifterLossConfig,
+    LifterOptimConfig,
+    LifterTrainConfig,
+    NetworkConfig,
+    host_of,
+)
+
+
+def _mixste(model: str) -> LifterTrainConfig:
+    return LifterTrainConfig(
+        model=model,
+        epochs=160,
+        batch=4,
+        seed=1126,
+        optim=LifterOptimConfig(name="adamw", lr=4e-5, weight_decay=0.1, decay=0.99),
+    )
+
+
+def _ktpformer(model: str) -> LifterTrainConfig:
+    return LifterTrainConfig(
+        model=model,
+        epochs=200,
+        batch=8,
+        seed=1234,
+        losses=LifterLossConfig(compat="on"),
+        optim=LifterOptimConfig(name="adamw", lr=8e-5, weight_decay=0.1, decay=0.99),
+    )
+
+
+def _mhformer(model: str) -> LifterTrainConfig:
+    return LifterTrainConfig(
+        model=model,
+        epochs=20,
+        batch=210 if model.startswith("tpc") else 128,
+        seed=1,
+        windows=LifterDataConfig(hop=1),
+        losses=LifterLossConfig(kind="position"),
+        optim=LifterOptimConfig(name="adam-amsgrad", lr=1e-3, weight_decay=0.0, decay=0.95, halve_every=5),
+    )
+
+
+def _motionbert(model: str) -> LifterTrainConfig:
+    return replace(_mixste(model), epochs=60, optim=LifterOptimConfig(lr=5e-4, weight_decay=0.01, decay=0.99))
+
+
+def _motionagformer(model: str) -> LifterTrainConfig:
+    return replace(_mixste(model), epochs=60, batch=16, optim=LifterOptimConfig(lr=5e-4, weight_decay=0.01, decay=0.99))
+
+
+def _convformer(model: str) -> LifterTrainConfig:
+    return LifterTrainConfig(
+        model=model,
+        epochs=60,
+        batch=1024,
+        seed=1,
+        windows=LifterDataConfig(hop=1),
+        losses=LifterLossConfig(kind="position"),
+        optim=LifterOptimConfig(name="adam-amsgrad", lr=1e-3, weight_decay=0.0, decay=0.95),
+    )
+
+
+def _glagcn(model: str) -> LifterTrainConfig:
+    return LifterTrainConfig(
+        model=model,
+        epochs=80,
+        batch=512,
+        seed=1,
+        windows=LifterDataConfig(hop=1, label_noise="on"),
+        losses=LifterLossConfig(kind="position"),
+        optim=LifterOptimConfig(name="ranger", lr=0.01, weight_decay=0.0, cosine="on", bn_schedule="on"),
+    )
+
+
+RECIPES: dict[str, Callable[[str], LifterTrainConfig]] = {
+    "mixste": _mixste,
+    "hot-mixste": _mixste,
+    "tpc-mixste": _mixste,
+    "ktpformer": _ktpformer,
+    "hot-ktpformer": _ktpformer,
+    "mhformer": _mhformer,
+    "tpc-mhformer": _mhformer,
+    "motionbert": _motionbert,
+    "hot-motionbert": _motionbert,
+    "motionagformer": _motionagformer,
+    "hot-motionagformer": _motionagformer,
+    "convformer": _convformer,
+    "glagcn": _glagcn,
+}
+"""Lifter -> its published recipe."""
+
+MOCAP_STEPS, MOCAP_WINDOWS, MOCAP_CENTRES = 2000, 6, 18
+"""Steps of the preset mocap; windows per step, and those of lifters that do not give all frames of a window."""
+
+
+def _mocap(model: str) -> LifterTrainConfig:
+    """The same small size, data, steps and optimiser for all: three to eight minutes on one CPU core.
+
+    At 10 frames per second a window shows 2.7 seconds: the few windows of a step differ more than at 30.
+    """
+    size = {"convformer": 16, "glagcn": 48}.get(model, 64)
+    # KTPFormer's priors are a pair of blocks themselves.
+    host = host_of(model)
+    depth, before = (1, 0) if host == "ktpformer" else (2, 1)
+    centre = host in ("convformer", "glagcn") or model.startswith("tpc-")
+    # Published with MPJPE alone.
+    position = host in ("convformer", "glagcn", "mhformer")
+    return LifterTrainConfig(
+        model=model,
+        epochs=10_000,
+        steps=MOCAP_STEPS,
+        batch=MOCAP_CENTRES if centre else MOCAP_WINDOWS,
+        seed=1,
+        threads=1,
+        network=NetworkConfig(
+            frames=27,
+            width=size,
+            depth=depth,
+            heads=0 if host == "glagcn" else 4,
+            inputs=3,
+            keep=9,
+            before=before,
+            by_time="on",
+            drop=0.0,
+            drop_path=0.0,
+            rescale="on",
+            positions=0.5,
+        ),
+        windows=LifterDataConfig(fps=10.0, hop=3, cameras=8),
+        losses=LifterLossConfig(kind="position" if position else "sequence", joints="even"),
+        optim=LifterOptimConfig(
+            name="adamw", lr=2e-3, weight_decay=0.01, cosine="on", per_step="on", warmup=30, clip=1.0
+        ),
+        log=LogConfig(every=50, overlays=0, checkpoint=250, keep=0, tensorboard="off"),
+    )
+
+
+PRESETS: dict[str, tuple[str, Callable[[str], LifterTrainConfig]]] = {
+    "published": ("the published recipe of the lifter, at its published size", lambda model: RECIPES[model](model)),
+    "mocap": ("a small lifter of 27 frames in a few minutes on one core; alike for all lifters", _mocap),
+}
+"""Name -> (what it is, its configuration of a lifter)."""
+
+
+def lifter_preset(name: str, model: str) -> LifterTrainConfig:
+    """The configuration of that name for that lifter.
+
+    Raises:
+        UsageError: if there is no such preset or lifter.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"There is no preset {name}; choose one of {', '.join(PRESETS)}.")
+    if model not in RECIPES:
+        raise UsageError(f"--model {model}: there is no such lifter; choose one of {', '.join(RECIPES)}.")
+    return PRESETS[name][1](model)
