@@ -46,14 +46,14 @@ def build(out: Path) -> Path:
 
 def manifest_version() -> str:
     """Version in blender_manifest.toml."""
-    found = re.search(r'^version\s*=\s*"([^"]+)"', (PACKAGE / "blender_manifest.toml").read_text(), re.M)
-    return found.group(1) if found else ""
+    match = re.search(r'^version\s*=\s*"([^"]+)"', (PACKAGE / "blender_manifest.toml").read_text(), re.M)
+    return match.group(1) if match else ""
 
 
 def module_version() -> str:
     """Version in core/version.py."""
-    found = re.search(r'^VERSION = "([^"]+)"', (PACKAGE / "core" / "version.py").read_text(), re.M)
-    return found.group(1) if found else ""
+    match = re.search(r'^VERSION = "([^"]+)"', (PACKAGE / "core" / "version.py").read_text(), re.M)
+    return match.group(1) if match else ""
 
 
 def info_version() -> str:

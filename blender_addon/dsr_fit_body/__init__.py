@@ -17,13 +17,13 @@ bl_info = {
 
 def register() -> None:
     """Blender turns the add-on on."""
-    from . import addon
+    from . import registration
 
-    addon.register()
+    registration.register()
 
 
 def unregister() -> None:
     """Blender turns the add-on off; a running fit is stopped."""
-    from . import addon
+    from . import registration
 
-    addon.unregister()
+    registration.unregister()

@@ -45,12 +45,12 @@ def curves_of(owner: Any) -> list[Any]:
         return []
     if not hasattr(action, "layers"):
         return list(action.fcurves)
-    found = []
+    curves = []
     for layer in action.layers:
         for strip in layer.strips:
             bag = strip.channelbag(animation.action_slot) if animation.action_slot else None
-            found += list(bag.fcurves) if bag else []
-    return found
+            curves += list(bag.fcurves) if bag else []
+    return curves
 
 
 def new_curve(bag: Any, path: str, index: int, group: str, frames: np.ndarray, values: np.ndarray, kind: int) -> Any:
@@ -115,9 +115,9 @@ def set_values(mesh: Any, attribute: str, name: str, items: Any, item_name: str,
         item_name: of its field.
         values: flat.
     """
-    found = mesh.attributes.get(attribute)
-    if found is not None:
-        found.data.foreach_set(name, values)
+    layer = mesh.attributes.get(attribute)
+    if layer is not None:
+        layer.data.foreach_set(name, values)
     else:
         items.foreach_set(item_name, values)
 
@@ -137,14 +137,14 @@ def user_folder(package: str) -> Path:
 
 
 @contextmanager
-def writes_png(scene: Any) -> Iterator[None]:
+def png_output(scene: Any) -> Iterator[None]:
     """For a moment a scene saves renders as plain PNG, whatever it is set to (before 5.0 there is no media type)."""
     settings = scene.render.image_settings
-    wanted = {"media_type": "IMAGE", "file_format": "PNG", "color_mode": "RGB", "color_depth": "8"}
-    wanted = {name: value for name, value in wanted.items() if hasattr(settings, name)}
-    before = {name: getattr(settings, name) for name in wanted}
+    png_settings = {"media_type": "IMAGE", "file_format": "PNG", "color_mode": "RGB", "color_depth": "8"}
+    png_settings = {name: value for name, value in png_settings.items() if hasattr(settings, name)}
+    before = {name: getattr(settings, name) for name in png_settings}
     try:
-        for name, value in wanted.items():
+        for name, value in png_settings.items():
             setattr(settings, name, value)
         yield
     finally:
@@ -162,12 +162,12 @@ def has_operator(name: str) -> bool:
     return True
 
 
-def draw_progress(layout: Any, share: float, text: str) -> None:
+def draw_progress(layout: Any, fraction: float, text: str) -> None:
     """A progress bar, or a line of text before 4.0."""
     if hasattr(layout, "progress"):
-        layout.progress(factor=share, text=text)
+        layout.progress(factor=fraction, text=text)
     else:
-        layout.label(text=f"{round(100 * share)} %  {text}", icon="TIME")
+        layout.label(text=f"{round(100 * fraction)} %  {text}", icon="TIME")
 
 
 def interface_window() -> Any:

@@ -14,7 +14,7 @@ import bpy.utils.previews
 from .core.result import first_frame
 from .session import redraw
 
-LOOK_AGAIN_S = 2.0
+RECHECK_S = 2.0
 """Seconds after which the file's date is looked at again; it may lie on a slow drive."""
 _Key = tuple[str, int, int]
 
@@ -32,10 +32,10 @@ class Preview:
         self.icon = self.reads = 0
         self.size = (0, 0)
         self._pictures: Any = None
-        self._wanted: tuple[Path | None, str] = (None, "IMAGE")
-        self._shown: tuple[Path | None, str] = (None, "IMAGE")
+        self._requested: tuple[Path | None, str] = (None, "IMAGE")
+        self._current: tuple[Path | None, str] = (None, "IMAGE")
         self._key: _Key | None = None
-        self._looked = 0.0
+        self._checked_at = 0.0
         self._timer = self.read  # Blender knows a timer by its function object
 
     def icon_of(self, path: Path | None, kind: str) -> int:
@@ -45,17 +45,17 @@ class Preview:
             path: a photo, a clip or a folder of frames.
             kind: ``IMAGE``, ``SEQUENCE`` or ``VIDEO``.
         """
-        self._wanted = (path, kind)
-        current = self._wanted == self._shown
-        look = not current or (path is not None and time.monotonic() - self._looked > LOOK_AGAIN_S)
+        self._requested = (path, kind)
+        current = self._requested == self._current
+        look = not current or (path is not None and time.monotonic() - self._checked_at > RECHECK_S)
         if look and not bpy.app.timers.is_registered(self._timer):
             bpy.app.timers.register(self._timer, first_interval=0.02)
         return self.icon if current else 0
 
     def read(self) -> None:
-        """Look at what was asked for last, and read it where it is another file or has changed."""
-        path, kind = self._shown = self._wanted
-        self._looked = time.monotonic()
+        """Check what was requested last, and read it where it is another file or has changed."""
+        path, kind = self._current = self._requested
+        self._checked_at = time.monotonic()
         key = _key(path)
         if key == self._key:
             return
@@ -79,7 +79,7 @@ class Preview:
         if self._pictures is not None:
             bpy.utils.previews.remove(self._pictures)
         self._pictures = self._key = None
-        self._shown = self._wanted = (None, "IMAGE")
+        self._current = self._requested = (None, "IMAGE")
         self.icon, self.size = 0, (0, 0)
 
 

@@ -14,40 +14,40 @@ import bpy
 
 from . import compat
 from .core.job import Job, Outcome
-from .core.messages import Message, Said, message
+from .core.messages import Message, Sentence, message
 from .core.worker import Worker, clean_environment
 
 TICK_S = 0.05
-SHORTEST_S, LONGEST_S = 0.1, 1.5
+MIN_INTERVAL_S, MAX_INTERVAL_S = 0.1, 1.5
 """Bounds of the time between two drawings of the panel while a job runs."""
-DRAW_SHARE = 0.15
-"""Share of the time that drawing may take."""
+MAX_DRAW_FRACTION = 0.15
+"""Largest part of the time that drawing may take."""
 
 
-class Pace:
-    """How often the panel is drawn while a job runs: as often as it changes where that is cheap, and where the machine
-    is slow so seldom that drawing takes a small share of the time. What drawing costs shows in how late the timer is.
+class RedrawLimiter:
+    """Limits how often the panel is drawn while a job runs: as often as it changes where that is cheap, and on a slow
+    machine so seldom that drawing takes a small part of the time. What drawing costs shows in how late the timer is.
     """
 
     def __init__(self) -> None:
         self.cost_s = 0.0
-        self._asked_at: float | None = None
+        self._requested_at: float | None = None
         self._not_before = 0.0
 
-    def may_draw(self, now: float, changed: bool, at_once: bool = False) -> bool:
+    def should_draw(self, now: float, changed: bool, force: bool = False) -> bool:
         """Called at every tick: whether to draw now.
 
         Args:
             now: seconds.
             changed: there is something new to see.
-            at_once: draw whatever it costs, as at the end.
+            force: draw whatever it costs, as at the end.
         """
-        if self._asked_at is not None:
-            self.cost_s = max(0.0, now - self._asked_at - TICK_S)
-            pause = min(max(SHORTEST_S, self.cost_s / DRAW_SHARE), LONGEST_S)
-            self._not_before, self._asked_at = self._asked_at + pause, None
-        if at_once or (changed and now >= self._not_before):
-            self._asked_at = now
+        if self._requested_at is not None:
+            self.cost_s = max(0.0, now - self._requested_at - TICK_S)
+            pause = min(max(MIN_INTERVAL_S, self.cost_s / MAX_DRAW_FRACTION), MAX_INTERVAL_S)
+            self._not_before, self._requested_at = self._requested_at + pause, None
+        if force or (changed and now >= self._not_before):
+            self._requested_at = now
             return True
         return False
 
@@ -58,26 +58,26 @@ class State:
 
     Attributes:
         job: at work, or None.
-        finish: takes the outcome when the job is over.
+        on_done: takes the outcome when the job is over.
         worker: kept warm between jobs.
         message: of the last thing that went wrong.
         note: of the last thing that went well.
         warnings: sentences.
         ticks: of the timer since the job began.
-        shown: what the panel showed last.
-        pace: of drawing.
+        drawn: what the panel showed last.
+        limiter: of redraws.
         checks: lines of the last check, (status, text).
     """
 
     job: Job | None = None
-    finish: Callable[[Outcome], None] | None = None
+    on_done: Callable[[Outcome], None] | None = None
     worker: Worker | None = None
     message: Message | None = None
-    note: Said | str = ""
-    warnings: list[Said | str] = field(default_factory=list)
+    note: Sentence | str = ""
+    warnings: list[Sentence | str] = field(default_factory=list)
     ticks: int = 0
-    shown: tuple[object, ...] | None = None
-    pace: Pace = field(default_factory=Pace)
+    drawn: tuple[object, ...] | None = None
+    limiter: RedrawLimiter = field(default_factory=RedrawLimiter)
     checks: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -85,7 +85,7 @@ STATE = State()
 
 
 def start_job(
-    command: list[str], kind: str, fields: dict[str, Any], limit_s: float, finish: Callable[[Outcome], None]
+    command: list[str], kind: str, fields: dict[str, Any], time_limit_s: float, on_done: Callable[[Outcome], None]
 ) -> None:
     """Begin a job; in the background it is finished before this returns.
 
@@ -93,15 +93,15 @@ def start_job(
         command: of the worker.
         kind: ``fit`` or ``check``.
         fields: of the request.
-        limit_s: seconds per picture, 0 for none.
-        finish: called with the outcome, in Blender's main thread.
+        time_limit_s: seconds per picture, 0 for none.
+        on_done: called with the outcome, in Blender's main thread.
     """
-    STATE.message, STATE.note, STATE.warnings, STATE.ticks, STATE.pace = None, "", [], 0, Pace()
-    STATE.finish = finish
-    STATE.job = Job(lambda: _worker(command), kind, fields, limit_s)
+    STATE.message, STATE.note, STATE.warnings, STATE.ticks, STATE.limiter = None, "", [], 0, RedrawLimiter()
+    STATE.on_done = on_done
+    STATE.job = Job(lambda: _warm_worker(command), kind, fields, time_limit_s)
     if bpy.app.background:
         STATE.job.wait()
-        _close()
+        _finish_job()
     elif not bpy.app.timers.is_registered(_tick):
         bpy.app.timers.register(_tick, first_interval=TICK_S, persistent=True)
 
@@ -111,21 +111,21 @@ def running() -> bool:
     return STATE.job is not None
 
 
-def cancel(why: str = "cancelled") -> None:
-    """Stop the job; the worker stays warm where it lets go in time."""
+def cancel(code: str = "cancelled") -> None:
+    """Stop the job; the worker stays warm where it stops in time."""
     if STATE.job is not None:
-        STATE.job.cancel(why)
+        STATE.job.cancel(code)
         if bpy.app.background:
             STATE.job.wait()
-            _close()
+            _finish_job()
 
 
-def shut_down(why: str = "cancelled") -> None:
+def shut_down(code: str = "cancelled") -> None:
     """Stop the job and end the worker; for disabling the add-on and for leaving Blender."""
-    job, STATE.job, STATE.finish = STATE.job, None, None
+    job, STATE.job, STATE.on_done = STATE.job, None, None
     if job is not None:
-        job.abandon(why)
-        STATE.message = message(why)
+        job.abandon(code)
+        STATE.message = message(code)
     worker, STATE.worker = STATE.worker, None
     if worker is not None:
         worker.stop_now()
@@ -134,9 +134,9 @@ def shut_down(why: str = "cancelled") -> None:
             bpy.app.timers.unregister(_tick)
 
 
-def tell(said: Message) -> None:
-    """Put a sentence into the panel's box."""
-    STATE.message = said
+def show_message(message: Message) -> None:
+    """Show a message in the panel."""
+    STATE.message = message
     redraw()
 
 
@@ -151,7 +151,7 @@ def redraw() -> None:
                         region.tag_redraw()
 
 
-def _worker(command: list[str]) -> Worker:
+def _warm_worker(command: list[str]) -> Worker:
     """The warm worker if it is the right one, else a new one."""
     warm = STATE.worker
     if warm is not None:
@@ -169,46 +169,46 @@ def _tick() -> float | None:
     STATE.ticks += 1
     try:
         if STATE.job.poll() is not None:
-            _close()
+            _finish_job()
     finally:
         job = STATE.job
-        shown = (str(job.doing), round(50 * job.share), int(10 * job.seconds), job.stopping) if job else None
-        if STATE.pace.may_draw(time.monotonic(), shown != STATE.shown or job is None, job is None):
-            STATE.shown = shown
+        current = (str(job.activity), round(50 * job.fraction), int(10 * job.seconds), job.stopping) if job else None
+        if STATE.limiter.should_draw(time.monotonic(), current != STATE.drawn or job is None, job is None):
+            STATE.drawn = current
             redraw()
     return TICK_S if STATE.job is not None else None
 
 
-def _close() -> None:
-    job, finish = STATE.job, STATE.finish
-    STATE.job, STATE.finish = None, None
+def _finish_job() -> None:
+    job, on_done = STATE.job, STATE.on_done
+    STATE.job, STATE.on_done = None, None
     if job is None or job.outcome is None:
         return
     if STATE.worker is not None and not STATE.worker.alive:
         STATE.worker = None
     STATE.warnings = list(job.outcome.warnings)
     STATE.message = job.outcome.message
-    if finish is None:
+    if on_done is None:
         return
     window = compat.interface_window()
     if window is None:
-        finish(job.outcome)
+        on_done(job.outcome)
         return
     with bpy.context.temp_override(window=window):
-        finish(job.outcome)
+        on_done(job.outcome)
 
 
 @bpy.app.handlers.persistent
 def _before_load(*_: Any) -> None:
     """Another file is opened: what the job was for is gone."""
     if STATE.job is not None:
-        STATE.finish = None
+        STATE.on_done = None
         STATE.job.cancel("file_loaded")
 
 
 @bpy.app.handlers.persistent
 def _after_undo(*_: Any) -> None:
-    """The bodies that the panel tells of may be gone."""
+    """The bodies that the panel's note is about may be gone."""
     STATE.note, STATE.warnings = "", []
 
 
@@ -216,7 +216,7 @@ _HANDLERS = {"load_pre": _before_load, "undo_post": _after_undo}
 
 
 def register() -> None:
-    """Handlers that stop a job, and that forget what is no longer so."""
+    """Handlers that stop a job when another file is opened, and clear the panel's note after an undo."""
     for name, handler in _HANDLERS.items():
         getattr(bpy.app.handlers, name).append(handler)
     atexit.register(shut_down)

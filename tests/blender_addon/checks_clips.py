@@ -5,15 +5,16 @@ from dataclasses import replace
 
 import bpy
 import numpy as np
+from check_tools import FOLDER, census, check, expected, fresh, posed
 from dsr_fit_body import compat
 from dsr_fit_body.builders import scene
 from dsr_fit_body.builders.motion import MotionOptions
 from dsr_fit_body.builders.scene import BuildOptions
 from dsr_fit_body.core import geometry
-from dsr_fit_body.core.asset import read_body
-from dsr_fit_body.core.names import SMPL24, TABLE
+from dsr_fit_body.core.body_model import read_body_model
+from dsr_fit_body.core.names import BONE_NAMES, SMPL24
 from dsr_fit_body.core.result import read_result
-from inside import FOLDER, census, check, expected, fresh, posed
+from skinning import linear_blend_skinning
 
 
 @check
@@ -28,7 +29,7 @@ def clip_becomes_actions():
     scene_now = bpy.context.scene
     assert scene_now.frame_end >= 10 + result.num_frames - 1
     assert abs(scene_now.render.fps / scene_now.render.fps_base - result.fps) < 1e-3
-    body = read_body(result.body_file)
+    body = read_body_model(result.body_file)
     worst = 0.0
     for frame in (0, 7, 29):
         scene_now.frame_set(10 + frame)
@@ -38,11 +39,15 @@ def clip_becomes_actions():
             at = int(np.flatnonzero(person.frames == frame)[0])
             if not person.observed[at]:
                 continue
-            want = geometry.skin(
-                body.shaped_vertices(person.betas), body.shaped_joints(person.betas), body.weights, body.parents,
-                person.rotations[at], person.transl[at],
-            )  # fmt: skip
-            worst = max(worst, float(np.abs(posed(mesh_object) - want @ geometry.CAMERA.T).max()))
+            target = linear_blend_skinning(
+                body.shaped_vertices(person.betas),
+                body.shaped_joints(person.betas),
+                body.weights,
+                body.parents,
+                person.rotations[at],
+                person.transl[at],
+            )
+            worst = max(worst, float(np.abs(posed(mesh_object) - target @ geometry.CAMERA_TO_BLENDER.T).max()))
     assert worst < 1e-4, worst
     curves = compat.curves_of(built.armatures[0])
     assert len(curves) == 24 * 4 + 3
@@ -91,8 +96,8 @@ def clip_with_pose_correctives():
     built = scene.build(result, BuildOptions(motion=MotionOptions(smoothing=0.0)))
     bpy.context.scene.frame_set(4)
     person = result.people[0]
-    want = expected(result, person, transl=person.transl[3], rotations=person.rotations[3])
-    error = float(np.abs(posed(built.meshes[0]) - want).max())
+    target = expected(result, person, transl=person.transl[3], rotations=person.rotations[3])
+    error = float(np.abs(posed(built.meshes[0]) - target).max())
     assert error < 1e-4, error
     return {"error_m": error}
 
@@ -111,12 +116,12 @@ def renaming_goes_there_and_back():
     result, built = clip_in_scene()
     bpy.context.scene.frame_set(8)
     before = posed(built.meshes[0])
-    for scheme, column in (("MIXAMO", 0), ("RIGIFY", 1), ("SMPL", None)):
+    for scheme, index in (("MIXAMO", 0), ("RIGIFY", 1), ("SMPL", None)):
         assert bpy.ops.fitbody.rename_bones(scheme=scheme) == {"FINISHED"}
         names = [b.name for b in built.armatures[0].data.bones]
-        want = list(SMPL24) if column is None else [TABLE[n][column] for n in SMPL24]
-        assert sorted(names) == sorted(want)
-        assert sorted(g.name for g in built.meshes[0].vertex_groups) == sorted(want)
+        target = list(SMPL24) if index is None else [BONE_NAMES[n][index] for n in SMPL24]
+        assert sorted(names) == sorted(target)
+        assert sorted(g.name for g in built.meshes[0].vertex_groups) == sorted(target)
         bpy.context.scene.frame_set(2)
         bpy.context.scene.frame_set(8)
         assert np.abs(posed(built.meshes[0]) - before).max() < 1e-6, scheme
@@ -131,11 +136,11 @@ def renaming_goes_there_and_back():
 @check
 def export_writes_every_format_and_leaves_no_trace():
     result, built = clip_in_scene()
-    from dsr_fit_body.ops_export import FORMATS, available
+    from dsr_fit_body.operators.export import FORMATS, available
 
     out = FOLDER / f"out_{bpy.app.version[0]}"
-    chosen = bpy.context.window_manager.dsr_fit_body
-    chosen.export_names = "MIXAMO"
+    settings = bpy.context.window_manager.dsr_fit_body
+    settings.export_names = "MIXAMO"
     before = census()
     vertices = posed(built.meshes[0])
     sizes = {}
@@ -165,7 +170,7 @@ def export_writes_every_format_and_leaves_no_trace():
     mesh = next(o for o in bpy.data.objects if o.type == "MESH" and o.vertex_groups)
     assert mesh.data.shape_keys is None  # baked
     bpy.context.scene.frame_set(1)
-    got, want = posed(mesh), expected(result, result.people[0])
-    error = max(np.abs(got.min(0) - want.min(0)).max(), np.abs(got.max(0) - want.max(0)).max())
-    assert error < 2e-3, (got.min(0), want.min(0), got.max(0), want.max(0))
+    got, target = posed(mesh), expected(result, result.people[0])
+    error = max(np.abs(got.min(0) - target.min(0)).max(), np.abs(got.max(0) - target.max(0)).max())
+    assert error < 2e-3, (got.min(0), target.min(0), got.max(0), target.max(0))
     return sizes

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import bpy
 import dsr_fit_body
 import numpy as np
-from dsr_fit_body import ops_image, runs
+from check_tools import FOLDER, RecordingLayout, check, fresh, refused
+from dsr_fit_body import panels, runs
 from dsr_fit_body.core.messages import FitBodyError
+from dsr_fit_body.operators import active_image
 from dsr_fit_body.preview import PREVIEW
-from inside import FOLDER, RecordingLayout, check, fresh, refused
 
 PHOTO = FOLDER / "landscape" / "landscape.png"
 
@@ -81,10 +82,8 @@ def preview_leaves_nothing_behind():
 @check
 def panel_shows_the_preview_where_there_is_one():
     fresh()
-    from dsr_fit_body import ui
-
-    chosen = bpy.context.window_manager.dsr_fit_body
-    chosen.image = str(PHOTO)
+    settings = bpy.context.window_manager.dsr_fit_body
+    settings.image = str(PHOTO)
 
     class Layout(RecordingLayout):
         def template_icon(self, icon_value, scale):
@@ -92,32 +91,32 @@ def panel_shows_the_preview_where_there_is_one():
 
     def icons():
         layout = Layout()
-        ui._source(layout, chosen)
+        panels._source(layout, settings)
         return [item for item in layout.drawn if isinstance(item, int)]
 
     assert icons() == []
     PREVIEW.read()
     PREVIEW.icon = PREVIEW.icon or 4711  # without an interface Blender numbers no icons
     assert icons() == [PREVIEW.icon]
-    chosen.image = "/no/such.png"
+    settings.image = "/no/such.png"
     assert icons() == []
 
 
 def pixels(image):
-    found = np.empty(len(image.pixels), np.float32)
-    image.pixels.foreach_get(found)
-    return found.reshape(image.size[1], image.size[0], -1)
+    values = np.empty(len(image.pixels), np.float32)
+    image.pixels.foreach_get(values)
+    return values.reshape(image.size[1], image.size[0], -1)
 
 
 def file_of(image):
-    return ops_image.file_of(image, bpy.context.scene)
+    return active_image.file_of(image, bpy.context.scene)
 
 
-def assert_same_picture(path, want, tolerance=1.5 / 255):
+def assert_same_picture(path, expected, tolerance=1.5 / 255):
     image = bpy.data.images.load(str(path))
     got = pixels(image)
     bpy.data.images.remove(image)
-    assert got.shape[:2] == want.shape[:2] and np.abs(got[..., :3] - want[..., :3]).max() <= tolerance
+    assert got.shape[:2] == expected.shape[:2] and np.abs(got[..., :3] - expected[..., :3]).max() <= tolerance
 
 
 @contextlib.contextmanager
@@ -139,11 +138,11 @@ def active_image_with_a_file_of_its_own():
     image = bpy.data.images.load(str(PHOTO))
     with untouched(image):
         assert file_of(image) == ("IMAGE", PHOTO)
-    chosen = bpy.context.window_manager.dsr_fit_body
-    chosen.source = "VIDEO"
+    settings = bpy.context.window_manager.dsr_fit_body
+    settings.source = "VIDEO"
     assert bpy.ops.fitbody.use_active_image.poll()  # the only one there is
     assert bpy.ops.fitbody.use_active_image() == {"FINISHED"}
-    assert chosen.source == "IMAGE" and chosen.image == str(PHOTO)
+    assert settings.source == "IMAGE" and settings.image == str(PHOTO)
     image.source = "SEQUENCE"
     assert file_of(image) == ("SEQUENCE", PHOTO.parent)
     image.source = "FILE"
@@ -160,30 +159,30 @@ def active_image_with_a_file_of_its_own():
     node.image = image
     material.node_tree.nodes.active = node
     mesh.materials.append(material)
-    assert ops_image.active_image(bpy.context) == image
+    assert active_image.active_image(bpy.context) == image
     editor = SimpleNamespace(type="IMAGE_EDITOR", image=bpy.data.images["Second"])
     context = SimpleNamespace(space_data=editor, window_manager=None, window=None, active_object=item)
-    assert ops_image.active_image(context).name == "Second"  # an open editor says it most clearly
+    assert active_image.active_image(context).name == "Second"  # an open editor says it most clearly
 
 
 @check
 def active_image_that_is_packed_keeps_its_bytes():
     fresh()
-    own = FOLDER / "packed.png"
-    shutil.copy(PHOTO, own)
-    image = bpy.data.images.load(str(own))
+    path_of_copy = FOLDER / "packed.png"
+    shutil.copy(PHOTO, path_of_copy)
+    image = bpy.data.images.load(str(path_of_copy))
     image.pack()
-    own.unlink()
+    path_of_copy.unlink()
     with untouched(image):
         kind, path = file_of(image)
         assert kind == "IMAGE" and path.suffix == ".png" and path.read_bytes() == PHOTO.read_bytes()
-        assert path.parent == runs.own_folder("pictures") and file_of(image)[1] == path
+        assert path.parent == runs.addon_folder("pictures") and file_of(image)[1] == path
     image.filepath_raw = str(FOLDER / "packed")
     assert file_of(image)[1].suffix == ".png"  # told by its bytes
-    image.filepath_raw = str(own)
+    image.filepath_raw = str(path_of_copy)
     image.unpack(method="REMOVE") if bpy.app.version < (4, 0, 0) else image.unpack(method="USE_ORIGINAL")
     with contextlib.suppress(FileNotFoundError):
-        own.unlink()
+        path_of_copy.unlink()
     fresh()
     image = bpy.data.images.load(str(PHOTO))
     image.filepath_raw = str(FOLDER / "gone.png")
@@ -194,13 +193,13 @@ def active_image_that_is_packed_keeps_its_bytes():
 def active_image_that_is_in_no_file():
     fresh()
     made = bpy.data.images.new("Ünsaved / paint", 64, 32)
-    want = np.random.default_rng(0).uniform(size=(32, 64, 4)).astype(np.float32)
-    want[..., 3] = 1
-    made.pixels.foreach_set(want.ravel())
+    expected = np.random.default_rng(0).uniform(size=(32, 64, 4)).astype(np.float32)
+    expected[..., 3] = 1
+    made.pixels.foreach_set(expected.ravel())
     with untouched(made):
         kind, path = file_of(made)
-        assert kind == "IMAGE" and path.parent == runs.own_folder("pictures") and path.name.isascii()
-    assert_same_picture(path, want)
+        assert kind == "IMAGE" and path.parent == runs.addon_folder("pictures") and path.name.isascii()
+    assert_same_picture(path, expected)
     assert file_of(made)[1] == path  # the same picture is the same file, so a further fit replaces the earlier one
     made.pixels[0] = 1 - made.pixels[0]
     assert file_of(made)[1] != path
@@ -222,7 +221,7 @@ def active_image_that_is_in_no_file():
     for value in (0.1, 0.2, 0.3, 0.4):
         made.pixels.foreach_set(np.full(64 * 32 * 4, value, np.float32))
         _, path = file_of(made)
-    assert path.is_file() and len(list(runs.own_folder("pictures").iterdir())) == 2
+    assert path.is_file() and len(list(runs.addon_folder("pictures").iterdir())) == 2
     kept.keep_runs = 20
 
 

@@ -3,15 +3,15 @@
 import addon_utils
 import bpy
 import numpy as np
-from dsr_fit_body import session, ui
+from check_tools import FOLDER, RecordingLayout, check, fresh, refused
+from dsr_fit_body import panels, session
 from dsr_fit_body.builders import armature as arm
-from dsr_fit_body.builders import metarig as meta
+from dsr_fit_body.builders import metarig_armature as meta
 from dsr_fit_body.builders import scene, shape
 from dsr_fit_body.builders.scene import BuildOptions
-from dsr_fit_body.core.metarig import BEND
-from dsr_fit_body.core.names import TABLE
+from dsr_fit_body.core.metarig_bones import BEND
+from dsr_fit_body.core.names import BONE_NAMES
 from dsr_fit_body.core.result import read_result
-from inside import FOLDER, RecordingLayout, check, fresh, refused
 from mathutils import Vector
 
 MOVED = 0.015
@@ -33,7 +33,7 @@ def assert_on_joints(metarig, armature):
     """Every bone that stands for a joint begins there; the place of the object is the body's."""
     bones = metarig.data.bones
     for joint, head in heads(armature).items():
-        name = TABLE[joint][1]
+        name = BONE_NAMES[joint][1]
         if name not in bones:
             assert joint.endswith("_hand"), joint  # the end of Rigify's hand
             tail = np.array(bones[f"hand.{'L' if joint.startswith('left') else 'R'}"].tail_local)
@@ -51,7 +51,7 @@ def assert_on_joints(metarig, armature):
             along = (end - start) / np.linalg.norm(end - start)
             bend = joint - start - along * ((joint - start) @ along)
             assert way * bend[1] > 0.8 * BEND * np.linalg.norm(end - start), (upper, side, bend)
-    low = shape.shaped_rest(shape.body_parts(armature)[1])[:, 2].min()
+    low = shape.shaped_rest(shape.body_objects(armature)[1])[:, 2].min()
     assert abs(bones["heel.02.L"].head_local.z - low) < 0.03
     assert np.abs(np.array(metarig.matrix_world) - np.array(armature.matrix_world)).max() < 1e-6
 
@@ -109,28 +109,28 @@ def metarig_with_rigify_and_its_rig():
 @check
 def metarig_without_rigify_is_generated_later():
     armature = body_in_scene()
-    bpy.context.view_layer.objects.active = shape.body_parts(armature)[1]
+    bpy.context.view_layer.objects.active = shape.body_objects(armature)[1]
     assert bpy.ops.fitbody.add_metarig() == {"FINISHED"}
     metarig = bpy.context.view_layer.objects.active
     assert_on_joints(metarig, armature)
     assert not bpy.ops.fitbody.generate_rig.poll()
     layout = RecordingLayout()
-    ui._metarig(layout)
+    panels._metarig_buttons(layout)
     assert "Enable Rigify" in " ".join(layout.texts) and not layout.drawn
-    own = {bone.name: (bone.parent.name if bone.parent else "", bone.use_connect) for bone in metarig.data.bones}
+    ours = {bone.name: (bone.parent.name if bone.parent else "", bone.use_connect) for bone in metarig.data.bones}
     with arm.edit_mode(metarig):
         metarig.data.edit_bones["hand.L"].tail.z -= 0.02  # the artist's
     tail = metarig.data.bones["hand.L"].tail_local.copy()
     name, count = metarig.name, len(bpy.data.objects)
     enable_rigify()
     layout = RecordingLayout()
-    ui._metarig(layout)
+    panels._metarig_buttons(layout)
     assert layout.drawn == ["fitbody.generate_rig"]
     assert bpy.ops.fitbody.generate_rig() == {"FINISHED"}
     rig = bpy.context.view_layer.objects.active
     metarig = bpy.data.objects[name]
-    theirs = {bone.name: (bone.parent.name if bone.parent else "", bone.use_connect) for bone in metarig.data.bones}
-    assert own == theirs  # the same bones as Rigify's basic human, hanging together the same way
+    rigifys = {bone.name: (bone.parent.name if bone.parent else "", bone.use_connect) for bone in metarig.data.bones}
+    assert ours == rigifys  # the same bones as Rigify's basic human, hanging together the same way
     assert (metarig.data.bones["hand.L"].tail_local - tail).length < 1e-5
     assert meta.is_metarig(metarig) and metarig.pose.bones["upper_arm.R"].rigify_type == "limbs.arm"
     assert [item for item in bpy.data.objects if meta.is_metarig(item)] == [metarig]

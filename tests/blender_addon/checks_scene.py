@@ -7,14 +7,15 @@ import bpy
 import dsr_fit_body
 import numpy as np
 from bpy_extras.object_utils import world_to_camera_view
+from check_tools import FOLDER, check, expected, fresh, posed
 from dsr_fit_body.builders import camera as cam
-from dsr_fit_body.builders import scene, shape
+from dsr_fit_body.builders import scene
+from dsr_fit_body.builders.measurements import measurements_cm
 from dsr_fit_body.builders.scene import BuildOptions
 from dsr_fit_body.core import geometry
-from dsr_fit_body.core.asset import read_body
+from dsr_fit_body.core.body_model import read_body_model
 from dsr_fit_body.core.names import SMPL24
 from dsr_fit_body.core.result import read_result
-from inside import FOLDER, check, expected, fresh, posed
 from mathutils import Vector
 
 
@@ -27,7 +28,7 @@ def vertices_are_those_of_the_fit():
         built = scene.build(result, BuildOptions())
         assert len(built.meshes) == len(result.people)
         for mesh_object, person in zip(built.meshes, result.people, strict=True):
-            error = np.abs(posed(mesh_object) - person.vertices_cam_m @ geometry.CAMERA.T).max()
+            error = np.abs(posed(mesh_object) - person.vertices_cam_m @ geometry.CAMERA_TO_BLENDER.T).max()
             worst = max(worst, float(error))
     assert worst < 1e-4, worst
     return {"vertex_error_m": worst}
@@ -44,9 +45,9 @@ def projection_is_that_of_the_intrinsics():
         assert (render.resolution_x, render.resolution_y) == result.size
         assert bpy.context.scene.camera == built.camera
         points = result.people[0].vertices_cam_m[::200].astype(float)
-        want = points @ result.K.T
-        want = want[:, :2] / want[:, 2:]
-        for point, pixel in zip(points @ geometry.CAMERA.T, want, strict=True):
+        expected_values = points @ result.K.T
+        expected_values = expected_values[:, :2] / expected_values[:, 2:]
+        for point, pixel in zip(points @ geometry.CAMERA_TO_BLENDER.T, expected_values, strict=True):
             seen = world_to_camera_view(bpy.context.scene, built.camera, Vector(point))
             got = (seen.x * result.size[0], (1 - seen.y) * result.size[1])
             worst = max(worst, abs(got[0] - pixel[0]), abs(got[1] - pixel[1]))
@@ -62,7 +63,7 @@ def shape_sliders_keep_joints_and_surface_together():
     fresh()
     result = read_result(FOLDER / "landscape" / "landscape.json")
     built = scene.build(result, BuildOptions())
-    body, person, armature = read_body(result.body_file), result.people[0], built.armatures[0]
+    body, person, armature = read_body_model(result.body_file), result.people[0], built.armatures[0]
     betas = person.betas.copy()
     worst = 0.0
     for index, value in ((0, 4.0), (3, -2.5), (10, 1.0), (0, -3.0)):
@@ -71,9 +72,9 @@ def shape_sliders_keep_joints_and_surface_together():
         betas[index] = value
         joints = body.shaped_joints(betas)
         heads = np.array([armature.data.bones[name].head_local for name in body.names])
-        worst = max(worst, float(np.abs(heads - joints @ geometry.REST.T).max()))
-        moved = before - geometry.CAMERA @ joints[0]  # the pelvis stays where it was
-        transl = geometry.CAMERA.T @ moved
+        worst = max(worst, float(np.abs(heads - joints @ geometry.BODY_TO_BLENDER.T).max()))
+        moved = before - geometry.CAMERA_TO_BLENDER @ joints[0]  # the pelvis stays where it was
+        transl = geometry.CAMERA_TO_BLENDER.T @ moved
         error = np.abs(posed(built.meshes[0]) - expected(result, person, betas, transl)).max()
         worst = max(worst, float(error))
         pelvis = np.array(armature.pose.bones["pelvis"].matrix.translation)
@@ -84,7 +85,7 @@ def shape_sliders_keep_joints_and_surface_together():
     began = time.perf_counter()
     assert bpy.ops.fitbody.reset_shape() == {"FINISHED"}
     took = time.perf_counter() - began
-    assert np.abs(posed(built.meshes[0]) - person.vertices_cam_m @ geometry.CAMERA.T).max() < 1e-4
+    assert np.abs(posed(built.meshes[0]) - person.vertices_cam_m @ geometry.CAMERA_TO_BLENDER.T).max() < 1e-4
     keys = built.meshes[0].data.shape_keys.key_blocks
     keys["Shape 00"].value = 2.0  # by hand, in the mesh's own panel
     assert bpy.ops.fitbody.update_joints() == {"FINISHED"}
@@ -92,7 +93,7 @@ def shape_sliders_keep_joints_and_surface_together():
     heads = np.array([armature.data.bones[name].head_local for name in body.names])
     betas = person.betas.copy()
     betas[0] = 2.0
-    assert np.abs(heads - body.shaped_joints(betas) @ geometry.REST.T).max() < 1e-4
+    assert np.abs(heads - body.shaped_joints(betas) @ geometry.BODY_TO_BLENDER.T).max() < 1e-4
     return {"worst_m": worst, "slider_s": took}
 
 
@@ -110,23 +111,23 @@ def slider_moves_also_in_pose_mode_and_hidden():
     armature.hide_set(True)
     armature.dsr_fit_body.shape[0] = -3.0
     assert armature.hide_get()
-    body = read_body(result.body_file)
+    body = read_body_model(result.body_file)
     betas = result.people[0].betas.copy()
     betas[0] = -3.0
     heads = np.array([armature.data.bones[name].head_local for name in body.names])
-    assert np.abs(heads - body.shaped_joints(betas) @ geometry.REST.T).max() < 1e-4
+    assert np.abs(heads - body.shaped_joints(betas) @ geometry.BODY_TO_BLENDER.T).max() < 1e-4
 
 
 @check
 def measurements_agree_with_dsr():
     fresh()
-    want = json.loads((FOLDER / "measured.json").read_text())
+    expected_values = json.loads((FOLDER / "measured.json").read_text())
     result = read_result(FOLDER / "landscape" / "landscape.json")
     built = scene.build(result, BuildOptions())
-    got = shape.measurements_cm(built.meshes[0])
-    assert abs(got["Height"] - want["height_cm"]) < 0.05, (got, want)
-    assert abs(got["Waist"] - want["waist_cm"]) < 1.5, (got, want)
-    assert abs(got["Hips"] - want["hip_cm"]) < 1.5, (got, want)
+    got = measurements_cm(built.meshes[0])
+    assert abs(got["Height"] - expected_values["height_cm"]) < 0.05, (got, expected_values)
+    assert abs(got["Waist"] - expected_values["waist_cm"]) < 1.5, (got, expected_values)
+    assert abs(got["Hips"] - expected_values["hip_cm"]) < 1.5, (got, expected_values)
 
 
 @check
@@ -152,7 +153,7 @@ def bones_look_like_a_skeleton():
 def surface_carries_uv_parts_and_uncertainty():
     fresh()
     result = read_result(FOLDER / "landscape" / "landscape.json")
-    body = read_body(result.body_file)
+    body = read_body_model(result.body_file)
     built = scene.build(result, BuildOptions())
     mesh = built.meshes[0].data
     uv = np.empty(len(mesh.loops) * 2, np.float32)
@@ -198,8 +199,8 @@ def ground_moves_camera_and_bodies_together():
     lows = [posed(m)[:, 2].min() for m in built.meshes]
     assert abs(min(lows)) < 1e-4 and min(lows) > -1e-4
     height = built.root.location.z
-    want = result.people[0].vertices_cam_m @ geometry.CAMERA.T + [0, 0, height]
-    assert np.abs(posed(built.meshes[0]) - want).max() < 1e-4
+    expected_values = result.people[0].vertices_cam_m @ geometry.CAMERA_TO_BLENDER.T + [0, 0, height]
+    assert np.abs(posed(built.meshes[0]) - expected_values).max() < 1e-4
     assert abs(built.camera.matrix_world.translation.z - height) < 1e-5
 
 

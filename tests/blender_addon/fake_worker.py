@@ -15,7 +15,7 @@ mode, result = sys.argv[1], sys.argv[2]
 cancelled = set()
 
 
-def say(event, **values):
+def send(event, **values):
     sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
     sys.stdout.flush()
 
@@ -32,8 +32,8 @@ def wait(seconds, number):
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         if number in cancelled and mode != "deaf":
-            say("error", id=number, code="cancelled", message="Cancelled.")
-            say("done", id=number, seconds=0)
+            send("error", id=number, code="cancelled", message="Cancelled.")
+            send("done", id=number, seconds=0)
             return True
         time.sleep(0.01)
     return False
@@ -42,7 +42,7 @@ def wait(seconds, number):
 def fit(request):
     number, photo = request["id"], request["inputs"][0]
     error = {"unreadable": "unreadable", "model": "model_missing", "memory": "out_of_memory"}.get(mode)
-    say("progress", id=number, done=0, total=1, text="loading models")
+    send("progress", id=number, done=0, total=1, text="loading models")
     if mode == "noisy":
         noise()
     if mode == "later":
@@ -54,20 +54,20 @@ def fit(request):
     if (mode == "slow" or (mode == "ui" and request["options"]["refine"] == "all")) and wait(600, number):
         return
     for k in range(3):
-        say("progress", id=number, done=0, total=1, text=f"step {k}", stage=("read", "people", "fit")[k])
+        send("progress", id=number, done=0, total=1, text=f"step {k}", stage=("read", "people", "fit")[k])
         if wait(0.6 if mode == "ui" else 0.05, number):  # long enough to be seen at work
             return
-    say("warning", id=number, input=photo, message="from the worker")
+    send("warning", id=number, input=photo, message="from the worker")
     if error:
-        say("error", id=number, code=error, message=f"about {error}.", input=photo)
+        send("error", id=number, code=error, message=f"about {error}.", input=photo)
     elif mode == "nobody":
-        say("result", id=number, input=photo, status="no_person", people=0, path=result)
+        send("result", id=number, input=photo, status="no_person", people=0, path=result)
     elif mode == "lies":
-        say("result", id=number, input=photo, status="ok", people=1, path=result + ".not_there.json")
+        send("result", id=number, input=photo, status="ok", people=1, path=result + ".not_there.json")
     elif mode != "silent":
-        say("result", id=number, input=photo, status="ok", people=2, path=result)
-    say("progress", id=number, done=1, total=1, text="done")
-    say("done", id=number, seconds=0.1)
+        send("result", id=number, input=photo, status="ok", people=2, path=result)
+    send("progress", id=number, done=1, total=1, text="done")
+    send("done", id=number, seconds=0.1)
 
 
 def answer(request):
@@ -76,8 +76,8 @@ def answer(request):
     elif request["request"] == "check":
         lines = [("Python", "ok"), ("torch", "ok"), ("open body", "ok"), ("extra video", "note"), ("odd", "missing")]
         checks = [{"name": name, "status": status, "detail": "9.9", "fix": ""} for name, status in lines]
-        say("check", id=request["id"], checks=checks)
-        say("done", id=request["id"], seconds=0)
+        send("check", id=request["id"], checks=checks)
+        send("done", id=request["id"], seconds=0)
 
 
 def main():
@@ -93,7 +93,7 @@ def main():
         sys.stderr.flush()
     if mode == "noisy":
         noise()
-    say("hello", protocol=7 if mode == "version" else 1, dsr="0.0.0", schema=1, python="3", torch="2", pid=os.getpid())
+    send("hello", protocol=7 if mode == "version" else 1, dsr="0.0.0", schema=1, python="3", torch="2", pid=os.getpid())
     if mode == "idle":
         sys.stdin.readline()
         return

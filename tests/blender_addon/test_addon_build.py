@@ -10,9 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from addon_toys import write_picture
+from sample_results import write_picture
 
 ADDON = Path(__file__).resolve().parents[2] / "blender_addon"
+PACKAGE = ADDON / "dsr_fit_body"
 
 
 def command():
@@ -29,6 +30,10 @@ def test_zip_is_one_folder_for_both_worlds(tmp_path):
         names = archive.namelist()
     assert {name.split("/")[0] for name in names} == {"dsr_fit_body"}
     assert {f"dsr_fit_body/{n}" for n in ("__init__.py", "blender_manifest.toml", "LICENSE")} <= set(names)
+    sources = {
+        f"dsr_fit_body/{p.relative_to(PACKAGE).as_posix()}" for p in PACKAGE.rglob("*.*") if p.suffix in (".py", ".po")
+    }
+    assert len(sources) > 40 and sources <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.endswith(".npz")]  # no model data
 
 
@@ -37,7 +42,7 @@ def test_versions_agree():
 
 
 @pytest.mark.blender
-def test_blenders_own_validator_accepts_it(tmp_path):
+def test_blenders_validator_accepts_it(tmp_path):
     build = command()
     if build.validator() is None:
         pytest.skip("needs bpy: python3 -m pip install bpy==5.0.1")
@@ -51,7 +56,7 @@ def test_it_installs_as_an_extension(tmp_path):
         pytest.skip("needs bpy: python3 -m pip install bpy==5.0.1")
     result, _, _ = write_picture(tmp_path, 1)
     environment = {**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path / "user")}
-    script = Path(__file__).with_name("extension.py")
+    script = Path(__file__).with_name("install_extension.py")
     run = subprocess.run(
         [sys.executable, str(script), str(build.build(tmp_path)), str(result)],
         env=environment,

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from addon_toys import CASES, intrinsics, write_picture
-from dsr_fit_body.core import geometry, names, protocol, smooth
-from dsr_fit_body.core.asset import read_body
+from dsr_fit_body.core import geometry, names, protocol, smoothing
+from dsr_fit_body.core.body_model import read_body_model
+from dsr_fit_body.core.bone_axes import bone_axes  # read_body_model
 from dsr_fit_body.core.messages import FIXES, FitBodyError, message
 from dsr_fit_body.core.result import find_results, read_result
+from sample_results import CASES, intrinsics, write_picture
 from scipy.spatial.transform import Rotation
+from skinning import linear_blend_skinning
 
 ADDON = Path(__file__).resolve().parents[2] / "blender_addon" / "dsr_fit_body"
 
@@ -24,10 +26,10 @@ def test_nothing_of_torch_or_dsr_is_imported():
     for path in ADDON.rglob("*.py"):
         assert path.read_text().startswith("# SPDX-License-Identifier: GPL-3.0-or-later"), path
         for node in ast.walk(ast.parse(path.read_text())):
-            found = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.level == 0:
-                found = [node.module or ""]
-            for name in found:
+                modules = [node.module or ""]
+            for name in modules:
                 top = name.split(".")[0]
                 assert top in allowed or top in __import__("sys").stdlib_module_names, (path, name)
         if path.parts[-2] == "core":
@@ -37,22 +39,22 @@ def test_nothing_of_torch_or_dsr_is_imported():
 def test_rotations_agree_with_scipy():
     vectors = np.random.default_rng(0).normal(size=(200, 3)) * 2
     vectors[0], vectors[1], vectors[2] = 0, [np.pi, 0, 0], [0, np.pi - 1e-9, 0]
-    rotations = geometry.rotations_from_vectors(vectors)
-    want = Rotation.from_rotvec(vectors)
-    assert np.allclose(rotations, want.as_matrix(), atol=1e-12)
-    q = geometry.quaternions_from_rotations(rotations)
-    assert np.allclose(geometry.rotations_from_quaternions(q), rotations, atol=1e-12)
-    back = geometry.rotations_from_vectors(geometry.vectors_from_rotations(rotations))
+    rotations = geometry.axis_angle_to_matrix(vectors)
+    expected = Rotation.from_rotvec(vectors)
+    assert np.allclose(rotations, expected.as_matrix(), atol=1e-12)
+    q = geometry.matrix_to_quaternion(rotations)
+    assert np.allclose(geometry.quaternion_to_matrix(q), rotations, atol=1e-12)
+    back = geometry.axis_angle_to_matrix(geometry.matrix_to_axis_angle(rotations))
     assert np.allclose(back, rotations, atol=1e-9)
 
 
 def test_axes_are_rotations_and_left_stays_left():
-    for axes in (geometry.REST, geometry.CAMERA):
+    for axes in (geometry.BODY_TO_BLENDER, geometry.CAMERA_TO_BLENDER):
         assert np.allclose(axes @ axes.T, np.eye(3))
         assert np.linalg.det(axes) == pytest.approx(1)
-    assert np.allclose(geometry.REST @ [0, 0, 1], [0, -1, 0])  # faces -y
-    assert np.allclose(geometry.CAMERA @ [0, 0, 1], [0, 1, 0])  # stands at +y
-    assert np.allclose(geometry.CAMERA @ [0, 1, 0], [0, 0, -1])
+    assert np.allclose(geometry.BODY_TO_BLENDER @ [0, 0, 1], [0, -1, 0])  # faces -y
+    assert np.allclose(geometry.CAMERA_TO_BLENDER @ [0, 0, 1], [0, 1, 0])  # stands at +y
+    assert np.allclose(geometry.CAMERA_TO_BLENDER @ [0, 1, 0], [0, 0, -1])
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -64,8 +66,8 @@ def test_lens_projects_as_the_intrinsics(case):
     scale = lens.lens / geometry.SENSOR_MM * width
     u = scale * points[:, 0] / points[:, 2] + width / 2 - lens.shift_x * width
     v = scale * points[:, 1] / points[:, 2] + height / 2 + lens.shift_y * width
-    want = points @ K.T
-    assert np.allclose(np.c_[u, v], want[:, :2] / want[:, 2:], atol=1e-9)
+    expected = points @ K.T
+    assert np.allclose(np.c_[u, v], expected[:, :2] / expected[:, 2:], atol=1e-9)
 
 
 def test_channels_and_back():
@@ -73,7 +75,7 @@ def test_channels_and_back():
     bones = Rotation.random(24, random_state=1).as_matrix()
     rotations = Rotation.random(5 * 24, random_state=2).as_matrix().reshape(5, 24, 3, 3)
     transl, joints = rng.normal(size=(5, 3)), rng.normal(size=(24, 3))
-    q, location = geometry.pose_channels(bones, rotations, transl, joints)
+    q, location = geometry.pose_to_channels(bones, rotations, transl, joints)
     got, moved = geometry.channels_to_pose(bones, q, location, joints)
     assert np.allclose(got, rotations, atol=1e-9)
     assert np.allclose(moved, transl, atol=1e-9)
@@ -81,20 +83,20 @@ def test_channels_and_back():
 
 def test_quaternions_keep_their_sign():
     angles = np.linspace(0, 4 * np.pi, 60)
-    q = geometry.quaternions_from_rotations(geometry.rotations_from_vectors(angles[:, None] * np.array([0, 1.0, 0])))
+    q = geometry.matrix_to_quaternion(geometry.axis_angle_to_matrix(angles[:, None] * np.array([0, 1.0, 0])))
     assert np.abs(np.diff(q, axis=0)).max() > 1
-    assert np.abs(np.diff(geometry.continuous(q), axis=0)).max() < 0.2
+    assert np.abs(np.diff(geometry.continuous_quaternions(q), axis=0)).max() < 0.2
 
 
 def test_names_round_trip_and_mirror():
     for scheme in names.SCHEMES:
-        renamed = [names.name_in(name, scheme) for name in names.SMPL24]
+        renamed = [names.bone_name_in(name, scheme) for name in names.SMPL24]
         assert len(set(renamed)) == 24
         assert [names.smpl_name(name) for name in renamed] == list(names.SMPL24)
-    assert names.name_in("left_shoulder", "MIXAMO") == "mixamorig:LeftArm"
-    assert names.name_in("left_collar", "MIXAMO") == "mixamorig:LeftShoulder"
-    assert names.name_in("right_knee", "RIGIFY") == "shin.R"
-    assert names.name_in("jaw", "MIXAMO") == "jaw"
+    assert names.bone_name_in("left_shoulder", "MIXAMO") == "mixamorig:LeftArm"
+    assert names.bone_name_in("left_collar", "MIXAMO") == "mixamorig:LeftShoulder"
+    assert names.bone_name_in("right_knee", "RIGIFY") == "shin.R"
+    assert names.bone_name_in("jaw", "MIXAMO") == "jaw"
 
 
 def test_names_are_cut_in_bytes():
@@ -104,8 +106,8 @@ def test_names_are_cut_in_bytes():
 
 def test_bones_point_along_the_limbs(tmp_path):
     path, _, _ = write_picture(tmp_path, 1)
-    body = read_body(read_result(path).body_file)
-    directions, lengths = names.bone_axes(body.names, body.parents, body.joints)
+    body = read_body_model(read_result(path).body_file)
+    directions, lengths = bone_axes(body.names, body.parents, body.joints)
     joint = body.names.index
     assert directions[joint("left_knee")] @ [0, -1, 0] > 0.9
     assert directions[joint("left_shoulder")] @ [1, 0, 0] > 0.9
@@ -122,41 +124,45 @@ def test_smoothing_takes_noise_away_and_does_not_lag():
     t = np.linspace(0, 2 * np.pi, 120)
     clean = np.sin(t)
     noisy = clean + np.random.default_rng(0).normal(size=120) * 0.1
-    got = smooth.smoothed(noisy, 0.6)
+    got = smoothing.smoothed(noisy, 0.6)
     assert np.abs(got - clean)[5:-5].mean() < 0.7 * np.abs(noisy - clean)[5:-5].mean()
-    assert np.array_equal(smooth.smoothed(noisy, 0.0), noisy)
-    symmetric = smooth.smoothed(np.eye(1, 41, 20)[0], 0.6)
+    assert np.array_equal(smoothing.smoothed(noisy, 0.0), noisy)
+    symmetric = smoothing.smoothed(np.eye(1, 41, 20)[0], 0.6)
     assert np.allclose(symmetric, symmetric[::-1])
 
 
 def test_gaps_are_filled_on_the_way():
-    q = geometry.quaternions_from_rotations(
-        geometry.rotations_from_vectors(np.array([[[0, 0, 0.0]], [[0, 0, 1.2]], [[0, 0, 1]]]))
+    q = geometry.matrix_to_quaternion(
+        geometry.axis_angle_to_matrix(np.array([[[0, 0, 0.0]], [[0, 0, 1.2]], [[0, 0, 1]]]))
     )
-    frames, filled, moved, left = smooth.fill_gaps(
+    frames, filled, moved, left = smoothing.fill_gaps(
         np.array([0, 3, 20]), q, np.array([[0, 0, 0.0], [3, 0, 0], [4, 0, 0]]), 5
     )
     assert frames.tolist() == [0, 1, 2, 3, 20]
-    assert np.allclose(geometry.vectors_from_rotations(geometry.rotations_from_quaternions(filled[1, 0])), [0, 0, 0.4])
+    assert np.allclose(geometry.matrix_to_axis_angle(geometry.quaternion_to_matrix(filled[1, 0])), [0, 0, 0.4])
     assert np.allclose(moved[:3, 0], [0, 1, 2])
     assert left == [(4, 19)]
 
 
 def test_result_is_read_as_dsr_wrote_it(tmp_path):
-    path, want, asset = write_picture(tmp_path, 3)
-    for given in (path, path.with_suffix(".npz")):
-        got = read_result(given)
-        assert [p.id for p in got.people] == [p.id for p in want.people]
-        assert got.size == want.image_size and np.array_equal(got.K, want.K)
+    path, expected, asset = write_picture(tmp_path, 3)
+    for file in (path, path.with_suffix(".npz")):
+        got = read_result(file)
+        assert [p.id for p in got.people] == [p.id for p in expected.people]
+        assert got.size == expected.image_size and np.array_equal(got.K, expected.K)
         assert got.background == tmp_path / "landscape.png"
-    body = read_body(got.body_file)
-    for mine, theirs in zip(got.people, want.people, strict=True):
-        posed = geometry.skin(
-            body.shaped_vertices(mine.betas), body.shaped_joints(mine.betas), body.weights, body.parents,
-            mine.rotations[0], mine.transl[0],
-        )  # fmt: skip
-        assert np.abs(posed - theirs.vertices_cam_m).max() < 1e-5
-        assert np.allclose(mine.uncertainty_mm, theirs.joint_uncertainty_mm)
+    body = read_body_model(got.body_file)
+    for got_person, written_person in zip(got.people, expected.people, strict=True):
+        posed = linear_blend_skinning(
+            body.shaped_vertices(got_person.betas),
+            body.shaped_joints(got_person.betas),
+            body.weights,
+            body.parents,
+            got_person.rotations[0],
+            got_person.transl[0],
+        )
+        assert np.abs(posed - written_person.vertices_cam_m).max() < 1e-5
+        assert np.allclose(got_person.uncertainty_mm, written_person.joint_uncertainty_mm)
     assert np.allclose(body.joints, asset.J_regressor @ asset.v_template.astype(float))
     assert find_results(tmp_path) == [path]
 
@@ -171,7 +177,7 @@ def test_photo_is_found_when_the_folder_moved(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "expected_text"),
     [
         (lambda p: p.write_text("{"), "cannot be read as JSON"),
         (lambda p: p.write_text("[1]"), "not a result"),
@@ -185,10 +191,10 @@ def test_photo_is_found_when_the_folder_moved(tmp_path):
         (lambda p: p.unlink(), "missing"),
     ],
 )
-def test_broken_results_are_refused_with_a_sentence(tmp_path, damage, said):
+def test_broken_results_are_refused_with_a_sentence(tmp_path, damage, expected_text):
     path, _, _ = write_picture(tmp_path, 1)
     damage(path)
-    with pytest.raises(FitBodyError, match=said):
+    with pytest.raises(FitBodyError, match=expected_text):
         read_result(path)
 
 
@@ -197,19 +203,19 @@ def test_broken_body_model_is_refused(tmp_path):
     file = read_result(path).body_file
     file.write_bytes(b"nothing")
     with pytest.raises(FitBodyError, match="not a body model") as caught:
-        read_body(file)
+        read_body_model(file)
     assert caught.value.message.fix == "LOCATE_MODEL"
     file.unlink()
     with pytest.raises(FitBodyError, match="Body model not found"):
-        read_body(file)
+        read_body_model(file)
 
 
 def test_every_message_fills_and_names_a_known_fix():
     from dsr_fit_body.core import messages
 
-    for code in messages._TABLE:
-        said = message(code, photo="/x/photo.jpg", detail="why.", known=1)
-        assert "{" not in said.text and said.fix in FIXES
+    for code in messages._MESSAGES:
+        expected_text = message(code, photo="/x/photo.jpg", detail="why.", known=1)
+        assert "{" not in expected_text.text and expected_text.fix in FIXES
     assert message("cancelled").text == "Fit cancelled; the scene was not changed"
     assert 'in "photo.jpg"' in message("no_person", photo="/x/photo.jpg").text
     assert message("something new", detail="odd").text == "The fit failed: odd"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from addon_toys import corrective_asset, write_clip, write_picture, write_worker
+from sample_results import corrective_asset, write_clip, write_picture, write_worker
 from ui_driver import SYSTEM_PATH, blender_environment
 
 from dsr.body import load_asset
@@ -38,9 +38,14 @@ def files(tmp_path_factory):
         (folder / name).mkdir()
         made[name] = write_picture(folder / name, 2, name, asset=light)
     for name, people, options in (
-        ("nobody", 0, {}), ("newer", 1, {}), ("no_body", 1, {}), ("truncated", 1, {}),
-        ("no_photo", 1, {"photo": False}), ("one", 1, {"body": "open"}), ("ten", 10, {"body": "open"}),
-    ):  # fmt: skip
+        ("nobody", 0, {}),
+        ("newer", 1, {}),
+        ("no_body", 1, {}),
+        ("truncated", 1, {}),
+        ("no_photo", 1, {"photo": False}),
+        ("one", 1, {"body": "open"}),
+        ("ten", 10, {"body": "open"}),
+    ):
         (folder / name).mkdir()
         write_picture(
             folder / name, people, "landscape", **({"asset": light} | options if "body" not in options else options)
@@ -84,17 +89,17 @@ def answers(request, files, tmp_path_factory):
     if request.param == "bpy":
         if importlib.util.find_spec("bpy") is None:
             pytest.skip("needs bpy: python3 -m pip install bpy==5.0.1")
-        command, environment = [sys.executable, str(HERE / "headless.py"), str(files)], {**os.environ}
+        command, environment = [sys.executable, str(HERE / "run_checks.py"), str(files)], {**os.environ}
         environment["BLENDER_USER_RESOURCES"] = str(user)
     else:
         if shutil.which("blender", path=SYSTEM_PATH) is None:
             pytest.skip("needs Blender: apt-get install blender python3-numpy")
-        command = ["blender", "-b", "--factory-startup", "-P", str(HERE / "headless.py"), "--", str(files)]
+        command = ["blender", "-b", "--factory-startup", "-P", str(HERE / "run_checks.py"), "--", str(files)]
         environment = blender_environment(user)
     run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
-    found = [json.loads(line[6:]) for line in run.stdout.splitlines() if line.startswith("CHECK ")]
-    assert found, run.stdout[-2000:] + run.stderr[-3000:]
-    by_name = {line["check"]: line for line in found}
+    lines = [json.loads(line[6:]) for line in run.stdout.splitlines() if line.startswith("CHECK ")]
+    assert lines, run.stdout[-2000:] + run.stderr[-3000:]
+    by_name = {line["check"]: line for line in lines}
     by_name["__tail__"] = {"error": run.stderr[-3000:], "figures": {}, "check": "", "seconds": 0}
     return by_name
 

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 import pytest
-from addon_toys import write_worker
-from dsr_fit_body.core import find
+from dsr_fit_body.core import environments
 from dsr_fit_body.core.job import Job
 from dsr_fit_body.core.messages import FitBodyError
-from dsr_fit_body.core.worker import Killer, Worker, clean_environment, worker_command
+from dsr_fit_body.core.worker import ProcessKiller, Worker, clean_environment, worker_command
+from sample_results import write_worker
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the fake worker is a shell script")
 PHOTO = "/photos/friends.jpg"
@@ -24,7 +24,7 @@ def job(tmp_path):
     """Makes jobs; ends their workers."""
     made = []
 
-    def make(mode, limit_s=20.0, **options):
+    def make(mode, time_limit_s=20.0, **options):
         command = worker_command(str(write_worker(tmp_path, mode, tmp_path / "result.json")))
         kept = options.pop("kept", None)
 
@@ -33,7 +33,9 @@ def job(tmp_path):
             made.append(worker)
             return worker
 
-        return Job(start, options.pop("kind", "fit"), {"inputs": [PHOTO], "out": str(tmp_path)}, limit_s, **options)
+        return Job(
+            start, options.pop("kind", "fit"), {"inputs": [PHOTO], "out": str(tmp_path)}, time_limit_s, **options
+        )
 
     yield make
     for worker in made:
@@ -63,19 +65,19 @@ def sent(job):
 
 def child_of(job) -> int:
     """The process the worker started, as it told on standard error: read by a thread of its own, so wait for it."""
-    wait_for(lambda: any(line.startswith("child") for line in list(job.worker.tail)))
-    return int(next(line for line in list(job.worker.tail) if line.startswith("child")).split()[1])
+    wait_for(lambda: any(line.startswith("child") for line in list(job.worker.log_tail)))
+    return int(next(line for line in list(job.worker.log_tail) if line.startswith("child")).split()[1])
 
 
 def test_a_fit_goes_through(job, tmp_path):
     one = job("good")
-    shares = []
+    fractions = []
     while one.poll() is None:
-        shares.append(one.share)
+        fractions.append(one.fraction)
     outcome = one.outcome
     assert outcome.message is None and outcome.results == [tmp_path / "result.json"]
     assert outcome.warnings == ["from the worker"]
-    assert shares == sorted(shares) and max(shares) > 0.5
+    assert fractions == sorted(fractions) and max(fractions) > 0.5
     assert one.worker.alive  # stays warm
 
 
@@ -84,11 +86,11 @@ def test_a_warm_worker_is_used_again(job):
     first.wait()
     second = job("good", kept=first.worker)
     assert second.wait().message is None
-    assert second.worker is first.worker and second.number != first.number
+    assert second.worker is first.worker and second.request_id != first.request_id
 
 
 @pytest.mark.parametrize(
-    ("mode", "said"),
+    ("mode", "expected_text"),
     [
         ("dies", "Could not start the worker: no module named torch"),
         ("later", "The worker stopped: Segmentation fault"),
@@ -100,34 +102,34 @@ def test_a_warm_worker_is_used_again(job):
         ("silent", "The fit failed: the worker gave no result"),
     ],
 )
-def test_what_goes_wrong_becomes_a_sentence(job, mode, said):
+def test_what_goes_wrong_becomes_a_sentence(job, mode, expected_text):
     outcome = job(mode).wait()
-    assert said in outcome.message.text
+    assert expected_text in outcome.message.text
     assert outcome.results == []
 
 
 def test_noise_on_standard_output_does_not_matter(job, tmp_path):
     one = job("noisy")
     assert one.wait().results == [tmp_path / "result.json"]
-    assert any("hello from a library" in line for line in one.worker.tail)
-    assert all(len(line) <= 500 for line in one.worker.tail)
+    assert any("hello from a library" in line for line in one.worker.log_tail)
+    assert all(len(line) <= 500 for line in one.worker.log_tail)
 
 
 def test_hanging_runs_into_the_time_limit_and_is_killed(job):
-    one = job("hangs", limit_s=0.5)
+    one = job("hangs", time_limit_s=0.5)
     assert one.wait().message.text == "Stopped after 0.5 s; raise the limit in Preferences"
     wait_for(lambda: one.worker.process.poll() is not None)
 
 
-def test_no_hello_runs_into_a_limit_of_its_own(job):
-    one = job("mute", hello_s=0.4)
+def test_no_hello_runs_into_a_separate_limit(job):
+    one = job("mute", hello_timeout_s=0.4)
     assert one.wait().message.code == "hello_timeout"
     wait_for(lambda: one.worker.process.poll() is not None)
 
 
 def test_cancel_while_working_keeps_the_worker(job):
     one = job("slow")
-    wait_for(lambda: one.poll() is None and str(one.doing) == "loading models")
+    wait_for(lambda: one.poll() is None and str(one.activity) == "loading models")
     began = time.monotonic()
     one.cancel()
     assert one.stopping
@@ -145,7 +147,7 @@ def test_cancel_before_the_worker_speaks_kills_it(job):
 
 def test_a_worker_deaf_to_cancel_is_killed_with_its_children(job):
     one = job("deaf")
-    wait_for(lambda: one.poll() is None and str(one.doing) == "loading models")
+    wait_for(lambda: one.poll() is None and str(one.activity) == "loading models")
     child = child_of(one)
     one.cancel()
     assert one.wait().message.code == "cancelled"
@@ -168,15 +170,15 @@ def test_a_worker_that_idled_out_is_started_again(job):
     one = job("idle")
     outcome = one.wait()
     assert outcome.message.code == "died"
-    assert one._again is False  # once, not for ever
+    assert one._may_restart is False  # once, not for ever
 
 
 def test_answers_to_another_request_are_not_ours(job):
     one = job("good")
-    one.number += 1000
+    one.request_id += 1000
     wait_for(lambda: sent(one))
-    one._take({"event": "result", "id": 1, "status": "ok", "path": "/wrong.json"})
-    one._take({"event": "done", "id": 1})
+    one._handle({"event": "result", "id": 1, "status": "ok", "path": "/wrong.json"})
+    one._handle({"event": "done", "id": 1})
     assert one.running and one.wait().results[0].name == "result.json"
 
 
@@ -193,7 +195,7 @@ def test_answers_that_make_no_sense_stop_nothing(job, answer):
     """The timer that polls must go on, else the panel would say "running" for ever."""
     one = job("slow")
     wait_for(lambda: sent(one))
-    one.worker._answers.put({**answer, "id": one.number})
+    one.worker._answers.put({**answer, "id": one.request_id})
     for _ in range(3):
         one.poll()
     one.cancel()
@@ -204,7 +206,7 @@ def test_windows_way_of_ending_a_process():
     """By injection: CTRL_BREAK first, then taskkill with the tree."""
     calls = []
 
-    class Windows(Killer):
+    class Windows(ProcessKiller):
         def run(self, command):
             calls.append(list(command))
 
@@ -218,12 +220,12 @@ def test_windows_way_of_ending_a_process():
             calls.append("kill")
 
     killer = Windows(windows=True)
-    killer.ask(Process())
-    killer.force(Process())
+    killer.terminate(Process())
+    killer.kill(Process())
     assert calls == [1, ["taskkill", "/F", "/T", "/PID", "4711"], "kill"]
     flags = killer.popen_options()["creationflags"]
     assert flags & 0x200 and flags & 0x08000000  # own group for CTRL_BREAK, no console window
-    assert Killer(windows=False).popen_options() == {"start_new_session": True}
+    assert ProcessKiller(windows=False).popen_options() == {"start_new_session": True}
 
 
 def test_the_environment_is_clean():
@@ -265,9 +267,9 @@ def test_an_environment_with_dsr_is_found(tmp_path):
         (tmp_path / "project" / name / "bin" / "python3").write_text("")
     nothing = {"PATH": str(tmp_path)}
     near = tmp_path / "project" / "scenes"
-    assert find.find_python(near, nothing, tmp_path) == str(tmp_path / "project" / ".venv" / "bin" / "python3")
-    assert find.find_python(None, nothing, tmp_path) == ""
-    assert find.find_python(None, {"FITBODY_PYTHON": "/my/python"}, tmp_path) == "/my/python"
+    assert environments.find_python(near, nothing, tmp_path) == str(tmp_path / "project" / ".venv" / "bin" / "python3")
+    assert environments.find_python(None, nothing, tmp_path) == ""
+    assert environments.find_python(None, {"FITBODY_PYTHON": "/my/python"}, tmp_path) == "/my/python"
 
 
 def test_the_real_worker_says_hello():
@@ -284,10 +286,10 @@ def test_the_real_worker_says_hello():
 
 
 def test_killing_leaves_this_process_alone():
-    process = subprocess.Popen([sys.executable, "-c", "pass"], **Killer().popen_options())
+    process = subprocess.Popen([sys.executable, "-c", "pass"], **ProcessKiller().popen_options())
     process.wait()
-    Killer().ask(process)
-    Killer().force(process)
+    ProcessKiller().terminate(process)
+    ProcessKiller().kill(process)
 
 
 def test_clips_need_a_worker_that_knows_them(job):

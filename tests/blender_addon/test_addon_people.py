@@ -7,10 +7,10 @@ import json
 from dataclasses import replace
 
 import pytest
-from dsr_fit_body.core.messages import Said, warning
+from dsr_fit_body.core.messages import Sentence, warning_sentence
 
+from dsr import load_result
 from dsr.cli.serve import Worker
-from dsr.result import load_result
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ def test_worker_fits_the_people_asked_for(cheap_bodies, make_picture, tmp_path, 
     assert len(load_result(result["path"]).people) == people
 
 
-def test_people_left_out_are_told_of(cheap_bodies, make_picture, tmp_path, monkeypatch):
+def test_people_left_out_become_a_warning(cheap_bodies, make_picture, tmp_path, monkeypatch):
     """The sentence is one the add-on knows, so that it can say it in another language."""
-    from dsr.pipeline import Fitter
+    from dsr.pipeline.pictures import Fitter
 
     everybody = Fitter._people
     scores = [0.9, 0.4, 0.8]
@@ -47,17 +47,17 @@ def test_people_left_out_are_told_of(cheap_bodies, make_picture, tmp_path, monke
         lambda self, photo: [replace(d, score=s) for d, s in zip(everybody(self, photo), scores, strict=True)],
     )
     picture = make_picture(tmp_path / "photo.png", people=3)
-    for limit, said in ((0.5, "1 of 3 people skipped: score below 0.5"), (0.85, "2 of 3 people"), (0.1, "")):
+    for limit, expected_text in ((0.5, "1 of 3 people skipped: score below 0.5"), (0.85, "2 of 3 people"), (0.1, "")):
         request = {"request": "fit", "id": 1, "inputs": [str(picture)], "out": str(tmp_path / f"out{limit}")}
         answers = io.StringIO()
         Worker(io.StringIO(json.dumps(request | {"options": {"min_score": limit}}) + "\n"), answers).run()
-        told = [json.loads(line) for line in answers.getvalue().splitlines()]
-        warnings = [warning(event["message"]) for event in told if event["event"] == "warning"]
-        assert len(warnings) == (1 if said else 0)
-        assert all(isinstance(one, Said) and str(one).startswith(said) for one in warnings)
+        events = [json.loads(line) for line in answers.getvalue().splitlines()]
+        warnings = [warning_sentence(event["message"]) for event in events if event["event"] == "warning"]
+        assert len(warnings) == (1 if expected_text else 0)
+        assert all(isinstance(one, Sentence) and str(one).startswith(expected_text) for one in warnings)
 
 
-def test_worker_refuses_other_words(tmp_path):
+def test_worker_refuses_other_values(tmp_path):
     request = {"request": "fit", "id": 1, "inputs": ["a.jpg"], "out": str(tmp_path), "options": {"person": "largest:0"}}
     answers = io.StringIO()
     Worker(io.StringIO(json.dumps(request) + "\n"), answers).run()

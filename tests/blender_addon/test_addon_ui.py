@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from addon_toys import write_picture, write_worker
+from sample_results import write_picture, write_worker
 from ui_driver import Interface, NoInterface, missing, session, version
 
 ADDON = Path(__file__).resolve().parents[2] / "blender_addon"

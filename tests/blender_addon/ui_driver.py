@@ -45,8 +45,9 @@ class NoInterface(RuntimeError):
 
 def version() -> str:
     """Of the system's Blender, "3.4.1" for example."""
-    run = subprocess.run(["blender", "--version"], env={**os.environ, "PATH": SYSTEM_PATH}, capture_output=True,
-                         text=True, timeout=60)  # fmt: skip
+    run = subprocess.run(
+        ["blender", "--version"], env={**os.environ, "PATH": SYSTEM_PATH}, capture_output=True, text=True, timeout=60
+    )
     return run.stdout.split()[1] if run.stdout.startswith("Blender ") else ""
 
 
@@ -70,8 +71,11 @@ class Interface:
         install = ["blender", "-b", "--python-exit-code", "1", "-P", str(HERE / "ui_install.py")]
         run = subprocess.run(
             [*install, "--", str(zip_path), module, python],
-            env=self.environment, capture_output=True, text=True, timeout=180,
-        )  # fmt: skip
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=180,
+        )
         if run.returncode:
             raise RuntimeError(run.stdout[-2000:] + run.stderr[-2000:])
         self._display()
@@ -85,9 +89,9 @@ class Interface:
             self.state(timeout=90)
         except (RuntimeError, TimeoutError) as error:
             self._kill()
-            said = (folder / "blender.log").read_text(errors="replace")
-            if "Traceback" in said and ("ui_inside.py" in said or module in said):
-                raise RuntimeError(said[-2000:]) from error  # the window came, and the add-on or this driver broke
+            log = (folder / "blender.log").read_text(errors="replace")
+            if "Traceback" in log and ("ui_inside.py" in log or module in log):
+                raise RuntimeError(log[-2000:]) from error  # the window came, and the add-on or this driver broke
             raise NoInterface(str(error)) from error
         time.sleep(1)
 
@@ -96,8 +100,11 @@ class Interface:
         screen = f"{WIDTH}x{HEIGHT}x24"
         self.xvfb = subprocess.Popen(
             ["Xvfb", "-displayfd", str(write), "-screen", "0", screen, "+extension", "GLX", "+render", "-noreset"],
-            env=self.environment, pass_fds=(write,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            env=self.environment,
+            pass_fds=(write,),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(write)
         with os.fdopen(read) as pipe:
             number = pipe.readline().strip()
@@ -146,13 +153,13 @@ class Interface:
 
     def run(self, code: str) -> None:
         """Python inside Blender, for setting up only."""
-        said = self.ask("do.run", "run.json", code)
-        if said:
-            raise RuntimeError(said)
+        error_text = self.ask("do.run", "run.json", code)
+        if error_text:
+            raise RuntimeError(error_text)
 
-    def xdotool(self, *words: str) -> None:
+    def xdotool(self, *translate: str) -> None:
         """One call of xdotool."""
-        subprocess.run(["xdotool", *words], env=self.environment, check=True, stderr=subprocess.DEVNULL, timeout=30)
+        subprocess.run(["xdotool", *translate], env=self.environment, check=True, stderr=subprocess.DEVNULL, timeout=30)
 
     def hover(self, x: int, y: int) -> None:
         """Blender must have seen the pointer over a button before it takes a click."""
@@ -250,7 +257,7 @@ def session(interface: Interface, photo: Path, shots: Path) -> dict:
     interface.settle()
     began = time.monotonic()
     seen["pressed"] = interface.insist(lambda: interface.click(*FIT_BUTTON), lambda s: s["running"])
-    interface.until(lambda s: s["share"] > 0 or not s["running"], 60)
+    interface.until(lambda s: s["fraction"] > 0 or not s["running"], 60)
     time.sleep(1.0)  # the panel is drawn
     interface.shot(shots / "2_running.png")
     seen["fitted"] = interface.until(lambda s: not s["running"], 180)

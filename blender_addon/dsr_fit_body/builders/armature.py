@@ -10,15 +10,18 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..core.asset import Body
-from ..core.geometry import REST
-from ..core.names import bone_axes
+from ..core.body_model import BodyModel
+from ..core.bone_axes import bone_axes
+from ..core.geometry import BODY_TO_BLENDER
+from ..core.names import SCHEMES, bone_name_in
 
 JOINTS, JOINTDIRS, BONES = "dsr_joints", "dsr_jointdirs", "dsr_bones"
 """Custom properties on armature data: average joints (J x 3), their shape directions (J x 3 x B), bones in order."""
+TAG = "dsr_joint"
+"""Custom property of a bone: the joint it stands for, whatever the bone is called."""
 
 
-def new_armature(body: Body, name: str) -> Any:
+def new_armature(body: BodyModel, name: str) -> Any:
     """Armature data with the bones of the average shape; an object of it must be made and shaped after.
 
     Directions and rolls of bones never change with the shape, so a pose means the same for every shape.
@@ -31,16 +34,16 @@ def new_armature(body: Body, name: str) -> Any:
     return data
 
 
-def make_bones(armature: Any, body: Body) -> None:
+def make_bones(armature: Any, body: BodyModel) -> None:
     """Create the bones of an armature object that has none."""
     directions, lengths = bone_axes(body.names, body.parents, body.joints)
-    heads = body.joints @ REST.T
-    tails = heads + (directions * lengths[:, None]) @ REST.T
+    heads = body.joints @ BODY_TO_BLENDER.T
+    tails = heads + (directions * lengths[:, None]) @ BODY_TO_BLENDER.T
     with edit_mode(armature):
         bones = [armature.data.edit_bones.new(name) for name in body.names]
         for joint, bone in enumerate(bones):
             bone.head, bone.tail = heads[joint].tolist(), tails[joint].tolist()
-            along = directions[joint] @ REST.T
+            along = directions[joint] @ BODY_TO_BLENDER.T
             bone.align_roll((0.0, 0.0, 1.0) if abs(along[1]) > 0.8 else (0.0, -1.0, 0.0))
             if body.parents[joint] >= 0:
                 bone.parent = bones[int(body.parents[joint])]
@@ -54,7 +57,7 @@ def move_joints(armature: Any, joints: np.ndarray) -> None:
         joints: in the order of :func:`bone_names`.
     """
     names = bone_names(armature)
-    heads = np.asarray(joints) @ REST.T
+    heads = np.asarray(joints) @ BODY_TO_BLENDER.T
     with edit_mode(armature):
         bones = armature.data.edit_bones
         ends = {name: np.array(bones[name].tail) - np.array(bones[name].head) for name in names}
@@ -79,14 +82,26 @@ def bone_names(armature: Any) -> list[str]:
     return [by_tag.get(str(name), str(name)) for name in armature.data[BONES]]
 
 
-TAG = "dsr_joint"
-"""Custom property of a bone: the joint it stands for, whatever the bone is called."""
-
-
 def tag_bones(armature: Any) -> None:
     """Note on every bone which joint it is, so that renaming loses nothing."""
     for bone in armature.data.bones:
         bone[TAG] = bone.name
+
+
+def rename_bones(armature: Any, scheme: str) -> None:
+    """Rename every bone that stands for a joint; Blender renames vertex groups and curves with them.
+
+    Args:
+        armature: of a body.
+        scheme: one of :data:`SCHEMES`.
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(scheme)
+    new_names = {bone.name: bone_name_in(str(bone[TAG]), scheme) for bone in armature.data.bones if TAG in bone}
+    for old in new_names:  # two steps: a new name may be another bone's old one
+        armature.data.bones[old].name = f"~{old}"
+    for old, new in new_names.items():
+        armature.data.bones[f"~{old}"].name = new
 
 
 def rest_matrices(armature: Any) -> np.ndarray:
@@ -96,7 +111,7 @@ def rest_matrices(armature: Any) -> np.ndarray:
 
 
 def joints_for(armature: Any, betas: np.ndarray) -> np.ndarray:
-    """(J, 3) rest joints of a shape, from what the armature remembers."""
+    """(J, 3) rest joints of a shape, from the custom properties of the armature."""
     joints = np.array(armature.data[JOINTS], np.float64).reshape(-1, 3)
     directions = np.array(armature.data[JOINTDIRS], np.float64).reshape(len(joints), 3, -1)
     count = min(len(betas), directions.shape[2])

@@ -12,7 +12,7 @@ import numpy as np
 
 from .. import compat
 from ..core.geometry import SENSOR_MM, lens_from_intrinsics
-from ..core.messages import Said, say
+from ..core.messages import Sentence, sentence
 from ..core.result import Result
 
 CLIP_START = 0.05
@@ -70,7 +70,7 @@ def add_photo(camera: Any, result: Result, opacity: float, pack: bool, start: in
     return image
 
 
-def clear_view(camera: Any, nearest: float, ours: set[Any]) -> Said | None:
+def clear_view(camera: Any, nearest: float, ours: set[Any]) -> Sentence | None:
     """Let the camera look past things it stands in, as the cube of a new file; nothing else is changed.
 
     Args:
@@ -95,7 +95,7 @@ def clear_view(camera: Any, nearest: float, ours: set[Any]) -> Said | None:
     if not names:
         return None
     camera.data.clip_start = beyond
-    return say(
+    return sentence(
         'The photo\'s camera stands inside "{name}": its clip start looks past it; hide or delete it', name=names[0]
     )
 

@@ -10,8 +10,8 @@ import bpy
 import numpy as np
 
 from .. import compat
-from ..core.asset import Body
-from ..core.geometry import REST
+from ..core.body_model import BodyModel
+from ..core.geometry import BODY_TO_BLENDER
 
 MAX_SHAPES = 32
 """Shape keys per body; coefficients beyond go into the rest shape."""
@@ -25,10 +25,10 @@ def shape_name(index: int) -> str:
     return f"Shape {index:02d}"
 
 
-def new_mesh(body: Body, name: str) -> Any:
+def new_mesh(body: BodyModel, name: str) -> Any:
     """The mesh of the average shape, without shape keys; weights come with :func:`add_weights`."""
     mesh = bpy.data.meshes.new(name)
-    compat.fill_mesh(mesh, body.vertices @ REST.T, body.faces)
+    compat.fill_mesh(mesh, body.vertices @ BODY_TO_BLENDER.T, body.faces)
     if body.uv is not None:
         layer = mesh.uv_layers.new(name="UVMap")
         compat.set_values(mesh, "UVMap", "vector", layer.data, "uv", body.uv.ravel())
@@ -42,24 +42,24 @@ def new_mesh(body: Body, name: str) -> Any:
     return mesh
 
 
-def add_weights(mesh_object: Any, body: Body) -> None:
+def add_weights(mesh_object: Any, body: BodyModel) -> None:
     """Vertex groups named as the joints."""
     for joint, name in enumerate(body.names):
         add = mesh_object.vertex_groups.new(name=name).add
-        column = body.weights[:, joint]
-        vertices = np.flatnonzero(column > 0)
-        for vertex, weight in zip(vertices.tolist(), column[vertices].tolist(), strict=True):
+        weights = body.weights[:, joint]
+        vertices = np.flatnonzero(weights > 0)
+        for vertex, weight in zip(vertices.tolist(), weights[vertices].tolist(), strict=True):
             add((vertex,), weight, "REPLACE")
 
 
-def add_shapes(mesh_object: Any, body: Body, count: int) -> None:
+def add_shapes(mesh_object: Any, body: BodyModel, count: int) -> None:
     """Basis and ``count`` shape keys, one unit of each coefficient; values start at 0."""
-    basis = np.ascontiguousarray(body.vertices @ REST.T, np.float32)
+    basis = np.ascontiguousarray(body.vertices @ BODY_TO_BLENDER.T, np.float32)
     mesh_object.shape_key_add(name="Basis", from_mix=False)
     for index in range(min(count, MAX_SHAPES)):
         key = mesh_object.shape_key_add(name=shape_name(index), from_mix=False)
         key.slider_min, key.slider_max = -10.0, 10.0
-        moved = basis + (body.shapedirs[..., index] @ REST.T).astype(np.float32)
+        moved = basis + (body.shapedirs[..., index] @ BODY_TO_BLENDER.T).astype(np.float32)
         key.data.foreach_set("co", moved.ravel())
 
 
@@ -82,7 +82,7 @@ def get_shapes(mesh_object: Any) -> np.ndarray:
 
 def bake_rest(mesh_object: Any, offset: np.ndarray) -> None:
     """Add (V, 3) metres, files' axes, to the rest shape and every key."""
-    delta = np.ascontiguousarray(offset @ REST.T, np.float32).ravel()
+    delta = np.ascontiguousarray(offset @ BODY_TO_BLENDER.T, np.float32).ravel()
     for key in mesh_object.data.shape_keys.key_blocks:
         now = np.empty(delta.shape, np.float32)
         key.data.foreach_get("co", now)
@@ -96,12 +96,12 @@ def add_key(mesh_object: Any, name: str, offset: np.ndarray, value: float) -> An
     keys.key_blocks[0].data.foreach_get("co", basis)
     key = mesh_object.shape_key_add(name=name, from_mix=False)
     key.slider_min, key.slider_max = -10.0, 10.0
-    key.data.foreach_set("co", basis + (offset @ REST.T).astype(np.float32).ravel())
+    key.data.foreach_set("co", basis + (offset @ BODY_TO_BLENDER.T).astype(np.float32).ravel())
     key.value = value
     return key
 
 
-def set_uncertainty(mesh: Any, body: Body, uncertainty_mm: np.ndarray) -> None:
+def set_uncertainty(mesh: Any, body: BodyModel, uncertainty_mm: np.ndarray) -> None:
     """Per-joint uncertainty (J,) in millimetres as a vertex attribute, spread with the skin weights."""
     known = np.nan_to_num(np.asarray(uncertainty_mm, np.float64))
     values = (body.weights @ known).astype(np.float32)
@@ -140,7 +140,7 @@ def use_part_materials(mesh: Any, part_names: list[str]) -> bool:
 
 
 def use_skin_materials(mesh: Any) -> None:
-    """Back to skin and interior."""
+    """The materials of a new body: skin and interior."""
     mesh.materials.clear()
     mesh.materials.append(plain_material(SKIN_NAME, (0.8, 0.62, 0.53)))
     inside = np.zeros(len(mesh.polygons), np.int32)

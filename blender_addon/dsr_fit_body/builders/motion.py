@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from .. import compat
-from ..core.geometry import channels_to_pose, pose_channels
+from ..core.geometry import channels_to_pose, pose_to_channels
 from ..core.result import Person
-from ..core.smooth import fill_gaps, smoothed, smoothed_quaternions
+from ..core.smoothing import fill_gaps, smoothed, smoothed_quaternions
 from .armature import bone_names, rest_matrices, set_pose
 
 
@@ -59,7 +59,7 @@ def motion_of(armature: Any, person: Person, joints: np.ndarray, root: int, opti
         root: index of the root joint.
         options: smoothing, gaps, start.
     """
-    q, location = pose_channels(rest_matrices(armature), person.rotations, person.transl, joints, root)
+    q, location = pose_to_channels(rest_matrices(armature), person.rotations, person.transl, joints, root)
     frames = np.asarray(person.frames)
     keep = person.observed | ~_long_runs(~person.observed, options.fill)
     q, location, frames = q[keep], location[keep], frames[keep]

@@ -9,9 +9,9 @@ from typing import Any
 import bpy
 import numpy as np
 
-from ..core.asset import Body, read_body
-from ..core.geometry import pose_channels
-from ..core.messages import FitBodyError, Said, say
+from ..core.body_model import BodyModel, read_body_model
+from ..core.geometry import pose_to_channels
+from ..core.messages import FitBodyError, Sentence, sentence
 from ..core.names import cut_name
 from ..core.result import Person, Result
 from . import armature as arm
@@ -72,7 +72,7 @@ class Built:
     camera: Any | None
     armatures: list[Any]
     meshes: list[Any]
-    warnings: list[Said | str]
+    warnings: list[Sentence | str]
 
 
 def build(result: Result, options: BuildOptions, version: str = "") -> Built:
@@ -84,10 +84,10 @@ def build(result: Result, options: BuildOptions, version: str = "") -> Built:
     people = [person for person in result.people if person.id not in options.skip]
     if not people:
         raise FitBodyError("no_person", photo=result.source)
-    body = read_body(result.body_file, result.body.get("sha256", ""))
+    body = read_body_model(result.body_file, result.body.get("sha256", ""))
     for person in people:
         if person.rotations.shape[1] != len(body.parents) or len(person.betas) > body.shapedirs.shape[2]:
-            detail = say("{path} was made with another body than {body}", path=result.path.name, body=body.name)
+            detail = sentence("{path} was made with another body than {body}", path=result.path.name, body=body.name)
             raise FitBodyError("bad_result", detail=detail)
     _leave_edit_mode()
     if options.replace:
@@ -101,7 +101,7 @@ def build(result: Result, options: BuildOptions, version: str = "") -> Built:
 
 
 def _build(
-    result: Result, people: list[Person], body: Body, options: BuildOptions, collection: Any, version: str
+    result: Result, people: list[Person], body: BodyModel, options: BuildOptions, collection: Any, version: str
 ) -> Built:
     scene = bpy.context.scene
     warnings = list(result.warnings)
@@ -119,7 +119,7 @@ def _build(
         if cam.add_photo(camera, result, options.opacity, options.pack, options.motion.start) is None:
             photo = result.source.name
             warnings.append(
-                say('The picture "{photo}" cannot be shown: it was moved or Blender cannot read it', photo=photo)
+                sentence('The picture "{photo}" cannot be shown: it was moved or Blender cannot read it', photo=photo)
             )
         cam.use_camera(scene, camera, options.set_size)
     if result.is_clip:
@@ -128,8 +128,8 @@ def _build(
     built = Built(collection, root, camera, armatures, meshes, warnings)
     bpy.context.view_layer.update()
     if camera is not None:
-        blocked = cam.clear_view(camera, _nearest(people), set(collection.objects))
-        warnings += [] if blocked is None else [blocked]
+        warning = cam.clear_view(camera, _nearest(people), set(collection.objects))
+        warnings += [] if warning is None else [warning]
     if options.ground:
         ground.place_on_ground(root, meshes)
     return built
@@ -147,14 +147,14 @@ def remove_earlier(result: Result) -> int:
 
 def remove_collection(collection: Any) -> None:
     """Remove a collection made here, its objects and their data."""
-    doomed: list[Any] = []
+    data: list[Any] = []
     for item in list(collection.objects):
         owners = (item, getattr(item.data, "shape_keys", None), item.data)
-        doomed += [o.animation_data.action for o in owners if o is not None and getattr(o, "animation_data", None)]
-        doomed += [item.data] if item.data is not None else []
+        data += [o.animation_data.action for o in owners if o is not None and getattr(o, "animation_data", None)]
+        data += [item.data] if item.data is not None else []
         bpy.data.objects.remove(item)
     bpy.data.collections.remove(collection)
-    remove_unused(doomed)
+    remove_unused(data)
 
 
 def remove_unused(data: list[Any]) -> None:
@@ -170,7 +170,7 @@ def remove_unused(data: list[Any]) -> None:
 
 
 def _people(
-    people: list[Person], body: Body, result: Result, options: BuildOptions, collection: Any, root: Any, stem: str
+    people: list[Person], body: BodyModel, result: Result, options: BuildOptions, collection: Any, root: Any, stem: str
 ) -> tuple[list[Any], list[Any]]:
     """Armatures, then meshes: a round trip through edit mode evaluates everything that hangs on an armature."""
     armatures = _armatures(people, body, collection, root, stem)
@@ -194,7 +194,7 @@ def _people(
     return armatures, meshes
 
 
-def _armatures(people: list[Person], body: Body, collection: Any, root: Any, stem: str) -> list[Any]:
+def _armatures(people: list[Person], body: BodyModel, collection: Any, root: Any, stem: str) -> list[Any]:
     """Armatures with the joints of each person's shape; the first one's bones are copied for the others."""
     armatures: list[Any] = []
     for number, person in enumerate(people, 1):
@@ -223,7 +223,7 @@ def _nearest(people: list[Person]) -> float:
 
 
 def _shape_and_pose(
-    armature: Any, mesh_object: Any, person: Person, body: Body, result: Result, options: BuildOptions
+    armature: Any, mesh_object: Any, person: Person, body: BodyModel, result: Result, options: BuildOptions
 ) -> None:
     joints = body.shaped_joints(person.betas)
     msh.set_shapes(mesh_object, person.betas)
@@ -243,7 +243,7 @@ def _shape_and_pose(
             _moving_correctives(armature, mesh_object, moving, joints, body)
     else:
         bones = arm.rest_matrices(armature)
-        q, location = pose_channels(bones, person.rotations, person.transl, joints, body.root)
+        q, location = pose_to_channels(bones, person.rotations, person.transl, joints, body.root)
         arm.set_pose(armature, q[0], location[0], body.root)
         offset = body.corrective(person.rotations[0]) if options.correctives else None
         if offset is not None:
@@ -252,10 +252,12 @@ def _shape_and_pose(
         msh.set_uncertainty(mesh_object.data, body, person.uncertainty_mm)
         for name, value in zip(arm.bone_names(armature), person.uncertainty_mm, strict=True):
             armature.data.bones[name]["uncertainty_mm"] = float(value)
-    _note(armature, person, body, result)
+    _store_properties(armature, person, body, result)
 
 
-def _moving_correctives(armature: Any, mesh_object: Any, moving: motion.Motion, joints: np.ndarray, body: Body) -> None:
+def _moving_correctives(
+    armature: Any, mesh_object: Any, moving: motion.Motion, joints: np.ndarray, body: BodyModel
+) -> None:
     """A key per entry of the pose feature, and curves for their values."""
     assert body.posedirs is not None
     names = [f"Pose {k:03d}" for k in range(body.posedirs.shape[2])]
@@ -266,8 +268,8 @@ def _moving_correctives(armature: Any, mesh_object: Any, moving: motion.Motion, 
     motion.animate_correctives(mesh_object, names, values, moving.frames, f"{mesh_object.name} Correctives")
 
 
-def _note(armature: Any, person: Person, body: Body, result: Result) -> None:
-    """Facts about the body, on the body."""
+def _store_properties(armature: Any, person: Person, body: BodyModel, result: Result) -> None:
+    """Custom properties of the armature: where the body comes from, its shape and score."""
     armature["fitbody_person"] = person.id
     armature["fitbody_model"] = body.name
     armature["fitbody_licence"] = body.licence

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-REST = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-"""C: body frame of the files to Blender's rest data, (x, y, z) -> (x, -z, y)."""
+BODY_TO_BLENDER = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
+"""Body frame of the files to Blender's rest data, (x, y, z) -> (x, -z, y)."""
 
-CAMERA = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
-"""A: camera frame of the files to Blender's world, (x, y, z) -> (x, z, -y); the camera is turned 90 deg about x."""
+CAMERA_TO_BLENDER = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
+"""Camera frame of the files to Blender's world, (x, y, z) -> (x, z, -y); the camera is turned 90 deg about x."""
 
 SENSOR_MM = 36.0
 
@@ -44,7 +44,7 @@ def lens_from_intrinsics(K: np.ndarray, size: tuple[int, int]) -> Lens:
     )
 
 
-def rotations_from_vectors(vectors: np.ndarray) -> np.ndarray:
+def axis_angle_to_matrix(vectors: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) of axis-angle vectors (..., 3), radians."""
     vectors = np.asarray(vectors, np.float64)
     angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
@@ -54,7 +54,7 @@ def rotations_from_vectors(vectors: np.ndarray) -> np.ndarray:
     return np.eye(3) + np.sinc(angle / np.pi) * k + 0.5 * np.sinc(angle / (2 * np.pi)) ** 2 * (k @ k)
 
 
-def quaternions_from_rotations(rotations: np.ndarray) -> np.ndarray:
+def matrix_to_quaternion(rotations: np.ndarray) -> np.ndarray:
     """Unit quaternions (..., 4) as w, x, y, z of rotation matrices (..., 3, 3); w is not negative."""
     m = np.asarray(rotations, np.float64)
     d = np.stack([m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]], -1)
@@ -76,7 +76,7 @@ def quaternions_from_rotations(rotations: np.ndarray) -> np.ndarray:
     return np.where(q[..., :1] < 0, -q, q)
 
 
-def rotations_from_quaternions(quaternions: np.ndarray) -> np.ndarray:
+def quaternion_to_matrix(quaternions: np.ndarray) -> np.ndarray:
     """Rotation matrices (..., 3, 3) of quaternions (..., 4) as w, x, y, z."""
     q = np.asarray(quaternions, np.float64)
     w, x, y, z = np.moveaxis(q / np.linalg.norm(q, axis=-1, keepdims=True), -1, 0)
@@ -88,15 +88,15 @@ def rotations_from_quaternions(quaternions: np.ndarray) -> np.ndarray:
     return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
-def vectors_from_rotations(rotations: np.ndarray) -> np.ndarray:
+def matrix_to_axis_angle(rotations: np.ndarray) -> np.ndarray:
     """Axis-angle vectors (..., 3), radians, of rotation matrices (..., 3, 3)."""
-    q = quaternions_from_rotations(rotations)
+    q = matrix_to_quaternion(rotations)
     sine = np.linalg.norm(q[..., 1:], axis=-1, keepdims=True)
     angle = 2 * np.arctan2(sine, q[..., :1])
     return q[..., 1:] * np.where(sine > 1e-12, angle / np.maximum(sine, 1e-12), 2.0)
 
 
-def pose_channels(
+def pose_to_channels(
     bones: np.ndarray, rotations: np.ndarray, transl: np.ndarray, rest_joints: np.ndarray, root: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pose-bone quaternions and the root bone's location.
@@ -111,25 +111,25 @@ def pose_channels(
     Returns:
         quaternions (T, J, 4) as w, x, y, z, without jumps of sign in time, and root locations (T, 3).
     """
-    turned = REST @ rotations @ REST.T
-    turned[:, root] = CAMERA @ rotations[:, root] @ REST.T
+    turned = BODY_TO_BLENDER @ rotations @ BODY_TO_BLENDER.T
+    turned[:, root] = CAMERA_TO_BLENDER @ rotations[:, root] @ BODY_TO_BLENDER.T
     local = np.swapaxes(bones, -1, -2) @ turned @ bones
-    moved = (rest_joints[root] + transl) @ CAMERA.T - REST @ rest_joints[root]
-    return continuous(quaternions_from_rotations(local)), moved @ bones[root]
+    moved = (rest_joints[root] + transl) @ CAMERA_TO_BLENDER.T - BODY_TO_BLENDER @ rest_joints[root]
+    return continuous_quaternions(matrix_to_quaternion(local)), moved @ bones[root]
 
 
 def channels_to_pose(
     bones: np.ndarray, quaternions: np.ndarray, locations: np.ndarray, rest_joints: np.ndarray, root: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """The other way round: rotations (T, J, 3, 3) and transl (T, 3) of the files from pose-bone channels."""
-    turned = bones @ rotations_from_quaternions(quaternions) @ np.swapaxes(bones, -1, -2)
-    rotations = REST.T @ turned @ REST
-    rotations[:, root] = CAMERA.T @ turned[:, root] @ REST
-    transl = (locations @ bones[root].T + REST @ rest_joints[root]) @ CAMERA - rest_joints[root]
+    turned = bones @ quaternion_to_matrix(quaternions) @ np.swapaxes(bones, -1, -2)
+    rotations = BODY_TO_BLENDER.T @ turned @ BODY_TO_BLENDER
+    rotations[:, root] = CAMERA_TO_BLENDER.T @ turned[:, root] @ BODY_TO_BLENDER
+    transl = (locations @ bones[root].T + BODY_TO_BLENDER @ rest_joints[root]) @ CAMERA_TO_BLENDER - rest_joints[root]
     return rotations, transl
 
 
-def continuous(quaternions: np.ndarray) -> np.ndarray:
+def continuous_quaternions(quaternions: np.ndarray) -> np.ndarray:
     """The same rotations (T, ..., 4) with signs that do not flip from one row to the next."""
     q = np.array(quaternions, np.float64)
     if len(q) > 1:
@@ -137,35 +137,3 @@ def continuous(quaternions: np.ndarray) -> np.ndarray:
         flips[flips == 0] = 1
         q[1:] *= np.cumprod(flips, axis=0)[..., None]
     return q
-
-
-def skin(
-    rest_vertices: np.ndarray,
-    rest_joints: np.ndarray,
-    weights: np.ndarray,
-    parents: np.ndarray,
-    rotations: np.ndarray,
-    transl: np.ndarray,
-) -> np.ndarray:
-    """Linear blend skinning in the files' axes, the obvious way; for checks.
-
-    Args:
-        rest_vertices: (V, 3).
-        rest_joints: (J, 3).
-        weights: (V, J).
-        parents: (J,), root -1, parents before children.
-        rotations: (J, 3, 3) local rotations.
-        transl: (3,).
-
-    Returns:
-        (V, 3) posed vertices.
-    """
-    transforms = np.zeros((len(parents), 4, 4))
-    for joint, parent in enumerate(parents):
-        local = np.eye(4)
-        local[:3, :3] = rotations[joint]
-        local[:3, 3] = rest_joints[joint] - (rest_joints[parent] if parent >= 0 else 0)
-        transforms[joint] = transforms[parent] @ local if parent >= 0 else local
-    transforms[:, :3, 3] -= np.einsum("jab,jb->ja", transforms[:, :3, :3], rest_joints)
-    blended = np.einsum("vj,jab->vab", weights, transforms)
-    return np.einsum("vab,vb->va", blended[:, :3, :3], rest_vertices) + blended[:, :3, 3] + transl

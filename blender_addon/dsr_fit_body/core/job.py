@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .messages import FitBodyError, Message, Said, message, progress, say, warning
+from .messages import FitBodyError, Message, Sentence, message, progress_sentence, sentence, warning_sentence
 from .protocol import PROTOCOL, request_line
-from .worker import PATIENCE_S, Worker
+from .worker import GRACE_PERIOD_S, Worker
 
-HELLO_S = 90.0
+HELLO_TIMEOUT_S = 90.0
 """Seconds a worker may take to say hello: Python, torch, a slow disk."""
 
-_NUMBERS = itertools.count(1)
+_REQUEST_IDS = itertools.count(1)
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Outcome:
 
     results: list[Path]
     message: Message | None
-    warnings: list[Said | str]
+    warnings: list[Sentence | str]
     answers: dict[str, dict[str, Any]]
     seconds: float
 
@@ -44,42 +44,43 @@ class Job:
     """A request at work.
 
     Args:
-        start: makes a worker, or hands over a warm one.
+        start_worker: makes a worker, or hands over a warm one.
         kind: ``fit`` or ``check``.
         fields: of the request.
-        limit_s: seconds per picture or frame, 0 for none.
+        time_limit_s: seconds per picture or frame, 0 for none.
+        hello_timeout_s: seconds the worker may take to start.
         clock: seconds, for tests.
 
     Attributes:
-        share: of the work that is done, 0 to 1.
-        doing: what is going on, for people.
+        fraction: of the work that is done, 0 to 1.
+        activity: what the worker is doing, for people.
     """
 
-    start: Callable[[], Worker]
+    start_worker: Callable[[], Worker]
     kind: str
     fields: dict[str, Any]
-    limit_s: float = 0.0
-    hello_s: float = HELLO_S
+    time_limit_s: float = 0.0
+    hello_timeout_s: float = HELLO_TIMEOUT_S
     clock: Callable[[], float] = time.monotonic
-    share: float = 0.0
-    doing: Said | str = field(default_factory=lambda: say("Starting"))
+    fraction: float = 0.0
+    activity: Sentence | str = field(default_factory=lambda: sentence("Starting"))
     done: int = 0
     total: int = 0
     outcome: Outcome | None = None
     worker: Worker | None = None
-    number: int = field(default_factory=lambda: next(_NUMBERS))
+    request_id: int = field(default_factory=lambda: next(_REQUEST_IDS))
 
     def __post_init__(self) -> None:
-        self.began = self._advanced = self.clock()
+        self.began = self._advanced_at = self.clock()
         self._results: list[Path] = []
-        self._warnings: list[Said | str] = []
+        self._warnings: list[Sentence | str] = []
         self._answers: dict[str, dict[str, Any]] = {}
         self._error: Message | None = None
-        self._heard = False
+        self._answered = False
         self._cancelled_at: float | None = None
-        self._why = message("cancelled")
+        self._cancel_message = message("cancelled")
         self._sent = False
-        self._again = True
+        self._may_restart = True
         try:
             self._begin()
         except FitBodyError as error:
@@ -92,7 +93,7 @@ class Job:
 
     @property
     def stopping(self) -> bool:
-        """Whether it was cancelled and the worker has not let go yet."""
+        """Whether it was cancelled and the worker has not stopped yet."""
         return self.running and self._cancelled_at is not None
 
     @property
@@ -101,22 +102,22 @@ class Job:
         return self.outcome.seconds if self.outcome else self.clock() - self.began
 
     def poll(self) -> Outcome | None:
-        """Take in what the worker said; the outcome once there is one. Never waits."""
+        """Handle the worker's answers so far; the outcome once there is one. Never waits."""
         if self.outcome or self.worker is None:
             return self.outcome
         try:
             for answer in self.worker.answers():
-                self._take(answer)
+                self._handle(answer)
                 if self.outcome:
                     return self.outcome
             if self.worker.hello and not self._sent:
-                self._greet()
-            self._watch()
+                self._send_request()
+            self._check_deadlines()
         except FitBodyError as error:
             self._finish(error.message)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             self._kill()
-            detail = say("it said something that makes no sense ({error})", error=repr(error))
+            detail = sentence("it said something that makes no sense ({error})", error=repr(error))
             self._finish(message("died", detail=detail))
         return self.outcome
 
@@ -127,67 +128,71 @@ class Job:
         assert self.outcome is not None
         return self.outcome
 
-    def cancel(self, why: str = "cancelled") -> None:
-        """Stop: the worker is asked and stays warm, or is killed where it does not let go soon."""
+    def cancel(self, code: str = "cancelled") -> None:
+        """Stop: the worker is asked and stays warm, or is killed where it does not stop soon.
+
+        Args:
+            code: of the message that the outcome gets.
+        """
         if self.outcome or self._cancelled_at is not None:
             return
-        self._cancelled_at, self._why, self.doing = self.clock(), message(why), say("Stopping")
+        self._cancelled_at, self._cancel_message, self.activity = self.clock(), message(code), sentence("Stopping")
         if self.worker is None or not self._sent or not self.worker.alive:
             self._kill()
-            self._finish(self._why)
+            self._finish(self._cancel_message)
             return
         try:
-            self.worker.send(request_line("cancel", self.number))
+            self.worker.send(request_line("cancel", self.request_id))
         except FitBodyError:
             self._kill()
-            self._finish(self._why)
+            self._finish(self._cancel_message)
 
-    def abandon(self, why: str = "cancelled") -> None:
+    def abandon(self, code: str = "cancelled") -> None:
         """Stop at once and kill the worker."""
         if self.outcome:
             return
         if self.worker is not None:
             self.worker.stop_now()
-        self._finish(message(why))
+        self._finish(message(code))
 
     def _begin(self) -> None:
-        self.worker = self.start()
-        self._sent = self._heard = False
-        self._advanced = self.clock()
+        self.worker = self.start_worker()
+        self._sent = self._answered = False
+        self._advanced_at = self.clock()
         if self.worker.hello:
-            self._greet()
+            self._send_request()
 
-    def _greet(self) -> None:
+    def _send_request(self) -> None:
         assert self.worker is not None and self.worker.hello is not None
-        spoken = self.worker.hello.get("protocol")
-        if spoken != PROTOCOL:
+        protocol = self.worker.hello.get("protocol")
+        if protocol != PROTOCOL:
             self._kill()
-            self._finish(message("wrong_version", detail=spoken, known=PROTOCOL))
+            self._finish(message("wrong_version", detail=protocol, known=PROTOCOL))
             return
         if self.fields.get("sequence") and not self.worker.hello.get("clips"):
-            self._finish(message("usage", detail=say("This worker fits no clips; update dsr")))
+            self._finish(message("usage", detail=sentence("This worker fits no clips; update dsr")))
             return
         self._sent = True
         try:
-            self.worker.send(request_line(self.kind, self.number, **self.fields))
+            self.worker.send(request_line(self.kind, self.request_id, **self.fields))
         except FitBodyError as error:
             self._restart_or_finish(error.message)
-        self._advanced = self.clock()
+        self._advanced_at = self.clock()
 
-    def _take(self, answer: dict[str, Any]) -> None:
-        if answer.get("id") != self.number:
+    def _handle(self, answer: dict[str, Any]) -> None:
+        if answer.get("id") != self.request_id:
             return
-        self._heard = True
+        self._answered = True
         event = answer["event"]
         self._answers[event] = answer
         if self._cancelled_at is not None and event != "done":
             return
         if event == "progress":
-            self._progress(answer)
+            self._handle_progress(answer)
         elif event == "warning":
-            self._warnings.append(warning(str(answer.get("message", ""))))
+            self._warnings.append(warning_sentence(str(answer.get("message", ""))))
         elif event == "result":
-            self._advanced = self.clock()
+            self._advanced_at = self.clock()
             if answer.get("status") == "no_person":
                 self._error = message("no_person", photo=answer.get("input", ""))
             elif answer.get("path"):
@@ -196,70 +201,70 @@ class Job:
             detail, photo = answer.get("message", ""), answer.get("input", "")
             self._error = message(str(answer.get("code", "failed")), detail=detail, photo=photo)
         elif event == "done":
-            self._finish(self._why if self._cancelled_at is not None else self._verdict())
+            self._finish(self._cancel_message if self._cancelled_at is not None else self._final_message())
 
-    def _verdict(self) -> Message | None:
+    def _final_message(self) -> Message | None:
         if self._error is not None and self._results:
-            self._warnings.append(self._error.said)
+            self._warnings.append(self._error.sentence)
         if self._error is None and not self._results and self.kind == "fit":
-            return message("failed", detail=say("the worker gave no result"))
+            return message("failed", detail=sentence("the worker gave no result"))
         return self._error if not self._results else None
 
-    def _progress(self, answer: dict[str, Any]) -> None:
-        done, total = _whole(answer.get("done")), max(1, _whole(answer.get("total")))
+    def _handle_progress(self, answer: dict[str, Any]) -> None:
+        done, total = _integer(answer.get("done")), max(1, _integer(answer.get("total")))
         if done > self.done:
-            self._advanced = self.clock()
+            self._advanced_at = self.clock()
         self.done, self.total = done, total
         steps = {"read": 0.2, "people": 0.5, "regressor": 0.6, "fit": 0.9, "semantic": 0.95}
         within = steps.get(str(answer.get("stage")), 0.05) if done < total else 0.0
-        share = (done + within) / total
+        fraction = (done + within) / total
         if self.fields.get("sequence"):
-            share *= 0.8  # the frames are looked at first, then everybody is fitted to all of them
-        self.share = max(self.share, min(1.0, share))
+            fraction *= 0.8  # the frames are looked at first, then everybody is fitted to all of them
+        self.fraction = max(self.fraction, min(1.0, fraction))
         if answer.get("text"):
-            self.doing = progress(str(answer["text"]))
+            self.activity = progress_sentence(str(answer["text"]))
 
-    def _watch(self) -> None:
-        """Deadlines, and a worker that is gone."""
+    def _check_deadlines(self) -> None:
+        """Deadlines, and a worker that has ended."""
         if self.outcome or self.worker is None:
             return
         now = self.clock()
         if self._cancelled_at is not None:
-            if now - self._cancelled_at > PATIENCE_S or not self.worker.alive:
+            if now - self._cancelled_at > GRACE_PERIOD_S or not self.worker.alive:
                 self._kill()
-                self._finish(self._why)
+                self._finish(self._cancel_message)
         elif not self.worker.alive:
-            self._gone()
-        elif not self._sent and now - self._advanced > self.hello_s:
+            self._worker_ended()
+        elif not self._sent and now - self._advanced_at > self.hello_timeout_s:
             self._kill()
-            self._finish(message("hello_timeout", detail=f"{self.hello_s:g}"))
-        elif self._sent and self.limit_s > 0 and now - self._advanced > self._allowed():
+            self._finish(message("hello_timeout", detail=f"{self.hello_timeout_s:g}"))
+        elif self._sent and self.time_limit_s > 0 and now - self._advanced_at > self._time_limit():
             self._kill()
-            self._finish(message("time_limit", detail=f"{self._allowed():g}"))
+            self._finish(message("time_limit", detail=f"{self._time_limit():g}"))
 
-    def _allowed(self) -> float:
+    def _time_limit(self) -> float:
         """Seconds for one picture, one frame, or for fitting everybody to all frames of a clip at the end."""
         if self.fields.get("sequence") and self.total and self.done >= self.total:
-            return self.limit_s + 2.0 * self.total
-        return self.limit_s
+            return self.time_limit_s + 2.0 * self.total
+        return self.time_limit_s
 
-    def _gone(self) -> None:
+    def _worker_ended(self) -> None:
         assert self.worker is not None
         for answer in self.worker.answers():
-            self._take(answer)
+            self._handle(answer)
         if self.outcome is None:
             code = "died" if self.worker.hello else "cannot_start"
-            self._restart_or_finish(message(code, detail=self.worker.last_words()))
+            self._restart_or_finish(message(code, detail=self.worker.last_log_line()))
 
-    def _restart_or_finish(self, why: Message) -> None:
+    def _restart_or_finish(self, error: Message) -> None:
         """A warm worker may have ended for idleness just before the request: once it is started anew."""
-        warm = self.worker is not None and self.worker.hello is not None and not self._heard
+        warm = self.worker is not None and self.worker.hello is not None and not self._answered
         self._kill()
-        if warm and self._again:
-            self._again = False
+        if warm and self._may_restart:
+            self._may_restart = False
             self._begin()
         else:
-            self._finish(why)
+            self._finish(error)
 
     def _kill(self) -> None:
         if self.worker is not None:
@@ -270,5 +275,5 @@ class Job:
         self.outcome = Outcome(results, error, self._warnings, self._answers, self.clock() - self.began)
 
 
-def _whole(value: Any) -> int:
+def _integer(value: Any) -> int:
     return int(value) if isinstance(value, (int, float)) and abs(value) < 1e9 else 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the user is told: one sentence per situation, and the one button that helps."""
+"""Messages for the user: one translatable sentence per situation, and the one button that helps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIXES = {
 }
 """Fix codes and the label of their button; "" is no button."""
 
-_TABLE = {
+_MESSAGES = {
     "no_python": ("Set the Python of your body-fitting environment", "PREFERENCES"),
     "cannot_start": ("Could not start the worker: {detail}", "CHECK"),
     "died": ("The worker stopped: {detail}", "CHECK"),
@@ -44,34 +44,34 @@ _TABLE = {
     "build_failed": ("The bodies could not be built: {detail}", ""),
 }
 
-STEPS = ("loading models", "reading", "people", "bodies", "refining and writing", "writing", "done")
-"""What the worker says it is doing, behind the picture's name."""
+WORKER_STEPS = ("loading models", "reading", "people", "bodies", "refining and writing", "writing", "done")
+"""Steps in the worker's progress answers, after the picture's name."""
 
 
 @dataclass(frozen=True)
-class Said:
-    """A sentence with its blanks apart, so that it can be said in another language; ``str()`` is the English one.
+class Sentence:
+    """A template and the values of its placeholders, so that it can be translated; ``str()`` is the English sentence.
 
     Attributes:
-        template: English, with ``{name}`` for every blank.
-        values: what goes into the blanks; may be sentences themselves.
+        template: English, with ``{name}`` for every placeholder.
+        values: of the placeholders; may be sentences themselves.
     """
 
     template: str
     values: Mapping[str, object] = field(default_factory=dict)
 
-    def words(self, translate: Callable[[str], str] = str) -> str:
-        """The sentence, its template and those within it translated."""
-        filled = {k: v.words(translate) if isinstance(v, Said) else v for k, v in self.values.items()}
+    def translated(self, translate: Callable[[str], str] = str) -> str:
+        """The sentence with its template, and the sentences among its values, translated."""
+        filled = {k: v.translated(translate) if isinstance(v, Sentence) else v for k, v in self.values.items()}
         return translate(self.template).format(**filled)
 
     def __str__(self) -> str:
-        return self.words()
+        return self.translated()
 
 
-def say(template: str, **values: object) -> Said:
-    """A sentence; every template written in a call of this is translated."""
-    return Said(template, values)
+def sentence(template: str, **values: object) -> Sentence:
+    """A sentence; every template in a call of this function has an entry in the language files."""
+    return Sentence(template, values)
 
 
 @dataclass(frozen=True)
@@ -80,22 +80,22 @@ class Message:
 
     Attributes:
         code: what happened.
-        said: one sentence.
+        sentence: for the user.
         fix: a key of :data:`FIXES`.
     """
 
     code: str
-    said: Said
+    sentence: Sentence
     fix: str = ""
 
     @property
     def text(self) -> str:
         """The sentence in English."""
-        return str(self.said)
+        return str(self.sentence)
 
 
 class FitBodyError(Exception):
-    """Something the user is told in a sentence; carries the :class:`Message`."""
+    """A failure that is shown to the user; carries the :class:`Message`."""
 
     def __init__(self, code: str, **values: object) -> None:
         self.message = message(code, **values)
@@ -107,39 +107,39 @@ def message(code: str, **values: object) -> Message:
 
     Args:
         code: a key of the table or an error code of the worker.
-        values: ``photo`` (a path), ``detail`` (text or a sentence), ``known``, as the sentence needs them.
+        values: of the placeholders: ``photo`` (a path), ``detail`` (text or a sentence), ``known``.
     """
-    if code not in _TABLE:
+    if code not in _MESSAGES:
         values.setdefault("detail", code)
         code = "failed"
-    template, fix = _TABLE[code]
+    template, fix = _MESSAGES[code]
     detail = values.get("detail", "")
-    if not isinstance(detail, Said):
-        detail = str(detail).strip().rstrip(".") or say("no reason given")
+    if not isinstance(detail, Sentence):
+        detail = str(detail).strip().rstrip(".") or sentence("no reason given")
     filled = {"known": "", **values, "detail": detail, "photo": Path(str(values.get("photo", ""))).name}
-    return Message(code, Said(template, filled), fix)
+    return Message(code, Sentence(template, filled), fix)
 
 
-def progress(text: str) -> Said | str:
-    """What the worker says it is doing, as a sentence: ``photo.jpg: people``, ``clip: frame 7``."""
+def progress_sentence(text: str) -> Sentence | str:
+    """The text of a progress answer as a sentence: ``photo.jpg: people``, ``clip: frame 7``."""
     title, colon, step = text.rpartition(": ")
     frame = re.fullmatch(r"frame (\d+)", step)
     if frame:
-        doing: Said | str = say("frame {number}", number=frame.group(1))
+        activity: Sentence | str = sentence("frame {number}", number=frame.group(1))
     else:
-        doing = Said(step) if step in STEPS else step
-    return say("{photo}: {step}", photo=title, step=doing) if colon else doing
+        activity = Sentence(step) if step in WORKER_STEPS else step
+    return sentence("{photo}: {step}", photo=title, step=activity) if colon else activity
 
 
-def warning(text: str) -> Said | str:
-    """A warning of the worker, as a sentence where it is one that is known."""
+def warning_sentence(text: str) -> Sentence | str:
+    """A warning of the worker as a sentence, where it is one that can be translated."""
     weak = re.fullmatch(r"(\d+) of (\d+) people skipped: score below ([\d.]*\d)\.?", text)
     if weak is None:
         return text
     number, count, limit = weak.groups()
-    return say("{number} of {count} people skipped: score below {limit}", number=number, count=count, limit=limit)
+    return sentence("{number} of {count} people skipped: score below {limit}", number=number, count=count, limit=limit)
 
 
 def templates() -> set[str]:
     """Every sentence and label of this module."""
-    return {text for text, _ in _TABLE.values()} | set(FIXES.values()) - {""} | set(STEPS)
+    return {text for text, _ in _MESSAGES.values()} | set(FIXES.values()) - {""} | set(WORKER_STEPS)

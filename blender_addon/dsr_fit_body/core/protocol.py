@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 PROTOCOL = 1
-"""The version spoken here."""
+"""The protocol version of this add-on."""
 
 
 def parse_line(line: str) -> dict[str, Any] | None:
@@ -22,9 +22,9 @@ def parse_line(line: str) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) and isinstance(answer.get("event"), str) else None
 
 
-def request_line(kind: str, number: int | None = None, **fields: Any) -> str:
+def request_line(kind: str, request_id: int | None = None, **fields: Any) -> str:
     """One request as the worker reads it, with the newline."""
     request: dict[str, Any] = {"request": kind}
-    if number is not None:
-        request["id"] = number
+    if request_id is not None:
+        request["id"] = request_id
     return json.dumps({**request, **fields}) + "\n"

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .messages import FitBodyError, Said, say, warning
+from .messages import FitBodyError, Sentence, sentence, warning_sentence
 
 PICTURE, CLIP = "dsr.fit_result", "dsr.sequence_result"
 KNOWN = {PICTURE: 1, CLIP: 1}
@@ -80,7 +80,7 @@ class Result:
     body_file: Path
     body: dict[str, str]
     people: list[Person]
-    warnings: list[Said | str]
+    warnings: list[Sentence | str]
     status: str = "ok"
     focal_source: str = ""
 
@@ -114,7 +114,7 @@ def read_result(path: str | Path) -> Result:
         people = [_person(entry, i, arrays) for i, entry in enumerate(document["people"])]
         return _result(path, document, arrays["K"], people)
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise _bad("{path} is not a complete result ({error})", path=path, error=repr(error)) from error
+        raise _bad_result("{path} is not a complete result ({error})", path=path, error=repr(error)) from error
 
 
 def find_results(folder: str | Path, limit: int = 500) -> list[Path]:
@@ -125,32 +125,32 @@ def find_results(folder: str | Path, limit: int = 500) -> list[Path]:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise _bad("There is no folder {path}", path=folder)
-    found = []
+        raise _bad_result("There is no folder {path}", path=folder)
+    paths = []
     for path in sorted(folder.glob("*.json"))[: 4 * limit]:
         try:
             head = path.open("rb").read(200)
         except OSError:
             continue
-        if any(f'"{schema}"'.encode() in head for schema in KNOWN) and len(found) < limit:
-            found.append(path)
-    return found
+        if any(f'"{schema}"'.encode() in head for schema in KNOWN) and len(paths) < limit:
+            paths.append(path)
+    return paths
 
 
-def _bad(template: str, **values: object) -> FitBodyError:
-    return FitBodyError("bad_result", detail=Said(template, values))
+def _bad_result(template: str, **values: object) -> FitBodyError:
+    return FitBodyError("bad_result", detail=Sentence(template, values))
 
 
 def _document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
     except FileNotFoundError:
-        raise _bad("{path} is missing", path=path) from None
+        raise _bad_result("{path} is missing", path=path) from None
     except (OSError, ValueError) as error:
-        raise _bad("{path} cannot be read as JSON ({error})", path=path, error=error) from error
+        raise _bad_result("{path} cannot be read as JSON ({error})", path=path, error=error) from error
     schema = document.get("schema") if isinstance(document, dict) else None
     if schema not in KNOWN:
-        raise _bad("{path} is not a result of dsr-fit", path=path.name)
+        raise _bad_result("{path} is not a result of dsr-fit", path=path.name)
     version = document.get("schema_version")
     if not isinstance(version, int) or version > KNOWN[schema]:
         raise FitBodyError("newer_schema", detail=version)
@@ -163,13 +163,13 @@ def _arrays(path: Path, document: dict[str, Any]) -> dict[str, np.ndarray]:
         with np.load(npz, allow_pickle=False) as data:
             return {key: data[key] for key in data.files}
     except FileNotFoundError:
-        raise _bad("{path} is missing: keep it beside {other}", path=npz, other=path.name) from None
+        raise _bad_result("{path} is missing: keep it beside {other}", path=npz, other=path.name) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _bad("{path} cannot be read ({error})", path=npz, error=error) from error
+        raise _bad_result("{path} cannot be read ({error})", path=npz, error=error) from error
 
 
 def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Person:
-    from .geometry import rotations_from_vectors
+    from .geometry import axis_angle_to_matrix
 
     pose = np.concatenate([arrays["global_orient"][i][None], arrays["body_pose"][i]])
     transl = arrays["transl"][i]
@@ -179,7 +179,7 @@ def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Per
         id=str(entry["id"]),
         betas=np.asarray(arrays["betas"][i], np.float64),
         frames=np.zeros(1, np.int64),
-        rotations=rotations_from_vectors(pose)[None],
+        rotations=axis_angle_to_matrix(pose)[None],
         transl=np.asarray(transl, np.float64)[None],
         observed=np.ones(1, bool),
         score=float(arrays["scores"][i]),
@@ -199,39 +199,42 @@ def _check_finite(who: str, **arrays: np.ndarray) -> None:
 def _clip(path: Path, document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Result:
     people = [_track(entry, arrays) for entry in document["people"]]
     common = _common(path, document, arrays["K"])
-    background, kind = _moving_background(common["source"])
+    background, kind = _clip_background(common["source"])
     count, read = len(arrays["frame_indices"]), int(np.count_nonzero(arrays["frames_read"]))
     if read < count:
-        common["warnings"].append(say("{read} of {count} frames could be read; gaps filled", read=read, count=count))
+        common["warnings"].append(
+            sentence("{read} of {count} frames could be read; gaps filled", read=read, count=count)
+        )
     clip = {"fps": float(arrays["fps"]), "num_frames": count}
     return Result(background=background, background_kind=kind, people=people, **clip, **common)
 
 
 def _track(entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> Person:
-    from .geometry import rotations_from_vectors
+    from .geometry import axis_angle_to_matrix
 
     who = str(entry["id"])
-    own = {key[len(who) + 1 :]: value for key, value in arrays.items() if key.startswith(f"{who}.")}
-    pose = np.concatenate([own["global_orient"][:, None], own["body_pose"]], axis=1)
-    _check_finite(who, pose=pose, transl=own["transl"], betas=own["betas"])
-    frames = own["frames"].astype(np.int64)
+    track = {key[len(who) + 1 :]: value for key, value in arrays.items() if key.startswith(f"{who}.")}
+    pose = np.concatenate([track["global_orient"][:, None], track["body_pose"]], axis=1)
+    _check_finite(who, pose=pose, transl=track["transl"], betas=track["betas"])
+    frames = track["frames"].astype(np.int64)
     if len(frames) != len(pose) or len(frames) == 0 or (np.diff(frames) <= 0).any():
         raise ValueError(f"frames of {who} do not rise or do not fit its poses")
-    unsure = own.get("joint_uncertainty_mm")
+    uncertainty = track.get("joint_uncertainty_mm")
+    known = uncertainty is not None and np.isfinite(uncertainty).any()
     return Person(
         id=who,
-        betas=np.asarray(own["betas"], np.float64),
+        betas=np.asarray(track["betas"], np.float64),
         frames=frames,
-        rotations=rotations_from_vectors(pose),
-        transl=np.asarray(own["transl"], np.float64),
-        observed=own["observed"].astype(bool),
+        rotations=axis_angle_to_matrix(pose),
+        transl=np.asarray(track["transl"], np.float64),
+        observed=track["observed"].astype(bool),
         score=float(entry["score"] or 0.0),
         height_m=entry.get("height_m"),
-        uncertainty_mm=None if unsure is None or not np.isfinite(unsure).any() else np.nanmean(unsure, axis=0),
+        uncertainty_mm=np.nanmean(uncertainty, axis=0) if known else None,
     )
 
 
-def _moving_background(source: Path) -> tuple[Path | None, str]:
+def _clip_background(source: Path) -> tuple[Path | None, str]:
     """A video, or the first of the numbered frames in a folder."""
     if source.is_file():
         return source, "MOVIE"
@@ -257,13 +260,13 @@ def _result(path: Path, document: dict[str, Any], K: np.ndarray, people: list[Pe
         background = None
     status = common["status"]
     if status not in ("ok", "no_person"):
-        reason = document.get("message") or say("{path} says {status}", path=path.name, status=status)
+        reason = document.get("message") or sentence("{path} says {status}", path=path.name, status=status)
         raise FitBodyError("bad_result", detail=reason)
     return Result(background=background, background_kind="FILE", fps=0.0, num_frames=1, people=people, **common)
 
 
 def _common(path: Path, document: dict[str, Any], K: np.ndarray) -> dict[str, Any]:
-    """What a picture and a clip say the same way."""
+    """The fields that a picture and a clip share."""
     body = document.get("body", {})
     return {
         "path": path,
@@ -272,15 +275,15 @@ def _common(path: Path, document: dict[str, Any], K: np.ndarray) -> dict[str, An
         "K": np.asarray(K, np.float64),
         "body_file": path.parent / str(body.get("file", "")),
         "body": {key: str(value) for key, value in body.items()},
-        "warnings": [warning(str(text)) for text in document.get("warnings", [])],
+        "warnings": [warning_sentence(str(text)) for text in document.get("warnings", [])],
         "status": str(document.get("status", "ok")),
         "focal_source": str(document.get("camera", {}).get("focal_source", "")),
     }
 
 
-def _source(path: Path, named: dict[str, Any]) -> Path:
+def _source(path: Path, entry: dict[str, Any]) -> Path:
     """The input where it was, or where it may have moved to together with the result."""
-    original = Path(str(named.get("absolute_path") or named.get("path") or ""))
+    original = Path(str(entry.get("absolute_path") or entry.get("path") or ""))
     for place in (original, path.parent / original.name, path.parent.parent / original.name):
         if place.exists() and original.name:
             return place

@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .messages import FitBodyError, Said, say
+from .messages import FitBodyError, Sentence, sentence
 from .protocol import parse_line
 
-_TAIL = 40
-_LONGEST_LINE = 1 << 20
-_DROPPED = ("VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "__PYVENV_LAUNCHER__", "CONDA_PYTHON_EXE")
-PATIENCE_S = 3.0
+_LOG_LINES = 40
+_MAX_LINE_BYTES = 1 << 20
+_DROPPED_VARIABLES = ("VIRTUAL_ENV", "LD_LIBRARY_PATH", "LD_PRELOAD", "__PYVENV_LAUNCHER__", "CONDA_PYTHON_EXE")
+GRACE_PERIOD_S = 3.0
 """Seconds between asking a process to end and ending it."""
 
 
@@ -41,7 +41,7 @@ def worker_command(python: str, idle_s: float = 300.0) -> list[str]:
     if path.is_dir():  # the environment's folder will do
         path = next((p for p in environment_pythons(path) if p.is_file()), path)
     if not path.is_file():
-        raise FitBodyError("cannot_start", detail=say("there is no file {path}", path=path))
+        raise FitBodyError("cannot_start", detail=sentence("there is no file {path}", path=path))
     tail = ["--serve", "--idle", f"{idle_s:g}"]
     if path.stem.lower() == "dsr-fit":
         return [str(path), *tail]
@@ -64,17 +64,17 @@ def clean_environment(base: Mapping[str, str] | None = None) -> dict[str, str]:
     kept = {
         key: value
         for key, value in source.items()
-        if not key.upper().startswith("PYTHON") and key.upper() not in _DROPPED
+        if not key.upper().startswith("PYTHON") and key.upper() not in _DROPPED_VARIABLES
     }
     kept["PYTHONUTF8"] = kept["PYTHONUNBUFFERED"] = "1"
     return kept
 
 
-class Killer:
-    """How a process and its children are ended; one way on Windows, one elsewhere.
+class ProcessKiller:
+    """Ends a process and its children; one way on Windows, one elsewhere.
 
     Args:
-        windows: None asks the system; a test may say.
+        windows: None for the system at hand.
     """
 
     def __init__(self, windows: bool | None = None) -> None:
@@ -87,7 +87,7 @@ class Killer:
         group = getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0x200)
         return {"creationflags": group | getattr(subprocess, "CREATE_NO_WINDOW", 0x08000000)}
 
-    def ask(self, process: Any) -> None:
+    def terminate(self, process: Any) -> None:
         """Ask the group to end."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             if self.windows:
@@ -95,7 +95,7 @@ class Killer:
             else:
                 os.killpg(process.pid, signal.SIGTERM)
 
-    def force(self, process: Any) -> None:
+    def kill(self, process: Any) -> None:
         """End the group."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             if self.windows:
@@ -130,14 +130,14 @@ class Worker:
         command: Sequence[str],
         folder: Path | None = None,
         environment: Mapping[str, str] | None = None,
-        killer: Killer | None = None,
+        killer: ProcessKiller | None = None,
     ) -> None:
         self.command = list(command)
-        self.tail: deque[str] = deque(maxlen=_TAIL)
-        """Last lines of noise and of the error stream."""
+        self.log_tail: deque[str] = deque(maxlen=_LOG_LINES)
+        """Last lines of the error stream, and of the output that are no answers."""
         self.hello: dict[str, Any] | None = None
         self.ended = False
-        self._killer = killer or Killer()
+        self._killer = killer or ProcessKiller()
         self._answers: queue.Queue[dict[str, Any] | None] = queue.Queue()
         try:
             self.process = subprocess.Popen(
@@ -174,60 +174,60 @@ class Worker:
             self.process.stdin.write(line.encode())
             self.process.stdin.flush()
         except (OSError, ValueError) as error:
-            raise FitBodyError("died", detail=self.last_words() or error) from error
+            raise FitBodyError("died", detail=self.last_log_line() or error) from error
 
     def answers(self) -> list[dict[str, Any]]:
-        """Everything said since the last call; never waits."""
-        found: list[dict[str, Any]] = []
+        """All answers since the last call; never waits."""
+        answers: list[dict[str, Any]] = []
         while True:
             try:
                 answer = self._answers.get_nowait()
             except queue.Empty:
-                return found
+                return answers
             if answer is None:
                 self.ended = True
             else:
                 if answer["event"] == "hello":
                     self.hello = answer
-                found.append(answer)
+                answers.append(answer)
 
-    def last_words(self) -> Said | str:
-        """The last line that says something, else how it ended, "" while it runs."""
+    def last_log_line(self) -> Sentence | str:
+        """The last line that is not empty, else how the process ended, "" while it runs."""
         for thread in self._threads:
             if self.process.poll() is not None:
                 thread.join(0.5)
-        lines = [line for line in list(self.tail) if line.strip()]  # a thread may be adding to it
+        lines = [line for line in list(self.log_tail) if line.strip()]  # a thread may be adding to it
         return lines[-1].strip()[:300] if lines else self._exit_text()
 
     def stop(self) -> threading.Thread:
-        """End the process and its children without waiting; the thread that sees to it is returned."""
+        """End the process and its children without waiting; the thread that does it is returned."""
         self.ended = True
-        self._killer.ask(self.process)
-        thread = threading.Thread(target=self._see_off, daemon=True)
+        self._killer.terminate(self.process)
+        thread = threading.Thread(target=self._wait_and_kill, daemon=True)
         thread.start()
         return thread
 
     def stop_now(self) -> None:
         """End the process and its children before returning, politely for a moment."""
         self.ended = True
-        self._killer.ask(self.process)
+        self._killer.terminate(self.process)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(0.3)
-        self._see_off(0.0)
+        self._wait_and_kill(0.0)
 
-    def _see_off(self, patience: float = PATIENCE_S) -> None:
+    def _wait_and_kill(self, grace_s: float = GRACE_PERIOD_S) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(patience)
-        self._killer.force(self.process)  # also children that outlive it
+            self.process.wait(grace_s)
+        self._killer.kill(self.process)  # also children that outlive it
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
         with contextlib.suppress(OSError, ValueError):
             assert self.process.stdin is not None
             self.process.stdin.close()
 
-    def _exit_text(self) -> Said | str:
+    def _exit_text(self) -> Sentence | str:
         code = self.process.poll()
-        return "" if code is None else say("it ended with code {code}", code=code)
+        return "" if code is None else sentence("it ended with code {code}", code=code)
 
     def _read_answers(self) -> None:
         for line in self._lines(self.process.stdout):
@@ -235,19 +235,19 @@ class Worker:
             if answer is not None:
                 self._answers.put(answer)
             elif line.strip():
-                self.tail.append(line.rstrip()[:500])
+                self.log_tail.append(line.rstrip()[:500])
         self._answers.put(None)
 
     def _read_errors(self) -> None:
         for line in self._lines(self.process.stderr):
             if line.strip():
-                self.tail.append(line.rstrip()[:500])
+                self.log_tail.append(line.rstrip()[:500])
 
     @staticmethod
     def _lines(stream: Any) -> Any:
         with contextlib.suppress(OSError, ValueError):
             while True:
-                line = stream.readline(_LONGEST_LINE)
+                line = stream.readline(_MAX_LINE_BYTES)
                 if not line:
                     return
                 yield line.decode("utf-8", "replace")

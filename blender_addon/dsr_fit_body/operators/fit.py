@@ -11,17 +11,17 @@ import bpy
 from bpy.props import BoolProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from . import session
-from .core.messages import FitBodyError, say
-from .core.worker import worker_command
-from .ops_base import Guarded
-from .prefs import preferences, python
-from .props import settings
-from .runs import bring_in, finisher, new_run_folder
-from .session import STATE
+from .. import session
+from ..core.messages import FitBodyError, sentence
+from ..core.worker import worker_command
+from ..preferences import addon_preferences, worker_python
+from ..properties import panel_settings
+from ..runs import build_when_done, import_results, new_run_folder
+from ..session import STATE
+from .base import AddonOperator
 
 
-class FITBODY_OT_fit(Guarded, bpy.types.Operator):
+class FITBODY_OT_fit(AddonOperator, bpy.types.Operator):
     """Fit shaped, rigged, posed bodies to the people in the photo, with the matching camera"""
 
     bl_idname = "fitbody.fit"
@@ -33,36 +33,37 @@ class FITBODY_OT_fit(Guarded, bpy.types.Operator):
     @classmethod
     def poll(cls, context: Any) -> bool:
         """Only one fit at a time."""
-        return cls.allow(not session.running(), say("A fit is running"))
+        return cls.available(not session.running(), sentence("A fit is running"))
 
     def run(self, context: Any) -> set[str] | None:
         """Start, and in the background also finish."""
-        chosen = settings()
+        settings = panel_settings()
         if self.filepath:
-            _choose(chosen, bpy.path.abspath(self.filepath))
-        source = chosen.source_path()
+            _set_source(settings, bpy.path.abspath(self.filepath))
+        source = settings.source_path()
         if source is None:
             raise FitBodyError("no_photo")
         if not source.exists():
             raise FitBodyError("photo_missing", photo=source)
-        if chosen.source == "RESULT":
+        if settings.source == "RESULT":
             STATE.message = None
-            said = bring_in([source], chosen.build_options(), chosen.look)
+            summary = import_results([source], settings.build_options(), settings.look)
             bpy.ops.ed.undo_push(message="Import fitted bodies")
-            self.tell(said)
+            self.inform(summary)
             return None
-        if not python():
+        if not worker_python():
             raise FitBodyError("no_python")
-        command = worker_command(python(), preferences().keep_warm)
+        preferences = addon_preferences()
+        command = worker_command(worker_python(), preferences.keep_warm)
         folder = new_run_folder(source)
-        request = {"inputs": [str(source)], "out": str(folder), "options": chosen.fit_options(preferences().device)}
-        request |= {"format": "", "sequence": chosen.source in ("SEQUENCE", "VIDEO")}
-        finish = finisher(chosen.build_options(), chosen.look)
-        session.start_job(command, "fit", request, float(preferences().time_limit), finish)
+        request = {"inputs": [str(source)], "out": str(folder), "options": settings.fit_options(preferences.device)}
+        request |= {"format": "", "sequence": settings.source in ("SEQUENCE", "VIDEO")}
+        on_done = build_when_done(settings.build_options(), settings.look)
+        session.start_job(command, "fit", request, float(preferences.time_limit), on_done)
         if bpy.app.background:
             if STATE.message is not None:
-                return self.refuse(STATE.message.said, "ERROR")
-            self.tell(STATE.note)
+                return self.refuse(STATE.message.sentence, "ERROR")
+            self.inform(STATE.note)
         return None
 
 
@@ -79,7 +80,7 @@ class FITBODY_OT_fit_file(bpy.types.Operator, ImportHelper):
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
 
     def invoke(self, context: Any, event: Any) -> set[str]:
-        """A dropped photo is fitted at once, else a file is chosen."""
+        """A dropped photo is fitted at once, else one is chosen."""
         if self.filepath and Path(bpy.path.abspath(self.filepath)).is_file():
             return self.execute(context)
         return ImportHelper.invoke(self, context, event)
@@ -89,7 +90,7 @@ class FITBODY_OT_fit_file(bpy.types.Operator, ImportHelper):
         return bpy.ops.fitbody.fit(filepath=self.filepath)
 
 
-class FITBODY_OT_cancel(Guarded, bpy.types.Operator):
+class FITBODY_OT_cancel(AddonOperator, bpy.types.Operator):
     """Stop the fit; the scene stays as it is"""
 
     bl_idname = "fitbody.cancel"
@@ -107,7 +108,7 @@ class FITBODY_OT_cancel(Guarded, bpy.types.Operator):
         session.redraw()
 
 
-class FITBODY_OT_import_result(Guarded, bpy.types.Operator, ImportHelper):
+class FITBODY_OT_import_result(AddonOperator, bpy.types.Operator, ImportHelper):
     """Bring bodies that dsr-fit found into the scene"""
 
     bl_idname = "fitbody.import_result"
@@ -124,9 +125,9 @@ class FITBODY_OT_import_result(Guarded, bpy.types.Operator, ImportHelper):
 
     def run(self, context: Any) -> None:
         """Read, check, build."""
-        chosen = settings()
+        settings = panel_settings()
         options = replace(
-            chosen.build_options(),
+            settings.build_options(),
             camera=self.camera,
             ground=self.ground,
             correctives=self.correctives,
@@ -134,16 +135,16 @@ class FITBODY_OT_import_result(Guarded, bpy.types.Operator, ImportHelper):
             replace=self.replace,
         )
         STATE.message = None
-        self.tell(bring_in([Path(bpy.path.abspath(self.filepath))], options, look=False))
+        self.inform(import_results([Path(bpy.path.abspath(self.filepath))], options, look=False))
 
 
-def _choose(chosen: Any, path: str) -> None:
+def _set_source(settings: Any, path: str) -> None:
     """Put a file into the panel's field that takes it."""
     kind = Path(path).suffix.lower()
     if kind in bpy.path.extensions_movie and kind not in bpy.path.extensions_image:
-        chosen.source, chosen.video = "VIDEO", path
+        settings.source, settings.video = "VIDEO", path
     else:
-        chosen.source, chosen.image = "IMAGE", path
+        settings.source, settings.image = "IMAGE", path
 
 
 CLASSES = (FITBODY_OT_fit, FITBODY_OT_fit_file, FITBODY_OT_cancel, FITBODY_OT_import_result)

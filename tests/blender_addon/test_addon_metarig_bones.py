@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dsr_fit_body.core.geometry import REST
-from dsr_fit_body.core.metarig import BEND, folded, metarig_bones
-from dsr_fit_body.core.names import SMPL24, TABLE
+from dsr_fit_body.core.geometry import BODY_TO_BLENDER
+from dsr_fit_body.core.metarig_bones import BEND, bent_joint, metarig_bones
+from dsr_fit_body.core.names import BONE_NAMES, SMPL24
 
 from dsr.body import load_asset
 
 
 def body(scale: float = 1.0):
     asset = load_asset("open-light")
-    joints = np.asarray(asset.J_regressor @ asset.v_template.astype(float)) @ REST.T * scale
-    return dict(zip(SMPL24, joints, strict=True)), asset.v_template.astype(float) @ REST.T * scale
+    joints = np.asarray(asset.J_regressor @ asset.v_template.astype(float)) @ BODY_TO_BLENDER.T * scale
+    return dict(zip(SMPL24, joints, strict=True)), asset.v_template.astype(float) @ BODY_TO_BLENDER.T * scale
 
 
 def test_every_joint_has_its_bone_and_chains_hang_together():
@@ -24,7 +24,7 @@ def test_every_joint_has_its_bone_and_chains_hang_together():
     assert len(by_name) == len(bones) == 29
     for joint, head in joints.items():
         if not joint.endswith(("_hand", "_knee", "_elbow")):
-            assert np.allclose(by_name[TABLE[joint][1]].head, head), joint
+            assert np.allclose(by_name[BONE_NAMES[joint][1]].head, head), joint
     seen = {""}
     for bone in bones:
         assert bone.parent in seen, bone.name  # parents first
@@ -59,12 +59,12 @@ def test_sides_mirror():
 def test_limbs_bend_as_they_fold_and_no_more_than_needed():
     start, end = np.array([0.0, 0, 1]), np.array([0.0, 0, 0])
     forwards = np.array([0.0, -1, 0])
-    straight = folded(start, np.array([0.0, 0, 0.5]), end, forwards)
+    straight = bent_joint(start, np.array([0.0, 0, 0.5]), end, forwards)
     assert np.allclose(straight, [0, -BEND, 0.5])
-    backwards = folded(start, np.array([0.0, 0.01, 0.5]), end, forwards)
+    backwards = bent_joint(start, np.array([0.0, 0.01, 0.5]), end, forwards)
     assert np.allclose(backwards, [0, -BEND, 0.5])
     bent = np.array([0.01, -0.2, 0.4])
-    assert np.allclose(folded(start, bent, end, forwards), bent)  # stays on the joint
+    assert np.allclose(bent_joint(start, bent, end, forwards), bent)  # stays on the joint
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.3])

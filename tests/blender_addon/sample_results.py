@@ -9,8 +9,8 @@ import numpy as np
 
 from dsr.body import load_asset
 from dsr.body.numpy_lbs import pose_vertices, skeleton
-from dsr.outputs import copy_body
-from dsr.result import FitResult, PersonResult, save_result
+from dsr.pipeline.outputs import copy_body
+from dsr.results.picture import FitResult, PersonResult, save_result
 
 HERE = Path(__file__).resolve().parent
 CASES = {
@@ -86,7 +86,7 @@ def write_worker(folder, mode: str, result, name: str = ""):
 
 def write_clip(folder, frames: int = 30, people: int = 2, asset=None):
     """A clip of people who turn and walk; the second has gaps. Returns the JSON path."""
-    from dsr.sequence_result import SequenceResult, TrackResult, save_sequence
+    from dsr.results.clip import SequenceResult, TrackResult, save_sequence
 
     asset = asset or load_asset("open-light")
     size, K = intrinsics("landscape")

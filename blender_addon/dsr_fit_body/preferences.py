@@ -8,9 +8,9 @@ from typing import Any
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
-from .core import find
-from .core.messages import say
-from .i18n import words
+from .core.environments import python_from_variables
+from .core.messages import sentence
+from .i18n import translate
 from .session import STATE
 
 DEVICES = [
@@ -60,8 +60,8 @@ class FitBodyPreferences(bpy.types.AddonPreferences):
         row = layout.row(align=True)
         row.prop(self, "python")
         row.operator("fitbody.find_python", text="", icon="VIEWZOOM")
-        if not self.python and find.from_environment():
-            layout.label(text=words(say("From the environment: {path}", path=find.from_environment())))
+        if not self.python and python_from_variables():
+            layout.label(text=translate(sentence("From the environment: {path}", path=python_from_variables())))
         for name in ("device", "time_limit", "keep_warm", "keep_runs"):
             layout.prop(self, name)
         layout.operator("fitbody.check_runtime", icon="CHECKMARK")
@@ -70,14 +70,14 @@ class FitBodyPreferences(bpy.types.AddonPreferences):
         layout.label(text="Panel: 3D View > Sidebar (N) > Fit Body", icon="INFO")
 
 
-def preferences() -> FitBodyPreferences:
+def addon_preferences() -> FitBodyPreferences:
     """This add-on's preferences."""
     return bpy.context.preferences.addons[__package__].preferences
 
 
-def python() -> str:
-    """The Python to use: the preference, else what the environment names."""
-    return bpy.path.abspath(preferences().python) or find.from_environment()
+def worker_python() -> str:
+    """The worker's Python: the preference, else what an environment variable names."""
+    return bpy.path.abspath(addon_preferences().python) or python_from_variables()
 
 
 CLASSES = (FitBodyPreferences,)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Looks for a Python that has dsr, in the places where people keep environments."""
+"""Finds the Python environment that has dsr, in the places where people keep environments."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from .worker import environment_pythons
 
 VARIABLES = ("FITBODY_PYTHON", "DSR_PYTHON")
-"""Environment variables that name the Python; they win over looking."""
+"""Environment variables that name the Python; they win over searching."""
 
 
-def from_environment(environment: Mapping[str, str] | None = None) -> str:
+def python_from_variables(environment: Mapping[str, str] | None = None) -> str:
     """The Python that an environment variable names, "" where none does."""
     values = os.environ if environment is None else environment
     return next((values[name] for name in VARIABLES if values.get(name)), "")
@@ -31,7 +31,7 @@ def find_python(
         home: the user's folder.
     """
     values = os.environ if environment is None else environment
-    named = from_environment(values)
+    named = python_from_variables(values)
     if named:
         return named
     for python in _candidates(near, values, Path.home() if home is None else home):

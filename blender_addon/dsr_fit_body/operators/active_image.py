@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes the picture that is open in Blender as the photo: its own file where it has one, else a copy in our folder."""
+"""Takes the picture that is open in Blender as the photo: its file where it has one, else a copy in our folder."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 import bpy
 import numpy as np
 
-from . import compat
-from .core.messages import FitBodyError, say
-from .core.names import cut_name
-from .ops_base import Guarded
-from .prefs import preferences
-from .props import settings
-from .runs import own_folder
+from .. import compat
+from ..core.messages import FitBodyError, sentence
+from ..core.names import cut_name
+from ..preferences import addon_preferences
+from ..properties import panel_settings
+from ..runs import addon_folder
+from .base import AddonOperator
 
 _FIELDS = {"IMAGE": "image", "SEQUENCE": "frames", "VIDEO": "video"}
 
 
-class FITBODY_OT_use_active_image(Guarded, bpy.types.Operator):
+class FITBODY_OT_use_active_image(AddonOperator, bpy.types.Operator):
     """Take the picture that is open in an Image Editor, or the one of the active object's material, as the photo"""
 
     bl_idname = "fitbody.use_active_image"
@@ -34,15 +34,15 @@ class FITBODY_OT_use_active_image(Guarded, bpy.types.Operator):
     @classmethod
     def poll(cls, context: Any) -> bool:
         """Whether a picture is open."""
-        return cls.allow(active_image(context) is not None, say("Open a picture in an Image Editor first"))
+        return cls.available(active_image(context) is not None, sentence("Open a picture in an Image Editor first"))
 
     def run(self, context: Any) -> None:
         """Into the panel's field."""
         kind, path = file_of(active_image(context), context.scene)
-        chosen = settings()
-        chosen.source = kind
-        setattr(chosen, _FIELDS[kind], str(path))
-        self.tell(say("The photo is {path}", path=path))
+        settings = panel_settings()
+        settings.source = kind
+        setattr(settings, _FIELDS[kind], str(path))
+        self.inform(sentence("The photo is {path}", path=path))
 
 
 def active_image(context: Any) -> Any | None:
@@ -55,8 +55,8 @@ def active_image(context: Any) -> Any | None:
     node = tree.nodes.active if tree is not None else None
     if node is not None and node.type == "TEX_IMAGE" and node.image is not None:
         return node.image
-    known = [image for image in bpy.data.images if image.source != "VIEWER"]
-    return known[0] if len(known) == 1 else None
+    images = [image for image in bpy.data.images if image.source != "VIEWER"]
+    return images[0] if len(images) == 1 else None
 
 
 def _spaces(context: Any) -> Iterator[Any]:
@@ -108,16 +108,16 @@ def _painted(image: Any) -> Path:
     if not len(pixels) or len(image.pixels) != len(pixels):
         raise FitBodyError("no_pixels", photo=image.name)
     image.pixels.foreach_get(pixels)
-    given = pixels.reshape(-1, image.channels)
-    full = np.ones((len(given), 4), np.float32)
-    full[:, :3] = given[:, :3] if image.channels >= 3 else given[:, :1]
+    channels = pixels.reshape(-1, image.channels)
+    full = np.ones((len(channels), 4), np.float32)
+    full[:, :3] = channels[:, :3] if image.channels >= 3 else channels[:, :1]
     if image.is_float:  # linear light; a file of bytes holds it as screens show it
         light = np.clip(full[:, :3], 0.0, 1.0)
         full[:, :3] = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     copy = bpy.data.images.new("FitBody Copy", width, height, alpha=True)
     try:
         copy.pixels.foreach_set(full.ravel())
-        part = own_folder("pictures") / f"part-{os.getpid()}.png"
+        part = addon_folder("pictures") / f"part-{os.getpid()}.png"
         copy.filepath_raw, copy.file_format = str(part), "PNG"
         copy.save()
     finally:
@@ -127,9 +127,9 @@ def _painted(image: Any) -> Path:
 
 def _render(image: Any, scene: Any) -> Path:
     """The last render, with the colours it is shown in."""
-    part = own_folder("pictures") / f"part-{os.getpid()}.png"
+    part = addon_folder("pictures") / f"part-{os.getpid()}.png"
     part.unlink(missing_ok=True)
-    with contextlib.suppress(RuntimeError), compat.writes_png(scene):
+    with contextlib.suppress(RuntimeError), compat.png_output(scene):
         image.save_render(str(part), scene=scene)
     if not part.is_file():
         raise FitBodyError("no_pixels", photo=image.name)
@@ -138,7 +138,7 @@ def _render(image: Any, scene: Any) -> Path:
 
 def _keep(name: str, content: bytes, suffix: str, part: Path | None = None) -> Path:
     """A file that is called after the picture and its content, so that the same picture is the same file again."""
-    folder = own_folder("pictures")
+    folder = addon_folder("pictures")
     digest = hashlib.sha256(content).hexdigest()[:10]
     stem = bpy.path.clean_name(cut_name(Path(name).stem))
     path = folder / f"{stem}-{digest}{suffix.lower()}"
@@ -149,7 +149,7 @@ def _keep(name: str, content: bytes, suffix: str, part: Path | None = None) -> P
     os.utime(path)
     used = {bpy.path.abspath(image.filepath) for image in bpy.data.images}
     by_age = sorted((p for p in folder.iterdir() if p.is_file()), key=lambda p: p.stat().st_mtime)
-    for old in by_age[: -preferences().keep_runs]:
+    for old in by_age[: -addon_preferences().keep_runs]:
         if old != path and str(old) not in used:
             old.unlink(missing_ok=True)
     return path

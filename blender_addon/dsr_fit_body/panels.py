@@ -10,18 +10,19 @@ import bpy
 
 from . import compat, session
 from .builders import shape
+from .builders.measurements import measurements_cm
 from .builders.mesh import CORRECTIVE, get_shapes
-from .builders.metarig import has_rigify, is_metarig
-from .core.messages import FIXES, say
-from .i18n import words
-from .ops_rigify import ENABLE
-from .prefs import python
+from .builders.metarig_armature import has_rigify, is_metarig
+from .core.messages import FIXES, sentence
+from .i18n import translate
+from .operators.rigify import ENABLE_RIGIFY
+from .preferences import worker_python
 from .preview import PREVIEW
 from .session import STATE
 
 
 class SidePanel:
-    """Place and looks of all panels; ``show(context, layout, column, chosen)`` draws one."""
+    """Place and looks of all panels; ``draw_content(context, layout, column, settings)`` draws one."""
 
     bl_space_type = "VIEW_3D"
     bl_region_type = "UI"
@@ -32,7 +33,7 @@ class SidePanel:
         layout = self.layout
         layout.use_property_split = True
         layout.use_property_decorate = False
-        self.show(context, layout, layout.column(), context.window_manager.dsr_fit_body)
+        self.draw_content(context, layout, layout.column(), context.window_manager.dsr_fit_body)
 
 
 class SubPanel(SidePanel):
@@ -48,21 +49,21 @@ class FITBODY_PT_main(SidePanel, bpy.types.Panel):
     bl_idname = "FITBODY_PT_main"
     bl_label = "Fit body from image"
 
-    def show(self, context: Any, layout: Any, column: Any, chosen: Any) -> None:
+    def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Top to bottom as it is used."""
-        if not python():
+        if not worker_python():
             box = column.box()
-            paragraph(box, words(say("Set the Python that has dsr")), "ERROR")
+            paragraph(box, translate(sentence("Set the Python that has dsr")), "ERROR")
             box.operator("fitbody.find_python", icon="VIEWZOOM")
             box.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES").module = __package__
         column = layout.column()
         column.enabled = not session.running()
-        column.prop(chosen, "source", text="")
-        _source(column, chosen)
-        if chosen.source != "RESULT":
-            _choices(column, chosen)
-        column.prop(chosen, "again", expand=False)
-        _button(layout, chosen)
+        column.prop(settings, "source", text="")
+        _source(column, settings)
+        if settings.source != "RESULT":
+            _choices(column, settings)
+        column.prop(settings, "again", expand=False)
+        _button(layout, settings)
         _messages(layout)
 
 
@@ -72,13 +73,13 @@ class FITBODY_PT_scene(SubPanel, bpy.types.Panel):
     bl_idname = "FITBODY_PT_scene"
     bl_label = "Scene"
 
-    def show(self, context: Any, layout: Any, column: Any, chosen: Any) -> None:
+    def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Options and buttons."""
-        column.prop(chosen, "camera")
+        column.prop(settings, "camera")
         row = column.row(align=True)
-        row.prop(chosen, "opacity")
+        row.prop(settings, "opacity")
         row.operator("fitbody.photo_opacity", text="", icon="CHECKMARK")
-        _props(column, chosen, "pack", "set_size", "look", "ground", "correctives", "parts")
+        _props(column, settings, "pack", "set_size", "look", "ground", "correctives", "parts")
         column.operator("fitbody.view_photo", icon="CAMERA_DATA")
         column.operator("fitbody.place_on_ground", icon="TRIA_DOWN_BAR")
 
@@ -89,9 +90,9 @@ class FITBODY_PT_animation(SubPanel, bpy.types.Panel):
     bl_idname = "FITBODY_PT_animation"
     bl_label = "Animation"
 
-    def show(self, context: Any, layout: Any, column: Any, chosen: Any) -> None:
+    def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Options."""
-        _props(column, chosen, "start_current", "fps", "smoothing", "root_motion", "fill")
+        _props(column, settings, "start_current", "fps", "smoothing", "root_motion", "fill")
 
 
 class FITBODY_PT_body(SubPanel, bpy.types.Panel):
@@ -100,16 +101,16 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
     bl_idname = "FITBODY_PT_body"
     bl_label = "Body"
 
-    def show(self, context: Any, layout: Any, column: Any, chosen: Any) -> None:
+    def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Sizes, sliders, resets."""
-        found = shape.body_parts(context.active_object)
+        body = shape.body_objects(context.active_object)
         if is_metarig(context.active_object):
-            _metarig(column)
+            _metarig_buttons(column)
             return
-        if found is None:
+        if body is None:
             column.label(text="Select a fitted body", icon="INFO")
             return
-        armature, mesh_object = found
+        armature, mesh_object = body
         sizes = column.column(align=True)
         for name, size in _sizes(mesh_object).items():
             row = sizes.row()
@@ -117,7 +118,7 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
             row.label(text=f"{size:.1f} cm")
         sliders = layout.column(align=True)
         for index in range(len(get_shapes(mesh_object))):
-            text = words(say("Shape {number}", number=index))
+            text = translate(sentence("Shape {number}", number=index))
             sliders.prop(armature.dsr_fit_body, "shape", index=index, text=text, slider=True)
         row = layout.row(align=True)
         row.operator("fitbody.reset_shape")
@@ -137,19 +138,19 @@ class FITBODY_PT_export(SubPanel, bpy.types.Panel):
     bl_idname = "FITBODY_PT_export"
     bl_label = "Export"
 
-    def show(self, context: Any, layout: Any, column: Any, chosen: Any) -> None:
+    def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Names, shape, scale, formats."""
-        _props(column, chosen, "export_names", "export_bake", "export_scale")
+        _props(column, settings, "export_names", "export_bake", "export_scale")
         column.operator_menu_enum("fitbody.export", "format", text="Export Body")
-        column.operator("fitbody.rename_bones", text="Rename in Scene").scheme = chosen.export_names
+        column.operator("fitbody.rename_bones", text="Rename in Scene").scheme = settings.export_names
 
 
-def _metarig(column: Any) -> None:
+def _metarig_buttons(column: Any) -> None:
     """What can be done with a metarig."""
     if has_rigify():
         column.operator("fitbody.generate_rig", icon="POSE_HLT")
     else:
-        paragraph(column, words(ENABLE), "INFO")
+        paragraph(column, translate(ENABLE_RIGIFY), "INFO")
 
 
 def _props(column: Any, owner: Any, *names: str) -> None:
@@ -157,40 +158,40 @@ def _props(column: Any, owner: Any, *names: str) -> None:
         column.prop(owner, name)
 
 
-def _source(column: Any, chosen: Any) -> None:
+def _source(column: Any, settings: Any) -> None:
     """What is fitted, and a small picture of it."""
-    if chosen.source == "RESULT":
-        column.prop(chosen, "result_folder", text="")
-        column.prop(chosen, "result", text="")
+    if settings.source == "RESULT":
+        column.prop(settings, "result_folder", text="")
+        column.prop(settings, "result", text="")
         return
-    column.prop(chosen, {"IMAGE": "image", "SEQUENCE": "frames", "VIDEO": "video"}[chosen.source], text="")
+    column.prop(settings, {"IMAGE": "image", "SEQUENCE": "frames", "VIDEO": "video"}[settings.source], text="")
     column.operator("fitbody.use_active_image", icon="IMAGE_DATA")
-    icon = PREVIEW.icon_of(chosen.source_path(), chosen.source)
+    icon = PREVIEW.icon_of(settings.source_path(), settings.source)
     if icon:
         column.template_icon(icon_value=icon, scale=5.0)
 
 
-def _choices(column: Any, chosen: Any) -> None:
+def _choices(column: Any, settings: Any) -> None:
     """How it is fitted."""
-    further = {"people": {"one": "person", "some": "count"}, "body": {"FILE": "body_file"}}
-    further["focal"] = {"MM": "focal_mm", "FOV": "fov"}
+    details = {"people": {"one": "person", "some": "count"}, "body": {"FILE": "body_file"}}
+    details["focal"] = {"MM": "focal_mm", "FOV": "fov"}
     for name in ("people", "min_score", "body", "focal", "quality", "refine"):
-        column.prop(chosen, name)
-        extra = further.get(name, {}).get(getattr(chosen, name))
+        column.prop(settings, name)
+        extra = details.get(name, {}).get(getattr(settings, name))
         if extra:
-            column.prop(chosen, extra)
+            column.prop(settings, extra)
 
 
-def _button(layout: Any, chosen: Any) -> None:
+def _button(layout: Any, settings: Any) -> None:
     """Fit, or how far it is."""
     job = STATE.job
     row = layout.row()
     row.scale_y = 1.4
     if job is None:
-        text = "Import" if chosen.source == "RESULT" else "Fit Body"
+        text = "Import" if settings.source == "RESULT" else "Fit Body"
         row.operator("fitbody.fit", text=text, icon="ARMATURE_DATA")
         return
-    compat.draw_progress(row, job.share, words(job.doing))
+    compat.draw_progress(row, job.fraction, translate(job.activity))
     row = layout.row(align=True)
     row.label(text=f"{job.seconds:.1f} s", icon="SORTTIME")
     row.operator("fitbody.cancel", icon="CANCEL", text="Stopping" if job.stopping else "Cancel")
@@ -201,16 +202,16 @@ def _messages(layout: Any) -> None:
     if STATE.message is not None:
         box = layout.box()
         box.alert = STATE.message.code not in ("cancelled", "file_loaded")
-        paragraph(box, words(STATE.message.said), "ERROR" if box.alert else "INFO")
+        paragraph(box, translate(STATE.message.sentence), "ERROR" if box.alert else "INFO")
         row = box.row(align=True)
         if STATE.message.fix:
             row.operator("fitbody.fix", text=FIXES[STATE.message.fix])
         row.operator("fitbody.copy_error", text="", icon="COPYDOWN")
         row.operator("fitbody.dismiss", text="", icon="X")
     elif STATE.note:
-        layout.label(text=words(STATE.note), icon="CHECKMARK")
-    for said in STATE.warnings[:6]:
-        paragraph(layout, words(said), "INFO")
+        layout.label(text=translate(STATE.note), icon="CHECKMARK")
+    for text in STATE.warnings[:6]:
+        paragraph(layout, translate(text), "INFO")
 
 
 _MEASURED: dict[tuple[int, ...], dict[str, float]] = {}
@@ -221,7 +222,7 @@ def _sizes(mesh_object: Any) -> dict[str, float]:
     key = (mesh_object.as_pointer(), *(round(1000 * value) for value in get_shapes(mesh_object).tolist()))
     if key not in _MEASURED:
         _MEASURED.clear()
-        _MEASURED[key] = shape.measurements_cm(mesh_object)
+        _MEASURED[key] = measurements_cm(mesh_object)
     return _MEASURED[key]
 
 

@@ -1,22 +1,23 @@
-"""The add-on's words inside Blender: every name and tooltip has an entry, and the language can be switched."""
+"""Translations inside Blender: every name and tooltip has an entry, and the language can be switched."""
 
 from types import SimpleNamespace
 from unittest import mock
 
 import bpy
 import dsr_fit_body
-from dsr_fit_body import addon, i18n, ops_export, session, ui
-from dsr_fit_body.core.messages import FIXES, message, say
-from dsr_fit_body.languages import SAME, languages
-from inside import FOLDER, RecordingLayout, check, fresh
+from check_tools import FOLDER, RecordingLayout, check, fresh
+from dsr_fit_body import i18n, panels, registration, session
+from dsr_fit_body.core.messages import FIXES, message, sentence
+from dsr_fit_body.languages import UNTRANSLATED, translations
+from dsr_fit_body.operators.export import FORMATS
 
-THEIRS = {"rna_type", "name", "bl_idname"}
+BLENDERS_PROPERTIES = {"rna_type", "name", "bl_idname"}
 
 
 def names_of(properties):
     """Names, tooltips and items of properties that a user can see."""
     for one in properties:
-        if one.identifier in THEIRS or one.is_hidden:
+        if one.identifier in BLENDERS_PROPERTIES or one.is_hidden:
             continue
         yield from (one.name, one.description)
         if one.type == "ENUM":
@@ -24,28 +25,28 @@ def names_of(properties):
                 yield from (item.name, item.description)
 
 
-def visible_words():
+def visible_texts():
     """What Blender shows of our classes, taken from Blender itself."""
-    for cls in addon._CLASSES:
+    for cls in registration.CLASSES:
         if issubclass(cls, bpy.types.Operator):
             rna = getattr(bpy.ops.fitbody, cls.bl_idname.split(".")[1]).get_rna_type()
             yield from (rna.name, rna.description)
-            own = set(vars(cls).get("__annotations__", ())) - {"filepath"}
-            yield from names_of(p for p in rna.properties if p.identifier in own)
+            annotated = set(vars(cls).get("__annotations__", ())) - {"filepath"}
+            yield from names_of(p for p in rna.properties if p.identifier in annotated)
         elif issubclass(cls, bpy.types.Panel):
             yield cls.bl_label
         else:
             yield from names_of(p for p in cls.bl_rna.properties if p.identifier in cls.__annotations__)
-    yield from (label for label, _, _ in ops_export.FORMATS.values())
+    yield from (label for label, _, _ in FORMATS.values())
 
 
 @check
 def every_name_and_tooltip_has_an_entry():
     fresh()
-    found = set(visible_words()) - {""} - SAME
-    assert len(found) > 150 and {"Fit Body", "Min. Score", "At Most", "Export Body", "Everybody found"} <= found
-    for language, words in languages().items():
-        missing = sorted(found - set(words))
+    texts = set(visible_texts()) - {""} - UNTRANSLATED
+    assert len(texts) > 150 and {"Fit Body", "Min. Score", "At Most", "Export Body", "Everybody found"} <= texts
+    for language, table in translations().items():
+        missing = sorted(texts - set(table))
         assert not missing, (language, missing)
 
 
@@ -61,22 +62,24 @@ class Labels(RecordingLayout):
 def labels_of_panels_have_entries():
     fresh()
     bpy.ops.fitbody.import_result(filepath=str(FOLDER / "landscape" / "landscape.json"))
-    session.STATE.warnings = []  # the worker's own words
+    session.STATE.warnings = []  # the worker's texts
     context = SimpleNamespace(
         window_manager=bpy.context.window_manager, active_object=bpy.context.view_layer.objects.active, scene=None
     )
-    found = set()
-    with mock.patch.object(ui, "paragraph", lambda layout, text, icon: layout.label(text=text)):  # in one line
+    texts = set()
+    with mock.patch.object(panels, "paragraph", lambda layout, text, icon: layout.label(text=text)):  # in one line
         for active in (context.active_object, None):
             context.active_object = active
-            for panel in ui.CLASSES:
+            for panel in panels.CLASSES:
                 layout = Labels()
-                panel.draw(SimpleNamespace(layout=layout, show=lambda *a, p=panel: p.show(None, *a)), context)
-                found |= set(layout.texts)
-    plain = {text for text in found if text and not any(c.isdigit() for c in text) and " bodies" not in text}
+                panel.draw(
+                    SimpleNamespace(layout=layout, draw_content=lambda *a, p=panel: p.draw_content(None, *a)), context
+                )
+                texts |= set(layout.texts)
+    plain = {text for text in texts if text and not any(c.isdigit() for c in text) and " bodies" not in text}
     assert {"Height", "Waist", "Select a fitted body", "Fit Body", "Parts"} <= plain
-    for language, words in languages().items():
-        assert not plain - set(words), (language, plain - set(words))
+    for language, table in translations().items():
+        assert not plain - set(table), (language, plain - set(table))
 
 
 @check
@@ -84,9 +87,9 @@ def language_of_the_interface_is_followed():
     """Where Blender was built with languages; the wheel was not."""
     fresh()
     view = bpy.context.preferences.view
-    sentence = say("{bodies} in {seconds} s", bodies=say("{count} bodies", count=2), seconds="1.5")
-    assert i18n.words(sentence) == "2 bodies in 1.5 s" and i18n.words("as it is") == "as it is"
-    tables = i18n.table()
+    summary = sentence("{bodies} in {seconds} s", bodies=sentence("{count} bodies", count=2), seconds="1.5")
+    assert i18n.translate(summary) == "2 bodies in 1.5 s" and i18n.translate("as it is") == "as it is"
+    tables = i18n.translations_dict()
     assert tables["de"]["Operator", "Fit Body"] == tables["de"]["*", "Fit Body"] == "Körper anpassen"
     if not bpy.app.build_options.international:
         return {"international": 0}
@@ -99,15 +102,15 @@ def language_of_the_interface_is_followed():
         view.language = language
         view.use_translate_interface = view.use_translate_tooltips = True
         assert iface("Fit Body", "Operator") == iface("Fit Body") == operator
-        assert i18n.words(sentence) == bodies
-        said = message("no_person", photo="/a/x.jpg").said
-        assert i18n.words(said).startswith(box)
+        assert i18n.translate(summary) == bodies
+        text = message("no_person", photo="/a/x.jpg").sentence
+        assert i18n.translate(text).startswith(box)
         session.STATE.message = message("no_person", photo="/a/x.jpg")
         layout = Labels()
-        ui._messages(layout)
+        panels._messages(layout)
         assert " ".join(layout.texts).startswith(box[:14]), layout.texts
         view.use_translate_interface = False
-        assert i18n.words(sentence) == "2 bodies in 1.5 s"
+        assert i18n.translate(summary) == "2 bodies in 1.5 s"
     view.language = "de_DE"
     view.use_translate_interface = True
     assert {iface(label) for label in FIXES.values()} != set(FIXES.values())

@@ -12,12 +12,12 @@ import bpy
 import numpy as np
 from bpy.props import EnumProperty, StringProperty
 
-from . import compat
-from .builders import shape
-from .core.messages import FitBodyError, say
-from .ops_base import OnBody
-from .ops_edit import rename_bones
-from .props import settings
+from .. import compat
+from ..builders import armature as arm
+from ..builders import shape
+from ..core.messages import FitBodyError, sentence
+from ..properties import panel_settings
+from .base import BodyOperator
 
 FORMATS = {
     "GLB": ("glTF (.glb)", ".glb", "export_scene.gltf"),
@@ -41,7 +41,7 @@ def _format_items(self: Any, context: Any) -> list[tuple[str, str, str]]:
     return _items
 
 
-class FITBODY_OT_export(OnBody, bpy.types.Operator):
+class FITBODY_OT_export(BodyOperator, bpy.types.Operator):
     """Write the active body to a file for other programs"""
 
     bl_idname = "fitbody.export"
@@ -54,29 +54,29 @@ class FITBODY_OT_export(OnBody, bpy.types.Operator):
 
     def invoke(self, context: Any, event: Any) -> set[str]:
         """Choose a file."""
-        armature, _ = shape.body_parts(context.active_object)
+        armature, _ = shape.body_objects(context.active_object)
         self.filepath = bpy.path.clean_name(armature.name) + FORMATS[self.format][1]
         context.window_manager.fileselect_add(self)
         return {"RUNNING_MODAL"}
 
     def check(self, context: Any) -> bool:
         """Keep the ending right."""
-        wanted = bpy.path.ensure_ext(self.filepath, FORMATS[self.format][1])
-        changed, self.filepath = wanted != self.filepath, wanted
+        path = bpy.path.ensure_ext(self.filepath, FORMATS[self.format][1])
+        changed, self.filepath = path != self.filepath, path
         return changed
 
-    def work(self, context: Any, armature: Any, mesh_object: Any) -> None:
+    def run_on_body(self, context: Any, armature: Any, mesh_object: Any) -> None:
         """Write it."""
-        chosen = settings()
+        settings = panel_settings()
         path = Path(bpy.path.abspath(bpy.path.ensure_ext(self.filepath, FORMATS[self.format][1])))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with prepared(armature, mesh_object, chosen.export_names, chosen.export_bake) as (a, m):
-                write(self.format, path, a, m, chosen.export_scale)
+            with prepared(armature, mesh_object, settings.export_names, settings.export_bake) as (a, m):
+                write(self.format, path, a, m, settings.export_scale)
         except (OSError, RuntimeError) as error:
-            detail = say("{path} could not be written ({error})", path=path.name, error=error)
+            detail = sentence("{path} could not be written ({error})", path=path.name, error=error)
             raise FitBodyError("build_failed", detail=detail) from error
-        self.tell(say("Wrote {path}", path=path))
+        self.inform(sentence("Wrote {path}", path=path))
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def prepared(armature: Any, mesh_object: Any, names: str, bake: bool) -> Iterato
                 a.animation_data.action_slot = next(s for s in action.slots if s.identifier == slot.identifier)
         if bake:
             bake_shape(m)
-        rename_bones(a, names)
+        arm.rename_bones(a, names)
         for item in selected:
             item.select_set(False)
         a.select_set(True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rigify's basic human metarig on the joints of a body, and the control rig that Rigify makes from it."""
+"""The metarig armature in the scene, on the joints of a body, and the control rig that Rigify generates from it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import bpy
 import numpy as np
 
 from .. import compat
-from ..core.messages import FitBodyError, say
-from ..core.metarig import MetaBone, metarig_bones
+from ..core.messages import FitBodyError, sentence
+from ..core.metarig_bones import MetaBone, metarig_bones
 from . import armature as arm
 from . import shape
 
@@ -38,19 +38,19 @@ def add_metarig(armature: Any, mesh_object: Any) -> Any:
         FitBodyError: if the body has not the joints of a human.
     """
     names = arm.bone_names(armature)
-    wanted = [str(name) for name in armature.data[arm.BONES]]
+    joint_names = [str(name) for name in armature.data[arm.BONES]]
     joints = {
         joint: np.array(armature.data.bones[name].head_local, np.float64)
-        for joint, name in zip(wanted, names, strict=True)
+        for joint, name in zip(joint_names, names, strict=True)
     }
     try:
         bones = metarig_bones(joints, shape.shaped_rest(mesh_object))
     except KeyError as error:
-        detail = say("the body has no joint {joint}", joint=error.args[0])
+        detail = sentence("the body has no joint {joint}", joint=error.args[0])
         raise FitBodyError("build_failed", detail=detail) from error
     metarig = _new_metarig(f"{armature.name} Metarig", bones)
     metarig[METARIG] = armature.name
-    _put_where(metarig, armature)
+    _place_like(metarig, armature)
     return metarig
 
 
@@ -64,7 +64,7 @@ def generate_rig(metarig: Any) -> Any:
         FitBodyError: with what Rigify says, if it refuses.
     """
     if not any(bone.rigify_type for bone in metarig.pose.bones):
-        metarig = _with_settings(metarig)
+        metarig = _with_rigify_settings(metarig)
     _activate(metarig)
     before = set(bpy.data.objects)
     try:
@@ -94,32 +94,35 @@ def _new_metarig(name: str, bones: list[MetaBone]) -> Any:
         metarig = bpy.data.objects.new(name, bpy.data.armatures.new(name))
         bpy.context.scene.collection.objects.link(metarig)
     with arm.edit_mode(metarig):
-        own = metarig.data.edit_bones
+        edit_bones = metarig.data.edit_bones
         for bone in bones:
-            if bone.name not in own:
-                made = own.new(bone.name)
-                made.parent = own.get(bone.parent)
+            if bone.name not in edit_bones:
+                made = edit_bones.new(bone.name)
+                made.parent = edit_bones.get(bone.parent)
                 made.use_connect = bone.connected
         for bone in bones:
-            own[bone.name].head, own[bone.name].tail = bone.head.tolist(), bone.tail.tolist()
+            edit_bones[bone.name].head, edit_bones[bone.name].tail = bone.head.tolist(), bone.tail.tolist()
     metarig.show_in_front = True
     return metarig
 
 
-def _with_settings(metarig: Any) -> Any:
+def _with_rigify_settings(metarig: Any) -> Any:
     """Rigify's own metarig in the place of one that was made without Rigify; the artist's changes to bones are kept."""
     bones = [
         MetaBone(
-            bone.name, np.array(bone.head_local), np.array(bone.tail_local),
-            bone.parent.name if bone.parent else "", bone.use_connect,
+            bone.name,
+            np.array(bone.head_local),
+            np.array(bone.tail_local),
+            bone.parent.name if bone.parent else "",
+            bone.use_connect,
         )
         for bone in metarig.data.bones
-    ]  # fmt: skip
+    ]
     name, body, data = metarig.name, metarig[METARIG], metarig.data
     metarig.name = f"{name} "
     new = _new_metarig(name, bones)
     new[METARIG] = body
-    _put_where(new, metarig)
+    _place_like(new, metarig)
     bpy.data.objects.remove(metarig)
     if data.users == 0:
         bpy.data.armatures.remove(data)
@@ -127,8 +130,8 @@ def _with_settings(metarig: Any) -> Any:
     return new
 
 
-def _put_where(item: Any, other: Any) -> None:
-    """Same collections, parent and place as another object."""
+def _place_like(item: Any, other: Any) -> None:
+    """Same collections, parent and transform as another object."""
     for collection in list(item.users_collection):
         collection.objects.unlink(item)
     for collection in other.users_collection:

@@ -5,33 +5,9 @@ from __future__ import annotations
 
 import bpy
 
-from . import (
-    i18n,
-    menus,
-    ops_edit,
-    ops_export,
-    ops_fit,
-    ops_help,
-    ops_image,
-    ops_rigify,
-    prefs,
-    preview,
-    props,
-    session,
-    ui,
-)
+from . import i18n, menus, operators, panels, preferences, preview, properties, session
 
-_CLASSES = (
-    *prefs.CLASSES,
-    *props.CLASSES,
-    *ops_fit.CLASSES,
-    *ops_image.CLASSES,
-    *ops_help.CLASSES,
-    *ops_edit.CLASSES,
-    *ops_rigify.CLASSES,
-    *ops_export.CLASSES,
-    *ui.CLASSES,
-)
+CLASSES = (*preferences.CLASSES, *properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
 _registered = False
 
 
@@ -41,9 +17,9 @@ def register() -> None:
     if _registered:
         unregister()
     i18n.register()
-    for cls in _CLASSES:
+    for cls in CLASSES:
         bpy.utils.register_class(cls)
-    props.register()
+    properties.register()
     menus.register()
     session.register()
     _registered = True
@@ -58,7 +34,7 @@ def unregister() -> None:
     session.unregister()
     preview.unregister()
     menus.unregister()
-    props.unregister()
-    for cls in reversed(_CLASSES):
+    properties.unregister()
+    for cls in reversed(CLASSES):
         bpy.utils.unregister_class(cls)
     i18n.unregister()

@@ -37,10 +37,10 @@ _listed: list[tuple[str, str, str]] = []
 def _results(self: Any, context: Any) -> list[tuple[str, str, str]]:
     """Results in the chosen folder; Blender needs the list to stay alive."""
     try:
-        found = find_results(bpy.path.abspath(self.result_folder)) if self.result_folder else []
+        paths = find_results(bpy.path.abspath(self.result_folder)) if self.result_folder else []
     except FitBodyError:
-        found = []
-    _listed[:] = [(str(path), path.stem, str(path)) for path in found] or [("", "No results", "Choose a folder")]
+        paths = []
+    _listed[:] = [(str(path), path.stem, str(path)) for path in paths] or [("", "No results", "Choose a folder")]
     return _listed
 
 
@@ -255,6 +255,6 @@ def unregister() -> None:
     del bpy.types.Object.dsr_fit_body
 
 
-def settings() -> FitBodySettings:
+def panel_settings() -> FitBodySettings:
     """The panel's settings."""
     return bpy.context.window_manager.dsr_fit_body

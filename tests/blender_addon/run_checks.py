@@ -1,4 +1,4 @@
-"""Checks inside Blender: ``python headless.py FOLDER`` with the bpy wheel, ``blender -b -P headless.py -- FOLDER``.
+"""Checks inside Blender: ``python run_checks.py FOLDER`` with the bpy wheel, ``blender -b -P run_checks.py -- FOLDER``.
 
 Reads what the test wrote into the folder, prints one JSON line per check: its name, what went wrong, and figures.
 """
@@ -14,15 +14,15 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-CHECKS = importlib.import_module("inside").CHECKS
+CHECKS = importlib.import_module("check_tools").CHECKS
 for module in sorted(HERE.glob("checks_*.py")):
     importlib.import_module(module.stem)
 
 
 def main():
-    wanted = os.environ.get("ADDON_CHECKS", "").split()
+    selected = os.environ.get("ADDON_CHECKS", "").split()
     for function in CHECKS:
-        if wanted and function.__name__ not in wanted:
+        if selected and function.__name__ not in selected:
             continue
         line = {"check": function.__name__, "error": "", "figures": {}}
         began = time.perf_counter()

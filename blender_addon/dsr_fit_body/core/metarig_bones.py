@@ -61,40 +61,40 @@ def metarig_bones(joints: Mapping[str, np.ndarray], vertices: np.ndarray) -> lis
             {k[len(side) + 1 :]: v for k, v in joints.items() if k.startswith(f"{side}_")}, spine, letter, sign
         )
         bones += _foot(joints[f"{side}_ankle"], joints[f"{side}_foot"], vertices, letter, sign)
-    return _bent({bone.name: bone for bone in bones})
+    return _bend_limbs({bone.name: bone for bone in bones})
 
 
 def _spine(k: int) -> str:
     return f"spine.{k:03d}" if k else "spine"
 
 
-def _side(own: Mapping[str, np.ndarray], spine: list[np.ndarray], letter: str, sign: float) -> list[MetaBone]:
+def _side(joints: Mapping[str, np.ndarray], spine: list[np.ndarray], letter: str, sign: float) -> list[MetaBone]:
     """Leg, arm, and the bones Rigify has for hip bone and breast."""
-    hand = own.get("hand", own.get("middle1"))
+    hand = joints.get("hand", joints.get("middle1"))
     if hand is None:
-        hand = own["wrist"] + 0.25 * (own["wrist"] - own["elbow"])
-    wide = abs(float(own["hip"][0] - spine[0][0]))
-    hip_bone = spine[0] + wide * np.array([1.13 * sign, -1.02, 1.46])
-    breast = np.array([0.6 * own["shoulder"][0] + 0.4 * spine[3][0], spine[3][1], spine[3][2]])
+        hand = joints["wrist"] + 0.25 * (joints["wrist"] - joints["elbow"])
+    half_width = abs(float(joints["hip"][0] - spine[0][0]))
+    hip_bone = spine[0] + half_width * np.array([1.13 * sign, -1.02, 1.46])
+    breast = np.array([0.6 * joints["shoulder"][0] + 0.4 * spine[3][0], spine[3][1], spine[3][2]])
     return [
         MetaBone(f"pelvis.{letter}", spine[0], hip_bone, "spine"),
-        MetaBone(f"thigh.{letter}", own["hip"], own["knee"], "spine"),
-        MetaBone(f"shin.{letter}", own["knee"], own["ankle"], f"thigh.{letter}", connected=True),
-        MetaBone(f"breast.{letter}", breast, breast - np.array([0.0, 1.4 * wide, 0.0]), "spine.003"),
-        MetaBone(f"shoulder.{letter}", own["collar"], own["shoulder"], "spine.003"),
-        MetaBone(f"upper_arm.{letter}", own["shoulder"], own["elbow"], f"shoulder.{letter}"),
-        MetaBone(f"forearm.{letter}", own["elbow"], own["wrist"], f"upper_arm.{letter}", connected=True),
-        MetaBone(f"hand.{letter}", own["wrist"], hand, f"forearm.{letter}", connected=True),
+        MetaBone(f"thigh.{letter}", joints["hip"], joints["knee"], "spine"),
+        MetaBone(f"shin.{letter}", joints["knee"], joints["ankle"], f"thigh.{letter}", connected=True),
+        MetaBone(f"breast.{letter}", breast, breast - np.array([0.0, 1.4 * half_width, 0.0]), "spine.003"),
+        MetaBone(f"shoulder.{letter}", joints["collar"], joints["shoulder"], "spine.003"),
+        MetaBone(f"upper_arm.{letter}", joints["shoulder"], joints["elbow"], f"shoulder.{letter}"),
+        MetaBone(f"forearm.{letter}", joints["elbow"], joints["wrist"], f"upper_arm.{letter}", connected=True),
+        MetaBone(f"hand.{letter}", joints["wrist"], hand, f"forearm.{letter}", connected=True),
     ]
 
 
 def _foot(ankle: np.ndarray, ball: np.ndarray, vertices: np.ndarray, letter: str, sign: float) -> list[MetaBone]:
     """Foot, toe, and the bone across the heel that Rigify rolls the foot about."""
-    own = vertices[(sign * vertices[:, 0] > 0) & (vertices[:, 2] < ankle[2])]
-    low = float(own[:, 2].min()) if len(own) else float(ball[2]) - 0.03
-    front = min(float(own[:, 1].min()) if len(own) else -np.inf, float(ball[1]) - 0.03)
+    sole = vertices[(sign * vertices[:, 0] > 0) & (vertices[:, 2] < ankle[2])]
+    low = float(sole[:, 2].min()) if len(sole) else float(ball[2]) - 0.03
+    front = min(float(sole[:, 1].min()) if len(sole) else -np.inf, float(ball[1]) - 0.03)
     front = front if np.isfinite(front) else float(ball[1]) - 0.06
-    back = float(own[:, 1].max()) if len(own) else float(ankle[1]) + 0.06
+    back = float(sole[:, 1].max()) if len(sole) else float(ankle[1]) + 0.06
     heel = np.array([ankle[0], ankle[1] + 0.6 * (back - ankle[1]), low])
     half = np.array([0.04 * sign, 0.0, 0.0])
     return [
@@ -104,29 +104,29 @@ def _foot(ankle: np.ndarray, ball: np.ndarray, vertices: np.ndarray, letter: str
     ]
 
 
-def _bent(bones: dict[str, MetaBone]) -> list[MetaBone]:
+def _bend_limbs(bones: dict[str, MetaBone]) -> list[MetaBone]:
     """Knees and elbows with at least a small bend the way they fold."""
-    for upper, lower, end, way in _HINGES:
+    for upper, lower, end, direction in _HINGES:
         for letter in ("L", "R"):
             first, second = bones[f"{upper}.{letter}"], bones[f"{lower}.{letter}"]
-            joint = folded(first.head, second.head, bones[f"{end}.{letter}"].head, np.array(way))
+            joint = bent_joint(first.head, second.head, bones[f"{end}.{letter}"].head, np.array(direction))
             bones[first.name], bones[second.name] = replace(first, tail=joint), replace(second, head=joint)
     return list(bones.values())
 
 
-def folded(start: np.ndarray, joint: np.ndarray, end: np.ndarray, way: np.ndarray) -> np.ndarray:
-    """The middle joint (3,) of a limb, moved so that it bends towards ``way`` by at least :data:`BEND`.
+def bent_joint(start: np.ndarray, joint: np.ndarray, end: np.ndarray, direction: np.ndarray) -> np.ndarray:
+    """The middle joint (3,) of a limb, moved so that it bends towards ``direction`` by at least :data:`BEND`.
 
     Args:
         start: of the limb.
         joint: in its middle.
         end: of the limb.
-        way: unit vector.
+        direction: unit vector.
     """
     along = end - start
     length = max(float(np.linalg.norm(along)), 1e-9)
     along = along / length
-    way = way - along * float(way @ along)
-    way = way / max(float(np.linalg.norm(way)), 1e-9)
-    bend = float((joint - start) @ way)
-    return joint + way * max(0.0, BEND * length - bend)
+    direction = direction - along * float(direction @ along)
+    direction = direction / max(float(np.linalg.norm(direction)), 1e-9)
+    bend = float((joint - start) @ direction)
+    return joint + direction * max(0.0, BEND * length - bend)

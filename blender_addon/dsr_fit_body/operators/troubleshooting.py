@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The buttons that mend what went wrong: find and check the worker's Python, locate a body model, try again."""
+"""Operators for when something went wrong: find and check the worker's Python, locate a body model, try again."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import bpy
 from bpy.props import StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from . import i18n, session
-from .core import find
-from .core.job import Outcome
-from .core.messages import FIXES, FitBodyError, say
-from .core.worker import worker_command
-from .ops_base import Guarded
-from .prefs import preferences, python
-from .props import settings
-from .session import STATE
+from .. import i18n, session
+from ..core.environments import find_python
+from ..core.job import Outcome
+from ..core.messages import FIXES, FitBodyError, sentence
+from ..core.worker import worker_command
+from ..preferences import FitBodyPreferences, addon_preferences, worker_python
+from ..properties import panel_settings
+from ..session import STATE
+from .base import AddonOperator
 
-CHECK_S = 30.0
+CHECK_TIMEOUT_S = 30.0
 
 
-class FITBODY_OT_check_runtime(Guarded, bpy.types.Operator):
+class FITBODY_OT_check_runtime(AddonOperator, bpy.types.Operator):
     """Start the worker and show what it finds: versions, devices, body models"""
 
     bl_idname = "fitbody.check_runtime"
@@ -34,20 +34,21 @@ class FITBODY_OT_check_runtime(Guarded, bpy.types.Operator):
     @classmethod
     def poll(cls, context: Any) -> bool:
         """Not while a fit is running."""
-        return cls.allow(not session.running(), say("A fit is running"))
+        return cls.available(not session.running(), sentence("A fit is running"))
 
     def run(self, context: Any) -> set[str] | None:
         """Ask the worker for its self-test."""
         STATE.checks = []
-        if not python():
+        if not worker_python():
             raise FitBodyError("no_python")
-        session.start_job(worker_command(python(), preferences().keep_warm), "check", {}, CHECK_S, _take_check)
+        command = worker_command(worker_python(), addon_preferences().keep_warm)
+        session.start_job(command, "check", {}, CHECK_TIMEOUT_S, _show_check)
         if bpy.app.background and STATE.message is not None:
-            return self.refuse(STATE.message.said, "ERROR")
+            return self.refuse(STATE.message.sentence, "ERROR")
         return None
 
 
-class FITBODY_OT_find_python(Guarded, bpy.types.Operator):
+class FITBODY_OT_find_python(AddonOperator, bpy.types.Operator):
     """Look for an environment that has dsr"""
 
     bl_idname = "fitbody.find_python"
@@ -57,17 +58,17 @@ class FITBODY_OT_find_python(Guarded, bpy.types.Operator):
     def run(self, context: Any) -> set[str] | None:
         """Files are looked at, nothing is run."""
         near = Path(bpy.data.filepath).parent if bpy.data.filepath else None
-        found = find.find_python(near)
-        if not found:
-            return self.refuse(say("No environment with dsr was found; choose its Python yourself"))
-        preferences().python = found
+        path = find_python(near)
+        if not path:
+            return self.refuse(sentence("No environment with dsr was found; choose its Python yourself"))
+        addon_preferences().python = path
         STATE.message = None
-        self.tell(say("Found {path}", path=found))
+        self.inform(sentence("Found {path}", path=path))
         session.redraw()
         return None
 
 
-class FITBODY_OT_locate_model(Guarded, bpy.types.Operator, ImportHelper):
+class FITBODY_OT_locate_model(AddonOperator, bpy.types.Operator, ImportHelper):
     """Choose the file of a licensed SMPL or SMPL-X body"""
 
     bl_idname = "fitbody.locate_model"
@@ -78,12 +79,12 @@ class FITBODY_OT_locate_model(Guarded, bpy.types.Operator, ImportHelper):
 
     def run(self, context: Any) -> None:
         """Use it from now on."""
-        settings().body, settings().body_file = "FILE", self.filepath
+        panel_settings().body, panel_settings().body_file = "FILE", self.filepath
         STATE.message = None
         session.redraw()
 
 
-class FITBODY_OT_fix(Guarded, bpy.types.Operator):
+class FITBODY_OT_fix(AddonOperator, bpy.types.Operator):
     """Do what helps"""
 
     bl_idname = "fitbody.fix"
@@ -96,7 +97,7 @@ class FITBODY_OT_fix(Guarded, bpy.types.Operator):
         return _FIXERS[code]() if code in _FIXERS else {"CANCELLED"}
 
 
-class FITBODY_OT_dismiss(Guarded, bpy.types.Operator):
+class FITBODY_OT_dismiss(AddonOperator, bpy.types.Operator):
     """Put the message away"""
 
     bl_idname = "fitbody.dismiss"
@@ -109,7 +110,7 @@ class FITBODY_OT_dismiss(Guarded, bpy.types.Operator):
         session.redraw()
 
 
-class FITBODY_OT_copy_error(Guarded, bpy.types.Operator):
+class FITBODY_OT_copy_error(AddonOperator, bpy.types.Operator):
     """Copy the message and the worker's last lines"""
 
     bl_idname = "fitbody.copy_error"
@@ -118,24 +119,24 @@ class FITBODY_OT_copy_error(Guarded, bpy.types.Operator):
 
     def run(self, context: Any) -> None:
         """Into the clipboard."""
-        lines = list(STATE.worker.tail) if STATE.worker else []
-        said = i18n.words(STATE.message.said) if STATE.message else ""
-        context.window_manager.clipboard = "\n".join([said, *lines])
+        lines = list(STATE.worker.log_tail) if STATE.worker else []
+        text = i18n.translate(STATE.message.sentence) if STATE.message else ""
+        context.window_manager.clipboard = "\n".join([text, *lines])
 
 
-def _take_check(outcome: Outcome) -> None:
-    """Four lines that matter, and whatever is not right."""
+def _show_check(outcome: Outcome) -> None:
+    """The four lines that matter, and every check that failed."""
     lines = outcome.answers.get("check", {}).get("checks", [])
     hello = STATE.worker.hello if STATE.worker and STATE.worker.hello else {}
-    shown = [("ok", f"dsr {hello.get('dsr', '?')}, protocol {hello.get('protocol', '?')}")]
+    rows = [("ok", f"dsr {hello.get('dsr', '?')}, protocol {hello.get('protocol', '?')}")]
     for line in lines if isinstance(lines, list) else []:
         status, name = str(line.get("status", "")), str(line.get("name", ""))
         if name in ("Python", "torch", "devices", "open body") or status not in ("ok", "note"):
-            shown.append((status, f"{name}: {line.get('detail', '')} {line.get('fix', '')}".strip()))
-    STATE.checks = shown if lines else []
+            rows.append((status, f"{name}: {line.get('detail', '')} {line.get('fix', '')}".strip()))
+    STATE.checks = rows if lines else []
     if lines:
-        bad = [text for status, text in shown if status not in ("ok", "note")]
-        STATE.note = say("The runtime is ready") if not bad else ""
+        bad = [text for status, text in rows if status not in ("ok", "note")]
+        STATE.note = sentence("The runtime is ready") if not bad else ""
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type == "PREFERENCES":
@@ -149,17 +150,17 @@ def _open_preferences() -> set[str]:
     bpy.context.preferences.active_section = "ADDONS"
     bpy.context.window_manager.addon_search = "Fit Body"
     if hasattr(bpy.ops.preferences, "addon_show"):
-        bpy.ops.preferences.addon_show(module=__package__)
+        bpy.ops.preferences.addon_show(module=FitBodyPreferences.bl_idname)
     return {"FINISHED"}
 
 
 def _lower_score() -> set[str]:
-    settings().min_score = min(0.3, settings().min_score)
+    panel_settings().min_score = min(0.3, panel_settings().min_score)
     return bpy.ops.fitbody.fit()
 
 
 def _use_cpu() -> set[str]:
-    preferences().device = "cpu"
+    addon_preferences().device = "cpu"
     return bpy.ops.fitbody.fit()
 
 

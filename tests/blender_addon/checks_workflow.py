@@ -5,10 +5,10 @@ import time
 
 import bpy
 import dsr_fit_body
+from check_tools import FOLDER, RecordingLayout, census, check, fit, fresh, posed, refused
 from dsr_fit_body import session
 from dsr_fit_body.builders import mesh as msh
 from dsr_fit_body.builders import shape
-from inside import FOLDER, RecordingLayout, census, check, fit, fresh, posed, refused
 
 
 @check
@@ -26,7 +26,7 @@ def import_is_one_undo_step():
     bpy.ops.ed.redo()
     assert len(bpy.data.objects) == 6
     body = next(o for o in bpy.data.objects if o.type == "MESH")
-    assert shape.body_parts(body) is not None
+    assert shape.body_objects(body) is not None
 
 
 @check
@@ -45,13 +45,13 @@ def every_editing_operator_can_be_undone():
 
     def state():
         armature = bpy.data.objects[name]
-        found = shape.body_parts(armature)
+        body = shape.body_objects(armature)
         heads = [tuple(round(v, 5) for v in b.head_local) for b in armature.data.bones]
         return (
-            posed(found[1]).round(4).tobytes(),
+            posed(body[1]).round(4).tobytes(),
             heads,
             [b.name for b in armature.data.bones],
-            len(found[1].data.materials),
+            len(body[1].data.materials),
         )
 
     for call, options in calls.items():
@@ -94,7 +94,7 @@ def import_from_edit_mode():
 def failures_leave_the_scene_alone():
     fresh()
     before = census()
-    for name, said in (
+    for name, expected_text in (
         ("no_such.json", "missing"),
         ("nobody/landscape.json", "No person found"),
         ("newer/landscape.json", "newer worker (schema 3)"),
@@ -104,20 +104,20 @@ def failures_leave_the_scene_alone():
         try:
             bpy.ops.fitbody.import_result(filepath=str(FOLDER / name))
         except RuntimeError as error:
-            assert said in str(error), (name, str(error))
+            assert expected_text in str(error), (name, str(error))
         else:
             raise AssertionError(name)
-        assert said in session.STATE.message.text
+        assert expected_text in session.STATE.message.text
         assert census() == before, name
 
 
 @check
 def result_folder_as_the_source():
     fresh()
-    chosen = bpy.context.window_manager.dsr_fit_body
-    chosen.source = "RESULT"
-    chosen.result_folder = str(FOLDER / "landscape")
-    chosen.result = str(FOLDER / "landscape" / "landscape.json")
+    settings = bpy.context.window_manager.dsr_fit_body
+    settings.source = "RESULT"
+    settings.result_folder = str(FOLDER / "landscape")
+    settings.result = str(FOLDER / "landscape" / "landscape.json")
     assert bpy.ops.fitbody.fit() == {"FINISHED"}
     assert len(bpy.data.objects) == 6
 
@@ -141,23 +141,23 @@ def fit_with_a_worker_in_the_background():
 @check
 def people_are_asked_for_as_the_worker_knows_them():
     fresh()
-    chosen = bpy.context.window_manager.dsr_fit_body
-    chosen.count, chosen.person, chosen.min_score = 3, 2, 0.25
+    settings = bpy.context.window_manager.dsr_fit_body
+    settings.count, settings.person, settings.min_score = 3, 2, 0.25
     asked = {}
     for people in ("all", "largest", "some", "one"):
-        chosen.people = people
-        options = chosen.fit_options("auto")
+        settings.people = people
+        options = settings.fit_options("auto")
         asked[people] = options["person"]
         assert options["min_score"] == 0.25
     assert asked == {"all": "all", "largest": "largest", "some": "largest:3", "one": "1"}
 
 
 @check
-def workers_that_misbehave():
+def misbehaving_workers_end_in_a_message():
     fresh()
     photo = FOLDER / "landscape" / "landscape.png"
     before = census()
-    for worker, said in (
+    for worker, expected_text in (
         ("", "Set the Python"),
         ("/nowhere/python", "Could not start the worker"),
         (str(FOLDER / "worker_dies"), "Could not start the worker: no module named torch"),
@@ -171,7 +171,7 @@ def workers_that_misbehave():
         (str(FOLDER / "worker_hangs"), "Stopped after 1 s"),
     ):
         os.environ.pop("FITBODY_PYTHON", None)
-        refused(lambda worker=worker: fit(photo, worker, time_limit=1 if "hangs" in worker else 20), said)
+        refused(lambda worker=worker: fit(photo, worker, time_limit=1 if "hangs" in worker else 20), expected_text)
         assert census() == before, worker
         session.shut_down()
     refused(lambda: fit(FOLDER / "no_such_photo.jpg", str(FOLDER / "worker_good")), "There is no file")
@@ -181,22 +181,22 @@ def workers_that_misbehave():
 
 
 @check
-def buttons_that_help_change_what_they_say_and_fit_again():
+def fix_buttons_change_one_setting_and_fit_again():
     fresh()
     from dsr_fit_body.core.messages import message
 
-    chosen = bpy.context.window_manager.dsr_fit_body
-    own = bpy.context.preferences.addons["dsr_fit_body"].preferences
-    own.python, chosen.image = str(FOLDER / "worker_good"), str(FOLDER / "landscape" / "landscape.png")
+    settings = bpy.context.window_manager.dsr_fit_body
+    preferences = bpy.context.preferences.addons["dsr_fit_body"].preferences
+    preferences.python, settings.image = str(FOLDER / "worker_good"), str(FOLDER / "landscape" / "landscape.png")
     for before, after in ((0.5, 0.3), (0.1, 0.1)):
-        chosen.min_score = before
+        settings.min_score = before
         session.STATE.message = message("no_person", photo="landscape.png")
         assert bpy.ops.fitbody.fix() == {"FINISHED"}
-        assert abs(chosen.min_score - after) < 1e-6 and len(bpy.data.objects) == 6
-    own.device = "auto"
+        assert abs(settings.min_score - after) < 1e-6 and len(bpy.data.objects) == 6
+    preferences.device = "auto"
     session.STATE.message = message("out_of_memory")
-    assert bpy.ops.fitbody.fix() == {"FINISHED"} and own.device == "cpu" and session.STATE.message is None
-    own.device = "auto"
+    assert bpy.ops.fitbody.fix() == {"FINISHED"} and preferences.device == "cpu" and session.STATE.message is None
+    preferences.device = "auto"
     session.STATE.message = message("cancelled")
     assert bpy.ops.fitbody.fix() == {"CANCELLED"}  # nothing helps there
     session.shut_down()
@@ -211,7 +211,7 @@ def turned_off_and_on_while_a_job_is_there():
     command = worker_command(str(FOLDER / "worker_slow"))
 
     for stop in ("disable", "load"):
-        session.STATE.job = Job(lambda: session._worker(command), "fit", {}, 60)
+        session.STATE.job = Job(lambda: session._warm_worker(command), "fit", {}, 60)
         job, worker = session.STATE.job, session.STATE.worker
         while not job._sent:
             job.poll()
@@ -235,10 +235,10 @@ def turned_off_and_on_while_a_job_is_there():
 
 def ticks_while_drawing_costs(cost_s, seconds=20.0):
     """Ticks and drawings per second of a job whose text changes all the time; drawing holds the interface up."""
-    pace, now, ticks, drawn = session.Pace(), 100.0, 0, []
+    limiter, now, ticks, drawn = session.RedrawLimiter(), 100.0, 0, []
     while now < 100.0 + seconds:
         ticks += 1
-        if pace.may_draw(now, changed=True):
+        if limiter.should_draw(now, changed=True):
             drawn.append(now)
             now += cost_s
         now += session.TICK_S
@@ -254,10 +254,10 @@ def panel_is_drawn_as_often_as_the_machine_can_afford():
     assert ticks > 14 and 0.6 < drawn < 1.2, (ticks, drawn)
     ticks, drawn = ticks_while_drawing_costs(1.0)  # hopeless, but it goes on
     assert drawn > 0.3
-    pace = session.Pace()
-    assert not pace.may_draw(1.0, changed=False)
-    assert pace.may_draw(1.05, changed=True)
-    assert not pace.may_draw(1.11, changed=True) and pace.may_draw(1.12, changed=True, at_once=True)
+    limiter = session.RedrawLimiter()
+    assert not limiter.should_draw(1.0, changed=False)
+    assert limiter.should_draw(1.05, changed=True)
+    assert not limiter.should_draw(1.11, changed=True) and limiter.should_draw(1.12, changed=True, force=True)
     session.start_job(["/nowhere"], "fit", {}, 0, lambda outcome: None)
     assert session.TICK_S <= 0.05 and session.STATE.message.code == "cannot_start"
 
@@ -267,27 +267,29 @@ def panels_draw_what_exists():
     fresh()
     from types import SimpleNamespace
 
-    from dsr_fit_body import menus, prefs, ui
+    from dsr_fit_body import menus, panels, preferences
     from dsr_fit_body.core.messages import message
 
     bpy.ops.fitbody.import_result(filepath=str(FOLDER / "landscape" / "landscape.json"))
-    chosen = bpy.context.window_manager.dsr_fit_body
+    settings = bpy.context.window_manager.dsr_fit_body
     for source in ("IMAGE", "SEQUENCE", "VIDEO", "RESULT"):
-        chosen.source = source
+        settings.source = source
         for code in (None, "no_person", "cancelled"):
             session.STATE.message = message(code, photo="x.jpg") if code else None
-            for panel in ui.CLASSES:
+            for panel in panels.CLASSES:
                 layout = RecordingLayout()
                 context = SimpleNamespace(
                     window_manager=bpy.context.window_manager,
                     active_object=bpy.context.view_layer.objects.active,
                     scene=bpy.context.scene,
                 )
-                panel.draw(SimpleNamespace(layout=layout, show=lambda *a, p=panel: p.show(None, *a)), context)
+                panel.draw(
+                    SimpleNamespace(layout=layout, draw_content=lambda *a, p=panel: p.draw_content(None, *a)), context
+                )
                 assert layout.drawn, panel
     layout = RecordingLayout()
     page = bpy.context.preferences.addons["dsr_fit_body"].preferences
-    prefs.FitBodyPreferences.draw(
+    preferences.FitBodyPreferences.draw(
         SimpleNamespace(layout=layout, **{"bl_rna": page.bl_rna, "python": page.python}), bpy.context
     )
     for menu in (menus._add, menus._import, menus._image):

@@ -10,7 +10,8 @@ import dsr_fit_body
 from dsr_fit_body import session
 from dsr_fit_body.builders import ground
 from dsr_fit_body.core import geometry
-from dsr_fit_body.core.asset import read_body
+from dsr_fit_body.core.body_model import read_body_model
+from skinning import linear_blend_skinning
 
 FOLDER = Path(sys.argv[sys.argv.index("--") + 1] if "--" in sys.argv else sys.argv[1])
 CHECKS = []
@@ -35,7 +36,7 @@ def posed(mesh_object):
 
 def expected(result, person, betas=None, transl=None, rotations=None):
     """Vertices in Blender's world by the plainest linear blend skinning."""
-    body = read_body(result.body_file)
+    body = read_body_model(result.body_file)
     betas = person.betas if betas is None else betas
     turns = person.rotations[0] if rotations is None else rotations
     joints = body.shaped_joints(betas)
@@ -43,8 +44,8 @@ def expected(result, person, betas=None, transl=None, rotations=None):
     rest = body.shaped_vertices(betas)
     extra = body.corrective(turns)
     rest = rest if extra is None else rest + extra
-    vertices = geometry.skin(rest, joints, body.weights, body.parents, turns, move)
-    return vertices @ geometry.CAMERA.T
+    vertices = linear_blend_skinning(rest, joints, body.weights, body.parents, turns, move)
+    return vertices @ geometry.CAMERA_TO_BLENDER.T
 
 
 def census():
@@ -54,20 +55,20 @@ def census():
 
 
 def fit(path, worker, **preferences):
-    own = bpy.context.preferences.addons["dsr_fit_body"].preferences
-    own.python = worker
+    addon_preferences = bpy.context.preferences.addons["dsr_fit_body"].preferences
+    addon_preferences.python = worker
     for name, value in preferences.items():
-        setattr(own, name, value)
+        setattr(addon_preferences, name, value)
     return bpy.ops.fitbody.fit(filepath=str(path))
 
 
-def refused(call, said):
+def refused(call, expected_text):
     try:
         call()
     except RuntimeError as error:
-        assert said in str(error), str(error)
+        assert expected_text in str(error), str(error)
     else:
-        raise AssertionError(f"nothing said of {said!r}")
+        raise AssertionError(f"no error with {expected_text!r}")
     assert session.STATE.message is not None and not session.running()
 
 

@@ -1,4 +1,4 @@
-"""The add-on in other languages: every sentence has its words, and blanks agree."""
+"""Translations of the add-on: every sentence has an entry, and placeholders agree."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from dsr_fit_body.core import messages
-from dsr_fit_body.core.messages import Said, message, progress, say, warning
-from dsr_fit_body.languages import FOLDER, SAME, languages, read_words
+from dsr_fit_body.core.messages import Sentence, message, progress_sentence, sentence, warning_sentence
+from dsr_fit_body.languages import FOLDER, UNTRANSLATED, read_po, translations
 
 ADDON = Path(__file__).resolve().parents[2] / "blender_addon" / "dsr_fit_body"
-LANGUAGES = languages()
-SPEAKERS = ("say", "_bad")
+LANGUAGES = translations()
+SENTENCE_FUNCTIONS = ("sentence", "_bad_result")
 """Functions whose first argument is a sentence."""
 
 
@@ -32,19 +32,19 @@ def texts(node: ast.AST):
 
 def written() -> dict[str, str]:
     """Every sentence and label written into a call, and where."""
-    found = {}
+    places = {}
     for path in sorted(ADDON.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "id", getattr(node.func, "attr", ""))
-            given = [node.args[0]] if name in SPEAKERS and node.args else []
-            if name not in ("Message", "words"):
-                given += [k.value for k in node.keywords if k.arg in ("text", "message")]
-            for one in given:
-                if not (isinstance(one, ast.Call) and getattr(one.func, "id", "") == "words"):
-                    found.update((text, f"{path.name}:{node.lineno}") for text in texts(one))
-    return found
+            arguments = [node.args[0]] if name in SENTENCE_FUNCTIONS and node.args else []
+            if name not in ("Message", "translate"):
+                arguments += [k.value for k in node.keywords if k.arg in ("text", "message")]
+            for one in arguments:
+                if not (isinstance(one, ast.Call) and getattr(one.func, "id", "") == "translate"):
+                    places.update((text, f"{path.name}:{node.lineno}") for text in texts(one))
+    return places
 
 
 def fields(text: str) -> set[str]:
@@ -52,21 +52,21 @@ def fields(text: str) -> set[str]:
 
 
 def test_sentences_are_found_in_the_code():
-    found = written()
-    assert {"Export Body", "{bodies} in {seconds} s", "A fit is running", "Stopping"} <= set(found)
-    assert len(found) > 50
+    places = written()
+    assert {"Export Body", "{bodies} in {seconds} s", "A fit is running", "Stopping"} <= set(places)
+    assert len(places) > 50
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_sentence_has_an_entry(language):
-    words = LANGUAGES[language]
-    wanted = {**written(), **dict.fromkeys(messages.templates(), "messages.py")}
-    missing = {text: where for text, where in wanted.items() if text not in words and text not in SAME}
+    entries = LANGUAGES[language]
+    expected = {**written(), **dict.fromkeys(messages.templates(), "messages.py")}
+    missing = {text: where for text, where in expected.items() if text not in entries and text not in UNTRANSLATED}
     assert not missing
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_blanks_agree_and_nothing_is_left_in_english(language):
+def test_placeholders_agree_and_nothing_is_left_in_english(language):
     for english, text in LANGUAGES[language].items():
         assert fields(english) == fields(text), english
         assert text == text.strip() and text
@@ -75,11 +75,11 @@ def test_blanks_agree_and_nothing_is_left_in_english(language):
             assert len(english.split()) == 1 or "{" in english, english
 
 
-def test_languages_say_the_same_things():
+def test_languages_have_the_same_entries():
     assert {"de", "fr"} <= set(LANGUAGES)
     first, *others = LANGUAGES.values()
     assert all(set(other) == set(first) for other in others)
-    assert not SAME & set(first)
+    assert not UNTRANSLATED & set(first)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -88,7 +88,7 @@ def test_files_are_plain_gettext(language):
     path = FOLDER / f"{language}.po"
     lines = path.read_text(encoding="utf-8").splitlines()
     ids = [line for line in lines if line.startswith("msgid ")]
-    assert len(set(ids)) == len(ids) == 1 + len(read_words(path))
+    assert len(set(ids)) == len(ids) == 1 + len(read_po(path))
     assert all(line == "" or line.startswith(("#", "msgid ", "msgstr ")) for line in lines)
 
 
@@ -98,21 +98,21 @@ def test_a_sentence_is_put_together_in_the_other_language():
     def translate(text: str) -> str:
         return german.get(text, text)
 
-    said = message("cannot_start", detail=say("there is no file {path}", path="/x/python")).said
-    assert str(said) == "Could not start the worker: there is no file /x/python"
-    assert said.words(translate) == "Der Arbeitsprozess ließ sich nicht starten: es gibt keine Datei /x/python"
-    assert "Niemand in „a.jpg“" in message("no_person", photo="/p/a.jpg").said.words(translate)
-    assert message("died").said.words(translate).endswith("ohne Angabe von Gründen")
-    braces = message("failed", detail="it said {this} and {").said
-    assert braces.words(translate).endswith("it said {this} and {")
+    text = message("cannot_start", detail=sentence("there is no file {path}", path="/x/python")).sentence
+    assert str(text) == "Could not start the worker: there is no file /x/python"
+    assert text.translated(translate) == "Der Arbeitsprozess ließ sich nicht starten: es gibt keine Datei /x/python"
+    assert "Niemand in „a.jpg“" in message("no_person", photo="/p/a.jpg").sentence.translated(translate)
+    assert message("died").sentence.translated(translate).endswith("ohne Angabe von Gründen")
+    braces = message("failed", detail="it said {this} and {").sentence
+    assert braces.translated(translate).endswith("it said {this} and {")
 
 
-def test_a_warning_of_the_worker_is_said_in_the_other_language():
-    said = warning("2 of 5 people skipped: score below 0.5.")
-    assert str(said) == "2 of 5 people skipped: score below 0.5"
-    german = said.words(lambda t: LANGUAGES["de"].get(t, t))
+def test_a_warning_of_the_worker_is_translated_to_the_other_language():
+    skipped = warning_sentence("2 of 5 people skipped: score below 0.5.")
+    assert str(skipped) == "2 of 5 people skipped: score below 0.5"
+    german = skipped.translated(lambda t: LANGUAGES["de"].get(t, t))
     assert german == "2 von 5 Personen übergangen: unter der Schwelle 0.5"
-    assert warning("another one") == "another one"
+    assert warning_sentence("another one") == "another one"
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,9 @@ def test_a_warning_of_the_worker_is_said_in_the_other_language():
         ("something new: {x}", "something new: {x}"),
     ],
 )
-def test_what_the_worker_does_is_said_in_the_other_language(text, german):
-    said = progress(text)
-    assert str(said) == text
-    words = said.words(lambda t: LANGUAGES["de"].get(t, t)) if isinstance(said, Said) else said
-    assert words == german
+def test_what_the_worker_does_is_translated_to_the_other_language(text, german):
+    activity = progress_sentence(text)
+    assert str(activity) == text
+    german_entries = LANGUAGES["de"]
+    got = activity.translated(lambda t: german_entries.get(t, t)) if isinstance(activity, Sentence) else activity
+    assert got == german

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The body model's file that lies beside the results: mesh, skinning, shape directions."""
+"""Reads the body model's file that lies beside the results: mesh, skinning, shape directions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from .messages import FitBodyError, say
+from .messages import FitBodyError, sentence
 from .names import joint_names
 
 
 @dataclass(frozen=True, eq=False)
-class Body:
+class BodyModel:
     """A body model as Blender needs it; axes of the files (y up, facing +z), metres.
 
     Attributes:
@@ -81,10 +81,10 @@ class Body:
         return self.posedirs @ (others - np.eye(3)).reshape(-1)
 
 
-_CACHE: dict[tuple[str, int, int], Body] = {}
+_CACHE: dict[tuple[str, int, int], BodyModel] = {}
 
 
-def read_body(path: Path, sha256: str = "") -> Body:
+def read_body_model(path: Path, sha256: str = "") -> BodyModel:
     """Read a body model's NPZ file; kept in memory until another one is read.
 
     Args:
@@ -97,7 +97,7 @@ def read_body(path: Path, sha256: str = "") -> Body:
     try:
         status = Path(path).stat()
     except OSError:
-        raise FitBodyError("model_missing", detail=say("{path}; keep it beside the result", path=path)) from None
+        raise FitBodyError("model_missing", detail=sentence("{path}; keep it beside the result", path=path)) from None
     key = (sha256, status.st_size, 0) if sha256 else (str(path), status.st_size, status.st_mtime_ns)
     if key not in _CACHE:
         body = _read(Path(path))
@@ -106,18 +106,18 @@ def read_body(path: Path, sha256: str = "") -> Body:
     return _CACHE[key]
 
 
-def _read(path: Path) -> Body:
+def _read(path: Path) -> BodyModel:
     try:
         with np.load(path, allow_pickle=False) as data:
-            wanted = [key for key in data.files if not key.startswith("kp_")]
-            arrays = {key: data[key] for key in wanted}
+            keys = [key for key in data.files if not key.startswith("kp_")]
+            arrays = {key: data[key] for key in keys}
         return _body(arrays)
     except (OSError, ValueError, KeyError, IndexError, EOFError, zipfile.BadZipFile) as error:
-        detail = say("{path} is not a body model ({error})", path=path, error=error)
+        detail = sentence("{path} is not a body model ({error})", path=path, error=error)
         raise FitBodyError("model_missing", detail=detail) from error
 
 
-def _body(arrays: dict[str, np.ndarray]) -> Body:
+def _body(arrays: dict[str, np.ndarray]) -> BodyModel:
     vertices = arrays["v_template"].astype(np.float64)
     shapedirs, weights, faces = arrays["shapedirs"], arrays["weights"], arrays["f"].astype(np.int32)
     parents = arrays["kintree_table"][0].astype(np.int64)
@@ -135,7 +135,7 @@ def _body(arrays: dict[str, np.ndarray]) -> Body:
     parts = arrays.get("part_ids")
     interior = arrays.get("interior", np.zeros(0, bool))
     names = _texts(arrays, "joint_names")
-    return Body(
+    return BodyModel(
         name=(_texts(arrays, "name") or ["body"])[0],
         vertices=vertices,
         shapedirs=shapedirs,

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The add-on's operators, one file per task; ``base`` is what they share."""
+
+from __future__ import annotations
+
+from . import (
+    active_image,
+    bone_names,
+    export,
+    fit,
+    materials,
+    pose,
+    rigify,
+    scene,
+    shape,
+    troubleshooting,
+)
+
+CLASSES = (
+    *fit.CLASSES,
+    *active_image.CLASSES,
+    *troubleshooting.CLASSES,
+    *shape.CLASSES,
+    *pose.CLASSES,
+    *scene.CLASSES,
+    *bone_names.CLASSES,
+    *materials.CLASSES,
+    *rigify.CLASSES,
+    *export.CLASSES,
+)

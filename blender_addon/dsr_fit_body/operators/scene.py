@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operators of the Scene panel: the photo's camera, the photo behind the bodies, the ground."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bpy
+
+from ..builders import camera as cam
+from ..builders import ground, shape
+from ..builders.scene import RUN
+from ..core.messages import sentence
+from ..properties import panel_settings
+from .base import AddonOperator, BodyOperator
+
+
+class FITBODY_OT_place_on_ground(BodyOperator, bpy.types.Operator):
+    """Lowest point of the bodies, over all frames, to height 0; camera and bodies move together"""
+
+    bl_idname = "fitbody.place_on_ground"
+    bl_label = "Place on Ground"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def run_on_body(self, context: Any, armature: Any, mesh_object: Any) -> None:
+        """Everybody of the same photo."""
+        root = armature.parent or armature
+        armatures = [c for c in root.children if c.type == "ARMATURE"] or [armature]
+        meshes = [body[1] for a in armatures if (body := shape.body_objects(a))]
+        moved = ground.place_on_ground(root, meshes or [mesh_object])
+        self.inform(sentence("Moved by {distance} cm", distance=f"{100 * moved:.1f}"))
+
+
+class PhotoCameraOperator(AddonOperator):
+    """Needs the camera of a photo: ``run_on_camera(context, camera)``."""
+
+    @classmethod
+    def poll(cls, context: Any) -> bool:
+        """Whether there is such a camera."""
+        return cls.available(_photo_camera(context) is not None, sentence("Fit a photo first"))
+
+    def run(self, context: Any) -> set[str] | None:
+        """With the camera."""
+        return self.run_on_camera(context, _photo_camera(context))
+
+
+class FITBODY_OT_view_photo(PhotoCameraOperator, bpy.types.Operator):
+    """Look through the camera of the active body's photo, at the photo's size"""
+
+    bl_idname = "fitbody.view_photo"
+    bl_label = "View Through Photo Camera"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def run_on_camera(self, context: Any, camera: Any) -> None:
+        """Scene camera, size, view."""
+        cam.use_camera(context.scene, camera, panel_settings().set_size)
+        cam.look_through(camera)
+
+
+class FITBODY_OT_photo_opacity(PhotoCameraOperator, bpy.types.Operator):
+    """Give the photo behind the bodies the opacity of the panel"""
+
+    bl_idname = "fitbody.photo_opacity"
+    bl_label = "Apply Opacity"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def run_on_camera(self, context: Any, camera: Any) -> None:
+        """All backgrounds of the camera."""
+        for background in camera.data.background_images:
+            background.alpha = panel_settings().opacity
+
+
+def _photo_camera(context: Any) -> Any | None:
+    """The camera beside the active object, else one of the scene's cameras of ours."""
+    item = context.active_object
+    collections = list(item.users_collection) if item is not None else []
+    for collection in [c for c in collections if RUN in c]:
+        for other in collection.objects:
+            if other.type == "CAMERA" and cam.SIZE in other:
+                return other
+    camera = context.scene.camera
+    return camera if camera is not None and cam.SIZE in camera else None
+
+
+CLASSES = (
+    FITBODY_OT_place_on_ground,
+    FITBODY_OT_view_photo,
+    FITBODY_OT_photo_opacity,
+)
