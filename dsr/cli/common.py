@@ -1,0 +1,47 @@
+"""What all commands share: exit codes, lines for people, and how a command ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from dsr.errors import DsrError, TrainingError
+
+EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
+EXIT_STOPPED = 4
+"""A training run had to stop: nothing it was asked for is there."""
+
+
+def say(stream: Any, text: str) -> None:
+    """Write a line for people, whatever the stream's encoding can show."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    stream.flush()
+
+
+def run_command(prog: str, body: Callable[[], int], interrupted: str = "interrupted.") -> int:
+    """Run a command and turn whatever ends it into its exit code and one line on standard error.
+
+    Args:
+        prog: name of the command, before every message.
+        body: parses and works; gives the exit code.
+        interrupted: what is said after Ctrl-C.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        return body()
+    except SystemExit as stop:  # the parser has said why
+        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
+    except DsrError as error:
+        say(sys.stderr, f"{prog}: {error}")
+        return EXIT_STOPPED if isinstance(error, TrainingError) else EXIT_USAGE
+    except KeyboardInterrupt:
+        say(sys.stderr, f"{prog}: {interrupted}")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # dsr-fit ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return EXIT_FINE
