@@ -1,10 +1,9 @@
 """Rotations: goldens, round trips, the hard places (0 and pi), gradients."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from shared_data import tensors
 
 from dsr.body.numpy_lbs import rodrigues
 from dsr.body.rotations import (
@@ -18,15 +17,10 @@ from dsr.body.rotations import (
     rotmat_to_rot6d,
 )
 
-GOLDEN = Path(__file__).parents[2] / ".." / "shared" / "specs" / "perspose" / "golden" / "rotations.npz"
-
 
 @pytest.fixture
 def golden():
-    if not GOLDEN.is_file():
-        pytest.skip(f"{GOLDEN} is missing")
-    with np.load(GOLDEN) as data:
-        return {key: torch.from_numpy(data[key]) for key in data.files}
+    return tensors("perspose", "rotations")
 
 
 def random_axis_angle(n: int = 200) -> torch.Tensor:

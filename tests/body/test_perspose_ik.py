@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
+from shared_data import tensors
 from torch import Tensor
 
+from dsr.body import directions as rotations
+from dsr.body import perspose_ik as ik
 from dsr.body import rotations as basic
 from dsr.body.joints import SMPL24_PARENTS
 from dsr.errors import UsageError
-from dsr.body import perspose_ik as ik
-from dsr.body import directions as rotations
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "perspose" / "golden"
-golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")
 both_types = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 
 
 @pytest.fixture(autouse=True)
 def _same_noise():
     torch.manual_seed(0)
-
-
-def load(name: str) -> dict[str, Tensor]:
-    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files}
 
 
 def close(ours: Tensor, target: Tensor, absolute: float) -> None:
@@ -84,9 +75,8 @@ def published_alignment(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     return R, q.mean(1) - (R @ p.mean(1)[..., None])[..., 0]
 
 
-@golden
 def test_twists_and_global_rotations():
-    g = load("ik_body")
+    g = tensors("perspose", "ik_body")
     pose = basic.axis_angle_to_rotmat(g["pose_aa"])
     close(ik.rest_twists(g["rest_joints"])[:, 1:], g["rest_ortho_twist"][:, 1:], 1e-9)
     close(ik.twist_labels(pose, g["rest_joints"])[:, 1:], g["ortho_twist"][:, 1:], 2e-8)
@@ -95,13 +85,12 @@ def test_twists_and_global_rotations():
     close(posed, g["joints24"], 2e-8)
 
 
-@golden
 @pytest.mark.parametrize("exact", [False, True])
 def test_solver_and_its_pieces(exact, monkeypatch):
     """With the released angle all of it is equal; the exact angle moves the root by less than 1e-4 rad."""
     if not exact:
         monkeypatch.setattr(ik, "align_triangles", published_alignment)
-    g = load("ik_body")
+    g = tensors("perspose", "ik_body")
     rest_of = golden_skeleton(g)
     rest = rest_of(g["ik_beta_in"])
     for name, planar, fallback in (("xy", True, False), ("plain", False, True), ("plain_nobd", False, False)):
@@ -127,9 +116,8 @@ def test_solver_and_its_pieces(exact, monkeypatch):
         close(out.transl, g["clean_transl_out"], 1e-5)
 
 
-@golden
 def test_exact_angle_recovers_the_truth_where_the_released_one_does_not(monkeypatch):
-    g = load("ik_body")
+    g = tensors("perspose", "ik_body")
     pose = basic.axis_angle_to_rotmat(g["pose_aa"])
 
     def error():
@@ -143,19 +131,17 @@ def test_exact_angle_recovers_the_truth_where_the_released_one_does_not(monkeypa
     assert error() > 1e-4
 
 
-@golden
 def test_bones_and_twists_compose_to_the_pose():
-    g = load("ik_body")
+    g = tensors("perspose", "ik_body")
     pose, leaves = basic.axis_angle_to_rotmat(g["pose_aa"]), list(ik.LEAVES)
     world = g["global_rot"]
     fit = ik.SkeletonFit(g["joints24"], world[:, 0], world[:, 9])
     close(ik.pose_from_skeleton(fit, g["rest_joints"], g["ortho_twist"], pose[:, leaves]), g["compose_theta"], 1e-7)
 
 
-@golden
 @pytest.mark.parametrize("batch", [1, 2, 3, 4, 5])
 def test_a_batch_of_three_is_like_any_other(batch):
-    g = load("pelvis_batch3_quirk")
+    g = tensors("perspose", "pelvis_batch3_quirk")
     source, target = (g["pts"][rows].permute(1, 0, 2) for rows in (slice(0, 3), slice(3, 6)))
     R, t = ik.align_triangles(source[:batch], target[:batch])
     right = g["R_bs5"][:batch], g["t_bs5"][:batch, :, 0]
@@ -165,9 +151,8 @@ def test_a_batch_of_three_is_like_any_other(batch):
     assert released > 0.5 if batch == 3 else released < 1e-7
 
 
-@golden
 def test_rotation_utilities():
-    g = load("rotations")
+    g = tensors("perspose", "rotations")
     close(rotations.angle_between(g["sw_a"], g["sw_b"]), g["radian"], 1e-7)
     close(rotations.swing(g["sw_a"], g["sw_b"]), g["swing"], 1e-7)
     angle, swing = rotations.swing_twist(g["rodrigues"], g["st_axis"])

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from shared_data import script, tensors
 
 from dsr.body import JOINTS49_NAMES, Body, axis_angle_to_rotmat, joints49, load_body, load_extra_regressor
-from dsr.body.spin_joints import JOINT_MAP49
 from dsr.body.licensed import convert
+from dsr.body.spin_joints import JOINT_MAP49
 from dsr.camera import camera_to_translation, project_weak
 from dsr.errors import BodyError
-
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "dsr" / "golden"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")
 
 
 @pytest.fixture(scope="module")
 def made_up():
     """An SMPL-format body of random numbers, and its extra regressor (6890 vertices, no SMPL data)."""
-    spec = importlib.util.spec_from_file_location("golden_synth_assets", GOLDEN / "synth_assets.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    arrays, extra, _ = module.assets(2021)
+    arrays, extra, _ = script("dsr", "synth_assets").assets(2021)
     return Body(convert(arrays, Path("synthetic.pkl"))), torch.from_numpy(extra).float()
 
 
-@needs_golden
 def test_wrapper_on_the_published_mesh(made_up):
     body, extra = made_up
-    with np.load(GOLDEN / "smpl_head.npz", allow_pickle=False) as file:
-        g = {key: torch.from_numpy(file[key]) for key in file.files}
+    g = tensors("dsr", "smpl_head")
     assert tuple(g["joint_map49"].tolist()) == JOINT_MAP49
     rotmat = axis_angle_to_rotmat(g["pose_aa"].reshape(-1, 24, 3))
     torch.testing.assert_close(rotmat, g["rotmat"], rtol=0, atol=1e-6)
@@ -51,7 +42,6 @@ def test_wrapper_on_the_published_mesh(made_up):
     assert len(nine) == 9
 
 
-@needs_golden
 def test_extra_regressor_file(tmp_path, made_up):
     _, extra = made_up
     np.save(tmp_path / "J_regressor_extra.npy", extra.double().numpy())

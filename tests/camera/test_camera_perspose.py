@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.transform import Rotation
+from shared_data import vectors
 
 from dsr.camera import (
     crop_affine,
@@ -22,14 +21,7 @@ from dsr.camera import (
     warp_crop,
 )
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "specs" / "perspose" / "golden"
-pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the PersPose golden vectors are not beside the project")
 CLAMPED = 11  # the published clamp turns this case's small angle into 4.9e-4 rad (INDEX.md)
-
-
-def load(name: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
 
 
 def published_rotation(K, centre, aim, twist_deg, *, guard: float) -> np.ndarray:
@@ -56,7 +48,7 @@ def published_rotation(K, centre, aim, twist_deg, *, guard: float) -> np.ndarray
 
 
 def test_rotation_equals_the_released_one_up_to_its_guards() -> None:
-    golden = load("pr_rotation")
+    golden = vectors("perspose", "pr_rotation")
     ours = perspective_rotation(
         *(torch.from_numpy(golden[key]) for key in ("K", "obj_center", "aim_center", "twist_deg"))
     ).numpy()
@@ -70,7 +62,7 @@ def test_rotation_equals_the_released_one_up_to_its_guards() -> None:
 
 
 def test_homography_and_warped_points() -> None:
-    golden = load("pr_rotation")
+    golden = vectors("perspose", "pr_rotation")
     H = homography(torch.from_numpy(golden["K"]), torch.from_numpy(golden["R"]))
     np.testing.assert_allclose(H.numpy(), golden["H"], rtol=1e-12, atol=1e-10)
     moved = transform_pixels(torch.from_numpy(golden["points"]), H)
@@ -80,7 +72,7 @@ def test_homography_and_warped_points() -> None:
 @pytest.mark.parametrize("name", ["pr_crop", "pr_crop_cv48"])
 @pytest.mark.parametrize("case", range(6))
 def test_crop(name: str, case: int) -> None:
-    golden = load(name)
+    golden = vectors("perspose", name)
     x, y, width, height = golden[f"bbox_{case}"]
     box = torch.tensor([x, y, x + width, y + height], dtype=torch.float64)
     K, R = (torch.from_numpy(golden[f"{key}_{case}"]) for key in ("K", "R"))
@@ -105,7 +97,7 @@ def test_crop(name: str, case: int) -> None:
 
 
 def test_crop_affine() -> None:
-    golden = load("crop_affine")
+    golden = vectors("perspose", "crop_affine")
     level = [row for row in range(6) if golden["rows"][row, 4] == 0]  # the others turn in the plane
     assert len(level) == 3
     for row in level:
@@ -117,7 +109,7 @@ def test_crop_affine() -> None:
 
 
 def test_encoding() -> None:
-    golden = load("pe_map")
+    golden = vectors("perspose", "pe_map")
     maps = perspective_encoding(torch.from_numpy(golden["K"]), 256).numpy()
     assert maps.shape == (4, 2, 64, 64)
     for ours, expected, name in zip(maps, golden["pe"], golden["dataset"], strict=True):
@@ -132,7 +124,10 @@ def test_encoding() -> None:
 
 @pytest.mark.parametrize("sample", [0, 1])
 def test_smpl_labels_follow_the_rotation_and_come_back(sample: int) -> None:
-    golden = {key.removeprefix("hps_"): torch.from_numpy(value) for key, value in load("train_geometry").items()}
+    golden = {
+        key.removeprefix("hps_"): torch.from_numpy(value)
+        for key, value in vectors("perspose", "train_geometry").items()
+    }
     theta, transl, joints, R = (golden[f"{key}_{sample}"] for key in ("theta_in", "transl_in", "j24_in", "R"))
     orient = torch.from_numpy(Rotation.from_rotvec(theta[0].numpy()).as_matrix())
     rest = joints[0] - transl
@@ -147,7 +142,7 @@ def test_smpl_labels_follow_the_rotation_and_come_back(sample: int) -> None:
 
 
 def test_training_crops_keep_the_principal_point_in_the_middle() -> None:
-    golden = load("train_geometry")
+    golden = vectors("perspose", "train_geometry")
     box = torch.tensor([10.0, 8.0, 40.0, 58.0], dtype=torch.float64)
     K = torch.tensor([[80.0, 0, 48], [0, 80, 36], [0, 0, 1]], dtype=torch.float64)
     crop = perspective_crop(K, box, rotation=torch.from_numpy(golden["R"]))

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from shared_data import tensors
 
 from dsr import camera
 from dsr.body import axis_angle_to_rotmat
 from dsr.camera import camera_to_translation, fit_translation, place_in_picture, project_weak, translation_to_camera
 from dsr.errors import CameraError
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "dsr" / "golden"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")
 
-
-def load(name: str) -> dict[str, torch.Tensor]:
-    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files}
-
-
-@needs_golden
 def test_published_translation_and_projection():
-    g = load("geometry")
+    g = tensors("dsr", "geometry")
     torch.testing.assert_close(camera_to_translation(g["weak_cam"]), g["cam_t"], rtol=1e-5, atol=1e-6)
     ours = project_weak(g["points"], g["weak_cam"])
     torch.testing.assert_close(112 * ours, g["proj_identity_center0"], rtol=1e-5, atol=1e-4)
@@ -37,19 +27,17 @@ def test_published_translation_and_projection():
     torch.testing.assert_close(camera.project(turned, K), g["proj_rot_center"], rtol=1e-5, atol=1e-3)
 
 
-@needs_golden
 def test_renderer_matrix_of_the_release_sees_the_same():
     """P looks with y up; seen from there the crop's v is mirrored."""
-    g = load("geometry")
+    g = tensors("dsr", "geometry")
     ones = torch.ones_like(g["points"][..., :1])
     seen = torch.cat((g["points"], ones), -1).double() @ g["proj_mat_P"].double().transpose(1, 2)
     ours = 112 + 112 * project_weak(g["points"], g["weak_cam"]) * torch.tensor([1.0, -1.0])
     torch.testing.assert_close((seen[..., :2] / seen[..., 2:]).float(), ours, rtol=1e-5, atol=1e-3)
 
 
-@needs_golden
 def test_published_camera_fit():
-    g = load("geometry")
+    g = tensors("dsr", "geometry")
     K = torch.tensor([[5000.0, 0, 112], [0, 5000, 112], [0, 0, 1]])
     pixels = g["esttrans_joints2d_px_conf"]
     ours = fit_translation(g["points"][:, 25:], pixels[:, 25:, :2], K, pixels[:, 25:, 2])

@@ -10,15 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
+from shared_data import specs
 from torch import nn
 
 import dsr
 from dsr.checkpoints import load_checkpoint, read_state_dict
 from dsr.errors import CheckpointError
 from dsr.regressors import build_regressor
-
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "dsr" / "golden"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")
 
 
 class Head(nn.Module):
@@ -109,10 +107,9 @@ def test_our_own_file(tmp_path):
     assert report.layout == "safetensors"
 
 
-@needs_golden
 def test_the_released_lightning_names():
     """343 rows of the HMR module inside Lightning, and what stands beside them; 331 are used."""
-    rows = json.loads((GOLDEN / "lightning_key_map.json").read_text())
+    rows = json.loads((specs() / "dsr/golden/lightning_key_map.json").read_text())
     rng = torch.Generator().manual_seed(1)
 
     def made(row):

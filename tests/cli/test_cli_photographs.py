@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from shared_data import SHARED, photos
 
 import dsr
 from dsr.cli.fit import main
 
 ROOT = Path(__file__).resolve().parents[2]
-PHOTOS = ROOT.parent / "shared" / "photos"
 EXAMPLES = ROOT / "examples" / "images"
 
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Path]:
     """A few pictures with people that are easy to see."""
-    found = [PHOTOS / name for name in ("000000000785.jpg", "dancing.jpg", "astronauts_public_domain.jpg")]
+    found = [SHARED / "photos" / name for name in ("000000000785.jpg", "dancing.jpg", "astronauts_public_domain.jpg")]
     if not all(p.is_file() for p in found):
         found = sorted(p for p in EXAMPLES.glob("*") if p.suffix in (".jpg", ".png"))[:3]
     if not found:
@@ -72,17 +72,13 @@ def test_the_meshes_and_pictures_are_there_and_whole(pictures, fitted):
 
 
 def test_the_logo_has_nobody_in_it(tmp_path):
-    if not (PHOTOS / "no_person_logo.jpeg").is_file():
-        pytest.skip("../shared/photos is not here")
-    assert main([str(PHOTOS / "no_person_logo.jpeg"), "--out", str(tmp_path), "--quiet", "--overlay"]) == 0
+    assert main([str(photos() / "no_person_logo.jpeg"), "--out", str(tmp_path), "--quiet", "--overlay"]) == 0
     assert dsr.load_result(tmp_path / "no_person_logo.json").status == "no_person"
     assert not list(tmp_path.glob("*.glb")) and not list(tmp_path.glob("*.jpg"))
 
 
 def test_imported_keypoints_take_the_place_of_the_detector(tmp_path):
-    if not (PHOTOS / "COCO_val_0544_openpose.json").is_file():
-        pytest.skip("../shared/photos is not here")
-    arguments = [str(PHOTOS / "COCO_val_0544.jpg"), "--out", str(tmp_path), "--keypoints", str(PHOTOS), "--quiet"]
+    arguments = [str(photos() / "COCO_val_0544.jpg"), "--out", str(tmp_path), "--keypoints", str(photos()), "--quiet"]
     assert main(arguments) == 0
     result = dsr.load_result(tmp_path / "COCO_val_0544.json")
     assert result.people and result.people[0].keypoint_set.startswith(("openpose", "coco"))

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import pickle
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from shared_data import vectors
 from torch.utils.data import DataLoader
 
 from dsr.datasets import EpochSampler, MixedSource, ViewDataset, collate
 from dsr.datasets.mix import PERSPOSE_RATIOS
 from dsr.errors import DatasetError, TrainingError
 from dsr.synthetic import PersonRecord
-
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "specs" / "perspose" / "golden"
 
 
 class Toys:
@@ -40,13 +38,12 @@ def mixture(rule="share", length=None, **options):
     return MixedSource(sources, [0.3, 0.4, 0.2, 0.1], rule=rule, length=length, **options)
 
 
-@pytest.mark.skipif(not GOLDEN.is_dir(), reason="the PersPose golden vectors are not beside the project")
 def test_published_walk_draws_what_the_released_mixer_draws():
-    with np.load(GOLDEN / "misc.npz") as golden:
-        mixed = mixture("published-walk", 1000)
-        for epoch, expected in zip(golden["mix_epochs"], golden["mix_idx"], strict=True):
-            drawn = [mixed.pick(int(position), int(epoch)) for position in golden["mix_pos"]]
-            np.testing.assert_array_equal(drawn, expected)
+    golden = vectors("perspose", "misc")
+    mixed = mixture("published-walk", 1000)
+    for epoch, expected in zip(golden["mix_epochs"], golden["mix_idx"], strict=True):
+        drawn = [mixed.pick(int(position), int(epoch)) for position in golden["mix_pos"]]
+        np.testing.assert_array_equal(drawn, expected)
 
 
 def test_walk_visits_every_record_once_per_pass_across_epochs():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from shared_data import tensors
 
 from dsr.body import load_body
 from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
@@ -18,8 +17,6 @@ from dsr.datasets.pixels import augment_pixels, cut_out
 from dsr.errors import DatasetError
 from dsr.synthetic import PersonRecord
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "specs" / "perspose" / "golden"
-golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the PersPose golden vectors are not beside the project")
 DRAWS = [
     PersPoseAugment(),
     PersPoseAugment(rotation_deg=25.0, scale=0.8),
@@ -27,14 +24,8 @@ DRAWS = [
 ]
 
 
-def load(name):
-    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files if file[key].dtype.kind in "fiu"}
-
-
-@golden
 def test_crop_matrices_are_the_published_ones():
-    g = load("crop_affine")
+    g = tensors("perspose", "crop_affine")
     middle = torch.full((2,), 128.0, dtype=torch.float64)
     for (x, y, w, h, degrees, sx, sy, scale, stretch), expected in zip(g["rows"], g["affine"], strict=True):
         centre = torch.stack([x + w / 2 - sx * w, y + h / 2 - sy * h])
@@ -45,10 +36,9 @@ def test_crop_matrices_are_the_published_ones():
         torch.testing.assert_close(stretched @ turn @ to_middle, expected, rtol=1e-9, atol=1e-9)
 
 
-@golden
 def test_training_crops_are_the_published_ones_for_their_rotation():
     """Their Python random calls cannot be repeated; for the rotation that they drew, only the zoom may differ."""
-    g = load("train_geometry")
+    g = tensors("perspose", "train_geometry")
     K = torch.tensor([[80.0, 0, 48], [0, 80, 36], [0, 0, 1]], dtype=torch.float64)
     zooms = []
     for R, H, K_crop in zip(g["R"], g["H"], g["K"], strict=True):
@@ -62,10 +52,13 @@ def test_training_crops_are_the_published_ones_for_their_rotation():
     assert all(0.7 - 1e-9 <= zoom <= 1.1 + 1e-9 for zoom in zooms) and zooms.count(pytest.approx(1.0)) >= 4
 
 
-@golden
 @pytest.mark.parametrize("case", [0, 1])
 def test_body_labels_follow_the_camera_as_published(case):
-    g = {key[4:-2]: value for key, value in load("train_geometry").items() if key.endswith(f"_{case}") and "hps" in key}
+    g = {
+        key[4:-2]: value
+        for key, value in tensors("perspose", "train_geometry").items()
+        if key.endswith(f"_{case}") and "hps" in key
+    }
     rotations = axis_angle_to_rotmat(g["theta_in"])
     given = {
         "joints24": g["j24_in"],

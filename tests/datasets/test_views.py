@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from shared_data import vectors
 
 from dsr.body.joints import SMPL24_NAMES, flip_permutation
 from dsr.camera import project, warp_crop
@@ -27,14 +26,6 @@ from dsr.datasets.pictures import read_labels, read_picture, warp_labels
 from dsr.errors import DatasetError
 from dsr.synthetic import PersonRecord
 
-GOLDEN = Path(__file__).resolve().parents[3] / "shared" / "specs" / "dsr" / "golden"
-golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the DSR golden vectors are not beside the project")
-
-
-def load(name):
-    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
-
 
 def grey_levels(image, expected):
     """Differences of normalised pictures in grey levels of 255."""
@@ -42,18 +33,16 @@ def grey_levels(image, expected):
     return np.abs(image[:, ::2, ::2].numpy() - expected) * std * 255
 
 
-@golden
 def test_draws_are_the_published_ones():
-    g = load("augment_params")
+    g = vectors("dsr", "augment_params")
     rng = np.random.RandomState(int(g["seed"]))
     for row in g["params"]:
         drawn = draw_dsr(rng)
         np.testing.assert_allclose([drawn.flip, *drawn.gains, drawn.rotation_deg, drawn.scale], row, rtol=1e-12)
 
 
-@golden
 def test_crops_keypoints_and_mirrors_are_the_published_ones():
-    g = load("image_utils")
+    g = vectors("dsr", "image_utils")
     for case, (centre, scale, rotation) in enumerate(zip(g["center"], g["scale"], g["rot"], strict=True)):
         T = crop_matrix(centre, 200 * scale, 224, rotation)
         np.testing.assert_allclose(T, g["get_transform"][case], atol=1e-12)
@@ -86,10 +75,9 @@ def golden_record(g):
     )
 
 
-@golden
 @pytest.mark.parametrize("item", ["t0", "t1", "e_3dpw", "e_h36m_p2", "e_mpi_inf_3dhp"])
 def test_whole_items_are_the_published_ones(item):
-    g = load("dataset_items")
+    g = vectors("dsr", "dataset_items")
     training = item.startswith("t")
     rng = np.random.RandomState(int(g[f"{item}_seed"]) if training else 0)
     sample = DsrView(compat=True, augment=training)(golden_record(g), rng)

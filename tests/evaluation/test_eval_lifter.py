@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from shared_data import vectors
 
 from dsr.cli.eval import main
 from dsr.errors import UsageError
@@ -26,9 +26,6 @@ from dsr.evaluation.lifting import (
 from dsr.lifting import build_lifter
 from dsr.lifting.shipped import save_lifter
 from dsr.tracks.track import PoseTrack
-
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
-golden = pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
 
 
 def track(seed=0, frames=30, action="Walking 1", turn=0.0, valid=None):
@@ -51,14 +48,8 @@ def track(seed=0, frames=30, action="Walking 1", turn=0.0, valid=None):
     )
 
 
-def load(system, name):
-    with np.load(SPECS / system / "golden" / f"{name}.npz", allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
-
-
-@golden
 def test_measures_of_ktpformer():
-    g = load("ktpformer", "losses")
+    g = vectors("ktpformer", "losses")
     pred, target = (g[key].reshape(-1, 17, 3) for key in ("pred", "target"))
     assert float(mpjpe(pred, target, root=None)) == pytest.approx(float(g["mpjpe"]), abs=1e-6)
     assert float(n_mpjpe(pred, target)) == pytest.approx(float(g["n_mpjpe"]), abs=1e-6)
@@ -69,9 +60,8 @@ def test_measures_of_ktpformer():
     assert float(n_mpjpe(torch.from_numpy(pred), target)) == pytest.approx(float(g["n_mpjpe"]), abs=1e-6)
 
 
-@golden
 def test_action_tables_of_hot():
-    g = load("hot", "losses_eval")
+    g = vectors("hot", "losses_eval")
     np.testing.assert_allclose(
         pa_mpjpe(g["pred"], g["target"], reduction="sample").ravel(), g["p2_per_frame"].ravel(), atol=2e-6
     )

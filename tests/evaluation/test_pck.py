@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from shared_data import script, vectors
 
 from dsr.body import Body
 from dsr.body.licensed import convert
@@ -18,7 +18,6 @@ from dsr.evaluation.protocols import J14_NAMES, J17_NAMES, LEGS_LEFT_FIRST, SPIN
 from dsr.synthetic import PersonRecord
 
 GENDERS = {"neutral": 2021, "female": 2023}
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 
 
 def test_pck_counts_joints_strictly_below_the_threshold() -> None:
@@ -79,29 +78,19 @@ def test_mask_overlap() -> None:
     assert np.isnan(mask_iou(np.zeros((4, 4), bool), np.zeros((4, 4), bool)))
 
 
-@pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
 def test_published_vectors() -> None:
-    g = np.load(SPECS / "dsr/golden/eval.npz", allow_pickle=False)
+    g = vectors("dsr", "eval")
     np.testing.assert_allclose(procrustes_align(g["S1"], g["S2"]), g["aligned"], atol=1e-9)
     np.testing.assert_allclose(pa_mpjpe(g["S1"], g["S2"], reduction="none"), g["pa_per_joint"], atol=1e-9)
     np.testing.assert_allclose(pa_mpjpe(g["S1"], g["S2"], reduction="sample"), g["pa_mean"], atol=1e-9)
     np.testing.assert_allclose(mpjpe(g["S1"], g["S2"], root=None, reduction="sample"), g["mpjpe"], atol=1e-9)
-    p = np.load(SPECS / "perspose/golden/misc.npz", allow_pickle=False)
+    p = vectors("perspose", "misc")
     np.testing.assert_allclose(pa_mpjpe(p["pa_pred"], p["pa_gt"], reduction="none"), p["pa_mpjpe"], atol=1e-9)
 
 
-def synthetic_assets():
-    """The specification's maker of assets in SPIN's layout."""
-    spec = importlib.util.spec_from_file_location("synth_assets", SPECS / "dsr/golden/synth_assets.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
 def test_true_mesh_is_the_published_one_of_its_gender(tmp_path: Path) -> None:
-    g = np.load(SPECS / "dsr/golden/dataset_items.npz", allow_pickle=False)
-    made = synthetic_assets()
+    g = vectors("dsr", "dataset_items")
+    made = script("dsr", "synth_assets")
     bodies = {gender: Body(convert(made.assets(seed)[0], tmp_path / gender)) for gender, seed in GENDERS.items()}
     record = PersonRecord("3dpw", "0", tmp_path, np.array([0.0, 0, 9, 9]), gender="female")
     record.pose_aa, record.betas = g["in_pose"][0].reshape(24, 3), g["in_shape"][0]
@@ -114,10 +103,9 @@ def test_true_mesh_is_the_published_one_of_its_gender(tmp_path: Path) -> None:
     assert joints.shape == (1, 17, 3)
 
 
-@pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
 def test_regressed_joints_and_vertex_errors_are_the_published_ones() -> None:
-    g = np.load(SPECS / "dsr/golden/eval.npz", allow_pickle=False)
-    regressor = synthetic_assets().assets(2021)[2][list(LEGS_LEFT_FIRST)]
+    g = vectors("dsr", "eval")
+    regressor = script("dsr", "synth_assets").assets(2021)[2][list(LEGS_LEFT_FIRST)]
     vertices = np.random.RandomState(72).standard_normal((2, 6890, 3)).astype(np.float32)
     joints = _joints(regressor, vertices.astype(np.float64))
     joints = joints - joints[:, :1]
@@ -126,10 +114,9 @@ def test_regressed_joints_and_vertex_errors_are_the_published_ones() -> None:
     np.testing.assert_allclose(pve(g["verts_pred"], g["verts_gt"], reduction="sample"), g["v2v"], rtol=1e-9)
 
 
-@pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
 def test_joint_selection_is_the_published_one() -> None:
     """Rows of SPIN's regressor, whose legs come left first, end up at the published places."""
-    g = np.load(SPECS / "dsr/golden/eval.npz", allow_pickle=False)
+    g = vectors("dsr", "eval")
     published = np.arange(17)  # the row numbers of the file, moved as the loader moves them, then selected by name
     np.testing.assert_array_equal(published[list(LEGS_LEFT_FIRST)][joint_rows(J17_NAMES)], g["H36M_TO_J17"])
     np.testing.assert_array_equal(SPIN24_TO_J17, g["J24_TO_J17"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from shared_data import makehuman
 
 IMAGES = Path("examples/images")
 sys.path.insert(0, str(Path("examples").resolve()))
@@ -15,8 +16,6 @@ sys.path.insert(0, str(Path("examples").resolve()))
 from dsr.body import load_asset, skeleton  # noqa: E402
 from dsr.evaluation.synthetic import match_people  # noqa: E402
 from dsr.evaluation.truth import load_truth  # noqa: E402
-
-ASSETS = Path("../shared/makehuman/makehuman_assets_cc0.tar.xz")
 
 
 @pytest.fixture(scope="module")
@@ -84,14 +83,13 @@ def test_named_poses_mirror_and_repeat() -> None:
 
 
 def test_posed_people_stand_on_the_floor_in_clothes(tmp_path: Path) -> None:
-    if not ASSETS.is_file():
-        pytest.skip(f"{ASSETS} is not there")
+    archive = makehuman() / "makehuman_assets_cc0.tar.xz"
     import _camera
     import _cast as cast
     import _plans
     import render_people
 
-    clothes = cast.Wardrobe(cast.unpack(ASSETS, tmp_path), Path("body_models/open/DSR_OPEN_HELPERS.npz"))
+    clothes = cast.Wardrobe(cast.unpack(archive, tmp_path), Path("body_models/open/DSR_OPEN_HELPERS.npz"))
     plan = _plans.benchmark_plan(4, 77, 320, 1, 2)
     truths = []
     for _ in range(2):

@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from shared_data import photos
 
 import dsr.image.decode as decode_module
 from dsr.image import PICTURE_SUFFIXES, ReadLimits, read_photo
 from dsr.image.png_strips import can_strip
 
-PHOTOS = Path(__file__).resolve().parents[3] / "shared" / "photos"
 # stored picture from the upright one, after the EXIF standard's table of what row 0 and column 0 are
 STORED = {
     1: lambda u: u,
@@ -331,9 +331,8 @@ def test_suffixes() -> None:
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in PICTURE_SUFFIXES)
 
 
-@pytest.mark.skipif(not PHOTOS.is_dir(), reason="../shared/photos is not beside the project")
 def test_every_shared_photo_reads() -> None:
-    pictures = [path for path in sorted(PHOTOS.iterdir()) if path.suffix.lower() in PICTURE_SUFFIXES]
+    pictures = [path for path in sorted(photos().iterdir()) if path.suffix.lower() in PICTURE_SUFFIXES]
     assert len(pictures) >= 10
     for path in pictures:
         photo = read_photo(path)

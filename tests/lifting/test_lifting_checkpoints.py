@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from shared_data import specs
 
 import dsr
 from dsr.errors import CheckpointError, UsageError
 from dsr.lifting import build_lifter, load_lifter, load_shipped, save_lifter, shipped
 
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
-needs_specs = pytest.mark.skipif(not SPECS.is_dir(), reason=f"manifests are not at {SPECS}")
 TINY = {"frames": 9, "width": 16, "depth": 1}
 PRUNED = {**TINY, "keep": 3, "before": 1}
 MANIFESTS = {
@@ -64,11 +63,10 @@ def filled(model, entries):
     return all(torch.equal(value, entries[key]) for key, value in model.state_dict().items())
 
 
-@needs_specs
 @pytest.mark.parametrize("manifest", MANIFESTS)
 def test_every_manifest_loads_strictly(manifest):
     name, config = MANIFESTS[manifest]
-    about = json.loads((SPECS / manifest).read_text())
+    about = json.loads((specs() / manifest).read_text())
     entries = values_like(about.get("state_dict") or about["keys"])
     with torch.device("meta"):  # no time for first values
         model = build_lifter(name, **config)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from shared_data import specs, tensors, vectors
 
 from dsr.lifting import build_lifter, select_frames
 from dsr.lifting.convformer import ConvolutionalAttention
@@ -18,8 +17,6 @@ from dsr.lifting.priors import kinematic_topology, trajectory_topology
 from dsr.tracks import mirror
 from dsr.tracks.keypoints import detector_to_h36m17
 
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
-pytestmark = pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
 HOSTS = {
     "mixste_f27_c32": "mixste",
     "hot_mixste_f27_c32_t9_l3": "hot-mixste",
@@ -43,11 +40,6 @@ GLAGCN = {
 }
 
 
-def load(system: str, name: str) -> dict[str, torch.Tensor]:
-    with np.load(SPECS / system / "golden" / f"{name}.npz", allow_pickle=False) as file:
-        return {key: torch.from_numpy(file[key]) if file[key].dtype.kind in "fiub" else file[key] for key in file.files}
-
-
 def weights(golden, prefix="sd/"):
     return {key.removeprefix(prefix): value for key, value in golden.items() if key.startswith(prefix)}
 
@@ -61,7 +53,7 @@ def shapes(model):
 
 
 def test_topologies():
-    g = load("ktpformer", "topology")
+    g = tensors("ktpformer", "topology")
     close(kinematic_topology(), g["adj_spatial"], 1e-7)
     for frames in (9, 27, 81, 243):
         close(trajectory_topology(frames), g[f"adj_temporal_{frames}"], 1e-7)
@@ -69,7 +61,7 @@ def test_topologies():
 
 @pytest.mark.parametrize("name", ["tiny_f9_c32_d2", "tiny_f27_c64_d3"])
 def test_ktpformer(name):
-    g = load("ktpformer", name)
+    g = tensors("ktpformer", name)
     frames, width, depth, heads, _ = g["cfg"].tolist()
     model = build_lifter("ktpformer", frames=frames, width=width, depth=depth, heads=heads, drop_path=0.0).eval()
     model.load_state_dict(weights(g))
@@ -90,8 +82,8 @@ def test_ktpformer(name):
 
 @pytest.mark.parametrize("name", HOSTS)
 def test_hosts_and_hourglass(name):
-    g = load("hot", name)
-    settings = json.loads(str(g["cfg_json"]))
+    g = tensors("hot", name)
+    settings = json.loads(str(vectors("hot", name)["cfg_json"]))
     config = {"frames": g["in/x"].shape[1], "width": 32}
     if "token_num" in settings:
         config |= {"keep": settings["token_num"], "before": settings["layer_index"]}
@@ -115,7 +107,7 @@ def test_hosts_and_hourglass(name):
 
 
 def test_clustering_of_frames():
-    g = load("hot", "cluster_dpc_knn")
+    g = tensors("hot", "cluster_dpc_knn")
     for prefix in sorted({key.split("/")[0] for key in g}):
         part = {key.removeprefix(prefix + "/"): value for key, value in g.items() if key.startswith(prefix + "/")}
         keep = part["noise/topk_order"].shape[1]
@@ -141,7 +133,7 @@ def test_clustering_of_frames():
 
 
 def test_token_recovery():
-    g = load("hot", "token_recovering_attention")
+    g = tensors("hot", "token_recovering_attention")
     layer = CrossAttention(32, 8)
     layer.load_state_dict(weights(g))
     out = layer(g["in/query"], g["in/tokens"], g["in/tokens"])
@@ -150,7 +142,7 @@ def test_token_recovery():
 
 
 def test_graphs_of_motionagformer():
-    g = load("hot", "motionagformer_gcn")
+    g = tensors("hot", "motionagformer_gcn")
     close(joint_adjacency(), g["spatial_adj"], 0)
     close(normalise_adjacency(joint_adjacency()), g["spatial_adj_normalised"], 1e-6)
     x = g["in/x"]
@@ -177,7 +169,7 @@ def test_graphs_of_motionagformer():
     ],
 )
 def test_state_dicts_of_hosts_are_the_published_ones(name):
-    manifest = json.loads((SPECS / "hot" / f"manifest_{name.replace('-', '_')}.json").read_text())
+    manifest = json.loads((specs() / "hot" / f"manifest_{name.replace('-', '_')}.json").read_text())
     with torch.device("meta"):
         model = build_lifter(name)
     assert shapes(model) == manifest["state_dict"]
@@ -186,7 +178,7 @@ def test_state_dicts_of_hosts_are_the_published_ones(name):
 
 @pytest.mark.parametrize("frames", [81, 243])
 def test_state_dict_of_ktpformer_is_the_published_one(frames):
-    manifest = json.loads((SPECS / "ktpformer" / f"manifest_f{frames}_c512_d7.json").read_text())
+    manifest = json.loads((specs() / "ktpformer" / f"manifest_f{frames}_c512_d7.json").read_text())
     with torch.device("meta"):
         model = build_lifter("ktpformer", frames=frames)
     assert shapes(model) == manifest["state_dict"]
@@ -204,7 +196,7 @@ def test_state_dict_of_ktpformer_is_the_published_one(frames):
     ],
 )
 def test_state_dict_of_glagcn_is_the_published_one(name, config):
-    manifest = json.loads((SPECS / "glagcn" / "golden" / f"manifest_{name}_c96.json").read_text())
+    manifest = json.loads((specs() / "glagcn" / "golden" / f"manifest_{name}_c96.json").read_text())
     with torch.device("meta"):
         model = build_lifter("glagcn", **config)
     assert shapes(model) == manifest["keys"]
@@ -213,7 +205,7 @@ def test_state_dict_of_glagcn_is_the_published_one(name, config):
 
 @pytest.mark.parametrize("name", GLAGCN)
 def test_glagcn(name):
-    g = load("glagcn", name)
+    g = tensors("glagcn", name)
     model = build_lifter("glagcn", **GLAGCN[name]).eval()
     model.load_state_dict(weights(g))
     given = g["input"].clone()
@@ -223,13 +215,13 @@ def test_glagcn(name):
 
 
 def test_graphs_of_glagcn():
-    g = load("glagcn", "adjacency")
+    g = tensors("glagcn", "adjacency")
     for name, edges in EDGES.items():
         close(partitions(len(g[name][0]), edges), g[name], 1e-7)
 
 
 def test_convformer():
-    g = load("convformer", "c03_tiny_model")
+    g = tensors("convformer", "c03_tiny_model")
     model = build_lifter(
         "convformer", frames=7, joints=5, width=8, heads=2, spatial_blocks=1, temporal_blocks=1, kernels=(3, 5, 7)
     ).eval()
@@ -249,7 +241,7 @@ def test_convformer():
     [("c01_dmhcsa_spatial", 8, 2, True), ("c02_dmhcsa_temporal", 6, 4, False)],
 )
 def test_convolutional_attention(name, channels, heads, over_tokens):
-    g = load("convformer", name)
+    g = tensors("convformer", name)
     layer = ConvolutionalAttention(channels, (3, 5, 7), heads, over_tokens, 0.0)
     layer.load_state_dict(weights(g, "w."))
     close(layer(g["x"]), g["out"])
@@ -257,7 +249,7 @@ def test_convolutional_attention(name, channels, heads, over_tokens):
 
 @pytest.mark.parametrize("frames", [9, 27, 81, 143, 243])
 def test_convformer_has_the_published_number_of_parameters(frames):
-    g = load("convformer", "c04_published_numbers")
+    g = tensors("convformer", "c04_published_numbers")
     with torch.device("meta"):
         ours = sum(p.numel() for p in build_lifter("convformer", frames=frames).parameters())
     row = g["param_T"].tolist().index(frames)
@@ -266,6 +258,6 @@ def test_convformer_has_the_published_number_of_parameters(frames):
 
 
 def test_coco_keypoints_become_the_lifters_joints():
-    g = load("hot", "demo_preprocess")
+    g = tensors("hot", "demo_preprocess")
     ours = torch.from_numpy(detector_to_h36m17(g["coco"].numpy()))
     torch.testing.assert_close(ours, g["h36m"].to(ours.dtype), rtol=1e-6, atol=1e-5)

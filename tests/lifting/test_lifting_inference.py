@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from shared_data import tensors, vectors
 from torch import nn
 
 from dsr.errors import UsageError
@@ -15,7 +14,6 @@ from dsr.lifting.base import SequenceLifter, WindowLifter
 from dsr.lifting.inference import fill_gaps
 from dsr.tracks import detector_to_h36m17, mirror, normalise_screen, unnormalise_screen
 
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 SIZE = (640, 480)
 TINY = {
     "mixste": {"frames": 9, "width": 16, "depth": 2},
@@ -161,18 +159,17 @@ def test_flip_averaging_of_pruned_lifters_keeps_the_frames_of_the_plain_copy():
     torch.testing.assert_close(both, torch.cat((own, model.lift(mirror(x), index=chosen)[0])))
 
 
-@pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
 def test_flip_averaging_agrees_with_the_published_code():
-    with np.load(SPECS / "glagcn" / "golden" / "h36m_tiny_27f_c8.npz") as file:
-        state = {key.removeprefix("sd/"): torch.from_numpy(file[key]) for key in file.files if key.startswith("sd/")}
+    golden = tensors("glagcn", "h36m_tiny_27f_c8")
+    state = {key.removeprefix("sd/"): value for key, value in golden.items() if key.startswith("sd/")}
     model = build_lifter("glagcn", width=8, widths=(3, 3, 3)).eval()
     model.load_state_dict(state)
-    with np.load(SPECS / "glagcn" / "golden" / "h36m_tta.npz") as g:
-        np.testing.assert_array_equal(mirror(torch.from_numpy(g["input"])).numpy(), g["input_flipped"])
-        for one, expected in zip(g["input"], g["out_tta"], strict=True):
-            pixels = unnormalise_screen(torch.from_numpy(one).double(), *SIZE).numpy()
-            found = lift_sequence(model, pixels, SIZE).joints_m[13]
-            np.testing.assert_allclose(found, expected[0] - expected[0, :1], atol=1e-5)
+    g = vectors("glagcn", "h36m_tta")
+    np.testing.assert_array_equal(mirror(torch.from_numpy(g["input"])).numpy(), g["input_flipped"])
+    for one, expected in zip(g["input"], g["out_tta"], strict=True):
+        pixels = unnormalise_screen(torch.from_numpy(one).double(), *SIZE).numpy()
+        found = lift_sequence(model, pixels, SIZE).joints_m[13]
+        np.testing.assert_allclose(found, expected[0] - expected[0, :1], atol=1e-5)
 
 
 def test_gaps_are_filled_in_time_and_told():

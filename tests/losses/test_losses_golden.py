@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from shared_data import specs, tensors
 
 from dsr import clothing, losses
 from dsr.clothing import labels as tables
-
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "dsr" / "golden"
-pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")
-
-
-def load(name: str) -> dict[str, torch.Tensor]:
-    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files if file[key].dtype.kind in "fiub"}
 
 
 def close(ours: torch.Tensor, golden: torch.Tensor, relative: float = 1e-5, absolute: float = 1e-7) -> None:
@@ -28,7 +19,7 @@ def close(ours: torch.Tensor, golden: torch.Tensor, relative: float = 1e-5, abso
 @pytest.mark.parametrize("name", ["a", "b", "zero"])
 @pytest.mark.parametrize(("published", "variant"), [("DistM", "distance"), ("nIOU", "row_iou")])
 def test_minimally_clothed_loss_and_gradient(name, published, variant):
-    g = load("dsr_mc_loss")
+    g = tensors("dsr", "dsr_mc_loss")
     render = torch.zeros(4, 40, 40) if name == "zero" else g[f"rend_{name}"]
     for silhouette in (0, 1) if published == "nIOU" else (0,):
         leaf = render.clone().requires_grad_()
@@ -41,7 +32,7 @@ def test_minimally_clothed_loss_and_gradient(name, published, variant):
 
 
 def test_one_channel_counts_as_three_equal_ones():
-    g = load("dsr_mc_loss")
+    g = tensors("dsr", "dsr_mc_loss")
     for variant in ("distance", "row_iou"):
         one, three = (
             losses.dsr_mc_loss(r, g["target"][None], distance=g["dist"][None], variant=variant, compat=True)
@@ -60,7 +51,7 @@ def sr_targets(g):
 
 @pytest.mark.parametrize(("published", "variant"), [("DistM", "distance"), ("nIOU", "row_iou")])
 def test_batch_of_both_losses(published, variant):
-    g = load("dsr_sr_losses")
+    g = tensors("dsr", "dsr_sr_losses")
     leaf = g["rendered"][:, :, [0, 1, 0, 2]].clone().requires_grad_()  # R, G, B (equals R), alpha
     tight, clothed = sr_targets(g)
     both = losses.semantic_losses(leaf[:, :, :3], tight, clothed, variant=variant, compat=True)
@@ -75,7 +66,7 @@ def test_batch_of_both_losses(published, variant):
 
 
 def test_cross_entropy_per_sample():
-    g = load("dsr_sr_losses")
+    g = tensors("dsr", "dsr_sr_losses")
     rendered = g["rendered"][:, 1:, [0, 1, 0]]
     per_sample = losses.dsr_c_loss(rendered, g["c_label"], class_weights=g["c_weight"], reduction="none", compat=True)
     close(per_sample[:3], g["ce_per_sample"][:3])
@@ -99,7 +90,7 @@ def conventional(h, verts=True):
 
 
 def test_conventional_terms():
-    h = load("hmr_losses")
+    h = tensors("dsr", "hmr_losses")
     terms = conventional(h)
     for name, key in {
         "loss_keypoints": "kp2d",
@@ -120,7 +111,7 @@ def test_conventional_terms():
 
 
 def test_weighted_total_of_the_conventional_terms():
-    h = load("hmr_losses")
+    h = tensors("dsr", "hmr_losses")
     total, logged = losses.weighted_total(conventional(h), losses.PUBLISHED_TRAINING)
     close(total, h["out_hmr_total_loss"])
     for name, value in logged.items():
@@ -129,7 +120,7 @@ def test_weighted_total_of_the_conventional_terms():
 
 @pytest.mark.parametrize(("published", "variant"), [("DistM", "distance"), ("nIOU", "row_iou")])
 def test_weighted_total_with_the_semantic_terms(published, variant):
-    g, h = load("dsr_sr_losses"), load("hmr_losses")
+    g, h = tensors("dsr", "dsr_sr_losses"), tensors("dsr", "hmr_losses")
     both = losses.semantic_losses(g["rendered"][:, :, [0, 1, 0]], *sr_targets(g), variant=variant, compat=True)
     terms = {**conventional(h), "loss_dsr_mc": both.mc, "loss_dsr_c": both.c}
     total, logged = losses.weighted_total(terms, losses.PUBLISHED_TRAINING)
@@ -142,7 +133,7 @@ def test_weighted_total_with_the_semantic_terms(published, variant):
 
 
 def test_label_tables():
-    golden = json.loads((GOLDEN / "label_tables.json").read_text())
+    golden = json.loads((specs() / "dsr/golden/label_tables.json").read_text())
     assert list(tables.LABELS) == golden["labels"]
     assert {n: list(c) for n, c in zip(tables.LABELS, tables.PALETTE_RGB, strict=True)} == golden["palette_rgb"]
     assert list(tables.MINIMALLY_CLOTHED) == golden["dsr_mc_names"]
@@ -152,7 +143,7 @@ def test_label_tables():
 
 
 def test_targets_of_a_label_picture():
-    g = load("labels")
+    g = tensors("dsr", "labels")
     decoded = clothing.palette_to_labels(g["grph_rgb"][None])
     assert (decoded == clothing.IGNORE).sum() == 10  # colours outside the palette
     known = decoded[0] >= 0
@@ -181,7 +172,7 @@ def test_targets_of_a_label_picture():
 
 
 def test_targets_of_an_empty_picture():
-    g = load("labels_empty")
+    g = tensors("dsr", "labels_empty")
     empty = torch.zeros(1, 224, 224, dtype=torch.uint8)
     published = clothing.distance_map(empty, compat=True)[0]
     close(published[0, 0], g["dist_corner00"], 1e-6)
@@ -192,7 +183,7 @@ def test_targets_of_an_empty_picture():
 
 
 def test_class_weights():
-    g = load("class_weights")
+    g = tensors("dsr", "class_weights")
     assert torch.equal(clothing.class_weights(g["counts"], compat=True), g["weights"])
     ours = clothing.class_weights(g["counts"])
     assert torch.equal(ours[[1, 2, 4]], g["weights"][[1, 2, 4]])
@@ -202,7 +193,7 @@ def test_class_weights():
 
 
 def test_semantic_attributes_of_a_prior():
-    g = load("textures")
+    g = tensors("dsr", "textures")
     valid = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 0, 0, 1], [0, 0, 0, 0, 0]])
     nine = clothing.semantic_attributes(g["prior"], valid)
     assert nine.shape == (3, 60, 9)
@@ -214,8 +205,8 @@ def test_semantic_attributes_of_a_prior():
 
 
 def test_whole_dataset_items_share_the_tables():
-    g = load("dataset_items")
-    prior = load("textures")["prior"]
+    g = tensors("dsr", "dataset_items")
+    prior = tensors("dsr", "textures")["prior"]
     for item in ("t0", "t1"):
         nine = clothing.semantic_attributes(prior, g[f"{item}_mc_valid"][None])[0]
         close(nine.T, g[f"{item}_textures"][..., 0])

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
+from shared_data import tensors
 from torch import nn
 
 from dsr.errors import UsageError
 from dsr.lifting import build_lifter
 from dsr.losses import lifting as losses
 from dsr.training.ranger import Ranger
-
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
-golden = pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
-
-
-def load(system, name):
-    with np.load(SPECS / system / "golden" / f"{name}.npz", allow_pickle=False) as file:
-        return {
-            k: torch.from_numpy(np.asarray(file[k])) if file[k].dtype.kind in "fiub" else file[k] for k in file.files
-        }
 
 
 def part(values, prefix):
@@ -33,9 +22,8 @@ def same(ours, expected, absolute=1e-6):
     assert float(ours) == pytest.approx(float(expected), abs=absolute)
 
 
-@golden
 def test_losses_of_ktpformer():
-    g = load("ktpformer", "losses")
+    g = tensors("ktpformer", "losses")
     pred, target = g["pred"], g["target"]
     weights = g["joint_weights"].tolist()
     total, terms = losses.sequence_loss(pred, target)
@@ -49,9 +37,8 @@ def test_losses_of_ktpformer():
     same(losses.bone_consistency(pred), g["bonelen_consistency"])
 
 
-@golden
 def test_losses_of_hot():
-    g = load("hot", "losses_eval")
+    g = tensors("hot", "losses_eval")
     total, terms = losses.sequence_loss(g["pred"], g["target"])
     same(losses.weighted_mpjpe(g["pred"], g["target"]), g["mpjpe"])
     same(terms["position"], g["weighted_mpjpe"])
@@ -60,9 +47,8 @@ def test_losses_of_hot():
     same(total, g["total"])
 
 
-@golden
 def test_losses_of_glagcn():
-    g = load("glagcn", "losses")
+    g = tensors("glagcn", "losses")
     pred, target, sequence = g["pred"], g["target"], g["seq_pred"]
     same(losses.weighted_mpjpe(pred, target), g["mpjpe"])
     same(losses.bone_length_error(pred, target), g["mpble"])
@@ -74,10 +60,9 @@ def test_losses_of_glagcn():
     same(terms["velocity"], g["velocity_error_axis1"])  # its temporal consistency, unused, is another formula
 
 
-@golden
 @pytest.mark.parametrize("name", ["tiny_f9_c32_d2", "tiny_f27_c64_d3"])
 def test_a_training_step_of_ktpformer(name):
-    g = load("ktpformer", name)
+    g = tensors("ktpformer", name)
     frames, width, depth, heads, _ = g["cfg"].tolist()
     model = build_lifter("ktpformer", frames=frames, width=width, depth=depth, heads=heads, drop_path=0.0)
     model.load_state_dict(part(g, "sd/"))
@@ -101,16 +86,14 @@ def test_a_training_step_of_ktpformer(name):
         torch.testing.assert_close(after[key], expected_buffer.to(after[key].dtype), rtol=0, atol=1e-5)
 
 
-@golden
 def test_label_noise_of_glagcn():
-    g = load("glagcn", "random_move")
+    g = tensors("glagcn", "random_move")
     moved = losses.random_move(g["target_in"].numpy(), np.random.RandomState(int(g["numpy_seed"])))
     np.testing.assert_allclose(moved, g["target_out"].numpy(), atol=1e-6)
 
 
-@golden
 def test_ranger_follows_the_published_trace():
-    g = load("glagcn", "ranger_vector")
+    g = tensors("glagcn", "ranger_vector")
     weight = nn.Parameter(g["w0"].clone())
     optimiser = Ranger([weight], lr=0.01)
     for step, (gradient, expected) in enumerate(zip(g["grads"], g["trace"], strict=True)):
@@ -123,10 +106,9 @@ def test_ranger_follows_the_published_trace():
         torch.testing.assert_close(weight.detach(), expected, rtol=0, atol=1e-6)
 
 
-@golden
 def test_training_of_glagcn_with_ranger():
     """The recorded weights are all those after the 14th step (its arrays were views), so the run goes on from there."""
-    g = load("glagcn", "train_ranger_c4")
+    g = tensors("glagcn", "train_ranger_c4")
     model = build_lifter("glagcn", frames=9, width=4, widths=(3, 3), drop=0.0, graph_drop=0.0).train()
     assert torch.equal(g["sd_init/fc.weight"], g["sd_step14/fc.weight"])
     model.load_state_dict(part(g, "sd_step14/"))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 from scipy.sparse import csr_matrix
+from shared_data import vectors
 
 from dsr.body.asset import BodyAsset
 from dsr.body.layer import Body
@@ -16,9 +15,6 @@ from dsr.errors import LossError
 from dsr.evaluation.perspose import aligned, perspose_body_errors, perspose_errors
 from dsr.losses.perspose import PersPoseOutputs, perspose_losses
 from dsr.losses.perspose_weights import PERSPOSE_WEIGHTS, TERMS
-
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "perspose" / "golden"
-golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")
 
 ERRORS = {
     "uv_px": "0uv",
@@ -40,14 +36,9 @@ ERRORS = {
 """Our logged error -> the published one, which has lengths in centimetres."""
 
 
-def load(name: str) -> dict[str, np.ndarray]:
-    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
-
-
 def mixed_batch() -> tuple[PersPoseOutputs, dict[str, torch.Tensor], dict[str, np.ndarray]]:
     """Golden batch of eight samples under our keys."""
-    g = load("losses")
+    g = vectors("perspose", "losses")
     t = {key: torch.from_numpy(value) for key, value in g.items() if value.dtype.kind == "f"}
     names = list(g["dataset_name"])
     smpl = torch.tensor([name.startswith("hps") for name in names])
@@ -78,7 +69,6 @@ def mixed_batch() -> tuple[PersPoseOutputs, dict[str, torch.Tensor], dict[str, n
     return outputs, batch, g
 
 
-@golden
 def test_losses_equal_the_released_code():
     outputs, batch, g = mixed_batch()
     losses = perspose_losses(outputs, batch, PERSPOSE_WEIGHTS["3dpw"])
@@ -87,7 +77,6 @@ def test_losses_equal_the_released_code():
     np.testing.assert_array_equal(PERSPOSE_WEIGHTS["3dpw"], g["weights_3dpw"])
 
 
-@golden
 def test_logged_errors_equal_the_released_code():
     outputs, batch, g = mixed_batch()
     published = dict(zip(g["metric_labels"], g["metrics"], strict=True))
@@ -98,7 +87,6 @@ def test_logged_errors_equal_the_released_code():
         np.testing.assert_allclose(factor * errors[name], published[f"1err/{label}"], rtol=1e-5, err_msg=name)
 
 
-@golden
 def test_body_errors_equal_the_released_code():
     _, batch, g = mixed_batch()
     body = golden_body()
@@ -117,15 +105,14 @@ def test_body_errors_equal_the_released_code():
         np.testing.assert_allclose(errors[f"{name}_mm"], 1000 * published[f"2metric/{label}"], rtol=1e-4, err_msg=name)
 
 
-@golden
 def test_alignments_of_points_equal_the_released_code():
-    g = {key: torch.from_numpy(value) for key, value in load("misc").items()}
+    g = {key: torch.from_numpy(value) for key, value in vectors("perspose", "misc").items()}
     torch.testing.assert_close(aligned(g["pa_pred"], g["pa_gt"]), g["normed_diff"], rtol=0, atol=1e-12)
     torch.testing.assert_close(aligned(g["pa_pred"], g["pa_gt"], shift=False), g["scaled_diff"], rtol=0, atol=1e-12)
 
 
 def golden_body() -> Body:
-    g = load("ik_body")
+    g = vectors("perspose", "ik_body")
     return Body(
         BodyAsset(
             v_template=g["body_v_template"],

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from bvh_toys import toy_motion, write_bvh
 from scipy.spatial.transform import Rotation
+from shared_data import mocap
 
 from dsr.body import load_asset
 from dsr.errors import DatasetError
 from dsr.mocap import Motion, load_mocap, read_bvh, retarget_to_smpl
 from dsr.mocap.retarget import SMPL_FLIP, default_rest_joints, mirror_rotmat
 
-ARCHIVE = Path(__file__).parents[3] / "shared" / "mocap" / "cmu_01_09.tar.xz"
 LIMBS = [  # SMPL joints of the bone, source joints of the bone
     ((16, 18), ("lShldr", "lForeArm")),
     ((17, 19), ("rShldr", "rForeArm")),
@@ -169,11 +169,9 @@ def test_split_is_by_subject_and_clip(tmp_path: Path):
 @pytest.fixture(scope="module")
 def real_clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A walk and a run of the CMU database."""
-    if not ARCHIVE.exists():
-        pytest.skip(f"needs {ARCHIVE.name} in ../shared/mocap")
     folder, wanted = tmp_path_factory.mktemp("mocap"), {"02_01.bvh", "09_01.bvh"}
     found = []
-    with tarfile.open(ARCHIVE) as archive:
+    with tarfile.open(mocap() / "cmu_01_09.tar.xz") as archive:
         for member in archive:
             name = Path(member.name).name
             file = archive.extractfile(member) if name in wanted else None

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shared_data import photos
 
 from dsr.errors import DetectionError, UsageError
 from dsr.image.types import Photo
 from dsr.people import NAMES, Detection, load_boxes, load_detections, select_people
-
-PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
 
 
 def photo(name: str = "team_0007.jpg", width: int = 640, height: int = 480) -> Photo:
@@ -153,9 +152,8 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
         load_detections(tmp_path / "nowhere", photo())
 
 
-@pytest.mark.skipif(not PHOTOS.is_dir(), reason="../shared/photos (the OpenPose example) is missing")
 def test_the_published_openpose_example() -> None:
-    found = load_detections(PHOTOS, photo(str(PHOTOS / "COCO_val_0544.jpg"), 640, 427))
+    found = load_detections(photos(), photo(str(photos() / "COCO_val_0544.jpg"), 640, 427))
     assert len(found) == 8 and {d.keypoint_set for d in found} == {"openpose25"}
     left = [float(d.box_px[0] + d.box_px[2]) for d in found]
     assert left == sorted(left)

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from shared_data import photos
 
 from dsr.errors import DetectionError, MissingExtraError, UsageError
 from dsr.image.types import Photo
@@ -21,12 +22,9 @@ from dsr.people.landmarks import LandmarkModel
 from dsr.people.models import LANDMARK_MODEL, LiteModel, find_model
 from dsr.people.regions import Pyramid, Region
 
-PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
-needs_photos = pytest.mark.skipif(not PHOTOS.is_dir(), reason="../shared/photos (the real photographs) is missing")
-
 
 def picture(name: str, longest: int) -> np.ndarray:
-    image = ImageOps.exif_transpose(Image.open(PHOTOS / name)).convert("RGB")
+    image = ImageOps.exif_transpose(Image.open(photos() / name)).convert("RGB")
     image.thumbnail((longest, longest), Image.Resampling.LANCZOS)
     return np.asarray(image)
 
@@ -109,7 +107,6 @@ def crop_of_mediapipe(rgb: np.ndarray, region: Region, size: int) -> np.ndarray:
     return cv2.warpPerspective(rgb, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-@needs_photos
 @pytest.mark.parametrize("name", ["lunge_portrait.jpg", "dancing.jpg", "000000000785.jpg"])
 def test_landmarks_equal_mediapipe(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Same region and same crop: equal to 0.1 px and 1 mm. Our crop (half-pixel centres, smoothed): a few pixels.

@@ -11,25 +11,23 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 from scipy.optimize import linear_sum_assignment
+from shared_data import photos
 
 from dsr.image.types import Photo
 from dsr.people import NAMES, Detection, PeopleDetector, mirror_order
 
-PHOTOS = Path(__file__).parents[3] / "shared" / "photos"
 TABLE = json.loads((Path(__file__).parent / "photo_people.json").read_text(encoding="utf-8"))
 BLAZEPOSE = {name: index for index, name in enumerate(NAMES["blazepose33"])}
 
-pytestmark = pytest.mark.skipif(not PHOTOS.is_dir(), reason="../shared/photos (the real photographs) is missing")
-
 
 def load(name: str, longest: int = 2048) -> Photo:
-    image = ImageOps.exif_transpose(Image.open(PHOTOS / name)).convert("RGBA")
+    image = ImageOps.exif_transpose(Image.open(photos() / name)).convert("RGBA")
     image = Image.alpha_composite(Image.new("RGBA", image.size, (255, 255, 255, 255)), image).convert("RGB")
     width, height = image.size
     scale = min(1.0, longest / max(width, height))
     if scale < 1:
         image = image.resize((round(width * scale), round(height * scale)), Image.Resampling.BOX)
-    return Photo(PHOTOS / name, np.asarray(image), width, height, scale, "", "JPEG")
+    return Photo(photos() / name, np.asarray(image), width, height, scale, "", "JPEG")
 
 
 @cache

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shared_data import photos
 
 import dsr
 from dsr.body import load_asset
@@ -13,16 +14,13 @@ from dsr.body.joints import joint_names
 from dsr.cli.fit import main
 
 ROOT = Path(__file__).resolve().parents[2]
-PHOTOS = ROOT.parent / "shared" / "photos"
 PEOPLE = json.loads((ROOT / "tests" / "people" / "photo_people.json").read_text())
-
-pytestmark = pytest.mark.skipif(not PHOTOS.is_dir(), reason="needs the photographs in ../shared/photos")
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     out = tmp_path_factory.mktemp("meshes")
-    code = main([str(PHOTOS), "--out", str(out), "--quiet", "--jobs", "2"])
+    code = main([str(photos()), "--out", str(out), "--quiet", "--jobs", "2"])
     with (out / "report.csv").open(newline="") as file:
         rows = {Path(row["input"]).name: row for row in csv.DictReader(file)}
     return code, out, rows

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from shared_data import script, specs, tensors
 
 from dsr.body import axis_angle_to_rotmat, quaternion_to_rotmat, rot6d_to_rotmat, rotmat_to_axis_angle
 from dsr.regressors import HMR, MeanParams, build_regressor
-
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "dsr" / "golden"
-pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")
-
-
-def helper(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"golden_{name}", GOLDEN / f"{name}.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def load(name: str) -> dict[str, torch.Tensor]:
-    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files}
 
 
 @pytest.fixture(scope="module")
 def model() -> HMR:
     """The published network with the weights of the golden recipe."""
-    g, fill = load("hmr_head"), helper("weight_recipe").fill
+    g, fill = tensors("dsr", "hmr_head"), script("dsr", "weight_recipe").fill
     mean = MeanParams(g["mean_pose"][0], g["mean_shape"][0], g["mean_cam"][0])
     with torch.random.fork_rng():
         model = build_regressor("dsr", mean=mean)
@@ -46,7 +28,7 @@ def model() -> HMR:
 
 @pytest.mark.parametrize(("part", "manifest"), [("backbone", "resnet50_state_dict"), ("head", "hmr_head_state_dict")])
 def test_names_shapes_and_types(model, part, manifest):
-    golden = json.loads((GOLDEN / f"{manifest}.json").read_text())
+    golden = json.loads((specs() / "dsr/golden" / f"{manifest}.json").read_text())
     ours = {
         key: {"shape": list(value.shape), "dtype": str(value.dtype)}
         for key, value in getattr(model, part).state_dict().items()
@@ -56,7 +38,7 @@ def test_names_shapes_and_types(model, part, manifest):
 
 
 def test_head_after_every_iteration(model):
-    g = load("hmr_head")
+    g = tensors("dsr", "hmr_head")
     features = torch.from_numpy(np.abs(np.random.RandomState(2).standard_normal((2, 2048, 7, 7))).astype(np.float32))
     with torch.no_grad():
         for i in (1, 2, 3):
@@ -65,7 +47,7 @@ def test_head_after_every_iteration(model):
 
 
 def test_forward_of_a_crop(model):
-    g = load("resnet50_forward")
+    g = tensors("dsr", "resnet50_forward")
     image = torch.from_numpy(np.random.RandomState(3).standard_normal((1, 3, 224, 224)).astype(np.float32))
     with torch.no_grad():
         features = model.backbone(image)
@@ -76,7 +58,7 @@ def test_forward_of_a_crop(model):
 
 
 def test_rotations():
-    g = load("geometry")
+    g = tensors("dsr", "geometry")
     close = {"rtol": 0, "atol": 1e-5}
     torch.testing.assert_close(rot6d_to_rotmat(g["rot6d_in"].reshape(4, 24, 6)), g["rot6d_rotmat"], **close)
     torch.testing.assert_close(axis_angle_to_rotmat(g["aa"]), g["rodrigues"], **close)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import fields
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from shared_data import specs, tensors
 from torch import nn
 
 from dsr.camera import perspective_encoding, project
@@ -21,14 +21,7 @@ from dsr.regressors.perspose import decode as decoding
 from dsr.regressors.perspose.hrnet import HRNet
 from dsr.regressors.perspose.network import PersPose
 
-GOLDEN = Path(__file__).parents[2].parent / "shared" / "specs" / "perspose" / "golden"
-needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"golden vectors are not at {GOLDEN}")
 SMALL = {"image_size": 64, "width": 8, "modules": (1, 1, 1), "blocks": 1}
-
-
-def load(name: str) -> dict[str, torch.Tensor]:
-    with np.load(GOLDEN / f"{name}.npz", allow_pickle=False) as file:
-        return {key: torch.from_numpy(file[key]) for key in file.files if file[key].dtype.kind in "fiub"}
 
 
 def close(ours: torch.Tensor, golden: torch.Tensor, absolute: float, relative: float = 0.0) -> None:
@@ -36,7 +29,7 @@ def close(ours: torch.Tensor, golden: torch.Tensor, absolute: float, relative: f
 
 
 def manifest() -> dict[str, tuple[list[int], str]]:
-    entries = json.loads((GOLDEN / "state_dict_manifest.json").read_text())
+    entries = json.loads((specs() / "perspose/golden" / "state_dict_manifest.json").read_text())
     return {key: value for key, value in entries.items() if not key.startswith("smpl.")}
 
 
@@ -72,7 +65,6 @@ def published() -> PersPose:
     return model
 
 
-@needs_golden
 def test_entries_are_those_of_the_manifest(published):
     entries = published.state_dict().items()
     ours = {key: (list(value.shape), str(value.dtype).removeprefix("torch.")) for key, value in entries}
@@ -81,17 +73,15 @@ def test_entries_are_those_of_the_manifest(published):
     assert sum(p.numel() for p in published.parameters()) == 75_713_559
 
 
-@needs_golden
 def test_weight_rule_is_the_one_the_vectors_were_made_with():
-    for key, expected in json.loads((GOLDEN / "weight_rule_check.json").read_text()).items():
+    for key, expected in json.loads((specs() / "perspose/golden" / "weight_rule_check.json").read_text()).items():
         ours = rule(key, tuple(expected["shape"]))
         np.testing.assert_allclose(ours.reshape(-1)[:4], expected["first4"], rtol=1e-6)
         np.testing.assert_allclose(ours.astype(np.float64).sum(), expected["sum"], rtol=1e-6)
 
 
-@needs_golden
 def test_encoding_and_its_projection():
-    g = load("pe_map")
+    g = tensors("perspose", "pe_map")
     encode = torch.tensor([True, True, False, True])  # the third sample is of COCO
     seen: list[torch.Tensor] = []
 
@@ -149,7 +139,7 @@ def check_body(prediction, g: dict[str, torch.Tensor]):
 @pytest.fixture
 def stub() -> tuple[PersPose, dict[str, torch.Tensor]]:
     """The heads with the vectors' weights, behind a backbone that always gives the vectors' features."""
-    g = load("heads")
+    g = tensors("perspose", "heads")
 
     class Backbone(nn.Module):
         def forward(self, image, encoding):
@@ -163,7 +153,6 @@ def stub() -> tuple[PersPose, dict[str, torch.Tensor]]:
     return model, g
 
 
-@needs_golden
 def test_heads(stub):
     model, g = stub
     image = torch.zeros(4, 3, 64, 64)
@@ -175,17 +164,15 @@ def test_heads(stub):
     check_lifted(decoding.lift(averaged, g["K"]), g, 1e-5)
 
 
-@needs_golden
 def test_heads_to_bodies(stub):
     model, g = stub
-    prediction = model.predict(torch.zeros(4, 3, 64, 64), g["K"], body=golden_body(load("net64")))
+    prediction = model.predict(torch.zeros(4, 3, 64, 64), g["K"], body=golden_body(tensors("perspose", "net64")))
     check_body(prediction, g)
 
 
-@needs_golden
 @pytest.mark.parametrize("size", [64, 256])
 def test_network(published, size):
-    g = load(f"net{size}")
+    g = tensors("perspose", f"net{size}")
     if size == 256:
         random = np.random.RandomState(12)
         random.standard_normal((2, 3, 64, 64))
@@ -209,7 +196,7 @@ def test_network(published, size):
         close(seen["fine"][:, ::4, ::2, ::2], g["hr_feat_s"], 2e-4)
         close(seen["vector"], g["global_feat"], 2e-4)
         check_estimate(estimate, g, "plain", 2e-2, 2e-4)
-        prediction = published.predict(image, K, body=golden_body(load("net64")))
+        prediction = published.predict(image, K, body=golden_body(tensors("perspose", "net64")))
     finally:
         for hook in hooks:
             hook.remove()

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soft_reference
 import torch
+from shared_data import vectors
 
 from dsr.errors import MissingExtraError, RenderError
 from dsr.rendering import RenderSettings, SemanticRenderer
 
-GOLDEN = Path(__file__).parents[3] / "shared/specs/dsr/golden/softras_reference.npz"
 SIZE = (26, 34)
 MODES = [
     RenderSettings(sigma=3e-3, gamma=0.05),
@@ -54,9 +53,7 @@ def expected(vertices, faces, attributes, K, settings, per_vertex=False, depth_r
 
 @pytest.fixture(scope="module")
 def golden():
-    if not GOLDEN.exists():
-        pytest.skip("../shared/specs/dsr/golden is not here")
-    return dict(np.load(GOLDEN))
+    return vectors("dsr", "softras_reference")
 
 
 def golden_scene(ndc, golden):

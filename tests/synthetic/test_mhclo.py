@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from shared_data import makehuman
 
 from dsr.errors import DatasetError
 from dsr.synthetic.mhclo import BASE_VERTICES, assemble_base, load_garment
 
-ASSETS = Path("../shared/makehuman/makehuman_assets_cc0.tar.xz")
 MHCLO = """# a comment
 name shirt
 obj_file shirt.obj
@@ -131,8 +131,7 @@ def test_wrong_base_mesh_and_missing_file(shirt: Path, tmp_path: Path) -> None:
 
 
 def test_real_garments_hug_every_shape_of_the_open_body(tmp_path: Path) -> None:
-    if not ASSETS.is_file():
-        pytest.skip(f"{ASSETS} is not there")
+    archive_file = makehuman() / "makehuman_assets_cc0.tar.xz"
     from scipy.spatial import cKDTree
 
     from dsr.body import load_asset
@@ -142,7 +141,7 @@ def test_real_garments_hug_every_shape_of_the_open_body(tmp_path: Path) -> None:
     if not helper_file.is_file():
         pytest.skip("the helper vertices of the open body are not installed")
     names = ("clothes/male_casualsuit04", "clothes/shoes02", "hair/short04", "clothes/male_worksuit01")
-    with tarfile.open(ASSETS) as archive:
+    with tarfile.open(archive_file) as archive:
         wanted = [m for m in archive.getmembers() if any(name in m.name for name in names)]
         archive.extractall(tmp_path, wanted, filter="data")
     helpers = np.load(helper_file)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from shared_data import vectors
 
 from dsr.errors import DatasetError
 from dsr.tracks.cameras import LabCamera, flip_intrinsic, read_cameras
 from dsr.tracks.files import H36M_KEPT, load_h36m, load_mpi_inf_3dhp, read_object_npz
 
-SPECS = Path("../shared/specs")
 CAMERA = {
     "id": "54",
     "orientation": [0.5, -0.5, 0.5, 0.5],
@@ -27,14 +27,6 @@ CAMERA = {
     "tangential_distortion": [0, 0.001],
 }
 SYMMETRY = [[4, 5, 6, 11, 12, 13], [1, 2, 3, 14, 15, 16]]
-
-
-def golden() -> dict[str, np.ndarray]:
-    path = SPECS / "ktpformer/golden/camera.npz"
-    if not path.is_file():
-        pytest.skip(f"no golden vectors at {path}")
-    with np.load(path) as data:
-        return dict(data)
 
 
 def h36m(folder: Path, **change: Any) -> tuple[Path, Path]:
@@ -56,7 +48,7 @@ def h36m(folder: Path, **change: Any) -> tuple[Path, Path]:
 
 
 def test_camera_golden() -> None:
-    data = golden()
+    data = vectors("ktpformer", "camera")
     camera = LabCamera(data["quat_wxyz"], data["translation_m"], (1000, 1002), data["intrinsic9"])
     np.testing.assert_allclose(camera.to_camera(data["X_world"]), data["X_camera"], atol=1e-5)
     np.testing.assert_allclose(camera.to_world(data["X_camera"]), data["X_back"], atol=1e-5)
@@ -74,13 +66,10 @@ def test_camera_golden() -> None:
 
 
 def test_flipped_intrinsics_golden() -> None:
-    path = SPECS / "ktpformer/golden/chunk_generator.npz"
-    if not path.is_file():
-        pytest.skip(f"no golden vectors at {path}")
-    with np.load(path) as data:
-        rows = data["epoch1_pairs_permuted"][:4]
-        cameras = np.stack([data[f"cam_{i}"] for i in rows[:, 0]])
-        np.testing.assert_array_equal(flip_intrinsic(cameras, rows[:, 3] != 0), data["epoch1_batch0_cam"])
+    data = vectors("ktpformer", "chunk_generator")
+    rows = data["epoch1_pairs_permuted"][:4]
+    cameras = np.stack([data[f"cam_{i}"] for i in rows[:, 0]])
+    np.testing.assert_array_equal(flip_intrinsic(cameras, rows[:, 3] != 0), data["epoch1_batch0_cam"])
 
 
 def test_h36m(tmp_path: Path) -> None:

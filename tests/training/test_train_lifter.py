@@ -10,15 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from shared_data import vectors
 
 from dsr.cli.train import main
 from dsr.errors import CheckpointError, TrainingError, UsageError
 from dsr.lifting import build_lifter
 from dsr.lifting.shipped import load_lifter, load_shipped
 from dsr.tracks.track import PoseTrack
-from dsr.training.systems.lifter import task as lifting_task
 from dsr.training.config import LogConfig, to_yaml
 from dsr.training.loop import Trainer
+from dsr.training.systems.lifter import task as lifting_task
 from dsr.training.systems.lifter.card import Ship, clip_listing
 from dsr.training.systems.lifter.config import (
     LifterDataConfig,
@@ -30,8 +31,6 @@ from dsr.training.systems.lifter.config import (
 from dsr.training.systems.lifter.presets import RECIPES, lifter_preset
 from dsr.training.systems.lifter.start import start_from
 from dsr.training.systems.lifter.task import LifterTask, batch_norm_momentum, cut_windows, lifter_learning_rate
-
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 
 
 def walk(frames=40, seed=0, valid=None):
@@ -107,10 +106,8 @@ def test_no_window_is_refused():
         cut_windows([walk(9, valid=np.zeros(9, bool))], 9, 9)
 
 
-@pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
 def test_windows_are_those_of_ktpformer():
-    with np.load(SPECS / "ktpformer" / "golden" / "chunk_generator.npz", allow_pickle=False) as golden:
-        pairs = golden["pairs_unshuffled"]
+    pairs = vectors("ktpformer", "chunk_generator")["pairs_unshuffled"]
     found = []
     for clip, frames in enumerate((23, 9, 31)):
         cut = cut_windows([walk(frames)], 9, 9)
@@ -119,14 +116,13 @@ def test_windows_are_those_of_ktpformer():
     assert found == expected
 
 
-@pytest.mark.skipif(not SPECS.is_dir(), reason=f"golden vectors are not at {SPECS}")
 def test_schedules_of_glagcn():
     config = lifter_preset("published", "glagcn")
-    with np.load(SPECS / "glagcn" / "golden" / "schedules_80ep.npz") as golden:
-        rates = [lifter_learning_rate(config, epoch * 10, 10, 800) for epoch in range(81)]
-        np.testing.assert_allclose(rates, golden["lr_for_epoch_index"], atol=1e-9)
-        momenta = [batch_norm_momentum(epoch, 80) for epoch in range(81)]
-        np.testing.assert_allclose(momenta, golden["bn_momentum_for_epoch_index"], atol=1e-9)
+    golden = vectors("glagcn", "schedules_80ep")
+    rates = [lifter_learning_rate(config, epoch * 10, 10, 800) for epoch in range(81)]
+    np.testing.assert_allclose(rates, golden["lr_for_epoch_index"], atol=1e-9)
+    momenta = [batch_norm_momentum(epoch, 80) for epoch in range(81)]
+    np.testing.assert_allclose(momenta, golden["bn_momentum_for_epoch_index"], atol=1e-9)
 
 
 def test_schedules_of_the_others():

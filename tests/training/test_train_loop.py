@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from shared_data import vectors
 
 from dsr.errors import TrainingError
 from dsr.training.config import DataConfig, LogConfig, OptimConfig, TrainConfig, ValidationConfig
@@ -200,10 +201,7 @@ def test_random_states_come_back():
 
 
 def test_perspose_schedule_is_the_published_one():
-    path = ROOT.parent / "shared/specs/perspose/golden/misc.npz"
-    if not path.exists():
-        pytest.skip(f"{path} is missing")
-    golden = np.load(path)
+    golden = vectors("perspose", "misc")
     optim = OptimConfig(name="adamw", lr=3e-4, warmup_epochs=1, decay=0.75, decay_epochs=3)
     rates = [learning_rate(optim, float(epoch), 100) for epoch in golden["lr_epoch"]]
     np.testing.assert_allclose(rates, golden["lr"], rtol=1e-6)
