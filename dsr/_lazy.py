@@ -18,7 +18,7 @@ def attach(
         modules: submodule (without the package's name) to the public names that it defines.
 
     Example:
-        >>> __getattr__, __dir__, __all__ = attach("dsr.body", {"asset": ("BodyAsset", "load_asset")})
+        >>> __getattr__, __dir__, __all__ = attach("dsr.body", {"asset": ("BodyAsset",), "load": ("load_asset",)})
         >>> __all__
         ['BodyAsset', 'load_asset']
     """

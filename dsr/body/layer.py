@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dsr.body.asset import BodyAsset, load_asset, tree_levels
+from dsr.body.asset import BodyAsset, tree_levels
+from dsr.body.load import load_asset
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.body.skinning import skin, skin_blocks
 from dsr.errors import BodyError

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from dsr.body.asset import BodyAsset, clean_parents, is_own_layout, model_folders
+from dsr.body.asset import BodyAsset, clean_parents
+from dsr.body.asset_file import is_asset_file, model_folders
 from dsr.body.joints import SMPL24_NAMES, SMPLH52_NAMES, SMPLX55_NAMES
 from dsr.body.landmarks import keypoint_regressors
 from dsr.body.modelfile import read_model_file
@@ -148,7 +149,7 @@ def _search(folder: Path, family: _Family, gender: str, depth: int = 4) -> Path 
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if level < depth else []
         for file in files:
             path = Path(here, file)
-            if file.lower().endswith(".npz") and is_own_layout(path):
+            if file.lower().endswith(".npz") and is_asset_file(path):
                 continue  # the copy that lies beside results
             found.setdefault(file.lower(), path)
             found.setdefault(f"{path.parent.name}/{file}".lower(), path)

@@ -61,11 +61,11 @@ def measure_body(asset: BodyAsset, betas: np.ndarray | None = None) -> Measureme
     vertices, joints = rest_shape(asset, np.zeros(1) if betas is None else betas)
     skin = _skin_faces(asset)
     torso = _torso_faces(asset)
-    edges = _edges(torso)
+    edges = face_edges(torso)
     low, high = _level(asset, joints, "hip"), _level(asset, joints, "shoulder")
 
     def girths(ends: tuple[float, float]) -> list[float]:
-        return [_girth(vertices, edges, low + share * (high - low)) for share in np.linspace(*ends, _SLICES)]
+        return [girth(vertices, edges, low + share * (high - low)) for share in np.linspace(*ends, _SLICES)]
 
     front = vertices[_used(torso, len(vertices))]
     share = (front[:, 1] - low) / (high - low)
@@ -75,7 +75,7 @@ def measure_body(asset: BodyAsset, betas: np.ndarray | None = None) -> Measureme
     volume = volume_m3(vertices, skin)
     return Measurements(
         height_m=float(np.ptp(vertices[_used(skin, len(vertices)), 1])),
-        chest_m=_girth(vertices, edges, float(front[np.argmax(front[:, 2]), 1])),
+        chest_m=girth(vertices, edges, float(front[np.argmax(front[:, 2]), 1])),
         waist_m=min(girths(_WAIST_RANGE)),
         hip_m=max(girths(_HIP_RANGE)),
         volume_m3=volume,
@@ -99,25 +99,22 @@ def standing_height_m(asset: BodyAsset, betas: np.ndarray) -> np.ndarray:
     return np.ptp(heights, axis=-1)
 
 
-def girth(vertices: np.ndarray, faces: np.ndarray, height: float) -> float:
+def face_edges(faces: np.ndarray) -> np.ndarray:
+    """Directed edges (3 F, 2) of triangles (F, 3)."""
+    return np.concatenate((faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]))
+
+
+def girth(vertices: np.ndarray, edges: np.ndarray, height: float) -> float:
     """Length of a taut tape around the horizontal slice of a mesh.
 
     Args:
         vertices: (V, 3) metres, y up.
-        faces: (F, 3) the part of the mesh to go around.
+        edges: (E, 2) of the part of the mesh to go around (:func:`face_edges`).
         height: y of the slice.
 
     Returns:
         Perimeter of the slice's convex hull in metres; 0 where the mesh is not cut.
     """
-    return _girth(vertices, _edges(faces), height)
-
-
-def _edges(faces: np.ndarray) -> np.ndarray:
-    return np.concatenate((faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]))
-
-
-def _girth(vertices: np.ndarray, edges: np.ndarray, height: float) -> float:
     from scipy.spatial import ConvexHull, QhullError
 
     above = vertices[:, 1] > height
@@ -157,7 +154,7 @@ def _rims(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
-    edges = _edges(faces)
+    edges = face_edges(faces)
     graph = csr_matrix((np.ones(len(edges), np.int8), (edges[:, 0], edges[:, 1])), shape=(count, count))
     alone = (graph - graph.T).tocoo()  # +1 where an edge has no neighbour running the other way
     rims = np.stack((alone.row, alone.col), 1)[alone.data > 0]
@@ -188,8 +185,8 @@ def _level(asset: BodyAsset, joints: np.ndarray, name: str) -> float:
 
 def _torso_faces(asset: BodyAsset) -> np.ndarray:
     names = asset.part_names
-    wanted = [names.index(name) for name in _TORSO if name in names]
-    if not wanted or len(asset.part_ids) != len(asset.faces):
+    torso = [names.index(name) for name in _TORSO if name in names]
+    if not torso or len(asset.part_ids) != len(asset.faces):
         raise BodyError(f"Body {asset.name} cannot be measured: it has no part ids for the torso.")
-    keep = np.isin(asset.part_ids, wanted)
+    keep = np.isin(asset.part_ids, torso)
     return asset.faces[keep & ~asset.interior if len(asset.interior) else keep]

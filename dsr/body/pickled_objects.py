@@ -1,6 +1,6 @@
-"""Stand-ins for what the pickles of body models name, and the arrays and sparse matrices built from them.
+"""Objects as pickles of body models describe them, and the arrays and sparse matrices built from the descriptions.
 
-A stand-in keeps what the file says and does nothing. Shapes, types and lengths are checked before an array is built.
+A pickled object keeps its description and runs nothing. Shapes, types and lengths are checked before an array is built.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ class RefusedError(Exception):
     """The file holds something that is not data."""
 
 
-class StandIn:
-    """Keeps what a pickle says about an object, and does nothing with it."""
+class PickledObject:
+    """The arguments and the state that a pickle gives for an object; neither is used to run anything."""
 
     __slots__ = ("args", "state")
     args: tuple[Any, ...]
     state: Any
 
-    def __new__(cls, *args: Any) -> StandIn:  # noqa: D102
+    def __new__(cls, *args: Any) -> PickledObject:  # noqa: D102
         made = super().__new__(cls)
         made.args = args
         made.state = None
@@ -35,48 +35,48 @@ class StandIn:
         self.state = state
 
 
-class ArrayStandIn(StandIn):
+class PickledArray(PickledObject):
     """numpy.ndarray: args are (type, shape, typecode) or, out of a scalar, (dtype, bytes); state as numpy wrote it."""
 
 
-class ArrayClassStandIn(StandIn):
+class PickledArrayClass(PickledObject):
     """The class object numpy.ndarray, named as an argument of _reconstruct."""
 
 
-class DtypeStandIn(StandIn):
+class PickledDtype(PickledObject):
     """numpy.dtype: args ("f8", ...), state (version, byte order, ...)."""
 
 
-class ScalarStandIn(StandIn):
+class PickledScalar(PickledObject):
     """numpy scalar: args (dtype, bytes)."""
 
 
-class BufferStandIn(StandIn):
+class PickledBuffer(PickledObject):
     """numpy array written with protocol 5: args (bytes, dtype, shape, order)."""
 
 
-class CscStandIn(StandIn):
+class PickledCsc(PickledObject):
     """scipy.sparse.csc_matrix."""
 
 
-class CsrStandIn(StandIn):
+class PickledCsr(PickledObject):
     """scipy.sparse.csr_matrix."""
 
 
-class CooStandIn(StandIn):
+class PickledCoo(PickledObject):
     """scipy.sparse.coo_matrix."""
 
 
-class ChumpyStandIn(StandIn):
+class PickledChumpy(PickledObject):
     """chumpy.ch.Ch: state holds the array under 'x'."""
 
 
-class SelectStandIn(StandIn):
+class PickledSelect(PickledObject):
     """chumpy.reordering.Select: entries 'idxs' of the flattened 'a', in 'preferred_shape'."""
 
 
 class Resolver:
-    """Turns stand-ins into numpy arrays and scipy matrices, through dicts, lists and tuples; each object once.
+    """Turns pickled objects into numpy arrays and scipy matrices, through dicts, lists and tuples; each object once.
 
     Raises:
         RefusedError: if data is nested without end.
@@ -88,8 +88,8 @@ class Resolver:
         self.done: dict[int, Any] = {}
 
     def __call__(self, value: Any) -> Any:
-        """The value with every stand-in in it built."""
-        if not isinstance(value, (StandIn, dict, list, tuple)):
+        """The value with every pickled object in it built."""
+        if not isinstance(value, (PickledObject, dict, list, tuple)):
             return value
         if id(value) not in self.done:
             self.depth += 1
@@ -100,7 +100,7 @@ class Resolver:
         return self.done[id(value)]
 
     def _build(self, value: Any) -> Any:
-        if isinstance(value, StandIn):
+        if isinstance(value, PickledObject):
             build = _BUILDERS.get(type(value))
             return None if build is None else build(value, self)
         if isinstance(value, dict):
@@ -110,7 +110,7 @@ class Resolver:
 
 def _dtype(value: Any) -> np.dtype:
     """A plain number or text type; structured and exotic ones are refused."""
-    if not isinstance(value, DtypeStandIn):
+    if not isinstance(value, PickledDtype):
         raise ValueError("an array without a data type")
     code = value.args[0] if value.args else ""
     order = str(value.state[1]) if isinstance(value.state, tuple) and len(value.state) > 1 else "="
@@ -152,35 +152,35 @@ def _filled(shape: Any, dtype: np.dtype, raw: Any, fortran: bool, resolve: Resol
     return np.frombuffer(data, dtype).reshape(shape, order=order)
 
 
-def _build_array(value: StandIn, resolve: Resolver) -> np.ndarray:
+def _build_array(value: PickledObject, resolve: Resolver) -> np.ndarray:
     if not isinstance(value.state, tuple) or len(value.state) != 5:
         raise ValueError("an array without contents")
     _, shape, dtype, fortran, raw = value.state
     return _filled(shape, _dtype(dtype), raw, bool(fortran), resolve)
 
 
-def _build_scalar(value: StandIn, resolve: Resolver) -> Any:
+def _build_scalar(value: PickledObject, resolve: Resolver) -> Any:
     dtype, raw = value.args
     return _filled((), _dtype(dtype), raw, False, resolve)[()]
 
 
-def _build_buffer(value: StandIn, resolve: Resolver) -> np.ndarray:
+def _build_buffer(value: PickledObject, resolve: Resolver) -> np.ndarray:
     raw, dtype, shape, order = value.args
     return _filled(shape, _dtype(dtype), raw, order == "F", resolve)
 
 
-def _build_compressed(value: StandIn, resolve: Resolver) -> Any:
+def _build_compressed(value: PickledObject, resolve: Resolver) -> Any:
     from scipy import sparse
 
     state = _state(value, resolve)
     shape = _shape(state)
     parts = tuple(np.asarray(state[key]) for key in ("data", "indices", "indptr"))
-    matrix = (sparse.csc_matrix if isinstance(value, CscStandIn) else sparse.csr_matrix)(parts, shape=shape)
+    matrix = (sparse.csc_matrix if isinstance(value, PickledCsc) else sparse.csr_matrix)(parts, shape=shape)
     matrix.check_format(full_check=True)
     return matrix.tocsr()
 
 
-def _build_coo(value: StandIn, resolve: Resolver) -> Any:
+def _build_coo(value: PickledObject, resolve: Resolver) -> Any:
     from scipy import sparse
 
     state = _state(value, resolve)
@@ -188,17 +188,17 @@ def _build_coo(value: StandIn, resolve: Resolver) -> Any:
     return sparse.coo_matrix((state["data"], (row, col)), shape=_shape(state)).tocsr()
 
 
-def _build_chumpy(value: StandIn, resolve: Resolver) -> np.ndarray:
+def _build_chumpy(value: PickledObject, resolve: Resolver) -> np.ndarray:
     return np.asarray(_state(value, resolve)["x"])
 
 
-def _build_select(value: StandIn, resolve: Resolver) -> np.ndarray:
+def _build_select(value: PickledObject, resolve: Resolver) -> np.ndarray:
     state = _state(value, resolve)
     picked = np.asarray(state["a"]).ravel()[np.asarray(state["idxs"])]
     return picked.reshape(state["preferred_shape"]) if state.get("preferred_shape") is not None else picked
 
 
-def _state(value: StandIn, resolve: Resolver) -> dict[str, Any]:
+def _state(value: PickledObject, resolve: Resolver) -> dict[str, Any]:
     if not isinstance(value.state, dict):
         raise ValueError("an object without contents")
     return resolve(value.state)
@@ -210,12 +210,12 @@ def _shape(state: dict[str, Any]) -> tuple[int, int]:
 
 
 _BUILDERS: dict[type, Callable[[Any, Resolver], Any]] = {
-    ArrayStandIn: _build_array,
-    ScalarStandIn: _build_scalar,
-    BufferStandIn: _build_buffer,
-    CscStandIn: _build_compressed,
-    CsrStandIn: _build_compressed,
-    CooStandIn: _build_coo,
-    ChumpyStandIn: _build_chumpy,
-    SelectStandIn: _build_select,
+    PickledArray: _build_array,
+    PickledScalar: _build_scalar,
+    PickledBuffer: _build_buffer,
+    PickledCsc: _build_compressed,
+    PickledCsr: _build_compressed,
+    PickledCoo: _build_coo,
+    PickledChumpy: _build_chumpy,
+    PickledSelect: _build_select,
 }

@@ -2,7 +2,7 @@
 
 On SMPL's mesh they are the published ones: kinematic joints, chosen vertices, and nine rows of the licensed
 ``J_regressor_extra.npy``. The open body has its own regressors for the same places; :data:`JOINTS49_SOURCES` says which
-takes the place of which. Without the licensed file, the same stand-ins serve for the nine on SMPL.
+takes the place of which. Without the licensed file, the same places serve for the nine on SMPL.
 """
 
 from __future__ import annotations
@@ -129,10 +129,8 @@ JOINTS49_SOURCES: tuple[tuple[str, str, str], ...] = (
     ("left_ear", "openpose25", "left_ear"),
     ("right_ear", "openpose25", "right_ear"),
 )
-"""Per joint its name and, for bodies other than SMPL, the joint or keypoint set and the name in it."""
-
-JOINTS49_NAMES = tuple(name for name, _, _ in JOINTS49_SOURCES)
-"""Names of the 49, OpenPose's with ``op_`` before them."""
+"""Per joint its name (OpenPose's with ``op_`` before it), then the joint or keypoint set that has it on bodies other than
+SMPL, and its name there."""
 
 
 def joints49(body: Body, vertices: Tensor, joints: Tensor, extra_regressor: Tensor | None = None) -> Tensor:
@@ -158,8 +156,8 @@ def joints49(body: Body, vertices: Tensor, joints: Tensor, extra_regressor: Tens
         )
     is_smpl = body.num_vertices == SMPL_VERTICES
     if extra_regressor is None:
-        own = _from_own_regressors(body, vertices, joints)
-        return _replace_published(own, vertices, joints) if is_smpl else own
+        places = _from_keypoint_regressors(body, vertices, joints)
+        return _replace_published(places, vertices, joints) if is_smpl else places
     if not is_smpl or extra_regressor.shape != (EXTRA_JOINTS, SMPL_VERTICES):
         raise BodyError(
             f"The extra joint regressor of shape {tuple(extra_regressor.shape)} is for SMPL's {SMPL_VERTICES} "
@@ -193,18 +191,18 @@ def load_extra_regressor(path: str | Path) -> Tensor:
     return torch.from_numpy(array.astype(np.float32))
 
 
-def _from_own_regressors(body: Body, vertices: Tensor, joints: Tensor) -> Tensor:
+def _from_keypoint_regressors(body: Body, vertices: Tensor, joints: Tensor) -> Tensor:
     sets = {"smpl24": joints, **{name: body.keypoints(vertices, name) for name in ("openpose25", "h36m17")}}
     first = {name: sum(sets[other].shape[1] for other in list(sets)[:i]) for i, name in enumerate(sets)}
     index = [first[source] + joint_names(source).index(name) for _, source, name in JOINTS49_SOURCES]
     return torch.cat(list(sets.values()), 1)[:, index]
 
 
-def _replace_published(own: Tensor, vertices: Tensor, joints: Tensor) -> Tensor:
+def _replace_published(places: Tensor, vertices: Tensor, joints: Tensor) -> Tensor:
     """SMPL without the licensed regressor: all but its nine joints as published."""
     published = torch.cat((joints, vertices[:, list(VERTEX_JOINTS)]), 1)
     limit = published.shape[1]
     known = [i for i, source in enumerate(JOINT_MAP49) if source < limit]
-    result = own.clone()
+    result = places.clone()
     result[:, known] = published[:, [JOINT_MAP49[i] for i in known]]
     return result

@@ -1,7 +1,7 @@
 """Reading pickled body models without running anything from the file: arrays, sparse matrices, chumpy's wrappers only.
 
-Every global a pickle names is replaced by a passive stand-in or refused; nothing of numpy, scipy or chumpy is called by
-the pickle stream. The arrays are built afterwards (:mod:`dsr.body.pickled_objects`).
+Every global a pickle names becomes a passive :class:`~dsr.body.pickled_objects.PickledObject` or is refused; nothing of
+numpy, scipy or chumpy is called by the pickle stream. The arrays are built afterwards.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import IO, Any, ClassVar
 
 from dsr.body.pickled_objects import (
-    ArrayClassStandIn,
-    ArrayStandIn,
-    BufferStandIn,
-    ChumpyStandIn,
-    CooStandIn,
-    CscStandIn,
-    CsrStandIn,
-    DtypeStandIn,
+    PickledArray,
+    PickledArrayClass,
+    PickledBuffer,
+    PickledChumpy,
+    PickledCoo,
+    PickledCsc,
+    PickledCsr,
+    PickledDtype,
+    PickledObject,
+    PickledScalar,
+    PickledSelect,
     RefusedError,
     Resolver,
-    ScalarStandIn,
-    SelectStandIn,
-    StandIn,
 )
 from dsr.errors import BodyError
 
@@ -51,7 +51,7 @@ def _bytearray(data: Any = b"", encoding: Any = "latin1") -> bytes:
 def _checked_key(key: Any) -> Any:
     """A key that can be hashed at no risk: deeply nested tuples would overflow the interpreter's stack."""
     for part in key if type(key) is tuple else (key,):
-        if not isinstance(part, (str, bytes, int, float, type(None), StandIn)):
+        if not isinstance(part, (str, bytes, int, float, type(None), PickledObject)):
             raise RefusedError(f"a {type(part).__name__} as a key")
     return key
 
@@ -60,25 +60,25 @@ def _set(items: Any = ()) -> set[Any]:
     return {_checked_key(item) for item in items}
 
 
-def _reconstructor(cls: Any, base: Any, state: Any) -> StandIn:
-    """copy_reg._reconstructor of protocols 0 and 1: an empty instance of one of the stand-ins."""
-    if not (isinstance(cls, type) and issubclass(cls, StandIn)):
+def _reconstructor(cls: Any, base: Any, state: Any) -> PickledObject:
+    """copy_reg._reconstructor of protocols 0 and 1: an empty pickled object."""
+    if not (isinstance(cls, type) and issubclass(cls, PickledObject)):
         raise RefusedError("copyreg._reconstructor of something that is not an array class")
     return cls()
 
 
 _NUMPY_CORE = ("numpy.core", "numpy._core")
 _ALLOWED: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): ArrayClassStandIn,
-    ("numpy", "dtype"): DtypeStandIn,
-    **{(f"{core}.multiarray", "_reconstruct"): ArrayStandIn for core in _NUMPY_CORE},
-    **{(f"{core}.multiarray", "scalar"): ScalarStandIn for core in _NUMPY_CORE},
-    **{(f"{core}.numeric", "_frombuffer"): BufferStandIn for core in _NUMPY_CORE},
-    **{(f"scipy.sparse.{prefix}csc", name): CscStandIn for prefix in ("", "_") for name in ("csc_matrix", "csc_array")},
-    **{(f"scipy.sparse.{prefix}csr", name): CsrStandIn for prefix in ("", "_") for name in ("csr_matrix", "csr_array")},
-    **{(f"scipy.sparse.{prefix}coo", name): CooStandIn for prefix in ("", "_") for name in ("coo_matrix", "coo_array")},
-    ("chumpy.ch", "Ch"): ChumpyStandIn,
-    ("chumpy.reordering", "Select"): SelectStandIn,
+    ("numpy", "ndarray"): PickledArrayClass,
+    ("numpy", "dtype"): PickledDtype,
+    **{(f"{core}.multiarray", "_reconstruct"): PickledArray for core in _NUMPY_CORE},
+    **{(f"{core}.multiarray", "scalar"): PickledScalar for core in _NUMPY_CORE},
+    **{(f"{core}.numeric", "_frombuffer"): PickledBuffer for core in _NUMPY_CORE},
+    **{(f"scipy.sparse.{prefix}csc", name): PickledCsc for prefix in ("", "_") for name in ("csc_matrix", "csc_array")},
+    **{(f"scipy.sparse.{prefix}csr", name): PickledCsr for prefix in ("", "_") for name in ("csr_matrix", "csr_array")},
+    **{(f"scipy.sparse.{prefix}coo", name): PickledCoo for prefix in ("", "_") for name in ("coo_matrix", "coo_array")},
+    ("chumpy.ch", "Ch"): PickledChumpy,
+    ("chumpy.reordering", "Select"): PickledSelect,
     ("_codecs", "encode"): _encode,
     **{(m, "_reconstructor"): _reconstructor for m in ("copy_reg", "copyreg")},
     ("collections", "OrderedDict"): dict,
@@ -119,7 +119,7 @@ class BoundedFile:
 
 # The pure-Python unpickler, because the C one allocates whatever memo size a file claims.
 class ArrayUnpickler(pickle._Unpickler):
-    """Gives plain values, numpy and scipy arrays, and stand-ins for what chumpy made; refuses every other name."""
+    """Gives plain values, and pickled objects for arrays and what chumpy made; refuses every other name."""
 
     stack: list[Any]
     read: Callable[[int], bytes]
@@ -128,7 +128,7 @@ class ArrayUnpickler(pickle._Unpickler):
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
-        """The stand-in for a global; anything not on the list is refused by name."""
+        """What stands for a global; anything not on the list is refused by name."""
         try:
             return _ALLOWED[module, name]
         except (KeyError, TypeError):
@@ -143,9 +143,9 @@ class ArrayUnpickler(pickle._Unpickler):
         raise RefusedError(f"extension code {code}")
 
     def load_build(self) -> None:
-        """Hand a state to a stand-in; nothing else may be changed by a file."""
+        """Hand a state to a pickled object; nothing else may be changed by a file."""
         state = self.stack.pop()
-        if not isinstance(self.stack[-1], StandIn):
+        if not isinstance(self.stack[-1], PickledObject):
             raise RefusedError(f"a state for {type(self.stack[-1]).__name__}")
         self.stack[-1].__setstate__(state)
 

@@ -23,7 +23,7 @@ from typing import IO, Any, ClassVar
 
 import numpy as np
 
-from dsr.body.pickled_objects import ArrayClassStandIn, ArrayStandIn, RefusedError, Resolver, StandIn
+from dsr.body.pickled_objects import PickledArray, PickledArrayClass, PickledObject, RefusedError, Resolver
 from dsr.body.unpickle import ArrayUnpickler, BoundedFile
 from dsr.datasets.table_file import Columns, NpzColumns
 from dsr.errors import DatasetError
@@ -96,7 +96,7 @@ class PickledColumns(Columns):
         return PickledColumns, (self.path,)
 
 
-class _Wrapper(StandIn):
+class _JoblibArray(PickledObject):
     """joblib.numpy_pickle.NumpyArrayWrapper: state holds shape, order, dtype, alignment."""
 
 
@@ -112,15 +112,15 @@ class _JoblibReader(ArrayUnpickler):
     def find_class(self, module: str, name: str) -> Any:
         """As for body models, and joblib's wrapper of arrays."""
         if (module, name) == ("joblib.numpy_pickle", "NumpyArrayWrapper"):
-            return _Wrapper
+            return _JoblibArray
         if (module, name) == ("numpy", "memmap"):
-            return ArrayClassStandIn
+            return PickledArrayClass
         return super().find_class(module, name)
 
     def load_build(self) -> None:
         """A wrapper that has got its description is replaced by the array that follows it in the file."""
         super().load_build()
-        if type(self.stack[-1]) is _Wrapper:
+        if type(self.stack[-1]) is _JoblibArray:
             self.stack[-1] = self._array(self.stack[-1].state)
 
     dispatch[pickle.BUILD[0]] = load_build
@@ -152,7 +152,7 @@ class _JoblibReader(ArrayUnpickler):
 
 def _built(shape: tuple[int, ...], dtype: Any, raw: Any, fortran: bool = False) -> np.ndarray:
     """An array by the checks of the restricted unpickler."""
-    made = ArrayStandIn()
+    made = PickledArray()
     made.__setstate__((1, shape, dtype, fortran, raw))
     array: np.ndarray = Resolver()(made)
     return array

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsr.errors import ExportError, MissingExtraError, ResultError, UsageError
+from dsr.extras import install_hint
 from dsr.options import FitOptions, options_record
 from dsr.results.picture import FitResult, read_document, save_result
 
@@ -69,7 +70,7 @@ def parse_formats(text: str) -> tuple[str, ...]:
     if need_blender and find_spec("bpy") is None:
         raise MissingExtraError(
             f"--format {','.join(need_blender)} needs Blender's Python module; install it (Python 3.11) with: "
-            "python3 -m pip install bpy==5.0.1"
+            + install_hint("blender")
         )
     return tuple(dict.fromkeys(name for name in names if name in FORMATS))
 
@@ -239,8 +240,7 @@ def copy_body(asset: BodyAsset, out: Path) -> str:
     Raises:
         ExportError: if it cannot be written.
     """
-    from dsr.body.asset import is_own_layout
-    from dsr.body.save import save_asset
+    from dsr.body.asset_file import is_asset_file, save_asset
     from dsr.files import write_atomic
 
     name = body_file_name(asset)
@@ -250,7 +250,7 @@ def copy_body(asset: BodyAsset, out: Path) -> str:
         return name
 
     def write(temporary: Path) -> None:
-        if asset.path is not None and is_own_layout(asset.path):
+        if asset.path is not None and is_asset_file(asset.path):
             shutil.copyfile(asset.path, temporary)
         else:
             save_asset(asset, temporary)

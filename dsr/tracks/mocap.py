@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from dsr.body.asset import BodyAsset, load_asset
+from dsr.body import BodyAsset, load_asset
 from dsr.body.joints import SMPL24_PARENTS
 from dsr.errors import DatasetError, UsageError
 from dsr.mocap.retarget import SmplMotion, _subject, default_rest_joints, load_mocap

@@ -139,7 +139,7 @@ def corrective_asset(folder):
     """The light open body with made-up pose correctives, as a file."""
     from dataclasses import replace
 
-    from dsr.body.save import save_asset
+    from dsr.body.asset_file import save_asset
 
     light = load_asset("open-light")
     rng = np.random.default_rng(5)

@@ -10,8 +10,8 @@ import pytest
 from body_toys import toy_asset
 
 from dsr.body import JOINT_SETS, KEYPOINT_SETS, PARENTS, flip_pairs, flip_permutation, joint_names, load_asset
-from dsr.body.asset import find_open, tree_levels
-from dsr.body.save import save_asset
+from dsr.body.asset import tree_levels
+from dsr.body.asset_file import find_open, save_asset
 from dsr.errors import BodyError
 
 
@@ -56,9 +56,7 @@ def test_the_environment_names_another_folder(tmp_path, monkeypatch):
 
 
 def test_a_missing_open_body_is_named(tmp_path, monkeypatch):
-    import dsr.body.asset as module
-
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "dsr" / "body" / "asset.py"))
+    monkeypatch.setattr("dsr.body.asset_file.BUNDLED_FOLDERS", (tmp_path / "bundled",))
     monkeypatch.setenv("DSR_BODY_MODELS", str(tmp_path / "mine"))
     with pytest.raises(BodyError, match=r"DSR_OPEN_LIGHT\.npz was not found .*mine.*DSR_BODY_MODELS"):
         load_asset("open-light")

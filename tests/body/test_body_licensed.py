@@ -16,8 +16,8 @@ from licensed_toys import SPOTS, Ch, fake_modules, model_arrays, official_v1, py
 from scipy.sparse import csr_matrix
 
 from dsr.body import Body, joint_names, load_asset, load_body
+from dsr.body.asset_file import save_asset
 from dsr.body.licensed import FAMILIES
-from dsr.body.save import save_asset
 from dsr.errors import BodyError
 
 

@@ -6,6 +6,7 @@ import tempfile
 import pytest
 
 from dsr.cli import doctor
+from dsr.extras import install_hint
 
 
 def test_the_default_job_can_run_here(capsys):
@@ -26,7 +27,7 @@ def test_the_default_job_can_run_here(capsys):
     ):
         assert checks[name]["status"] == "ok", checks[name]
     assert checks["people detector"]["detail"].endswith("pose_detection.tflite")
-    assert {f"extra {name}" for name in ("heic", "video", "detectors", "blender", "smplx")} <= set(checks)
+    assert {f"extra {name}" for name in ("heic", "video", "onnx", "blender", "smplx")} <= set(checks)
 
 
 def test_a_missing_extra_says_what_it_adds_and_is_no_failure(monkeypatch, capsys):
@@ -37,20 +38,26 @@ def test_a_missing_extra_says_what_it_adds_and_is_no_failure(monkeypatch, capsys
     assert "FBX" in told and "pip install bpy==5.0.1" in told and "Ready" in told
 
 
-def test_extras_promise_nothing_that_is_not_built_and_name_all_their_packages(monkeypatch, capsys):
+def test_every_extra_is_listed_with_how_to_get_all_of_it(monkeypatch):
     monkeypatch.setattr(doctor, "find_spec", lambda name: None)
-    checks = {check.name: check for check in doctor._extras()}
-    for name in ("detectors", "cluster"):
-        assert "reserved for later work; adds nothing yet" in checks[f"extra {name}"].detail
-    assert checks["extra build"].fix.endswith("pip install anny==0.6.2 fast-simplification rtree")
+    checks = {check.name: check for check in doctor.run_checks()}
+    for extra in ("heic", "video", "onnx", "blender", "smplx", "build", "train"):
+        check = checks[f"extra {extra}"]
+        assert check.status == "note" and check.fix == install_hint(extra), check
     assert "TensorBoard" in checks["extra train"].detail
-    assert checks["extra train"].fix.endswith("pip install tensorboard pyyaml")
+
+
+def test_an_extra_with_a_package_missing_is_not_fine(monkeypatch):
+    real = doctor.find_spec
+    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name == "yaml" else real(name))
+    (check,) = [check for check in doctor.run_checks() if check.name == "extra train"]
+    assert check.status == "note" and "pyyaml" in check.fix
 
 
 def test_a_missing_body_is_a_failure_with_a_remedy(monkeypatch, capsys, tmp_path):
-    import dsr.body.asset
+    import dsr.body.asset_file
 
-    monkeypatch.setitem(dsr.body.asset.OPEN_FILES, "open", "NOWHERE.npz")
+    monkeypatch.setitem(dsr.body.asset_file.OPEN_FILES, "open", "NOWHERE.npz")
     assert doctor.main([]) == 1
     told = capsys.readouterr().out
     assert "missing  open body" in told and "NOWHERE.npz" in told and "Not ready" in told and "->" in told

@@ -14,7 +14,7 @@ import pytest
 from export_toys import SIZE, K, in_file_axes, posed, toy_asset
 from scipy.spatial.transform import Rotation
 
-from dsr.body.asset import load_asset
+from dsr.body import load_asset
 from dsr.errors import BodyError
 from dsr.export import write_person
 

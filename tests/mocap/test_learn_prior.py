@@ -14,9 +14,9 @@ from scipy.stats import multivariate_normal
 
 from dsr.errors import DatasetError
 from dsr.mocap import SmplMotion
+from dsr.mocap import learn_prior as pose_prior
 from dsr.mocap.learn_prior import Mixture, Train, collect_poses, fit_mixture, joint_limits, mirror_poses, recombine
 from dsr.mocap.pose_prior import PosePrior
-from dsr.mocap import learn_prior as pose_prior
 
 
 def two_clusters(count: int = 600) -> np.ndarray:

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 
 import dsr
 from dsr.body import load_asset, load_body
+from dsr.body.asset_file import save_asset
 from dsr.body.rotations import rotmat_to_axis_angle
-from dsr.body.save import save_asset
 from dsr.cli.fit import main
 from dsr.errors import CheckpointError, UsageError
 from dsr.options import FitOptions, options_record

@@ -9,7 +9,8 @@ import pytest
 import torch
 from shared_data import script, specs, tensors
 
-from dsr.body import axis_angle_to_rotmat, quaternion_to_rotmat, rot6d_to_rotmat, rotmat_to_axis_angle
+from dsr.body import axis_angle_to_rotmat, rot6d_to_rotmat, rotmat_to_axis_angle
+from dsr.body.rotations import quaternion_to_rotmat
 from dsr.regressors import HMR, MeanParams, build_regressor
 
 

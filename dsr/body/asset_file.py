@@ -1,0 +1,157 @@
+"""A body asset as a file of our layout: where the open ones lie, reading, writing. Needs no torch.
+
+The layout is an ``.npz`` of plain arrays (``allow_pickle=False``), sparse matrices as row, column, value and shape.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsr.body.asset import BodyAsset, clean_parents
+from dsr.body.joints import KEYPOINT_SETS
+from dsr.errors import BodyError
+from dsr.files import file_sha256
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+OPEN_FILES = {"open": "DSR_OPEN.npz", "open-light": "DSR_OPEN_LIGHT.npz"}
+"""Names that :func:`dsr.body.load_asset` knows, and their files in ``body_models/open``."""
+
+_REQUIRED = ("v_template", "shapedirs", "weights", "kintree_table", "f")
+
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+BUNDLED_FOLDERS = (_PACKAGE / "_assets" / "body_models", _PACKAGE.parent / "body_models")
+"""Where an installed copy and the repository keep body models."""
+
+
+def model_folders() -> list[Path]:
+    """Folders searched for body models: ``$DSR_BODY_MODELS``, ``./body_models``, the installed and the repository's."""
+    named = os.environ.get("DSR_BODY_MODELS")
+    return [*([Path(named).expanduser()] if named else []), Path("body_models"), *BUNDLED_FOLDERS]
+
+
+def find_open(name: str = "open") -> Path:
+    """Path of the open body's file.
+
+    Raises:
+        BodyError: naming the file expected and the places looked at.
+    """
+    file = OPEN_FILES[name]
+    folders = [f for f in model_folders() if f != Path("body_models")]
+    places = [place for folder in folders for place in (folder / "open" / file, folder / file)]
+    for place in places:
+        if place.is_file():
+            return place
+    looked = ", ".join(str(folder / "open") for folder in folders)
+    raise BodyError(
+        f"The open body's file {file} was not found (looked in {looked}); reinstall the package, or set "
+        f"DSR_BODY_MODELS to the folder that holds open/{file}."
+    )
+
+
+def is_asset_file(path: Path) -> bool:
+    """True for an npz of our layout, such as the copy of the body beside results."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "J_regressor_row.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
+def read_asset(path: Path) -> BodyAsset:
+    """Read a file of our layout.
+
+    Raises:
+        BodyError: if it cannot be read or its arrays do not fit together; names the file and the array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            arrays = {key: data[key] for key in data.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise BodyError(f"{path} cannot be read as a body asset ({error}); fetch it again.") from error
+    missing = [key for key in _REQUIRED if key not in arrays]
+    if missing:
+        raise BodyError(f"{path} is not a body asset: {', '.join(missing)} missing.")
+    f = _plain(arrays["f"], np.int32)
+    part_names = tuple(str(n) for n in arrays.get("part_names", ()))
+    try:
+        return BodyAsset(
+            v_template=_plain(arrays["v_template"], np.float32),
+            shapedirs=_plain(arrays["shapedirs"], np.float32),
+            weights=_plain(arrays["weights"], np.float32),
+            parents=clean_parents(arrays["kintree_table"][0]),
+            faces=f,
+            J_regressor=_sparse(arrays, "J_regressor"),
+            posedirs=_plain(arrays["posedirs"], np.float32) if "posedirs" in arrays else None,
+            uv=_plain(arrays["uv"], np.float32) if "uv" in arrays else None,
+            faces_uv=_plain(arrays["f_uv"], np.int32) if "f_uv" in arrays else None,
+            part_ids=_plain(arrays.get("part_ids", np.zeros(len(f))), np.int32),
+            interior=_plain(arrays.get("interior", np.zeros(len(f))), bool),
+            base_index=_plain(arrays["base_index"], np.int64) if "base_index" in arrays else None,
+            keypoint_regressors={k: _sparse(arrays, f"kp_{k}") for k in KEYPOINT_SETS if f"kp_{k}_row" in arrays},
+            joint_names=tuple(str(n) for n in arrays.get("joint_names", ())),
+            part_names=part_names,
+            num_expressions=int(arrays.get("num_expressions", 0)),
+            name=_text(arrays.get("name", path.stem)),
+            licence=_text(arrays.get("licence", "")),
+            sha256=file_sha256(path),
+            path=path,
+        ).check()
+    except (KeyError, IndexError, ValueError) as error:
+        raise BodyError(f"{path} is not a body asset: {error}.") from error
+
+
+def save_asset(asset: BodyAsset, path: str | os.PathLike[str]) -> None:
+    """Write an asset as ``.npz``: plain arrays, sparse matrices as row, column, value and shape.
+
+    Args:
+        asset: the body, also one converted from a licensed file; its licence goes along and still holds.
+        path: the file, ending in ``.npz``.
+    """
+    arrays: dict[str, Any] = {
+        "v_template": asset.v_template,
+        "shapedirs": asset.shapedirs,
+        "weights": asset.weights,
+        "kintree_table": np.stack([asset.parents, np.arange(asset.num_joints)]),
+        "f": asset.faces,
+        "part_ids": asset.part_ids,
+        "interior": asset.interior,
+        "joint_names": np.array(asset.joint_names, dtype=str),
+        "part_names": np.array(asset.part_names, dtype=str),
+        "name": np.array(asset.name),
+        "num_expressions": np.array(asset.num_expressions),
+        "licence": np.array(asset.licence),
+        "source_sha256": np.array(asset.sha256),
+        "posedirs": asset.posedirs,
+        "uv": asset.uv,
+        "f_uv": asset.faces_uv,
+        "base_index": asset.base_index,
+    }
+    matrices = {"J_regressor": asset.J_regressor, **{f"kp_{k}": m for k, m in asset.keypoint_regressors.items()}}
+    for key, matrix in matrices.items():
+        coo = matrix.tocoo()
+        arrays |= {f"{key}_row": coo.row, f"{key}_col": coo.col, f"{key}_val": coo.data, f"{key}_shape": coo.shape}
+    np.savez_compressed(path, **{key: value for key, value in arrays.items() if value is not None})
+
+
+def _plain(array: Any, dtype: Any) -> np.ndarray:
+    return np.ascontiguousarray(array, dtype=dtype)
+
+
+def _text(value: Any) -> str:
+    return " ".join(str(part) for part in np.atleast_1d(value).reshape(-1))
+
+
+def _sparse(arrays: dict[str, np.ndarray], key: str) -> csr_matrix:
+    from scipy.sparse import csr_matrix
+
+    shape = tuple(int(n) for n in arrays[f"{key}_shape"])
+    values = arrays[f"{key}_val"].astype(np.float32)
+    return csr_matrix((values, (arrays[f"{key}_row"], arrays[f"{key}_col"])), shape=shape)

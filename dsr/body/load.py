@@ -1,0 +1,38 @@
+"""Any body model by name or path: the open ones, files of our layout, licensed files. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from dsr.body.asset import BodyAsset
+from dsr.body.asset_file import OPEN_FILES, find_open, is_asset_file, read_asset
+from dsr.body.licensed import load_licensed
+
+
+def load_asset(
+    name_or_path: str | Path = "open", *, gender: str = "neutral", num_betas: int | None = None
+) -> BodyAsset:
+    """Read a body model into numpy arrays, without torch and without running code from the file.
+
+    Args:
+        name_or_path: ``open`` (13 718 vertices), ``open-light`` (about 7 000), a file of our npz layout, a licensed
+            SMPL, SMPL-H or SMPL-X file (``.npz`` or ``.pkl``), a folder of those, or ``smpl``, ``smplh``, ``smplx`` to
+            look for one in ``body_models/``.
+        gender: ``neutral``, ``female`` or ``male``, where a folder holds several.
+        num_betas: shape coefficients to keep; by default all of the open body and 10 of a licensed one.
+
+    Raises:
+        BodyError: if the file is missing, of the wrong kind or not safe to read; the message names the file expected.
+    """
+    name = str(name_or_path)
+    path = find_open(name) if name in OPEN_FILES else Path(name_or_path).expanduser()
+    if name in OPEN_FILES or (path.is_file() and is_asset_file(path)):
+        asset = read_asset(path)
+        if num_betas is None:
+            return asset
+        shapes, expressions = np.split(asset.shapedirs, [asset.num_betas - asset.num_expressions], 2)
+        return replace(asset, shapedirs=np.concatenate((shapes[..., :num_betas], expressions), 2))
+    return load_licensed(name_or_path, gender=gender, num_betas=num_betas)
