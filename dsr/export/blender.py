@@ -22,6 +22,7 @@ import numpy as np
 
 from dsr.errors import ExportError, MissingExtraError
 from dsr.export.rig import Frame, joint_names, rig_person
+from dsr.extras import install_hint
 from dsr.files import write_atomic
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def write_with_blender(
     """
     if importlib.util.find_spec("bpy") is None:
         raise MissingExtraError(
-            f"Writing .{format} needs Blender's Python module (Python 3.11): python3 -m pip install bpy==5.0.1."
+            f"Writing .{format} needs Blender's Python module (Python 3.11): {install_hint('blender')}"
         )
     rig = rig_person(person, asset, frame)
     arrays: dict[str, Any] = {

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from PIL import ImageFile, features
 
 from dsr.errors import ImageError
+from dsr.extras import install_hint
 
 PICTURE_SUFFIXES = frozenset(
     {
@@ -150,8 +151,8 @@ def open_picture(name: str, format_name: str, stream: BinaryIO) -> ImageFile.Ima
         opener: type[ImageFile.ImageFile] = getattr(import_module(module), plugin)
     except ImportError:
         raise ImageError(
-            f"{name} is a HEIC/HEIF picture and its reader is not installed: run `python3 -m pip install pillow-heif`, "
-            "or save it as JPEG.",
+            f"{name} is a HEIC/HEIF picture and its reader is not installed: save it as JPEG, or install the reader "
+            f"with: {install_hint('heic')}",
             "unsupported",
         ) from None
     return opener(stream)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from dsr.errors import ImageError, MissingExtraError
+from dsr.extras import install_hint
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts", ".m2ts", ".ogv"}
@@ -158,8 +159,8 @@ def _av() -> Any:
         import av
     except ImportError as error:
         raise MissingExtraError(
-            "Video files need PyAV; install it with: python3 -m pip install 'dsr[video]' (a folder of frames with "
-            "--sequence works without)."
+            "Video files need PyAV (a folder of frames with --sequence works without); install it with: "
+            + install_hint("video")
         ) from error
     return av
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from dsr._quiet import quiet_stderr
 from dsr.errors import DetectionError, MissingExtraError
+from dsr.extras import install_command
 
 DETECTION_MODEL = "pose_detection/pose_detection.tflite"
 LANDMARK_MODEL = "pose_landmark/pose_landmark_full.tflite"
-_INSTALL_HINT = "install it with: python3 -m pip install mediapipe==0.10.21"
 
 
 def find_model(name: str) -> Path:
@@ -30,13 +30,15 @@ def find_model(name: str) -> Path:
     """
     spec = importlib.util.find_spec("mediapipe")
     if spec is None:
-        raise MissingExtraError(f"finding people needs the BlazePose models of the mediapipe package; {_INSTALL_HINT}")
+        raise MissingExtraError(
+            f"finding people needs the BlazePose models of the mediapipe package; {_install_models()}"
+        )
     for folder in spec.submodule_search_locations or ():
         path = Path(folder) / "modules" / name
         if path.is_file():
             return path
     raise DetectionError(
-        f"the installed mediapipe {_version('mediapipe')} does not carry modules/{name}; {_INSTALL_HINT}"
+        f"the installed mediapipe {_version('mediapipe')} does not carry modules/{name}; {_install_models()}"
     )
 
 
@@ -70,15 +72,16 @@ class LiteModel:
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
+            hint = install_command("ai-edge-litert")
             raise MissingExtraError(
-                f"finding people needs ai-edge-litert ({error}); install it with: python3 -m pip install ai-edge-litert"
+                f"finding people needs ai-edge-litert ({error}); install it with: {hint}"
             ) from error
         try:
             with quiet_stderr():  # LiteRT says which delegate it took
                 self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads or default_threads())
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise DetectionError(f"{path} cannot be loaded ({error}); {_INSTALL_HINT}") from error
+            raise DetectionError(f"{path} cannot be loaded ({error}); {_install_models()}") from error
         entry = self._interpreter.get_input_details()[0]
         self._input = entry["index"]
         self.input_shape: tuple[int, ...] = tuple(int(n) for n in entry["shape"])
@@ -89,6 +92,10 @@ class LiteModel:
         self._interpreter.set_tensor(self._input, np.ascontiguousarray(image[None], dtype=np.float32))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+
+
+def _install_models() -> str:
+    return f"install it with: {install_command('mediapipe')}"
 
 
 def _version(package: str) -> str:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsr.errors import ExportError, MissingExtraError, UsageError
+from dsr.extras import install_hint
 from dsr.options import FitOptions, options_record
 from dsr.pipeline.clip_fitter import SequenceOptions
 from dsr.pipeline.clips import Clip, open_clip
 from dsr.pipeline.outputs import OutputOptions, with_ending
-from dsr.results.clip import SequenceResult, save_sequence
+from dsr.results.clip import SequenceResult
+from dsr.results.saved import save_result
 
 if TYPE_CHECKING:
     from dsr.body import Body
@@ -44,7 +46,7 @@ def check_clip_outputs(wanted: OutputOptions, videos: bool) -> None:
 
         if find_spec("av") is None:
             what = "Video files need" if videos else "--overlay of a clip is a video and needs"
-            raise MissingExtraError(f"{what} PyAV; install it with: python3 -m pip install 'dsr[video]'.")
+            raise MissingExtraError(f"{what} PyAV; install it with: {install_hint('video')}")
 
 
 def clip_record(clip: Clip, fit: FitOptions, sequence: SequenceOptions, wanted: OutputOptions) -> dict[str, Any]:
@@ -131,7 +133,7 @@ def write_clip_outputs(
         written.append(write_atomic(with_ending(base, ".overlay.mp4"), write))
     result.body["file"] = os.path.relpath(out / body_file, base.parent).replace(os.sep, "/")
     run = {**clip_record(clip, fit, sequence, wanted), "outputs": [path.name for path in written]}
-    return written + save_sequence(result, json_path, run)
+    return written + save_result(result, json_path, run)
 
 
 def overlay_frames(result: SequenceResult, clip: Clip, body: Body, sequence: SequenceOptions) -> Iterator[np.ndarray]:

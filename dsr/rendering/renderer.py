@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dsr.errors import MissingExtraError, RenderError
+from dsr.extras import install_command
 from dsr.rendering.settings import RenderSettings
 
 BackendName = Literal["auto", "warp", "pytorch3d"]
@@ -151,7 +152,7 @@ def _backend(name: str, threads: int | None) -> Backend:
     found = [one for one in ("warp", "pytorch3d") if find_spec(one) is not None]
     wanted = found[0] if name == "auto" and found else name
     if wanted not in found:
-        hint = "pip install pytorch3d (built for your torch)" if name == "pytorch3d" else "pip install warp-lang"
+        hint = "build PyTorch3D for your torch" if name == "pytorch3d" else install_command("warp-lang")
         raise MissingExtraError(f"The renderer's backend {name!r} is not installed: {hint}")
     if wanted == "warp":
         from dsr.rendering.warp_backend import WarpBackend

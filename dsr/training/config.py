@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from dsr.errors import MissingExtraError, UsageError
+from dsr.extras import install_hint
 from dsr.losses.weights import LossWeights
 
 Switch = Literal["on", "off"]
@@ -310,7 +311,7 @@ def read_yaml(path: Path) -> Any:
         try:
             return json.loads(text)
         except ValueError:
-            raise MissingExtraError(f"Reading {path} needs PyYAML: pip install 'dsr[train]'.") from error
+            raise MissingExtraError(f"Reading {path} needs PyYAML: {install_hint('train')}") from error
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

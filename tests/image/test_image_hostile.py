@@ -169,7 +169,7 @@ def test_baseline_jpeg_and_png_are_not_bounded_by_the_whole(tmp_path, picture) -
 def test_heic_without_its_plugin_names_the_extra(tmp_path, monkeypatch) -> None:
     (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0" * 100)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    refused(tmp_path / "a.heic", "unsupported", "pip install pillow-heif")
+    refused(tmp_path / "a.heic", "unsupported", '-m pip install "pillow-heif>=')
 
 
 def test_damaged_heic(tmp_path) -> None:

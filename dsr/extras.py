@@ -1,0 +1,81 @@
+"""Commands that install what is missing beside this copy of the program, for the Python that runs it.
+
+Packages are named themselves, never the distribution with an extra: that works after any way of installing. Sources
+that were never installed are the exception: they are installed first.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from functools import lru_cache
+from pathlib import Path
+
+DISTRIBUTION = "dsr-fit"
+"""Name of the distribution; the import name is ``dsr``."""
+
+
+def install_hint(extra: str) -> str:
+    """The command that installs what an extra needs.
+
+    Args:
+        extra: name in ``[project.optional-dependencies]`` of pyproject.toml, ``video`` for example.
+
+    Raises:
+        KeyError: if the installed distribution has no such extra.
+    """
+    table = _requirements()
+    return _pip(*extra_packages(extra)) if table else _install_sources(f".[{extra}]")
+
+
+def install_command(*packages: str) -> str:
+    """The command that installs packages the program itself needs, in the versions that it asks for.
+
+    Args:
+        packages: names of distributions.
+
+    Example:
+        >>> print(install_command("mediapipe").partition(" -m ")[2])  # doctest: +ELLIPSIS
+        pip install ...
+    """
+    table = _requirements()
+    if not table:
+        return _install_sources(".")
+    versions = {re.split(r"[<>=!~ ]", requirement)[0]: requirement for requirement in table[""]}
+    return _pip(*(versions.get(name, name) for name in packages))
+
+
+def extra_packages(extra: str) -> tuple[str, ...]:
+    """The requirements of an extra of the installed distribution, ``("av>=14.0",)`` for example.
+
+    Raises:
+        KeyError: if there is no such extra.
+    """
+    return tuple(_requirements()[extra])
+
+
+@lru_cache(maxsize=1)
+def _requirements() -> dict[str, list[str]]:
+    """Requirements by extra without their conditions, "" for the program's; empty where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, metadata
+
+    try:
+        about = metadata(DISTRIBUTION)
+    except PackageNotFoundError:
+        return {}
+    table: dict[str, list[str]] = {name: [] for name in ("", *(about.get_all("Provides-Extra") or ()))}
+    for line in about.get_all("Requires-Dist") or ():
+        requirement, _, condition = line.partition(";")
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", condition)
+        table[extra[1] if extra else ""].append(requirement.strip())
+    return table
+
+
+def _pip(*arguments: str) -> str:
+    """``python -m pip install ...``; double quotes mean the same to every shell."""
+    words = [sys.executable or "python3", "-m", "pip", "install", *arguments]
+    return " ".join(f'"{word}"' if re.search(r"[<>;|&\s\[\]]", word) else word for word in words)
+
+
+def _install_sources(target: str) -> str:
+    return f'cd "{Path(__file__).parents[1]}" && {_pip("-c", "constraints.txt", target)}'
