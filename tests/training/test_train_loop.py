@@ -24,7 +24,8 @@ from dsr.training.schedule import learning_rate, make_optimizer
 from dsr.training.state import RandomState, read_state
 from dsr.training.systems.toy import ToyTask
 
-ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+PATHS = [str(folder) for folder in (HERE.parents[1], HERE.parent, HERE)]  # what other processes import from
 CONFIG = TrainConfig(
     system="toy",
     epochs=4,
@@ -40,7 +41,7 @@ CONFIG = TrainConfig(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-sys.path[:0] = [{root!r}, {tests!r}]
+sys.path[:0] = {paths!r}
 from test_train_loop import CONFIG
 from dsr.training.loop import Trainer
 from dsr.training.systems.toy import ToyTask
@@ -66,7 +67,7 @@ def run(out: Path, config: TrainConfig = CONFIG, resume: bool = False, **more):
 
 def kill_at(out: Path, step: int, name: str = "SIGKILL") -> int:
     out.mkdir()
-    code = KILLED.format(root=str(ROOT), tests=str(Path(__file__).parent), out=str(out), at=step, signal=name)
+    code = KILLED.format(paths=PATHS, out=str(out), at=step, signal=name)
     return subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode
 
 
@@ -218,7 +219,7 @@ def test_adamw_does_not_decay_biases():
 TWO = """
 import sys
 from pathlib import Path
-sys.path[:0] = [{root!r}, {tests!r}]
+sys.path[:0] = {paths!r}
 from dataclasses import replace
 import torch
 from test_train_loop import Plain, PLAIN
@@ -252,7 +253,7 @@ def test_two_processes_average_their_gradients(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     Trainer(one, Plain(one), tmp_path / "one").run()
-    code = TWO.format(root=str(ROOT), tests=str(Path(__file__).parent), out=str(tmp_path / "two"))
+    code = TWO.format(paths=PATHS, out=str(tmp_path / "two"))
     (tmp_path / "script.py").write_text(code)
     environment = {
         **os.environ,
