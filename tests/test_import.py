@@ -31,7 +31,7 @@ def test_usage_errors_are_found_before_anything_heavy_is_loaded():
 
 def test_results_are_read_without_torch(tmp_path):
     code = (
-        "import numpy as np\nfrom dsr.results.picture import *\n"
+        "import numpy as np\nfrom dsr.results import *\n"
         f"save_result(FitResult('no_person', 'a.jpg', K=np.eye(3)), r'{tmp_path}/a.json')\n"
         f"import dsr; assert dsr.load_result(r'{tmp_path}/a.npz').status == 'no_person'"
     )

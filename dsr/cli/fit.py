@@ -412,7 +412,7 @@ class _Run:
 
 def _row_from_files(out: Path, job: _Job) -> Row:
     """The row of a finished picture whose report is gone."""
-    from dsr.results.picture import load_result
+    from dsr.results.saved import load_result
 
     json_path = with_ending(out / job.name, ".json")
     result = load_result(json_path)

@@ -32,7 +32,7 @@ from dsr.pipeline.clips import find_clips
 from dsr.pipeline.inputs import InputPicture, find_inputs, name_outputs
 from dsr.pipeline.outputs import OutputOptions, copy_body, parse_formats, with_ending
 from dsr.pipeline.pictures import Fitter
-from dsr.results.picture import SCHEMA_VERSION
+from dsr.results.files import SCHEMA_VERSION
 from dsr.results.report import Row
 
 PROTOCOL = 1

@@ -15,7 +15,9 @@ import numpy as np
 from dsr.errors import ExportError, MissingExtraError, ResultError, UsageError
 from dsr.extras import install_hint
 from dsr.options import FitOptions, options_record
-from dsr.results.picture import FitResult, read_document, save_result
+from dsr.results.files import read_document
+from dsr.results.picture import FitResult
+from dsr.results.saved import save_result
 
 if TYPE_CHECKING:
     from dsr.body import BodyAsset

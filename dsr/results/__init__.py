@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from dsr.results.clip import TrackResult as TrackResult
     from dsr.results.picture import FitResult as FitResult
     from dsr.results.picture import PersonResult as PersonResult
-    from dsr.results.picture import load_result as load_result
-    from dsr.results.picture import save_result as save_result
     from dsr.results.report import Row as Row
     from dsr.results.report import read_rows as read_rows
     from dsr.results.report import row_of as row_of
     from dsr.results.report import write_report as write_report
+    from dsr.results.saved import load_result as load_result
+    from dsr.results.saved import save_result as save_result
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -31,14 +31,16 @@ __getattr__, __dir__, __all__ = attach(
         "picture": (
             "FitResult",
             "PersonResult",
-            "load_result",
-            "save_result",
         ),
         "report": (
             "Row",
             "read_rows",
             "row_of",
             "write_report",
+        ),
+        "saved": (
+            "load_result",
+            "save_result",
         ),
     },
 )

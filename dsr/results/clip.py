@@ -1,4 +1,4 @@
-"""SequenceResult: everybody in a clip through time, and the two files (JSON + NPZ) it lives in.
+"""SequenceResult: everybody in a clip through time, and what of it stands in its two files (JSON + NPZ).
 
 Everything is in the camera of the clip (OpenCV axes: x right, y down, z forward; metres) and in pixels of the full,
 upright picture. Vertices are not stored (a minute of one person would take half a gigabyte): the body asset beside the
@@ -10,23 +10,17 @@ for each person the arrays of :class:`TrackResult` under ``<id>.<name>``, ``p0.g
 
 from __future__ import annotations
 
-import os
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsr.errors import ResultError
-from dsr.results.picture import PersonResult, _number, _numbers, write_pair
+from dsr.results.files import CLIP_SCHEMA, document_head, document_tail, json_number, json_numbers, residuals_document
+from dsr.results.picture import PersonResult
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
 
-SEQUENCE_SCHEMA = "dsr.sequence_result"
-SEQUENCE_SCHEMA_VERSION = 1
 _CONVENTION = (
     "camera OpenCV (x right, y down, z forward), metres; pixels u right, v down of the full upright picture, "
     "centres at +0.5; rotations axis-angle in radians; vertices are not stored, pose the body asset for them"
@@ -116,7 +110,8 @@ class SequenceResult:
         focal_source: as in :class:`~dsr.results.picture.FitResult`.
         focal_detail: as in :class:`~dsr.results.picture.FitResult`.
         body: as in :class:`~dsr.results.picture.FitResult`.
-        lifter: what lifted the keypoints: ``name`` (``none``: the detector's own 3D landmarks had to do), ``sha256``.
+        lifter: what lifted the keypoints: ``name`` (``shipped``, or the path of a file) and ``sha256`` of its file; only
+            ``name: none`` where the detector's own 3D landmarks had to do, or nobody was there to lift.
         people: in the order of appearance, then from the left.
         warnings: sentences for the user about the clip.
         timing_s: seconds per stage.
@@ -164,7 +159,7 @@ def person_at(track: TrackResult, index: int, asset: BodyAsset) -> PersonResult:
 
     betas, orient = track.betas, track.global_orient[index]
     vertices = pose_vertices(asset, betas, track.body_pose[index], orient, track.transl[index])
-    unsure = track.joint_uncertainty_mm
+    uncertainty = track.joint_uncertainty_mm
     return PersonResult(
         id=track.id,
         box_px=track.boxes_px[index],
@@ -178,27 +173,12 @@ def person_at(track: TrackResult, index: int, asset: BodyAsset) -> PersonResult:
         vertices_cam_m=vertices.astype(np.float32),
         joints_cam_m=track.joints_cam_m[index],
         height_m=track.height_m,
-        joint_uncertainty_mm=None if unsure is None else unsure[index],
+        joint_uncertainty_mm=None if uncertainty is None else uncertainty[index],
     )
 
 
-def save_sequence(
-    result: SequenceResult, json_path: str | os.PathLike[str], run: Mapping[str, Any] | None = None
-) -> list[Path]:
-    """Write a result as ``<stem>.json`` and ``<stem>.npz``, complete or not at all; the JSON file comes last.
-
-    Args:
-        result: what to write.
-        json_path: path of the JSON file, ending in ``.json``; the folder must exist.
-        run: how the result was made (options, other files), kept under ``run`` for resuming.
-
-    Returns:
-        The two paths, NPZ first.
-
-    Raises:
-        ResultError: if the path does not end in ``.json``.
-        ExportError: if a file cannot be written.
-    """
+def clip_arrays(result: SequenceResult) -> dict[str, np.ndarray]:
+    """The NPZ file: the clip's arrays, and those of every person under ``<id>.<name>``."""
     arrays: dict[str, np.ndarray] = {
         "fps": np.float64(result.fps),  # type: ignore[dict-item]
         "frame_indices": np.asarray(result.frame_indices, np.int64),
@@ -212,44 +192,16 @@ def save_sequence(
             if value is not None:
                 arrays[f"{track.id}.{name}"] = np.asarray(value, dtype)
 
-    return write_pair(json_path, arrays, lambda npz_name: _document(result, npz_name), run)
+    return arrays
 
 
-def sequence_from_document(document: dict[str, Any], json_path: Path) -> SequenceResult:
-    """The result that a checked JSON document and the NPZ file beside it hold; :func:`dsr.load_result` calls this.
-
-    Raises:
-        ResultError: if the NPZ file is missing or something is incomplete.
-    """
-    npz_path = json_path.with_name(document.get("arrays") or json_path.with_suffix(".npz").name)
-    try:
-        with np.load(npz_path, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in data.files}
-    except FileNotFoundError as error:
-        raise ResultError(
-            f"{npz_path} is missing: it holds the arrays of {json_path}; keep the two side by side."
-        ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ResultError(f"{npz_path} cannot be read as a result ({error}); run dsr-fit again for it.") from error
-    try:
-        return _sequence(document, arrays)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise ResultError(f"{json_path} is not a complete result ({error!r}); run dsr-fit again for it.") from error
-
-
-def _document(result: SequenceResult, npz_name: str) -> dict[str, Any]:
-    from dsr import __version__
-
-    absolute = os.path.abspath(result.input_path)  # noqa: PTH100 (a link keeps its own name)
+def clip_document(result: SequenceResult) -> dict[str, Any]:
+    """The JSON file."""
     K = None if result.K is None or not len(result.K) else result.K[0].tolist()
     return {
-        "schema": SEQUENCE_SCHEMA,
-        "schema_version": SEQUENCE_SCHEMA_VERSION,
-        "tool": {"name": "dsr", "version": __version__},
-        "convention": _CONVENTION,
-        "status": result.status,
-        "message": result.message,
-        "input": {"path": result.input_path, "absolute_path": absolute, "sha256": result.input_sha256},
+        **document_head(
+            CLIP_SCHEMA, _CONVENTION, result.status, result.message, result.input_path, result.input_sha256
+        ),
         "image": {"width": int(result.image_size[0]), "height": int(result.image_size[1])},
         "clip": {
             "fps": float(result.fps),
@@ -259,11 +211,9 @@ def _document(result: SequenceResult, npz_name: str) -> dict[str, Any]:
         "camera": {"K": K, "focal_source": result.focal_source, "focal_detail": result.focal_detail},
         "body": dict(result.body),
         "lifter": dict(result.lifter),
-        "arrays": npz_name,
+        "arrays": "",
         "people": [_track_document(track) for track in result.people],
-        "warnings": list(result.warnings),
-        "timing_s": {stage: round(float(seconds), 4) for stage, seconds in result.timing_s.items()},
-        "seed": int(result.seed),
+        **document_tail(result.warnings, result.timing_s, result.seed),
     }
 
 
@@ -273,24 +223,22 @@ def _track_document(track: TrackResult) -> dict[str, Any]:
         "first_frame": int(track.frames[0]),
         "last_frame": int(track.frames[-1]),
         "gaps": [list(gap) for gap in track.gaps],
-        "score": _number(track.score),
-        "height_m": _number(track.height_m),
-        "betas": _numbers(track.betas),
-        "ground": None if track.ground is None else _numbers(track.ground),
+        "score": json_number(track.score),
+        "height_m": json_number(track.height_m),
+        "betas": json_numbers(track.betas),
+        "ground": None if track.ground is None else json_numbers(track.ground),
         "keypoint_set": track.keypoint_set,
-        "residuals": {
-            stage: {name: None if value is None else _number(value) for name, value in values.items()}
-            for stage, values in track.residuals.items()
-        },
+        "residuals": residuals_document(track.residuals),
         "warnings": list(track.warnings),
     }
 
 
-def _sequence(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> SequenceResult:
+def clip_from_files(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> SequenceResult:
+    """The result that :func:`clip_document` and :func:`clip_arrays` were made of."""
     people = []
     for entry in document["people"]:
-        own = {name: arrays[f"{entry['id']}.{name}"] for name in _ARRAYS}
-        own |= {name: arrays[key] for name in _OPTIONAL if (key := f"{entry['id']}.{name}") in arrays}
+        of_track = {name: arrays[f"{entry['id']}.{name}"] for name in _ARRAYS}
+        of_track |= {name: arrays[key] for name in _OPTIONAL if (key := f"{entry['id']}.{name}") in arrays}
         people.append(
             TrackResult(
                 id=entry["id"],
@@ -299,7 +247,7 @@ def _sequence(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> Sequen
                 height_m=entry["height_m"],
                 residuals=entry["residuals"],
                 warnings=entry["warnings"],
-                **own,
+                **of_track,
             )
         )
     camera = document["camera"]

@@ -1,4 +1,4 @@
-"""FitResult: what a fit found in one picture, and the two files (JSON + NPZ) it lives in.
+"""FitResult: what a fit found in one picture, and what of it stands in its two files (JSON + NPZ).
 
 Everything is in the original camera (OpenCV axes: x right, y down, z forward; metres) and in pixels of the full,
 upright picture. The files hold plain arrays: numpy and json alone can read them.
@@ -6,26 +6,23 @@ upright picture. The files hold plain arrays: numpy and json alone can read them
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import zipfile
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsr.errors import ResultError
+from dsr.results.files import (
+    PICTURE_SCHEMA,
+    document_head,
+    document_tail,
+    json_number,
+    json_numbers,
+    residuals_document,
+)
 
 if TYPE_CHECKING:
     from dsr.people.types import Detection
-    from dsr.results.clip import SequenceResult
 
-SCHEMA = "dsr.fit_result"
-SCHEMA_VERSION = 1
-_SCHEMAS = (SCHEMA, "dsr.sequence_result")
 _CONVENTION = (
     "camera OpenCV (x right, y down, z forward), metres; pixels u right, v down of the full upright picture, "
     "centres at +0.5; rotations axis-angle in radians"
@@ -122,126 +119,8 @@ class FitResult:
     unrefined: list[PersonResult] | None = field(default=None, repr=False, compare=False)
 
 
-def save_result(
-    result: FitResult, json_path: str | os.PathLike[str], run: Mapping[str, Any] | None = None
-) -> list[Path]:
-    """Write a result as ``<stem>.json`` and ``<stem>.npz``, complete or not at all; the JSON file comes last.
-
-    Args:
-        result: what to write.
-        json_path: path of the JSON file, ending in ``.json``; the folder must exist.
-        run: how the result was made (options, other files), kept under ``run`` for resuming.
-
-    Returns:
-        The two paths, NPZ first.
-
-    Raises:
-        ResultError: if the path does not end in ``.json``.
-        ExportError: if a file cannot be written.
-    """
-    return write_pair(json_path, _stack(result), lambda npz_name: _document(result, npz_name), run)
-
-
-def write_pair(
-    json_path: str | os.PathLike[str],
-    arrays: Mapping[str, np.ndarray],
-    document_of: Callable[[str], dict[str, Any]],
-    run: Mapping[str, Any] | None,
-) -> list[Path]:
-    """Write arrays as ``<stem>.npz``, then the document about them as ``<stem>.json``, each complete or not at all.
-
-    Args:
-        json_path: path of the JSON file, ending in ``.json``; the folder must exist.
-        arrays: of the NPZ file.
-        document_of: the JSON document, given the NPZ file's name.
-        run: how the result was made, kept under ``run``.
-
-    Returns:
-        The two paths, NPZ first.
-
-    Raises:
-        ResultError: if the path does not end in ``.json``.
-        ExportError: if a file cannot be written.
-    """
-    from dsr.files import write_atomic, write_bytes
-
-    json_path = Path(json_path)
-    if json_path.suffix != ".json":
-        raise ResultError(f"{json_path}: a result is saved under a name that ends in .json.")
-    npz_path = json_path.with_name(json_path.name[: -len(".json")] + ".npz")
-
-    def write(temporary: Path) -> None:
-        np.savez(temporary, **dict(arrays))
-
-    write_atomic(npz_path, write)
-    document = document_of(npz_path.name)
-    if run is not None:
-        document["run"] = dict(run)
-    write_bytes(json_path, json.dumps(document, indent=1, allow_nan=False).encode())
-    return [npz_path, json_path]
-
-
-def load_result(path: str | os.PathLike[str]) -> FitResult | SequenceResult:
-    """Read a result back from its JSON or NPZ file; numpy and json alone, no torch.
-
-    Args:
-        path: ``<stem>.json`` or ``<stem>.npz``; the other one is looked for beside it.
-
-    Returns:
-        What was found in a picture, or in a clip.
-
-    Raises:
-        ResultError: if a file is missing, is not a result, or has a schema version this release does not know.
-    """
-    path = Path(path)
-    if path.suffix not in (".json", ".npz"):
-        raise ResultError(f"{path} is not a result: give the .json or the .npz file.")
-    json_path = path.with_suffix(".json")
-    document = read_document(json_path)
-    if document["schema"] != SCHEMA:
-        from dsr.results.clip import sequence_from_document
-
-        return sequence_from_document(document, json_path)
-    npz_path = json_path.with_name(document.get("arrays") or json_path.with_suffix(".npz").name)
-    try:
-        with np.load(npz_path, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in data.files}
-    except FileNotFoundError as error:
-        raise ResultError(
-            f"{npz_path} is missing: it holds the arrays of {json_path}; keep the two side by side."
-        ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ResultError(f"{npz_path} cannot be read as a result ({error}); run dsr-fit again for it.") from error
-    try:
-        return _result(document, arrays)
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise ResultError(f"{json_path} is not a complete result ({error!r}); run dsr-fit again for it.") from error
-
-
-def read_document(json_path: str | os.PathLike[str]) -> dict[str, Any]:
-    """The JSON file of a result (of a picture or of a clip) as it stands, after checking what it is.
-
-    Raises:
-        ResultError: if it is missing, no result, or of another schema version.
-    """
-    try:
-        document = json.loads(Path(json_path).read_bytes())
-    except FileNotFoundError as error:
-        raise ResultError(f"{json_path} is missing: a result is a .json and a .npz file side by side.") from error
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{json_path} cannot be read as JSON ({error}).") from error
-    if not isinstance(document, dict) or document.get("schema") not in _SCHEMAS:
-        raise ResultError(f"{json_path} is not a result of dsr-fit (no schema {SCHEMA!r}).")
-    if document.get("schema_version") != SCHEMA_VERSION:  # both are at the same version
-        raise ResultError(
-            f"{json_path} has schema version {document.get('schema_version')}, this release reads {SCHEMA_VERSION}; "
-            "use the release that wrote it, or run dsr-fit again."
-        )
-    return document
-
-
-def _stack(result: FitResult) -> dict[str, np.ndarray]:
-    """All people in one array per quantity; without people the leading dimension is 0."""
+def picture_arrays(result: FitResult) -> dict[str, np.ndarray]:
+    """The NPZ file: all people in one array per quantity; without people the leading dimension is 0."""
     people = result.people
     empty = {"betas": (0, 0), "global_orient": (0, 3), "transl": (0, 3)}
     arrays = {"K": np.zeros((0, 0)) if result.K is None else np.asarray(result.K, np.float64)}
@@ -261,19 +140,13 @@ def _stack(result: FitResult) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _document(result: FitResult, npz_name: str) -> dict[str, Any]:
-    from dsr import __version__
-
+def picture_document(result: FitResult) -> dict[str, Any]:
+    """The JSON file."""
     K = None if result.K is None else np.asarray(result.K, np.float64)
-    absolute = os.path.abspath(result.input_path)  # noqa: PTH100 (a link keeps its own name)
     return {
-        "schema": SCHEMA,
-        "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "dsr", "version": __version__},
-        "convention": _CONVENTION,
-        "status": result.status,
-        "message": result.message,
-        "input": {"path": result.input_path, "absolute_path": absolute, "sha256": result.input_sha256},
+        **document_head(
+            PICTURE_SCHEMA, _CONVENTION, result.status, result.message, result.input_path, result.input_sha256
+        ),
         "image": {
             "width": int(result.image_size[0]),
             "height": int(result.image_size[1]),
@@ -287,11 +160,9 @@ def _document(result: FitResult, npz_name: str) -> dict[str, Any]:
         },
         "body": dict(result.body),
         "regressor": dict(result.regressor),
-        "arrays": npz_name,
+        "arrays": "",
         "people": [_person_document(person) for person in result.people],
-        "warnings": list(result.warnings),
-        "timing_s": {stage: round(float(seconds), 4) for stage, seconds in result.timing_s.items()},
-        "seed": int(result.seed),
+        **document_tail(result.warnings, result.timing_s, result.seed),
     }
 
 
@@ -299,26 +170,24 @@ def _person_document(person: PersonResult) -> dict[str, Any]:
     uncertainty = person.joint_uncertainty_mm
     return {
         "id": person.id,
-        "box_px": _numbers(person.box_px),
-        "score": _number(person.score),
-        "height_m": _number(person.height_m),
-        "betas": _numbers(person.betas),
-        "global_orient": _numbers(person.global_orient),
-        "body_pose": _numbers(person.body_pose),
-        "transl": _numbers(person.transl),
-        "joints_cam_m": _numbers(person.joints_cam_m),
-        "joint_uncertainty_mm": None if uncertainty is None else _numbers(uncertainty),
+        "box_px": json_numbers(person.box_px),
+        "score": json_number(person.score),
+        "height_m": json_number(person.height_m),
+        "betas": json_numbers(person.betas),
+        "global_orient": json_numbers(person.global_orient),
+        "body_pose": json_numbers(person.body_pose),
+        "transl": json_numbers(person.transl),
+        "joints_cam_m": json_numbers(person.joints_cam_m),
+        "joint_uncertainty_mm": None if uncertainty is None else json_numbers(uncertainty),
         "keypoint_set": person.keypoint_set,
-        "keypoints_px": _numbers(person.keypoints_px),
-        "residuals": {
-            stage: {name: None if value is None else _number(value) for name, value in values.items()}
-            for stage, values in person.residuals.items()
-        },
+        "keypoints_px": json_numbers(person.keypoints_px),
+        "residuals": residuals_document(person.residuals),
         "warnings": list(person.warnings),
     }
 
 
-def _result(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> FitResult:
+def picture_from_files(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> FitResult:
+    """The result that :func:`picture_document` and :func:`picture_arrays` were made of."""
     people = [_person(entry, i, arrays) for i, entry in enumerate(document["people"])]
     image = document["image"]
     camera = document["camera"]
@@ -357,16 +226,3 @@ def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Per
         warnings=entry["warnings"],
         **parts,
     )
-
-
-def _number(value: Any) -> float | None:
-    """A float, or None for what JSON cannot say."""
-    return float(value) if math.isfinite(value) else None
-
-
-def _numbers(array: Any) -> Any:
-    """Nested lists of seven digits, what single precision holds; the NPZ file has the exact values."""
-    values = np.asarray(array, np.float64)
-    if values.ndim == 0:
-        return _number(float(f"{values:.7g}"))
-    return [_numbers(row) for row in values]

@@ -10,7 +10,7 @@ import numpy as np
 from dsr.body import load_asset
 from dsr.body.numpy_lbs import pose_vertices, skeleton
 from dsr.pipeline.outputs import copy_body
-from dsr.results.picture import FitResult, PersonResult, save_result
+from dsr.results import FitResult, PersonResult, save_result
 
 HERE = Path(__file__).resolve().parent
 CASES = {
@@ -86,7 +86,7 @@ def write_worker(folder, mode: str, result, name: str = ""):
 
 def write_clip(folder, frames: int = 30, people: int = 2, asset=None):
     """A clip of people who turn and walk; the second has gaps. Returns the JSON path."""
-    from dsr.results.clip import SequenceResult, TrackResult, save_sequence
+    from dsr.results import SequenceResult, TrackResult
 
     asset = asset or load_asset("open-light")
     size, K = intrinsics("landscape")
@@ -131,7 +131,7 @@ def write_clip(folder, frames: int = 30, people: int = 2, asset=None):
         people=tracks,
     )  # fmt: skip
     path = folder / "clip.json"
-    save_sequence(result, path)
+    save_result(result, path)
     return path
 
 

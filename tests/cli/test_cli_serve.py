@@ -16,7 +16,7 @@ from clip_people import FOCAL, folder
 
 from dsr.cli import fit as cli
 from dsr.cli.serve import PROTOCOL, Worker
-from dsr.results.picture import load_result
+from dsr.results import load_result
 
 
 class Answers(io.StringIO):

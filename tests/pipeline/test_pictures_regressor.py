@@ -22,7 +22,7 @@ from dsr.regressors import build_regressor
 from dsr.regressors.loading import LoadedRegressor
 from dsr.regressors.photo import PhotoRegressor
 from dsr.regressors.types import BodyPrediction
-from dsr.results.picture import load_result
+from dsr.results import load_result
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
 UPRIGHT = torch.diag(torch.tensor([1.0, -1.0, -1.0]))  # standing, facing the camera

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dsr.errors import ResultError
-from dsr.results.picture import FitResult, PersonResult, load_result, save_result
+from dsr.results import FitResult, PersonResult, load_result, save_result
 
 
 def make_person(i: int, vertices: int = 50, keypoints: int = 33) -> PersonResult:

@@ -1,0 +1,149 @@
+"""The two files of every result: ``<stem>.npz`` with the arrays and ``<stem>.json`` about them, for pictures and clips.
+
+Nothing here knows what a picture or a clip is: :mod:`dsr.results.picture` and :mod:`dsr.results.clip` say what stands
+in their files.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dsr.errors import ResultError
+
+PICTURE_SCHEMA = "dsr.fit_result"
+CLIP_SCHEMA = "dsr.sequence_result"
+SCHEMA_VERSION = 1
+"""Version of both schemas."""
+
+
+def document_head(schema: str, convention: str, status: str, message: str, path: str, sha256: str) -> dict[str, Any]:
+    """The first entries of a JSON file: what it is, who wrote it, and which input it is about."""
+    from dsr import __version__
+
+    absolute = os.path.abspath(path)  # noqa: PTH100 (a link keeps its own name)
+    return {
+        "schema": schema,
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "dsr", "version": __version__},
+        "convention": convention,
+        "status": status,
+        "message": message,
+        "input": {"path": path, "absolute_path": absolute, "sha256": sha256},
+    }
+
+
+def document_tail(warnings: list[str], timing_s: Mapping[str, float], seed: int) -> dict[str, Any]:
+    """The last entries of a JSON file."""
+    return {
+        "warnings": list(warnings),
+        "timing_s": {stage: round(float(seconds), 4) for stage, seconds in timing_s.items()},
+        "seed": int(seed),
+    }
+
+
+def residuals_document(residuals: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float | None]]:
+    """The residuals of a person, with None for what JSON cannot say."""
+    return {
+        stage: {name: None if value is None else json_number(value) for name, value in values.items()}
+        for stage, values in residuals.items()
+    }
+
+
+def write_pair(
+    json_path: str | os.PathLike[str],
+    arrays: Mapping[str, np.ndarray],
+    document: Mapping[str, Any],
+    run: Mapping[str, Any] | None,
+) -> list[Path]:
+    """Write arrays as ``<stem>.npz``, then the document about them as ``<stem>.json``, each complete or not at all.
+
+    Args:
+        json_path: path of the JSON file, ending in ``.json``; the folder must exist.
+        arrays: of the NPZ file.
+        document: of the JSON file; ``arrays`` becomes the NPZ file's name.
+        run: how the result was made, kept under ``run``.
+
+    Returns:
+        The two paths, NPZ first.
+
+    Raises:
+        ResultError: if the path does not end in ``.json``.
+        ExportError: if a file cannot be written.
+    """
+    from dsr.files import write_atomic, write_bytes
+
+    json_path = Path(json_path)
+    if json_path.suffix != ".json":
+        raise ResultError(f"{json_path}: a result is saved under a name that ends in .json.")
+    npz_path = json_path.with_name(json_path.name[: -len(".json")] + ".npz")
+
+    def write(temporary: Path) -> None:
+        np.savez(temporary, **dict(arrays))
+
+    write_atomic(npz_path, write)
+    whole = {**document, "arrays": npz_path.name}
+    if run is not None:
+        whole["run"] = dict(run)
+    write_bytes(json_path, json.dumps(whole, indent=1, allow_nan=False).encode())
+    return [npz_path, json_path]
+
+
+def read_document(json_path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The JSON file of a result (of a picture or of a clip) as it stands, after checking what it is.
+
+    Raises:
+        ResultError: if it is missing, no result, or of another schema version.
+    """
+    try:
+        document = json.loads(Path(json_path).read_bytes())
+    except FileNotFoundError as error:
+        raise ResultError(f"{json_path} is missing: a result is a .json and a .npz file side by side.") from error
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{json_path} cannot be read as JSON ({error}).") from error
+    if not isinstance(document, dict) or document.get("schema") not in (PICTURE_SCHEMA, CLIP_SCHEMA):
+        raise ResultError(f"{json_path} is not a result of dsr-fit (no schema {PICTURE_SCHEMA!r}).")
+    if document.get("schema_version") != SCHEMA_VERSION:
+        raise ResultError(
+            f"{json_path} has schema version {document.get('schema_version')}, this release reads {SCHEMA_VERSION}; "
+            "use the release that wrote it, or run dsr-fit again."
+        )
+    return document
+
+
+def read_arrays(json_path: Path, document: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of the NPZ file that a JSON file names, or that lies beside it.
+
+    Raises:
+        ResultError: if it is missing or cannot be read.
+    """
+    npz_path = json_path.with_name(document.get("arrays") or json_path.with_suffix(".npz").name)
+    try:
+        with np.load(npz_path, allow_pickle=False) as data:
+            return {key: data[key] for key in data.files}
+    except FileNotFoundError as error:
+        raise ResultError(
+            f"{npz_path} is missing: it holds the arrays of {json_path}; keep the two side by side."
+        ) from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ResultError(f"{npz_path} cannot be read as a result ({error}); run dsr-fit again for it.") from error
+
+
+def json_number(value: Any) -> float | None:
+    """A float, or None for what JSON cannot say."""
+    return float(value) if math.isfinite(value) else None
+
+
+def json_numbers(array: Any) -> Any:
+    """Nested lists of seven digits, what single precision holds; the NPZ file has the exact values."""
+    values = np.asarray(array, np.float64)
+    if values.ndim == 0:
+        return json_number(float(f"{values:.7g}"))
+    return [json_numbers(row) for row in values]
