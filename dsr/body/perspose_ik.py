@@ -17,9 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from dsr.body.directions import frame, unit, unit_across
 from dsr.body.joints import SMPL24_PARENTS
 from dsr.body.rotations import nearest_rotmat
+from dsr.camera.directions import frame, unit, unit_across
 from dsr.errors import UsageError
 
 LEAVES = (22, 23, 10, 11, 15)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from dsr.camera.directions import unit
+
 _SMALL = 1e-6  # below this squared angle the series is exact to double precision
 
 
@@ -136,3 +138,34 @@ def nearest_rotmat(matrix: Tensor) -> Tensor:
     sign = torch.linalg.det(u @ vt)
     ones = torch.ones_like(sign)
     return u @ (torch.stack((ones, ones, sign), -1).unsqueeze(-1) * vt)
+
+
+def swing_twist(rotmat: Tensor, axis: Tensor) -> tuple[Tensor, Tensor]:
+    """Split rotations into a twist about an axis, then a swing: ``rotmat = swing @ twist``.
+
+    Args:
+        rotmat: (..., 3, 3).
+        axis: (..., 3), any length.
+
+    Returns:
+        The twist's angle (...) about the axis, radians in [-pi, pi], and the swing (..., 3, 3), whose axis is
+        perpendicular to it.
+    """
+    axis = unit(axis)
+    quaternion = rotmat_to_quaternion(rotmat)
+    angle = 2 * torch.atan2((quaternion[..., 1:] * axis).sum(-1), quaternion[..., 0])
+    return angle, rotmat @ axis_angle_to_rotmat(-angle.unsqueeze(-1) * axis)
+
+
+def quaternion_multiply(a: Tensor, b: Tensor) -> Tensor:
+    """Product (..., 4): the rotation ``b`` first, then ``a``."""
+    aw, av, bw, bv = a[..., :1], a[..., 1:], b[..., :1], b[..., 1:]
+    vector = aw * bv + bw * av + torch.linalg.cross(av, bv, dim=-1)
+    return torch.cat((aw * bw - (av * bv).sum(-1, keepdim=True), vector), -1)
+
+
+def quaternion_rotate(quaternion: Tensor, vector: Tensor) -> Tensor:
+    """Vectors (..., 3) turned by unit quaternions (..., 4)."""
+    w, v = quaternion[..., :1], quaternion[..., 1:]
+    across = 2 * torch.linalg.cross(v, vector, dim=-1)
+    return vector + w * across + torch.linalg.cross(v, across, dim=-1)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dsr.body import Body, BodyAsset, measure_body, standing_height_m
 from dsr.body.joints import SMPL24_PARENTS
+from dsr.camera.directions import swing
 from dsr.errors import BodyError
 
 NUM_JOINTS = 24
@@ -137,7 +138,7 @@ def carry_pose(pose_rotmat: Tensor, source_rest: Tensor, target_rest: Tensor, nu
         if joint in LIMBS:
             end = LIMBS[joint]
             bones = (rest[:, end] - rest[:, joint] for rest in (target_rest, source_rest))
-            world = world @ _swing(*bones)
+            world = world @ swing(*bones)
         after.append(world)
         out[:, joint] = world if joint == 0 else after[parent].transpose(-1, -2) @ world
     return out
@@ -226,12 +227,3 @@ def _solve_shape(source: BodyAsset, target: BodyAsset, betas: np.ndarray) -> np.
         residual = (wanted.values - _measure(target, found, girths).values) / wanted.sigma
         found = found + np.linalg.solve(normal, slopes.T @ residual - found / _SIGMA_BETA**2)
     return np.pad(found, (0, target.num_betas - len(found)))
-
-
-def _swing(start: Tensor, goal: Tensor) -> Tensor:
-    """Smallest rotations (B, 3, 3) from one direction to another (B, 3), less than 180 degrees apart."""
-    a, b = (v / torch.linalg.vector_norm(v, dim=-1, keepdim=True) for v in (start, goal))
-    x, y, z = torch.linalg.cross(a, b).unbind(-1)
-    zero = torch.zeros_like(x)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
-    return torch.eye(3).to(a) + cross + cross @ cross / (1 + (a * b).sum(-1))[:, None, None]

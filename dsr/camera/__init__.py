@@ -1,7 +1,8 @@
 """Camera geometry: intrinsics, projection, PersPose's perspective rotation, crop and encoding, DSR's weak perspective.
 
 Camera frame: x right, y down, z forward, metres. Pixels: u right, v down, pixel centres at +0.5. Everything is torch,
-takes any leading batch dimensions that broadcast, and passes gradients on. Nothing is imported until a name is used.
+takes any leading batch dimensions that broadcast, and passes gradients on; :class:`PictureCamera` alone is numpy.
+Nothing is imported until a name is used.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from dsr.camera.crop import warp_crop as warp_crop
     from dsr.camera.network_input import IMAGE_MEAN as IMAGE_MEAN
     from dsr.camera.network_input import IMAGE_STD as IMAGE_STD
+    from dsr.camera.picture_camera import PictureCamera as PictureCamera
     from dsr.camera.pinhole import intrinsics_matrix as intrinsics_matrix
     from dsr.camera.pinhole import project as project
     from dsr.camera.pinhole import transform_pixels as transform_pixels
@@ -41,6 +43,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "crop": ("PerspectiveCrop", "crop_affine", "perspective_crop", "perspective_encoding", "warp_crop"),
         "network_input": ("IMAGE_MEAN", "IMAGE_STD"),
+        "picture_camera": ("PictureCamera",),
         "pinhole": ("intrinsics_matrix", "project", "transform_pixels", "unproject"),
         "placement": ("fit_translation", "translation_from_rays"),
         "rotation": (

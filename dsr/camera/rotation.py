@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dsr.camera.directions import cross_matrix, swing, unit
 from dsr.camera.pinhole import as_like, check_intrinsics, unproject
 from dsr.errors import CameraError
 
@@ -47,11 +48,10 @@ def perspective_rotation(
         target[..., 2] = 1.0
     else:
         target = _ray(K, as_like(aim_px, K), "aim")
-        start, target = torch.broadcast_tensors(start, target)
-    R = _swing(start, target)
+    R = swing(start, target)
     if twist_deg is not None:
         angle = torch.deg2rad(as_like(twist_deg, K))[..., None, None]
-        cross = _cross_matrix(target)
+        cross = cross_matrix(unit(target))
         R = (torch.eye(3).to(K) + torch.sin(angle) * cross + (1.0 - torch.cos(angle)) * (cross @ cross)) @ R
     return R
 
@@ -134,23 +134,7 @@ def rotate_body_to_original(
 
 
 def _ray(K: Tensor, pixel: Tensor, name: str) -> Tensor:
-    """Unit viewing ray through a pixel."""
+    """Viewing ray through a pixel, at depth 1."""
     if not torch.isfinite(pixel).all():
         raise CameraError(f"The {name} must be finite, got {pixel.tolist()}.")
-    ray = unproject(pixel[..., None, :], 1.0, K)[..., 0, :]
-    return ray / torch.linalg.vector_norm(ray, dim=-1, keepdim=True)
-
-
-def _swing(start: Tensor, target: Tensor) -> Tensor:
-    """Smallest rotation with ``R start = target``; both are unit and less than 180 degrees apart (z > 0)."""
-    cross = _cross_matrix(torch.linalg.cross(start, target))
-    cosine = (start * target).sum(-1)[..., None, None]
-    return torch.eye(3).to(start) + cross + cross @ cross / (1.0 + cosine)
-
-
-def _cross_matrix(v: Tensor) -> Tensor:
-    """Matrix [v] with ``[v] x = v x x``."""
-    x, y, z = v.unbind(-1)
-    zero = torch.zeros_like(x)
-    rows = [zero, -z, y, z, zero, -x, -y, x, zero]
-    return torch.stack(rows, dim=-1).reshape(*v.shape[:-1], 3, 3)
+    return unproject(pixel[..., None, :], 1.0, K)[..., 0, :]

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from dsr.body.directions import angle_between
 from dsr.body.perspose_ik import USEFUL_TWISTS
+from dsr.camera.directions import angle_between
 from dsr.evaluation import mpjpe, pa_mpjpe, pve
 from dsr.evaluation.protocols import J14_NAMES, joint_rows
 from dsr.losses.perspose import COCO_TO_SMPL, JOINTS17_TO_25, PELVIS, PersPoseOutputs, PersPoseTargets

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
+from dsr.camera.directions import frame, swing, unit
 
 NOSE, EARS, SHOULDERS, ELBOWS, WRISTS = 0, (7, 8), (11, 12), (13, 14), (15, 16)
 HIPS, KNEES, ANKLES, HEELS, TOES = (23, 24), (25, 26), (27, 28), (29, 30), (31, 32)
@@ -60,9 +61,7 @@ def pose_from_landmarks(landmarks: Tensor, rest: Tensor) -> tuple[Tensor, Tensor
         down, axis = landmarks.new_tensor([0.0, -1.0, 0.0]), landmarks.new_tensor([1.0, 0.0, 0.0])
         world[:, 1 + side], world[:, 4 + side] = _limb(knee - hip, ankle - knee, down, axis, world[:, 0], 0.4)
         foot = world[:, 4 + side] @ (rest[TOES[side]] - rest[HEELS[side]])
-        world[:, 7 + side] = (
-            _swing(foot, landmarks[:, TOES[side]] - landmarks[:, HEELS[side]], 0.6) @ world[:, 4 + side]
-        )
+        world[:, 7 + side] = swing(foot, landmarks[:, TOES[side]] - landmarks[:, HEELS[side]], 0.6) @ world[:, 4 + side]
         world[:, 10 + side] = world[:, 7 + side]
 
     parents = torch.tensor([0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19])
@@ -74,7 +73,7 @@ def _limb(
     upper: Tensor, lower: Tensor, rest: Tensor, hinge: Tensor, parent: Tensor, straight: float
 ) -> tuple[Tensor, Tensor]:
     """World rotations of a two-bone limb; ``straight`` is how far the resting hinge wins where the limb is straight."""
-    upper, lower = (v / v.norm(dim=-1, keepdim=True).clamp(min=1e-9) for v in (upper, lower))
+    upper, lower = unit(upper), unit(lower)
     axis = torch.linalg.cross(upper, lower) + straight * (parent @ hinge)
     origin = _frame(rest[None], hinge[None]).transpose(-1, -2)
     return _frame(upper, axis) @ origin, _frame(lower, axis) @ origin
@@ -82,23 +81,11 @@ def _limb(
 
 def _frame(x: Tensor, z: Tensor) -> Tensor:
     """Rotation with its first column along x and its third towards z."""
-    x = x / x.norm(dim=-1, keepdim=True).clamp(min=1e-9)
-    z = z - (z * x).sum(-1, keepdim=True) * x
-    z = z / z.norm(dim=-1, keepdim=True).clamp(min=1e-9)
-    return torch.stack([x, torch.linalg.cross(z, x), z], -1)
+    axes = frame(x, z)
+    return torch.stack([axes[..., 0], -axes[..., 2], axes[..., 1]], -1)
 
 
 def _upright(up: Tensor, left: Tensor) -> Tensor:
     """Rotation with its second column along ``up`` and its first towards the person's left."""
-    y = up / up.norm(dim=-1, keepdim=True).clamp(min=1e-9)
-    x = left - (left * y).sum(-1, keepdim=True) * y
-    x = x / x.norm(dim=-1, keepdim=True).clamp(min=1e-9)
-    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
-
-
-def _swing(source: Tensor, target: Tensor, limit: float) -> Tensor:
-    """Smallest rotation from source towards target directions, at most ``limit`` radians."""
-    a, b = (v / v.norm(dim=-1, keepdim=True).clamp(min=1e-9) for v in (source, target))
-    axis = torch.linalg.cross(a, b)
-    angle = torch.atan2(axis.norm(dim=-1), (a * b).sum(-1)).clamp(max=limit)
-    return axis_angle_to_rotmat(axis / axis.norm(dim=-1, keepdim=True).clamp(min=1e-9) * angle[:, None])
+    axes = frame(up, left)
+    return torch.stack([axes[..., 1], axes[..., 0], -axes[..., 2]], -1)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dsr.body.asset import BodyAsset, tree_levels
 from dsr.body.rotations import axis_angle_to_rotmat
+from dsr.camera.directions import cross_matrix
 
 POSED_JOINTS = 21
 """Joints 1..21 are fitted; the two hand joints stay at rest (no keypoint sees them)."""
@@ -134,9 +135,9 @@ class KeypointModel:
         # lever arm of everything a joint carries of a keypoint, about that joint
         lever = torch.einsum("mj,bkjx->bkmx", self._below, part) - self._share_below[..., None] * position[:, None]
         jacobian = torch.zeros(batch, self.num_keypoints, 3, self.num_parameters, dtype=self.dtype, device=self.device)
-        jacobian[..., 0:3] = -_skew(lever[:, :, 0])
+        jacobian[..., 0:3] = -cross_matrix(lever[:, :, 0])
         axes = world[:, self._parents] @ left_jacobian(theta.reshape(batch, POSED_JOINTS, 3))  # (B, 21, 3, 3)
-        turn = -_skew(lever[:, :, 1 : 1 + POSED_JOINTS]) @ axes[:, None]  # (B, K, 21, 3, 3)
+        turn = -cross_matrix(lever[:, :, 1 : 1 + POSED_JOINTS]) @ axes[:, None]  # (B, K, 21, 3, 3)
         stop = 3 + 3 * POSED_JOINTS
         jacobian[..., 3:stop] = turn.permute(0, 1, 3, 2, 4).flatten(3)
         jacobian[..., stop : stop + self.num_betas] = torch.einsum(
@@ -154,12 +155,5 @@ def left_jacobian(axis_angle: Tensor) -> Tensor:
     angle = safe.sqrt()
     a = torch.where(small, 0.5 - angle2 / 24, (1 - angle.cos()) / safe)
     b = torch.where(small, 1 / 6 - angle2 / 120, (angle - angle.sin()) / (safe * angle))
-    k = _skew(axis_angle)
+    k = cross_matrix(axis_angle)
     return torch.eye(3, dtype=k.dtype, device=k.device) + a * k + b * (k @ k)
-
-
-def _skew(v: Tensor) -> Tensor:
-    """Cross-product matrices (..., 3, 3) of (..., 3)."""
-    x, y, z = v.unbind(-1)
-    o = torch.zeros_like(x)
-    return torch.stack([o, -z, y, z, o, -x, -y, x, o], -1).unflatten(-1, (3, 3))

@@ -8,14 +8,17 @@ elbows and knees bend about one axis. Body frame: y up, facing +z, left at +x, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
+from torch import Tensor
 
 from dsr.body.joints import SMPL24_PARENTS, flip_permutation
+from dsr.camera.directions import frame, swing
 from dsr.errors import DatasetError
 from dsr.mocap.bvh import Motion, read_bvh
 
@@ -194,7 +197,10 @@ def _alignment(motion: Motion, rest: np.ndarray) -> dict[int, tuple[str, np.ndar
     def at(name: str) -> np.ndarray:
         return at_rest[motion.index(name)]
 
-    trunk = _swing(rest[12] - (rest[1] + rest[2]) / 2, at("neck") - (at("lThigh") + at("rThigh")) / 2)
+    def turn(build: Callable[[Tensor, Tensor], Tensor], first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        return build(torch.from_numpy(first), torch.from_numpy(second)).numpy()
+
+    trunk = turn(swing, rest[12] - (rest[1] + rest[2]) / 2, at("neck") - (at("lThigh") + at("rThigh")) / 2)
     result: dict[int, tuple[str, np.ndarray]] = {
         joint: (name, trunk if joint in (3, 9) else np.eye(3)) for joint, name in _CENTRE_SOURCE.items()
     }
@@ -218,7 +224,7 @@ def _alignment(motion: Motion, rest: np.ndarray) -> dict[int, tuple[str, np.ndar
             wrist: ("Hand", rest[hand] - rest[wrist], forward, bone("Hand", "Mid1"), bone("Pinky1", "Index1")),
         }
         for joint, (name, target, target_axis, source, axis) in bones.items():
-            result[joint] = (prefix + name, _frame(source, axis) @ _frame(target, target_axis).T)
+            result[joint] = (prefix + name, turn(frame, source, axis) @ turn(frame, target, target_axis).T)
         # Both skeletons stand with flat feet at rest, though their toe points differ: carried over as they are.
         result[ankle] = (prefix + "Foot", np.eye(3))
     return result
@@ -233,27 +239,6 @@ def _source_leg_length(motion: Motion) -> float:
     if not lengths.sum() > 0:
         raise DatasetError(f"{motion.name or 'the motion'} has legs of no length; is it the right kind of file?")
     return float(lengths.sum())
-
-
-def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
-
-
-def _frame(bone: np.ndarray, axis: np.ndarray) -> np.ndarray:
-    """Rotation whose first column is along the bone and whose second is as close to the axis as that allows."""
-    x = _unit(bone)
-    y = _unit(axis - (axis @ x) * x)
-    return np.stack([x, y, np.cross(x, y)], axis=-1)
-
-
-def _swing(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Smallest rotation that takes one direction onto another."""
-    a, b = _unit(source), _unit(target)
-    axis = np.cross(a, b)
-    sine = float(np.linalg.norm(axis))
-    if sine < 1e-12:
-        return np.eye(3)
-    return Rotation.from_rotvec(axis / sine * np.arctan2(sine, float(a @ b))).as_matrix()
 
 
 def _aim_trunk(world: np.ndarray, rest: np.ndarray, direction: np.ndarray) -> None:

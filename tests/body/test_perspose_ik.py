@@ -7,10 +7,10 @@ import torch
 from shared_data import tensors
 from torch import Tensor
 
-from dsr.body import directions as rotations
 from dsr.body import perspose_ik as ik
-from dsr.body import rotations as basic
+from dsr.body import rotations
 from dsr.body.joints import SMPL24_PARENTS
+from dsr.camera import directions
 from dsr.errors import UsageError
 
 both_types = pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
@@ -64,7 +64,7 @@ def published_alignment(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
         return torch.where((a - b).abs() > torch.pi, mean - mean.sign() * torch.pi, mean)
 
     def turn(axis, by):
-        return basic.axis_angle_to_rotmat(axis / axis.norm(dim=-1, keepdim=True) * by[..., None])
+        return rotations.axis_angle_to_rotmat(axis / axis.norm(dim=-1, keepdim=True) * by[..., None])
 
     n1, n2 = (torch.linalg.cross(x[:, 1] - x[:, 0], x[:, 2] - x[:, 0], dim=-1) for x in (p, q))
     first = turn(torch.linalg.cross(n1, n2, dim=-1), angle(n1, n2))
@@ -77,7 +77,7 @@ def published_alignment(p: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
 
 def test_twists_and_global_rotations():
     g = tensors("perspose", "ik_body")
-    pose = basic.axis_angle_to_rotmat(g["pose_aa"])
+    pose = rotations.axis_angle_to_rotmat(g["pose_aa"])
     close(ik.rest_twists(g["rest_joints"])[:, 1:], g["rest_ortho_twist"][:, 1:], 1e-9)
     close(ik.twist_labels(pose, g["rest_joints"])[:, 1:], g["ortho_twist"][:, 1:], 2e-8)
     close(ik.global_rotations(pose), g["global_rot"], 2e-8)
@@ -109,7 +109,7 @@ def test_solver_and_its_pieces(exact, monkeypatch):
         close(out.pose_rotmat, g["ik_theta_out"], loose)
         close(out.transl, g["ik_transl_out"], 1e-5)
         close(out.joints_m, g["ik_joints_fit"], 1e-5)
-        pose = basic.axis_angle_to_rotmat(g["pose_aa"])[:, ik.LEAVES].to(dtype)
+        pose = rotations.axis_angle_to_rotmat(g["pose_aa"])[:, ik.LEAVES].to(dtype)
         out = ik.solve_ik(g["joints24"].to(dtype), g["ortho_twist"].to(dtype), g["beta"].to(dtype), pose, rest_of)
         close(out.betas[:, 0], g["clean_beta0_out"], 1e-6)
         close(out.pose_rotmat, g["clean_theta_out"], 1e-3 if dtype == torch.float32 else 3e-4 if exact else 1e-7)
@@ -118,7 +118,7 @@ def test_solver_and_its_pieces(exact, monkeypatch):
 
 def test_exact_angle_recovers_the_truth_where_the_released_one_does_not(monkeypatch):
     g = tensors("perspose", "ik_body")
-    pose = basic.axis_angle_to_rotmat(g["pose_aa"])
+    pose = rotations.axis_angle_to_rotmat(g["pose_aa"])
 
     def error():
         out = ik.solve_ik(
@@ -133,7 +133,7 @@ def test_exact_angle_recovers_the_truth_where_the_released_one_does_not(monkeypa
 
 def test_bones_and_twists_compose_to_the_pose():
     g = tensors("perspose", "ik_body")
-    pose, leaves = basic.axis_angle_to_rotmat(g["pose_aa"]), list(ik.LEAVES)
+    pose, leaves = rotations.axis_angle_to_rotmat(g["pose_aa"]), list(ik.LEAVES)
     world = g["global_rot"]
     fit = ik.SkeletonFit(g["joints24"], world[:, 0], world[:, 9])
     close(ik.pose_from_skeleton(fit, g["rest_joints"], g["ortho_twist"], pose[:, leaves]), g["compose_theta"], 1e-7)
@@ -153,20 +153,20 @@ def test_a_batch_of_three_is_like_any_other(batch):
 
 def test_rotation_utilities():
     g = tensors("perspose", "rotations")
-    close(rotations.angle_between(g["sw_a"], g["sw_b"]), g["radian"], 1e-7)
-    close(rotations.swing(g["sw_a"], g["sw_b"]), g["swing"], 1e-7)
+    close(directions.angle_between(g["sw_a"], g["sw_b"]), g["radian"], 1e-7)
+    close(directions.swing(g["sw_a"], g["sw_b"]), g["swing"], 1e-7)
     angle, swing = rotations.swing_twist(g["rodrigues"], g["st_axis"])
     exact = torch.arange(16) != 1  # the released code is off by 5e-4 rad at an angle of 2e-5
     close(angle[exact], g["st_twist"][exact], 1e-8)
     close(swing[exact], g["st_swing"][exact], 1e-8)
     close(rotations.quaternion_rotate(g["q"], g["v"]), g["qrot"], 1e-12)
     close(rotations.quaternion_multiply(g["q"], g["q"].flip(0)), g["qmul"], 1e-12)
-    close(basic.axis_angle_to_rotmat(g["aa"]), g["rodrigues"], 2e-8)
-    close(basic.rotmat_to_quaternion(g["rodrigues"]), g["quat"], 1e-8)
-    ours, theirs = basic.rotmat_to_quaternion(g["rodrigues"]), g["mat2quat"]
+    close(rotations.axis_angle_to_rotmat(g["aa"]), g["rodrigues"], 2e-8)
+    close(rotations.rotmat_to_quaternion(g["rodrigues"]), g["quat"], 1e-8)
+    ours, theirs = rotations.rotmat_to_quaternion(g["rodrigues"]), g["mat2quat"]
     close(ours * (ours * theirs).sum(-1, keepdim=True).sign(), theirs, 1e-8)
-    close(basic.quaternion_to_axis_angle(g["mat2quat"]), g["quat2aa"], 1e-8)
-    close(basic.rot6d_to_rotmat(g["rot6d_in"]), g["rot6d_out"], 1e-12)
+    close(rotations.quaternion_to_axis_angle(g["mat2quat"]), g["quat2aa"], 1e-8)
+    close(rotations.rot6d_to_rotmat(g["rot6d_in"]), g["rot6d_out"], 1e-12)
 
 
 def made_up(batch: int = 6, seed: int = 0) -> tuple[Skeleton, Tensor, Tensor, Tensor]:
@@ -180,7 +180,7 @@ def made_up(batch: int = 6, seed: int = 0) -> tuple[Skeleton, Tensor, Tensor, Te
     directions[..., 0] += 0.1 * joints
     betas = torch.randn(batch, 11, generator=rng, dtype=torch.float64)
     betas[:, 0] = torch.tensor(ik.BETA0_SEARCH, dtype=torch.float64)[torch.randperm(40, generator=rng)[:batch]]
-    pose = basic.axis_angle_to_rotmat(1.2 * torch.randn(batch, 24, 3, generator=rng, dtype=torch.float64))
+    pose = rotations.axis_angle_to_rotmat(1.2 * torch.randn(batch, 24, 3, generator=rng, dtype=torch.float64))
     transl = torch.randn(batch, 3, generator=rng, dtype=torch.float64) + torch.tensor([0.0, 0, 4])
     return Skeleton(joints, directions), betas, pose, transl
 
@@ -246,7 +246,7 @@ def test_solution_is_a_body_whatever_the_joints(dtype):
 def test_root_has_no_poles(dtype, turn):
     """A person who faces the camera has hips and spine turned by 180 degrees about x."""
     skeleton, betas, pose, transl = made_up(2)
-    pose[:, 0] = basic.axis_angle_to_rotmat(torch.tensor(turn, dtype=torch.float64))
+    pose[:, 0] = rotations.axis_angle_to_rotmat(torch.tensor(turn, dtype=torch.float64))
     joints = skeleton.posed(betas, pose, transl)
     fit = ik.fit_skeleton(joints.to(dtype), skeleton(betas).to(dtype), planar=False, fallback=True)
     close(fit.root_rotmat, pose[:, 0], 1e-9 if dtype == torch.float64 else 1e-5)
@@ -318,12 +318,12 @@ def test_swing_and_frames_at_their_limits(dtype):
     pairs = ([0, 0, 1], [0, 0, 1]), ([0, 0, 1], [0, 0, -2]), ([1, 2, 3], [-1, -2, -3.0001]), ([0, 0, 0], [0, 1, 0])
     for a, b in pairs:
         start, target = torch.tensor([a, b], dtype=dtype)
-        R = rotations.swing(start, target)
+        R = directions.swing(start, target)
         close(R @ R.mT, torch.eye(3), tolerance)
-        close(R @ rotations.unit(start), rotations.unit(target), tolerance)
+        close(R @ directions.unit(start), directions.unit(target), tolerance)
     axes = torch.nn.functional.normalize(torch.randn(200, 3, dtype=dtype), dim=-1)
     for second in (axes, 1e-30 * axes, axes + 1e-7 * torch.randn_like(axes), torch.zeros_like(axes)):
-        F = rotations.frame(axes, second)
+        F = directions.frame(axes, second)
         close(F.mT @ F, torch.eye(3).expand(200, 3, 3), tolerance)
 
 
