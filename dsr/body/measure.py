@@ -55,6 +55,7 @@ def measure_body(asset: BodyAsset, betas: np.ndarray | None = None) -> Measureme
         BodyError: if the asset lacks part ids or the joints of hips and shoulders.
 
     Example:
+        >>> from dsr.body import load_asset
         >>> 1.5 < measure_body(load_asset("open")).height_m < 1.9
         True
     """

@@ -64,8 +64,9 @@ class BodyTransfer:
         BodyError: if a body has not SMPL's 22 first joints.
 
     Example:
-        >>> to_open = BodyTransfer(load_body("smpl"), load_body("open"))  # doctest: +SKIP
-        >>> to_open(pose_rotmat, betas, transl).betas.shape  # doctest: +SKIP
+        >>> from dsr.body import load_body
+        >>> to_open = BodyTransfer(load_body("open-light"), load_body("open"))
+        >>> to_open(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 11), torch.zeros(1, 3)).betas.shape
         torch.Size([1, 11])
     """
 

@@ -34,7 +34,7 @@ def load_shipped(kind: Shipped = "temporal", device: str = "cpu") -> WindowLifte
         CheckpointError: if this installation lacks the file.
 
     Example:
-        >>> load_shipped("single").joints  # doctest: +SKIP
+        >>> load_shipped("single").joints
         17
     """
     if kind not in get_args(Shipped):

@@ -72,9 +72,11 @@ class SemanticRenderer:
 
     Example:
         >>> render = SemanticRenderer(RenderSettings(sigma=1e-5))
-        >>> picture = render(vertices_cam, faces, torch.eye(9)[labels], K, (224, 224))  # doctest: +SKIP
-        >>> picture.attributes.shape, picture.alpha.shape  # doctest: +SKIP
-        (torch.Size([1, 9, 224, 224]), torch.Size([1, 224, 224]))
+        >>> triangle = torch.tensor([[[-1.0, -1.0, 4.0], [1.0, -1.0, 4.0], [0.0, 1.0, 4.0]]])
+        >>> K = torch.tensor([[[64.0, 0.0, 32.0], [0.0, 64.0, 32.0], [0.0, 0.0, 1.0]]])
+        >>> picture = render(triangle, torch.tensor([[0, 1, 2]]), torch.eye(9)[:1], K, (64, 64))
+        >>> picture.attributes.shape, picture.alpha.shape
+        (torch.Size([1, 9, 64, 64]), torch.Size([1, 64, 64]))
     """
 
     def __init__(

@@ -27,7 +27,7 @@ class Ranger(Optimizer):
         >>> w = torch.nn.Parameter(torch.ones(1))
         >>> optimiser = Ranger([w], lr=0.1)
         >>> w.square().sum().backward(); optimiser.step()
-        >>> float(w) < 1
+        >>> w.item() < 1
         True
     """
 

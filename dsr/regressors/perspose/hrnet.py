@@ -39,7 +39,9 @@ class HRNet(nn.Module):
         UsageError: if an argument is not positive, or the initialisation is unknown.
 
     Example:
-        >>> fine, vector = HRNet(width=8, modules=(1, 1, 1), blocks=1, head_planes=4)(torch.zeros(2, 3, 64, 64))
+        >>> import torch
+        >>> network = HRNet(width=8, modules=(1, 1, 1), blocks=1, head_planes=4)
+        >>> fine, vector = network(torch.zeros(2, 3, 64, 64))
         >>> tuple(fine.shape), tuple(vector.shape)
         ((2, 8, 16, 16), (2, 256))
     """
