@@ -39,7 +39,8 @@ def forward_rows(device: str, batches: tuple[int, ...], rounds: int) -> list[Row
     """Crops to bodies, for both networks."""
     from dsr.body import load_body
     from dsr.regressors import build_regressor
-    from dsr.regressors.inference import PeopleCrops, crop_people, predict
+    from dsr.regressors.crops import PeopleCrops, crop_people
+    from dsr.regressors.inference import predict
 
     body = load_body("open-light", device=device)
     rgb = np.random.default_rng(0).integers(0, 255, (720, 1280, 3), dtype=np.uint8)

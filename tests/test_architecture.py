@@ -43,9 +43,7 @@ ORDER = [
 ]
 """From the ground up; a room imports only what stands before it (docs/design.md)."""
 
-EXCEPTIONS: dict[tuple[str, str], str] = {
-    ("dsr.losses.perspose", "dsr.regressors.perspose.decode"): "types of the network's outputs, for the checker alone",
-}
+EXCEPTIONS: dict[tuple[str, str], str] = {}
 """Imports that run upward, with the reason; at most four."""
 
 LONG_FILES: dict[str, str] = {

@@ -129,8 +129,8 @@ JOINTS49_SOURCES: tuple[tuple[str, str, str], ...] = (
     ("left_ear", "openpose25", "left_ear"),
     ("right_ear", "openpose25", "right_ear"),
 )
-"""Per joint its name (OpenPose's with ``op_`` before it), then the joint or keypoint set that has it on bodies other than
-SMPL, and its name there."""
+"""Per joint its name (OpenPose's with ``op_`` before it), then the set that has it on other bodies than SMPL, and its
+name there."""
 
 
 def joints49(body: Body, vertices: Tensor, joints: Tensor, extra_regressor: Tensor | None = None) -> Tensor:

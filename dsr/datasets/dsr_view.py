@@ -16,7 +16,7 @@ from torch import Tensor
 
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera import warp_crop
-from dsr.camera.network_input import CROP_MARGIN, IMAGE_MEAN, IMAGE_STD
+from dsr.camera.network_input import CROP_MARGIN, normalise_image
 from dsr.camera.weak_perspective import CROP, FOCAL
 from dsr.clothing.labels import PALETTE_RGB, keep_window, keypoint_window, mirror_labels, palette_to_labels
 from dsr.clothing.targets import MIN_PIXELS, clothed_target, minimally_clothed_target
@@ -138,7 +138,7 @@ class DsrView:
         if drawn.flip:
             crop = crop[:, ::-1]
         size = (round(picture.shape[0] * factor), round(picture.shape[1] * factor))
-        return normalise(crop, drawn.gains), size
+        return normalise_image(crop, drawn.gains), size
 
     def _keypoints(self, record: PersonRecord, M: np.ndarray, flip: bool, where: str) -> Tensor:
         points = keypoints49(record, where)
@@ -226,25 +226,6 @@ def keypoints49(record: PersonRecord, where: str = "") -> np.ndarray:
         points[[25 + i for i in COCO17_TO_SPIN24]] = shaped(sets["coco17"], (17, 3), f"{where}: keypoints_px['coco17']")
     points[~np.isfinite(points).all(-1)] = 0.0
     return points
-
-
-def normalise(rgb: np.ndarray, gains: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Tensor:
-    """Crop to network input: gains on 0..255, clipped, then ImageNet's mean and standard deviation.
-
-    Args:
-        rgb: (S, S, 3) uint8 or float 0..255.
-        gains: factors on red, green and blue.
-
-    Returns:
-        (3, S, S) float32.
-    """
-    planes = np.ascontiguousarray(rgb.transpose(2, 0, 1), dtype=np.float32)
-    if gains != (1.0, 1.0, 1.0):
-        planes *= np.asarray(gains, dtype=np.float32)[:, None, None]
-        np.clip(planes, 0, 255, out=planes)
-    planes -= np.asarray(IMAGE_MEAN, dtype=np.float32)[:, None, None] * 255
-    planes /= np.asarray(IMAGE_STD, dtype=np.float32)[:, None, None] * 255
-    return torch.from_numpy(planes)
 
 
 def shaped(values: Any, shape: tuple[int, ...], what: str) -> np.ndarray:

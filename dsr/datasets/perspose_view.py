@@ -29,9 +29,9 @@ from dsr.camera import (
     warp_crop,
 )
 from dsr.camera.crop import MAX_ANGLE_DEG, STRETCH_LIMITS
-from dsr.camera.network_input import UNKNOWN_FOCAL
+from dsr.camera.network_input import UNKNOWN_FOCAL, normalise_image
 from dsr.datasets.augment import COCO17_TO_SPIN24, Random
-from dsr.datasets.dsr_view import Sample, normalise, shaped
+from dsr.datasets.dsr_view import Sample, shaped
 from dsr.datasets.pictures import read_picture
 from dsr.datasets.pixels import augment_pixels
 from dsr.errors import CameraError, DatasetError
@@ -121,7 +121,7 @@ class PersPoseView:
         if drawn.pixels and rng is not None:
             crop = augment_pixels(crop, rng)
         sample: Sample = {
-            "image": normalise(crop),
+            "image": normalise_image(crop),
             "K_crop": K_crop.float(),
             "encode": torch.tensor(record.K is not None),
             "uv_weight": torch.tensor(BEDLAM_UV_WEIGHT if record.source.startswith("bedlam") else 1.0),

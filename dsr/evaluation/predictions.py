@@ -15,7 +15,6 @@ from dsr.errors import DatasetError, UsageError
 
 if TYPE_CHECKING:
     from dsr.body import Body
-    from dsr.regressors.inference import PeopleCrops
     from dsr.synthetic.records import PersonRecord, RecordSource
 
 _SHAPES: dict[str, tuple[int | None, ...]] = {
@@ -103,14 +102,16 @@ def predict_source(
         DatasetError: if a picture cannot be read.
         UsageError: if there is nobody.
     """
-    from dsr.regressors.inference import PeopleCrops, crop_record, regress
+    from dsr.evaluation.record_crops import crop_record, crop_true_mesh
+    from dsr.regressors.crops import PeopleCrops
+    from dsr.regressors.inference import regress
 
     records = (source.record(row) for row in rows_of(source, every, limit))
     parts: list[dict[str, np.ndarray]] = []
     done = 0
     while some := list(islice(records, batch_size)):
         crops = PeopleCrops.join(
-            [_true_crop(record, model, crop_bodies) or crop_record(record, model) for record in some]
+            [crop_true_mesh(record, model, crop_bodies) or crop_record(record, model) for record in some]
         )
         found = regress(model, crops, body, batch_size, mirror=mirror)
         parts.append(
@@ -128,31 +129,6 @@ def predict_source(
             on_people(done)
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Predictions(**joined, system=system, crop=str(getattr(model, "crop", "square")))
-
-
-def _true_crop(record: PersonRecord, model: Any, bodies: Mapping[str, Body] | None) -> PeopleCrops | None:
-    """The perspective crop that holds the true mesh (PersPose specification, 4); None where that is not wanted."""
-    known = all(part is not None for part in (record.pose_aa, record.betas, record.transl, record.K))
-    if bodies is None or not known or model.crop != "perspective":
-        return None
-    import torch
-
-    from dsr.camera import perspective_rotation
-    from dsr.datasets.perspose_view import PersPoseAugment, PersPoseView
-    from dsr.regressors.inference import PeopleCrops
-
-    sample = PersPoseView(model.image_size, augment=False, bodies=bodies).sample(record, PersPoseAugment())
-    K, box = (torch.as_tensor(np.asarray(a, np.float64)) for a in (record.K, record.box_px))
-    middle, K_crop = (box[:2] + box[2:]) / 2, sample["K_crop"].double()
-    return PeopleCrops(
-        image=sample["image"][None],
-        K_crop=K_crop[None],
-        K=K[None],
-        rotation=perspective_rotation(K, middle)[None],
-        centre_px=middle[None],
-        side_px=(model.image_size * K[0, 0] / K_crop[0, 0])[None],
-        known=torch.tensor([True]),
-    )
 
 
 def save_predictions(predictions: Predictions, path: str | Path) -> None:

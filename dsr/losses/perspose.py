@@ -37,7 +37,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -46,9 +45,6 @@ from torch.nn.functional import normalize
 from dsr.body.perspose_ik import LEAVES, USEFUL_TWISTS
 from dsr.errors import LossError
 from dsr.losses.perspose_weights import PERSPOSE_WEIGHTS, TERMS
-
-if TYPE_CHECKING:
-    from dsr.regressors.perspose.decode import LiftedJoints, PersPoseEstimate
 
 COCO_TO_SMPL = ((7, 8, 9, 10, 13, 14, 15, 16), (18, 19, 20, 21, 4, 5, 7, 8))
 """COCO's keypoints of term 2 (elbows, wrists, knees, ankles), and the joints that they are."""
@@ -84,23 +80,6 @@ class PersPoseOutputs:
     twist: Tensor
     leaf_rotmat: Tensor
     betas: Tensor
-
-    @classmethod
-    def of(cls, estimate: PersPoseEstimate, lifted: LiftedJoints, betas: Tensor | None = None) -> PersPoseOutputs:
-        """From the network's decoded outputs and their :func:`dsr.regressors.perspose.decode.lift`.
-
-        ``betas`` replaces the network's: published training looks at those after the search of the inverse kinematics,
-        whose first component has no gradient; the network's own train it too.
-        """
-        return cls(
-            estimate.uv_px,
-            estimate.depth_m,
-            lifted.density,
-            lifted.relative_m,
-            estimate.twist,
-            estimate.leaf_rotmat,
-            estimate.betas if betas is None else betas,
-        )
 
 
 @dataclass
@@ -156,7 +135,7 @@ def perspose_losses(
     """The twelve terms, unweighted, and their weighted sum ``total``; in float32 also under autocast.
 
     Args:
-        outputs: of the network, :meth:`PersPoseOutputs.of`.
+        outputs: of the network, :func:`dsr.regressors.perspose.decode.loss_outputs`.
         batch: labels, with the keys of this module's head; on the outputs' device.
         weights: of the twelve terms in the order of :data:`TERMS`; a term of weight 0 is left out of the graph.
         size: side of the crops, pixels.

@@ -11,22 +11,15 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 if TYPE_CHECKING:
+    from dsr.regressors.crops import PeopleCrops as PeopleCrops
+    from dsr.regressors.crops import crop_people as crop_people
     from dsr.regressors.dsr.hmr import HMR as HMR
-    from dsr.regressors.dsr.hmr import MeanParams as MeanParams
-    from dsr.regressors.dsr.hmr import load_mean_params as load_mean_params
-    from dsr.regressors.dsr.hmr import mirror_pose as mirror_pose
-    from dsr.regressors.dsr.resnet import ResNet as ResNet
     from dsr.regressors.dsr.resnet import load_imagenet_weights as load_imagenet_weights
-    from dsr.regressors.inference import PeopleCrops as PeopleCrops
     from dsr.regressors.inference import RegressedBodies as RegressedBodies
-    from dsr.regressors.inference import crop_people as crop_people
-    from dsr.regressors.inference import crop_record as crop_record
     from dsr.regressors.inference import regress as regress
     from dsr.regressors.loading import LoadedRegressor as LoadedRegressor
     from dsr.regressors.loading import load_regressor as load_regressor
     from dsr.regressors.perspose.network import PersPose as PersPose
-    from dsr.regressors.perspose.network import PersPoseHeads as PersPoseHeads
-    from dsr.regressors.photo import PhotoRegressor as PhotoRegressor
     from dsr.regressors.registry import REGRESSORS as REGRESSORS
     from dsr.regressors.registry import build_regressor as build_regressor
     from dsr.regressors.types import BodyPrediction as BodyPrediction
@@ -35,39 +28,13 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "dsr.hmr": (
-            "HMR",
-            "MeanParams",
-            "load_mean_params",
-            "mirror_pose",
-        ),
-        "dsr.resnet": (
-            "ResNet",
-            "load_imagenet_weights",
-        ),
-        "inference": (
-            "PeopleCrops",
-            "RegressedBodies",
-            "crop_people",
-            "crop_record",
-            "regress",
-        ),
-        "loading": (
-            "LoadedRegressor",
-            "load_regressor",
-        ),
-        "perspose.network": (
-            "PersPose",
-            "PersPoseHeads",
-        ),
-        "photo": ("PhotoRegressor",),
-        "registry": (
-            "REGRESSORS",
-            "build_regressor",
-        ),
-        "types": (
-            "BodyPrediction",
-            "Regressor",
-        ),
+        "crops": ("PeopleCrops", "crop_people"),
+        "dsr.hmr": ("HMR",),
+        "dsr.resnet": ("load_imagenet_weights",),
+        "inference": ("RegressedBodies", "regress"),
+        "loading": ("LoadedRegressor", "load_regressor"),
+        "perspose.network": ("PersPose",),
+        "registry": ("REGRESSORS", "build_regressor"),
+        "types": ("BodyPrediction", "Regressor"),
     },
 )

@@ -22,7 +22,8 @@ from dsr.body import Body, load_asset, load_body
 from dsr.body.transfer import NUM_JOINTS, BodyTransfer, PosedBody, fit_height
 from dsr.camera import translation_from_rays
 from dsr.errors import BodyError
-from dsr.regressors.inference import RegressedBodies, crop_detections, regress
+from dsr.regressors.crops import crop_detections
+from dsr.regressors.inference import RegressedBodies, regress
 from dsr.regressors.loading import LoadedRegressor
 from dsr.regressors.perspose.decode import NUM_BETAS
 

@@ -265,7 +265,7 @@ def test_training_reads_pictures_as_evaluation_does(tmp_path):
     """Fine stripes alias in a published crop, in training as in dsr-eval; a JPEG decoded smaller would be grey."""
     from types import SimpleNamespace
 
-    from dsr.regressors.inference import crop_record
+    from dsr.evaluation.record_crops import crop_record
 
     stripes = np.tile((np.arange(640) % 4 < 2).astype(np.uint8)[None, :, None] * 255, (480, 1, 3))
     Image.fromarray(stripes).save(tmp_path / "a.jpg", quality=95)

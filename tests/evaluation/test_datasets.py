@@ -19,8 +19,8 @@ from dsr.datasets.perspose_files import TableSource
 from dsr.datasets.spin import SpinSource
 from dsr.errors import DatasetError, UsageError
 from dsr.evaluation import Predictions, evaluate_predictions, find_protocol, load_predictions, save_predictions
-from dsr.evaluation.predictions import _true_crop
 from dsr.evaluation.protocols import J14_NAMES, J17_NAMES, LEGS_LEFT_FIRST, SPIN24_TO_J17, regressor_matrix
+from dsr.evaluation.record_crops import crop_true_mesh
 from dsr.regressors.loading import load_regressor
 
 PEOPLE = 5
@@ -300,7 +300,7 @@ def test_command_reads_perspose_tables_and_fits_its_crops_to_the_truth(
     np.testing.assert_array_equal(box, plain)
     source = TableSource(data.with_name("table.npz"), data.parent)
     model = load_regressor(f"perspose:{checkpoints / 'perspose.pt'}").model
-    crop = _true_crop(source.record(0), model, {"neutral": body})
+    crop = crop_true_mesh(source.record(0), model, {"neutral": body})
     mesh = (truth[2][0] + [0, 0, 4]) @ crop.rotation[0].numpy().T @ crop.K_crop[0].numpy().T
     pixels = mesh[:, :2] / mesh[:, 2:]
     assert pixels.min() > -0.5 and pixels.max() < 256.5  # all of the mesh is in the crop, and reaches a border

@@ -9,15 +9,9 @@ from torch import nn
 
 from dsr.body import axis_angle_to_rotmat, flip_permutation, load_body, rotmat_to_axis_angle
 from dsr.errors import CheckpointError, UsageError
-from dsr.regressors import (
-    HMR,
-    MeanParams,
-    ResNet,
-    build_regressor,
-    load_imagenet_weights,
-    load_mean_params,
-    mirror_pose,
-)
+from dsr.regressors import HMR, build_regressor, load_imagenet_weights
+from dsr.regressors.dsr.hmr import MeanParams, load_mean_params, mirror_pose
+from dsr.regressors.dsr.resnet import ResNet
 
 
 @pytest.fixture(autouse=True, scope="module")

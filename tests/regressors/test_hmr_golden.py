@@ -11,7 +11,8 @@ from shared_data import script, specs, tensors
 
 from dsr.body import axis_angle_to_rotmat, rot6d_to_rotmat, rotmat_to_axis_angle
 from dsr.body.rotations import quaternion_to_rotmat
-from dsr.regressors import HMR, MeanParams, build_regressor
+from dsr.regressors import HMR, build_regressor
+from dsr.regressors.dsr.hmr import MeanParams
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,10 @@ from dsr.camera.weak_perspective import CROP, FOCAL, translation_to_camera
 from dsr.errors import CheckpointError, UsageError
 from dsr.people import Detection
 from dsr.regressors import build_regressor
-from dsr.regressors.inference import PeopleCrops, crop_people, crop_record, place_bodies, predict, regress, square_of
+from dsr.regressors.crops import PeopleCrops, crop_people, square_of
+from dsr.regressors.inference import place_bodies, regress
 from dsr.regressors.loading import load_regressor
 from dsr.regressors.types import BodyPrediction
-from dsr.synthetic.records import PersonRecord
 
 IMAGES = Path(__file__).parents[2] / "examples" / "images"
 PICTURES = ("park_three", "room_border")  # off the axis by up to 26 degrees, from 1.8 to 3.8 m
@@ -151,12 +151,28 @@ def test_the_square_is_1_2_times_the_keypoints_extent():
     np.testing.assert_allclose(square_of(openpose)[0], [150, 250])  # the demo's mean
 
 
-def records(count):
+def crops_of(count, model):
+    """One person each of as many made-up pictures; the second picture's K is made up."""
     rng = np.random.default_rng(0)
+    parts = []
     for i in range(count):
         picture = rng.integers(0, 255, (80, 60 + 10 * i, 3), dtype=np.uint8)
-        K = None if i == 1 else np.array([[90.0, 0, 30], [0, 90, 40], [0, 0, 1]])
-        yield PersonRecord("toy", str(i), picture, np.array([10.0, 5, 50, 70]), K=K)
+        box, K = np.array([[10.0, 5, 50, 70]]), np.array([[90.0, 0, 30], [0, 90, 40], [0, 0, 1]])
+        centre, side = np.array([[30.0, 37.5]]), np.array([78.0])
+        parts.append(
+            crop_people(
+                picture,
+                K,
+                model.crop,
+                model.image_size,
+                centres_px=centre,
+                sides_px=side,
+                boxes_px=box,
+                known=i != 1,
+                smooth=False,
+            )
+        )
+    return PeopleCrops.join(parts)
 
 
 @pytest.mark.parametrize("system", ["dsr", "perspose"])
@@ -164,33 +180,22 @@ def test_batches_over_pictures_do_not_change_bodies(system, body):
     torch.manual_seed(1)
     config = {"backbone": "resnet18"} if system == "dsr" else {"width": 4, "modules": (1, 1, 1), "blocks": 1}
     model = build_regressor(system, image_size=64, **config).eval()
-    every = regress(model, records(4), body, batch_size=3)
+    crops = crops_of(4, model)
+    every = regress(model, crops, body, batch_size=3)
     assert len(every) == 4 and every.pose_rotmat.shape == (4, 24, 3, 3)
     assert (every.transl[:, 2] > 0).all() and torch.isfinite(every.output(body).vertices).all()
-    alone = regress(model, list(records(4))[1:3], body)
+    alone = regress(model, crops.select(slice(1, 3)), body)
     torch.testing.assert_close(every.pose_rotmat[1:3], alone.pose_rotmat, atol=2e-4, rtol=0)
     torch.testing.assert_close(every.transl[1:3], alone.transl, atol=2e-4, rtol=1e-3)
-    mirrored = regress(model, records(1), body, mirror=system == "dsr")
+    mirrored = regress(model, crops.select(slice(0, 1)), body, mirror=system == "dsr")
     assert not torch.allclose(mirrored.prediction.pose_rotmat, every.prediction.pose_rotmat[:1], atol=1e-5)
-
-
-def test_a_picture_without_intrinsics_gets_the_crop_of_coco():
-    model = build_regressor("perspose", image_size=64, width=4, modules=(1, 1, 1), blocks=1)
-    known, unknown = (crop_record(r, model) for r in list(records(2)))
-    assert bool(known.known) and not bool(unknown.known)
-    torch.testing.assert_close(unknown.K_crop[0], torch.tensor([[150.0, 0, 32], [0, 150, 32], [0, 0, 1]]).double())
-    torch.testing.assert_close(unknown.rotation[0], torch.eye(3).double())
-    joined = PeopleCrops.join([known, unknown])
-    assert len(joined) == 2 and joined.select(slice(1, 2)).known.tolist() == [False]
 
 
 def test_nobody_is_a_usage_error(body):
     model = build_regressor("dsr", backbone="resnet18", image_size=64)
+    crops = crops_of(1, model)
     with pytest.raises(UsageError, match="nobody"):
-        regress(model, [], body)
-    crops = crop_record(next(records(1)), model)
-    with pytest.raises(UsageError, match="nobody"):
-        predict(model, crops.select(slice(0, 0)))
+        regress(model, crops.select(slice(0, 0)), body)
     with pytest.raises(UsageError, match="neither"):
         place_bodies(BodyPrediction(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 10)), crops, body)
 
@@ -242,8 +247,9 @@ def test_cuda_in_bfloat16_agrees_with_the_processor(system, body):
     torch.manual_seed(1)
     config = {"backbone": "resnet18"} if system == "dsr" else {"width": 8}
     model = build_regressor(system, image_size=64, **config).eval()
-    here = regress(model, records(3), body, mirror=False)
-    there = regress(model.cuda(), records(3), load_body("open-light", device="cuda"), mirror=False)
+    crops = crops_of(3, model)
+    here = regress(model, crops, body, mirror=False)
+    there = regress(model.cuda(), crops, load_body("open-light", device="cuda"), mirror=False)
     assert there.pose_rotmat.device.type == "cpu"
     torch.testing.assert_close(there.pose_rotmat, here.pose_rotmat, atol=0.05, rtol=0)
     torch.testing.assert_close(there.transl, here.transl, atol=0.1, rtol=0.05)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dsr.body.perspose_ik import LEAVES
 from dsr.body.rotations import rot6d_to_rotmat
+from dsr.losses.perspose import PersPoseOutputs
 
 NUM_JOINTS = 25
 NUM_BETAS = 11
@@ -131,6 +132,23 @@ def lift(estimate: PersPoseEstimate, K_crop: Tensor) -> LiftedJoints:
     root = torch.cat((xy[:, 0], focal * estimate.rho0[:, None]), 1)
     relative = torch.cat((xy - xy[:, :1], estimate.depth_m[..., None]), -1)
     return LiftedJoints(relative, root, 1000 * rho)
+
+
+def loss_outputs(estimate: PersPoseEstimate, lifted: LiftedJoints, betas: Tensor | None = None) -> PersPoseOutputs:
+    """What :func:`dsr.losses.perspose.perspose_losses` compares, from decoded outputs and their :func:`lift`.
+
+    ``betas`` replaces the network's: published training looks at those after the search of the inverse kinematics,
+    whose first component has no gradient; the network's own train it too.
+    """
+    return PersPoseOutputs(
+        estimate.uv_px,
+        estimate.depth_m,
+        lifted.density,
+        lifted.relative_m,
+        estimate.twist,
+        estimate.leaf_rotmat,
+        estimate.betas if betas is None else betas,
+    )
 
 
 def mirror_inputs(image: Tensor, K_crop: Tensor) -> tuple[Tensor, Tensor]:
