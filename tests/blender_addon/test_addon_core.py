@@ -221,6 +221,21 @@ def test_every_message_fills_and_names_a_known_fix():
     assert message("something new", detail="odd").text == "The fit failed: odd"
 
 
+def test_the_button_of_a_message_is_the_one_that_helps():
+    from dsr_fit_body.core import messages
+
+    buttons = {
+        "PREFERENCES": {"no_python", "time_limit"},
+        "CHECK": {"cannot_start", "died", "wrong_version", "hello_timeout", "extra_missing"},
+        "LOCATE_MODEL": {"model_missing"},
+        "LOWER_SCORE": {"no_person"},
+        "CPU": {"out_of_memory"},
+        "RETRY": {"out_of_memory_cpu", "failed"},
+    }
+    got = {fix: {code for code in messages._MESSAGES if message(code).fix == fix} for fix in set(FIXES) - {""}}
+    assert got == buttons
+
+
 def test_noise_is_no_answer():
     for line in ("", "hello", "{broken", "[1]", '{"a": 1}', "{'event': 'x'}", '"event"', '{"event": 3}'):
         assert protocol.parse_line(line) is None

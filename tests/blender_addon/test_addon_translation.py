@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import string
 from pathlib import Path
 
@@ -15,6 +16,81 @@ ADDON = Path(__file__).resolve().parents[2] / "blender_addon" / "dsr_fit_body"
 LANGUAGES = translations()
 SENTENCE_FUNCTIONS = ("sentence", "_bad_result")
 """Functions whose first argument is a sentence."""
+
+
+GLOSSARY = {
+    "de": {
+        "bone": "knochen",
+        "camera": "kamera",
+        "cancel": "abbrechen|abgebrochen",
+        "device": "gerät",
+        "export": "export",
+        "folder": "ordner",
+        "frame": "bild",
+        "gap": "lücke",
+        "ground": "boden",
+        "height": "größe|höhe",
+        "image": "bild",
+        "joint": "gelenk",
+        "material": "material",
+        "memory": "speicher",
+        "metarig": "metarig",
+        "opacity": "deckkraft",
+        "people": "person|leute",
+        "person": "person|niemand",
+        "photo": "foto",
+        "picture": "bild",
+        "pose": "pose",
+        "preferences": "einstellungen",
+        "protocol": "protokoll",
+        "python": "python",
+        "result": "ergebnis",
+        "rig": "rig",
+        "score": "schwelle|wert",
+        "shape": "form",
+        "silhouette": "umriss",
+        "size": "größe",
+        "smoothing": "glätt",
+        "video": "video",
+        "worker": "arbeitsprozess|dsr",
+    },
+    "fr": {
+        "bone": r"\bos\b",
+        "camera": "caméra",
+        "cancel": "annul",
+        "device": "périph|appareil",
+        "export": "export",
+        "folder": "dossier",
+        "frame": "image|cadence",
+        "gap": "trou",
+        "ground": "sol",
+        "height": "hauteur|taille",
+        "image": "image",
+        "joint": "articul",
+        "material": "matériau",
+        "memory": "mémoire",
+        "metarig": "métarig",
+        "opacity": "opacité",
+        "people": "person",
+        "person": "person|corps",
+        "photo": "photo",
+        "picture": "image",
+        "pose": "pose",
+        "preferences": "préférences",
+        "protocol": "protocole",
+        "python": "python",
+        "result": "résultat",
+        "rig": "rig",
+        "score": "score|seuil",
+        "shape": "form",
+        "silhouette": "silhouette",
+        "size": "taille",
+        "smoothing": "liss",
+        "video": "vidéo",
+        "worker": "processus|dsr",
+    },
+}
+"""English term -> pattern of what stands for it, so that an entry with another entry's text is noticed."""
 
 
 def texts(node: ast.AST):
@@ -73,6 +149,22 @@ def test_placeholders_agree_and_nothing_is_left_in_english(language):
         assert not text.endswith(". ") and text.count('"') == 0, english
         if text == english:
             assert len(english.split()) == 1 or "{" in english, english
+
+
+@pytest.mark.parametrize("language", GLOSSARY)
+def test_terms_are_translated_as_in_the_glossary(language):
+    checked = set()
+    for term, pattern in GLOSSARY[language].items():
+        entries = {
+            english: text
+            for english, text in LANGUAGES[language].items()
+            if re.search(rf"\b{term}s?\b", re.sub(r"\{\w+\}", "", english), re.IGNORECASE)
+        }
+        assert entries, f"nothing is said about {term}"
+        wrong = {english: text for english, text in entries.items() if not re.search(pattern, text, re.IGNORECASE)}
+        assert not wrong, term
+        checked |= set(entries)
+    assert len(checked) > 120
 
 
 def test_languages_have_the_same_entries():
