@@ -59,9 +59,10 @@ class Recording:
         with np.load(self.path, allow_pickle=False) as file:
             kept = {key: file[key] for key in file.files if key.startswith(f"{name}/")}
         values = self.compute(name)
-        assert kept.keys() == values.keys(), (
-            f"recorded {sorted(kept.keys() - values.keys())}, computed {sorted(values.keys() - kept.keys())}: if this is "
-            "meant, run python tests/golden/record.py while the authors' vectors are beside the project and agree"
+        gone, new = sorted(kept.keys() - values.keys()), sorted(values.keys() - kept.keys())
+        assert not gone and not new, (
+            f"recorded {gone}, computed {new}: if that is meant, run python tests/golden/record.py where the authors' "
+            "vectors are beside the project and agree"
         )
         for key, (value, tolerance) in values.items():
             assert_close(value, kept[key], relative=tolerance, what=key)
@@ -103,7 +104,7 @@ def digest(value: Tensor) -> np.ndarray:
 def uniform(name: str, *shape: int, low: float = -1.0, high: float = 1.0) -> np.ndarray:
     """Numbers between ``low`` and ``high`` that belong to a name, the same on every machine; float64."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    return low + (high - low) * rng.random(shape)
+    return np.asarray(low + (high - low) * rng.random(shape))
 
 
 def numbers(name: str, *shape: int, low: float = -1.0, high: float = 1.0, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -157,7 +158,7 @@ def still(model: nn.Module) -> nn.Module:
 
 def gradients(value: Tensor, leaves: Iterable[Tensor]) -> list[Tensor]:
     """Gradients of the sum of a value's elements, each with a weight of its own; zeros where it does not depend."""
-    weights = numbers("weights of gradients", *value.shape).to(value)
+    weights = numbers("weights of gradients", *value.shape, low=0.5, high=1.5).to(value)
     leaves = list(leaves)
     grads = torch.autograd.grad((value * weights).sum(), leaves, allow_unused=True)
     return [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, grads, strict=True)]

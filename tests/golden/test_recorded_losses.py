@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ from recorded import Recording, gradients, normal, numbers, rotations, uniform, 
 from torch import Tensor
 
 from dsr import losses
-from dsr.clothing import clothed_target, distance_map, minimally_clothed_target
+from dsr.clothing.targets import clothed_target, distance_map, minimally_clothed_target
 from dsr.losses import lifting
 from dsr.losses.perspose import PersPoseOutputs, perspose_losses
 from dsr.losses.perspose_weights import PERSPOSE_WEIGHTS, TERMS
@@ -24,7 +25,9 @@ H, W = 16, 20
 def soft_disc(name: str, batch: int = 3, softness: float = 1.5) -> Tensor:
     """Soft silhouettes, 0 to 1, float64: discs of various places and sizes."""
     v, u = torch.meshgrid(torch.arange(H) + 0.5, torch.arange(W) + 0.5, indexing="ij")
-    x, y, r = (numbers(f"{name} {k}", batch, 1, 1, low=a, high=b) for k, a, b in (("x", 7, 13), ("y", 6, 10), ("r", 4, 6)))
+    x, y, r = (
+        numbers(f"{name} {k}", batch, 1, 1, low=a, high=b) for k, a, b in (("x", 7, 13), ("y", 6, 10), ("r", 4, 6))
+    )
     return torch.sigmoid((r - ((u - x) ** 2 + (v - y) ** 2).sqrt()) / softness)
 
 
@@ -48,12 +51,16 @@ def tight(variant: str, compat: bool, with_alpha: bool = False) -> dict[str, Any
     rendered, mask, weight, distance = silhouettes()
     options: dict[str, Any] = {"variant": variant, "compat": compat, "reduction": "none"}
     if compat:
-        return with_gradients(lambda r: losses.dsr_mc_loss(r, mask, **options), rendered.unsqueeze(1).repeat(1, 3, 1, 1))
+        return with_gradients(
+            lambda r: losses.dsr_mc_loss(r, mask, **options), rendered.unsqueeze(1).repeat(1, 3, 1, 1)
+        )
     options |= {"weight": weight, "distance": distance if variant == "distance" else None}
     valid = torch.tensor([True, True, False])
     if with_alpha:
         alpha = soft_disc("alpha")
-        return with_gradients(lambda r, a: losses.dsr_mc_loss(r, mask, alpha=a, valid=valid, **options), rendered, alpha)
+        return with_gradients(
+            lambda r, a: losses.dsr_mc_loss(r, mask, alpha=a, valid=valid, **options), rendered, alpha
+        )
     return with_gradients(lambda r: losses.dsr_mc_loss(r, mask, **options), rendered)
 
 
@@ -79,7 +86,9 @@ def clothed(variant: str, compat: bool, with_alpha: bool, weighted: bool, loose:
         options["weight"] = numbers("weight", 3, H, W, low=0, high=2)
     p = probabilities()
     if with_alpha:
-        return with_gradients(lambda r, a: losses.dsr_c_loss(r, target.classes, alpha=a, **options), p, soft_disc("alpha"))
+        return with_gradients(
+            lambda r, a: losses.dsr_c_loss(r, target.classes, alpha=a, **options), p, soft_disc("alpha")
+        )
     return with_gradients(lambda r: losses.dsr_c_loss(r, target.classes, **options), p)
 
 
@@ -160,7 +169,9 @@ def parameters():
             "pose": with_gradients(lambda p: losses.pose_loss(p, target, has), rotmat),
             "pose axis-angle": with_gradients(lambda p: losses.pose_loss(p, aa, has), rotmat),
             "betas": with_gradients(lambda p: losses.betas_loss(p, numbers("betas", 4, 10), has), numbers("b", 4, 10)),
-            "vertices": with_gradients(lambda p: losses.vertex_loss(p, numbers("v", 4, 30, 3), has), numbers("w", 4, 30, 3)),
+            "vertices": with_gradients(
+                lambda p: losses.vertex_loss(p, numbers("v", 4, 30, 3), has), numbers("w", 4, 30, 3)
+            ),
             "camera": with_gradients(lambda c: losses.camera_scale_loss(c), camera[:3]),
             "camera below the knee": with_gradients(lambda c: losses.camera_scale_loss(c), camera[3:]),
             "camera compat": with_gradients(lambda c: losses.camera_scale_loss(c, compat=True), camera[:2]),
@@ -181,11 +192,11 @@ def totals():
     for name, weights in configurations.items():
         for started in (True, False):
             total, weighted = losses.weighted_total(terms, weights, dsr_started=started)
-            outputs |= {f"{name} {started} total": total, f"{name} {started} terms": torch.stack(list(weighted.values()))}
+            outputs |= {f"{name} {started} {key}": term for key, term in {"total": total, **weighted}.items()}
         outputs[f"{name} starts"] = torch.tensor([weights.dsr_started(epoch) for epoch in range(-1, 5)])
-        outputs[f"{name} softness"] = torch.tensor([weights.sigma, weights.gamma]).double()
-        outputs[f"{name} source"] = torch.tensor([weights.openpose, weights.ground_truth]).double()
-    return outputs
+        numeric = {key: value for key, value in asdict(weights).items() if isinstance(value, float | int)}
+        outputs |= {f"{name} weight {key}": np.float64(value) for key, value in numeric.items()}
+    return outputs | {f"perspose {key}": np.array(row, np.float64) for key, row in PERSPOSE_WEIGHTS.items()}
 
 
 def perspose_batch() -> dict[str, Tensor]:
@@ -272,8 +283,8 @@ def lifters():
         "directions": lambda p: lifting.bone_direction_error(p, t),
     }
     parts: dict[str, Any] = {name: with_gradients(term, p) for name, term in terms.items()}
-    parts["terms"] = {key: value for key, value in lifting.sequence_loss(p, t)[1].items()}
-    target = np.asarray(t[:, :, :, :])
+    parts["terms"] = lifting.sequence_loss(p, t)[1]
+    target = t.numpy()
     parts["moved"] = {"value": lifting.random_move(target, np.random.RandomState(3))}
     return flat(parts)
 
