@@ -184,3 +184,40 @@ def test_files_are_short_or_named_with_the_reason():
         for file in modules().values()
     }
     assert {file for file, count in lines.items() if count >= 400} == set(LONG_FILES)
+
+
+def test_private_names_stay_in_their_module():
+    """No module takes a name with a leading underscore from another one; a private module stays in its room."""
+    strangers = set()
+    for module, file in modules().items():
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        neighbours: dict[str, str] = {}  # names of this module that stand for other modules of the package
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and str(node.module).split(".")[0] == "dsr":
+                for alias in node.names:
+                    target = f"{node.module}.{alias.name}"
+                    if target in modules():
+                        neighbours[alias.asname or alias.name] = target
+                    elif _is_private(alias.name):
+                        strangers.add((module, target))
+            elif isinstance(node, ast.Import):
+                neighbours |= {
+                    alias.asname: alias.name for alias in node.names if alias.asname and alias.name in modules()
+                }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and _is_private(node.attr):
+                owner = ast.unparse(node.value)
+                owner = neighbours.get(owner, owner)
+                if owner in modules():
+                    strangers.add((module, f"{owner}.{node.attr}"))
+    private_modules = {
+        (module, target)
+        for module, targets in imports().items()
+        for target in targets
+        if _is_private(target.split(".")[-1]) and len(target.split(".")) > 2 and room(target) != room(module)
+    }
+    assert strangers | private_modules == set()
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")

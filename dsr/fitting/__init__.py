@@ -8,8 +8,8 @@ from dsr._lazy import attach
 
 if TYPE_CHECKING:
     from dsr.fitting.keypoint_model import KeypointModel as KeypointModel
-    from dsr.fitting.picture_fit import describe_people as describe_people
-    from dsr.fitting.picture_fit import fit_people as fit_people
+    from dsr.fitting.picture import fit_people as fit_people
+    from dsr.fitting.picture_result import describe_people as describe_people
     from dsr.fitting.semantic import SemanticWeights as SemanticWeights
     from dsr.fitting.semantic import refine_semantic as refine_semantic
     from dsr.fitting.solver import FitWeights as FitWeights
@@ -18,10 +18,8 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "keypoint_model": ("KeypointModel",),
-        "picture_fit": (
-            "describe_people",
-            "fit_people",
-        ),
+        "picture": ("fit_people",),
+        "picture_result": ("describe_people",),
         "semantic": (
             "SemanticWeights",
             "refine_semantic",

@@ -20,10 +20,12 @@ from torch import Tensor
 from dsr.body import Body, load_body
 from dsr.body.joints import joint_names
 from dsr.body.rotations import axis_angle_to_rotmat
-from dsr.camera.rotation import rotate_body
+from dsr.camera import PictureCamera, rotate_body
 from dsr.devices import one_thread
-from dsr.fitting.picture_fit import _model, _prior, _results, _targets
-from dsr.fitting.solver import FitWeights, State, _linearise
+from dsr.fitting.picture_result import describe_state
+from dsr.fitting.problem import FitProblem, fit_problem, group_detections
+from dsr.fitting.residuals import VISIBLE
+from dsr.fitting.solver import FitWeights, State, linearise
 from dsr.losses.silhouette import containment_loss, coverage_loss
 from dsr.options import FitOptions
 from dsr.people.types import Detection, PersonMask
@@ -31,8 +33,8 @@ from dsr.rendering import RenderSettings, SemanticRenderer
 from dsr.results.picture import PersonResult
 
 _STEPS = {"fast": 16, "standard": 24, "best": 40}
-_SHARES = (1.0, 0.75, 0.5, 0.35, 0.2, 0.1)
-"""Shares of the step that are tried until one is accepted."""
+_STEP_FACTORS = (1.0, 0.75, 0.5, 0.35, 0.2, 0.1)
+"""Parts of the step that are tried until one is accepted."""
 _BARE = ("nose", "eye", "ear", "mouth", "index", "pinky", "thumb", "wrist")
 """Keypoints around which skin can be expected."""
 
@@ -66,10 +68,9 @@ class SemanticWeights:
 def refine_semantic(
     people: Sequence[PersonResult],
     detections: Sequence[Detection],
-    K: np.ndarray,
+    camera: PictureCamera,
     body: Body,
     options: FitOptions,
-    image_size: tuple[int, int],
     photo_rgb: np.ndarray | None = None,
     weights: SemanticWeights | None = None,
 ) -> list[PersonResult]:
@@ -78,10 +79,9 @@ def refine_semantic(
     Args:
         people: results of :func:`dsr.fitting.fit_people`; not changed.
         detections: the same people, in the same order.
-        K: (3, 3) intrinsics of the full, upright picture, pixels.
+        camera: of the full, upright picture.
         body: body layer the people were fitted with.
         options: ``height``, ``quality`` and ``clothing`` are used; ``"tight"`` and ``"off"`` treat clothing as skin.
-        image_size: width and height of the full, upright picture, pixels.
         photo_rgb: (h, w, 3) uint8, the upright picture at any size; without it nothing counts as skin.
         weights: how terms are weighed.
 
@@ -98,54 +98,46 @@ def refine_semantic(
     for i, detection in enumerate(detections):
         if detection.mask is None:
             results[i] = _kept(people[i], "there is no mask of this person")
-    K = np.asarray(K, np.float64)
     with one_thread(), torch.enable_grad():
-        for name in sorted({d.keypoint_set for d in detections}):
-            for has_world in (True, False):
-                rows = [
-                    i
-                    for i, d in enumerate(detections)
-                    if d.mask is not None and d.keypoint_set == name and (d.world_m is not None) == has_world
-                ]
-                if rows:
-                    refined = _refine_group(people, detections, rows, K, body, options, image_size, photo_rgb, weights)
-                    for i, person in zip(rows, refined, strict=True):
-                        results[i] = person
+        for group in group_detections(detections):
+            rows = [i for i in group if detections[i].mask is not None]
+            if rows:
+                crops = [_mask_crop(people, detections, i, camera, photo_rgb, options, weights) for i in rows]
+                problem = fit_problem([detections[i] for i in rows], camera, body, options)
+                refined = _refine_group([people[i] for i in rows], problem, crops, options, weights)
+                for i, person in zip(rows, refined, strict=True):
+                    results[i] = person
     return results
 
 
 def _refine_group(
-    people: Sequence[PersonResult],
-    detections: Sequence[Detection],
-    rows: list[int],
-    K: np.ndarray,
-    body: Body,
+    before: list[PersonResult],
+    problem: FitProblem,
+    mask_crops: list[_MaskCrop],
     options: FitOptions,
-    image_size: tuple[int, int],
-    photo_rgb: np.ndarray | None,
     weights: SemanticWeights,
 ) -> list[PersonResult]:
-    """Refine the people ``rows``, who share a keypoint set and either all have 3D landmarks or all have none."""
-    group, before = [detections[i] for i in rows], [people[i] for i in rows]
+    """Refine the fitted people of a problem, each by the crop of their mask."""
+    model, body, turn = problem.model, problem.body, problem.rotation
     device = body.faces.device
-    model = _model(body.asset, group[0].keypoint_set, str(device))
-    targets, turn, camera = _targets(group, K, model, options)
-    start = _state(before, body, turn, model.num_betas)
-    held = FitWeights(
+    start = _state_of(before, problem)
+    keypoint_weights = FitWeights(
         pixel=weights.pixel, landmark_across_m=weights.landmark_across_m, landmark_along_m=weights.landmark_along_m
     )
-    system = _linearise(model, _prior(str(device)), targets, start, held)
+    system = linearise(model, problem.prior, problem.targets, start, keypoint_weights)
     factor = torch.linalg.cholesky(system.normal + 1e-6 * torch.eye(model.num_parameters).to(system.normal))
     slope = torch.linalg.solve_triangular(factor, system.gradient[..., None], upper=False)[..., 0]
-    pictures = [_targets_of(people, detections, i, K, image_size, photo_rgb, options, weights) for i in rows]
-    crops, masks, seen, wanted = (
-        torch.as_tensor(np.stack([p[k] for p in pictures]), dtype=torch.float32, device=device) for k in range(4)
-    )
+
+    def tensor(arrays: list[np.ndarray]) -> Tensor:
+        return torch.as_tensor(np.stack(arrays), dtype=torch.float32, device=device)
+
+    crop_K, masks = tensor([c.camera.K for c in mask_crops]), tensor([c.mask for c in mask_crops])
+    visible, coverage = tensor([c.visible for c in mask_crops]), tensor([c.coverage for c in mask_crops])
     light = _light(str(device)) if body.asset.name == "open" else body
     outside = light.faces[torch.as_tensor(~light.asset.interior, device=device)]
     nothing = torch.zeros(len(outside), 1, device=device)
     render = SemanticRenderer(RenderSettings(sigma=weights.sigma), threads=1)
-    demand = (seen * wanted * masks).sum((1, 2)) / (seen * masks).sum((1, 2)).clamp(min=1)
+    demand = (visible * coverage * masks).sum((1, 2)) / (visible * masks).sum((1, 2)).clamp(min=1)
 
     def moved(y: Tensor) -> State:
         return start.step(torch.linalg.solve_triangular(factor.transpose(1, 2), y[..., None], upper=True)[..., 0])
@@ -154,7 +146,7 @@ def _refine_group(
         pose = torch.nn.functional.pad(state.theta, (0, 3 * (light.num_joints - 1) - state.theta.shape[1]))
         vertices = light(state.betas.float(), pose.float(), state.root.float(), state.transl.float()).vertices
         vertices = vertices @ turn.float()  # X = R^T X', rows
-        return render(vertices, outside, nothing, crops, (weights.side, weights.side), "faces").alpha
+        return render(vertices, outside, nothing, crop_K, (weights.side, weights.side), "faces").alpha
 
     # Where keypoints and priors alone would go: what they weigh here differs from what they weighed in the fit.
     y = (-slope).requires_grad_()
@@ -164,8 +156,8 @@ def _refine_group(
         for rate in adam.param_groups:
             rate["lr"] = weights.learning_rate * min(1.0, 2.0 * (1 - step / steps))
         alpha = silhouette(moved(y)).clamp(0, 1)
-        loss = containment_loss(alpha, masks, weight=seen, reduction="none") + demand * coverage_loss(
-            alpha, masks, weight=seen * wanted, reduction="none"
+        loss = containment_loss(alpha, masks, weight=visible, reduction="none") + demand * coverage_loss(
+            alpha, masks, weight=visible * coverage, reduction="none"
         )
         cost = weights.silhouette * loss.double() + (slope * y).sum(1) + 0.5 * y.square().sum(1)
         adam.zero_grad()
@@ -174,71 +166,87 @@ def _refine_group(
             y.grad.nan_to_num_(0.0, 0.0, 0.0)
         adam.step()
     done: dict[int, PersonResult] = {}
-    for share in _SHARES:
-        todo = [k for k in range(len(rows)) if k not in done]
+    for fraction in _STEP_FACTORS:
+        todo = [k for k in range(len(before)) if k not in done]
         if not todo:
             break
-        index = torch.as_tensor(todo, device=device)
         with torch.no_grad():
-            state = moved(share * y.detach()).select(index)
-            found = _results([group[k] for k in todo], state, turn[index], camera[index], body, image_size)
-        for k, person in zip(todo, found, strict=True):
+            state = moved(fraction * y.detach()).select(torch.as_tensor(todo, device=device))
+            candidates = describe_state(problem.select(todo), state)
+        for k, person in zip(todo, candidates, strict=True):
             if _better(before[k], person, weights):
-                done[k] = _accepted(before[k], person, share)
+                done[k] = _accepted(before[k], person, fraction)
     sentence = "it would not have raised the overlap with the mask, or only at the keypoints' cost"
-    return [done[k] if k in done else _kept(before[k], sentence) for k in range(len(rows))]
+    return [done[k] if k in done else _kept(before[k], sentence) for k in range(len(before))]
 
 
-def _state(people: list[PersonResult], body: Body, turn: Tensor, num_betas: int) -> State:
+def _state_of(people: list[PersonResult], problem: FitProblem) -> State:
     """Results back into the cameras turned to look straight at them, double precision."""
+    body, turn = problem.body, problem.rotation
 
     def stack(name: str) -> Tensor:
         return torch.as_tensor(np.stack([getattr(p, name) for p in people])).to(turn)
 
-    betas = stack("betas")[:, :num_betas]
+    betas = stack("betas")[:, : problem.model.num_betas]
     root_rest = body.rest_joints(betas)[:, 0].to(turn)
     root, transl = rotate_body(axis_angle_to_rotmat(stack("global_orient")), stack("transl"), root_rest, turn)
     return State(root, stack("body_pose")[:, :21].flatten(1), betas, transl)
 
 
-def _targets_of(
+@dataclass(frozen=True)
+class _MaskCrop:
+    """What the picture says about one person's silhouette, in a square of S pixels around them.
+
+    Attributes:
+        camera: of the crop.
+        mask: (S, S) probability of the person.
+        visible: (S, S) 1 where the mask can be believed: inside the picture, and nobody nearer in the way; else 0.
+        coverage: (S, S) how much it counts that the body covers a pixel of the mask: 1 on skin, less on clothing.
+    """
+
+    camera: PictureCamera
+    mask: np.ndarray
+    visible: np.ndarray
+    coverage: np.ndarray
+
+
+def _mask_crop(
     people: Sequence[PersonResult],
     detections: Sequence[Detection],
     i: int,
-    K: np.ndarray,
-    image_size: tuple[int, int],
+    camera: PictureCamera,
     photo_rgb: np.ndarray | None,
     options: FitOptions,
     weights: SemanticWeights,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Intrinsics of a person's crop (3, 3), and in it the mask, what the picture can tell, and how tight it binds."""
+) -> _MaskCrop:
+    """The crop of person ``i`` of the picture."""
     mask = detections[i].mask
     assert mask is not None
     side = weights.side
-    box, found = np.asarray(mask.box_px, float), np.asarray(detections[i].box_px, float)
+    mask_box, box = np.asarray(mask.box_px, float), np.asarray(detections[i].box_px, float)
     rows, cols = mask.probability.shape
     sure = mask.probability > 0.5
     if sure.any():  # the mask's box may be far larger than the person
         v, u = np.flatnonzero(sure.any(1)), np.flatnonzero(sure.any(0))
-        cell = (box[2:] - box[:2]) / (cols, rows)
-        person = np.concatenate([box[:2] + cell * (u[0], v[0]), box[:2] + cell * (u[-1] + 1, v[-1] + 1)])
-        found = np.concatenate([np.minimum(found[:2], person[:2]), np.maximum(found[2:], person[2:])])
-    centre, size = (found[:2] + found[2:]) / 2, 1.15 * float((found[2:] - found[:2]).max())
+        cell = (mask_box[2:] - mask_box[:2]) / (cols, rows)
+        person = np.concatenate([mask_box[:2] + cell * (u[0], v[0]), mask_box[:2] + cell * (u[-1] + 1, v[-1] + 1)])
+        box = np.concatenate([np.minimum(box[:2], person[:2]), np.maximum(box[2:], person[2:])])
+    centre, size = (box[:2] + box[2:]) / 2, 1.15 * float((box[2:] - box[:2]).max())
     scale = side / size
     crop = np.array([[scale, 0, side / 2 - scale * centre[0]], [0, scale, side / 2 - scale * centre[1]], [0, 0, 1]])
     u = centre[0] + (np.arange(side) + 0.5 - side / 2) / scale
     v = centre[1] + (np.arange(side) + 0.5 - side / 2) / scale
     mine = _sample(mask, u, v)
-    width, height = image_size
-    seen = ((v > 0) & (v < height))[:, None] & ((u > 0) & (u < width))[None]
+    width, height = camera.size
+    visible = ((v > 0) & (v < height))[:, None] & ((u > 0) & (u < width))[None]
     for k, other in enumerate(detections):
         if k != i and other.mask is not None and people[k].transl[2] < people[i].transl[2]:
-            seen &= ~((_sample(other.mask, u, v) > 0.5) & (mine < 0.5))
-    wanted = np.ones((side, side))
+            visible &= ~((_sample(other.mask, u, v) > 0.5) & (mine < 0.5))
+    coverage = np.ones((side, side))
     if options.clothing == "auto":
-        skin = None if photo_rgb is None else _skin(detections[i], mine, u, v, image_size, photo_rgb)
-        wanted = np.full((side, side), weights.cloth) if skin is None else np.where(skin, 1.0, weights.cloth)
-    return crop @ K, mine, seen.astype(float), wanted
+        skin = None if photo_rgb is None else skin_pixels(detections[i], mine, u, v, camera.size, photo_rgb)
+        coverage = np.full((side, side), weights.cloth) if skin is None else np.where(skin, 1.0, weights.cloth)
+    return _MaskCrop(camera.warped(crop, (side, side)), mine, visible.astype(float), coverage)
 
 
 def _sample(mask: PersonMask, u: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -254,27 +262,39 @@ def _sample(mask: PersonMask, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return np.where(inside, values.clip(0, 1), 0.0)
 
 
-def _skin(
-    detection: Detection, mine: np.ndarray, u: np.ndarray, v: np.ndarray, image_size: tuple[int, int], rgb: np.ndarray
+def skin_pixels(
+    detection: Detection, mask: np.ndarray, u: np.ndarray, v: np.ndarray, image_size: tuple[int, int], rgb: np.ndarray
 ) -> np.ndarray | None:
-    """Pixels of the mask whose colour (Cb, Cr and a wide Y) is near that of this person's face and hands; or None."""
+    """Pixels of the mask whose colour (Cb, Cr and a wide Y) is near that of this person's face and hands.
+
+    Args:
+        detection: the person; the keypoints of the face and the hands are used.
+        mask: (R, C) probability of the person.
+        u: (C,) full-picture pixels of the mask's columns.
+        v: (R,) of its rows.
+        image_size: (width, height) of the full picture.
+        rgb: (h, w, 3) uint8, the same picture at any size.
+
+    Returns:
+        (R, C) bool, or None where too little of the face and the hands is seen to tell its colour.
+    """
     names = joint_names(detection.keypoint_set)
     zoom = np.array([rgb.shape[1] / image_size[0], rgb.shape[0] / image_size[1]])
     row = (v * zoom[1]).astype(int).clip(0, rgb.shape[0] - 1)
     col = (u * zoom[0]).astype(int).clip(0, rgb.shape[1] - 1)
     colour = _ycbcr(rgb[np.ix_(row, col)])
     reach = 0.02 * (v[-1] - v[0])
-    near = np.zeros(mine.shape, bool)
-    for name, (x, y), sure in zip(names, detection.keypoints_px, detection.confidence, strict=True):
-        if sure >= 0.5 and any(part in name for part in _BARE):
+    near = np.zeros(mask.shape, bool)
+    for name, (x, y), confidence in zip(names, detection.keypoints_px, detection.confidence, strict=True):
+        if confidence >= VISIBLE and any(part in name for part in _BARE):
             near |= (u[None] - x) ** 2 + (v[:, None] - y) ** 2 < reach**2
-    samples = colour[near & (mine > 0.5)]
+    samples = colour[near & (mask > 0.5)]
     if len(samples) < 12:
         return None
     centre = np.median(samples, 0)
     spread = np.maximum(1.4826 * np.median(np.abs(samples - centre), 0), (20.0, 3.0, 3.0))
     distance = np.square((colour - centre) / spread).sum(-1)
-    return (distance < 9.0) & (mine > 0.5)
+    return (distance < 9.0) & (mask > 0.5)
 
 
 def _ycbcr(rgb: np.ndarray) -> np.ndarray:
@@ -295,8 +315,8 @@ def _better(before: PersonResult, after: PersonResult, weights: SemanticWeights)
     return error[0] is None or error[1] is None or error[1] <= weights.worse_reprojection * error[0]
 
 
-def _accepted(before: PersonResult, after: PersonResult, share: float) -> PersonResult:
-    residuals = {**before.residuals, "semantic": {**after.residuals["fit"], "step": share}}
+def _accepted(before: PersonResult, after: PersonResult, step: float) -> PersonResult:
+    residuals = {**before.residuals, "semantic": {**after.residuals["fit"], "step": step}}
     return replace(after, id=before.id, residuals=residuals, warnings=list(before.warnings))
 
 

@@ -119,7 +119,7 @@ def solve(
         The best states and their costs (B,).
     """
     state = start
-    system = _linearise(model, prior, targets, state, weights)
+    system = linearise(model, prior, targets, state, weights)
     damping = torch.full_like(system.cost, 1e-2)
     eye = torch.eye(model.num_parameters, dtype=model.dtype, device=model.device)
     for _ in range(weights.steps):
@@ -127,7 +127,7 @@ def solve(
         damped = system.normal + torch.diag_embed(damping[:, None] * diagonal) + 1e-9 * eye
         delta = -torch.cholesky_solve(system.gradient[..., None], torch.linalg.cholesky_ex(damped)[0])[..., 0]
         trial = state.step(delta)
-        next_system = _linearise(model, prior, targets, trial, weights)
+        next_system = linearise(model, prior, targets, trial, weights)
         better = next_system.cost < system.cost  # NaN compares false: a wild step is simply refused
         done = bool(((system.cost - next_system.cost)[better] < 1e-4 * system.cost[better]).all()) and bool(
             better.any()
@@ -140,20 +140,31 @@ def solve(
 
 
 @dataclass(frozen=True)
-class _System:
+class NormalEquations:
+    """The cost of B bodies around a state, in the P parameters of :class:`PosedKeypoints`.
+
+    Attributes:
+        cost: (B,) sum of squares; the robust and prior terms as their own.
+        gradient: (B, P) half the cost's.
+        normal: (B, P, P) Gauss-Newton matrix.
+    """
+
     cost: Tensor
     gradient: Tensor
     normal: Tensor
 
-    def where(self, mask: Tensor, other: _System) -> _System:
-        return _System(
+    def where(self, mask: Tensor, other: NormalEquations) -> NormalEquations:
+        """These where ``mask`` (B,) holds, ``other`` elsewhere."""
+        return NormalEquations(
             torch.where(mask, self.cost, other.cost),
             torch.where(mask[:, None], self.gradient, other.gradient),
             torch.where(mask[:, None, None], self.normal, other.normal),
         )
 
 
-def _linearise(model: KeypointModel, prior: PosePrior, targets: Targets, state: State, weights: FitWeights) -> _System:
+def linearise(
+    model: KeypointModel, prior: PosePrior, targets: Targets, state: State, weights: FitWeights
+) -> NormalEquations:
     """Cost, gradient and Gauss-Newton matrix at a state."""
     posed = model.pose(state.root, state.theta, state.betas, state.transl)
     batch, size = len(state.theta), model.num_parameters
@@ -204,7 +215,7 @@ def _linearise(model: KeypointModel, prior: PosePrior, targets: Targets, state: 
     transposed = jacobian.transpose(1, 2)
     normal = transposed @ jacobian + torch.diag_embed(diagonal)
     gradient = (transposed @ residual[..., None])[..., 0] + linear
-    return _System(cost, gradient, normal)
+    return NormalEquations(cost, gradient, normal)
 
 
 def _reprojection(posed: PosedKeypoints, targets: Targets, weights: FitWeights) -> tuple[Tensor, Tensor]:

@@ -8,30 +8,30 @@ import numpy as np
 import torch
 
 from dsr.body import Body, standing_height_m
+from dsr.fitting.residuals import VISIBLE
 from dsr.results.clip import TrackResult
 
 if TYPE_CHECKING:
-    from dsr.fitting.track_fit import TrackFit
+    from dsr.camera import PictureCamera
+    from dsr.fitting.track import TrackFit
     from dsr.people import Detection
     from dsr.people.tracking import PersonTrack
-
-_VISIBLE = 0.5
 
 
 def describe_track(
     track: PersonTrack,
     detections: list[Detection | None],
     fit: TrackFit,
-    K: np.ndarray,
+    camera: PictureCamera,
     body: Body,
 ) -> TrackResult:
     """A fitted track as a result: joints, residuals and warnings.
 
     Args:
-        track: who.
+        track: the person's detections, with their frame numbers.
         detections: of every frame from the first to the last; None where there is none.
         fit: the body in the same frames.
-        K: (3, 3) intrinsics, pixels.
+        camera: of the clip.
         body: the body layer.
     """
     some = track.detections[0]
@@ -52,13 +52,12 @@ def describe_track(
             )
             output = body(betas.expand(len(pose), -1), pose, orient, place)
             joints.append(output.joints.numpy())
-            points = body.keypoints(output.vertices, some.keypoint_set).numpy() @ K.T
-            projected.append(points[..., :2] / np.maximum(points[..., 2:], 0.05))
+            projected.append(camera.project(body.keypoints(output.vertices, some.keypoint_set).numpy()))
     error = np.linalg.norm(np.concatenate(projected) - keypoints[..., :2], axis=-1)
-    seen = (keypoints[..., 2] >= _VISIBLE) & np.isfinite(error)
+    seen = (keypoints[..., 2] >= VISIBLE) & np.isfinite(error)
     height = boxes[:, 3] - boxes[:, 1]
     pixels = float(np.median(error[seen])) if seen.any() else None
-    share = float(np.median((error / np.maximum(height, 1)[:, None])[seen])) if seen.any() else None
+    relative = float(np.median((error / np.maximum(height, 1)[:, None])[seen])) if seen.any() else None
     warnings = list(fit.warnings)
     filled = int((~fit.observed).sum())
     if filled:
@@ -82,6 +81,6 @@ def describe_track(
         height_m=float(standing_height_m(body.asset, fit.betas)),
         ground=fit.ground,
         joint_uncertainty_mm=fit.joint_uncertainty_mm,
-        residuals={"fit": {"reprojection_px": pixels, "reprojection_rel": share}},
+        residuals={"fit": {"reprojection_px": pixels, "reprojection_rel": relative}},
         warnings=warnings,
     )

@@ -166,8 +166,8 @@ def load_mocap(
     paths = sorted(Path(folder).rglob("*.bvh"))
     if not paths:
         raise DatasetError(f"no .bvh files below {folder}; unpack the mocap archives there.")
-    others = [path for path in paths if _subject(path) is None]
-    validation = {path for path in paths if _subject(path) in ("08", "13")} | set(others[9::10])
+    others = [path for path in paths if cmu_subject(path) is None]
+    validation = {path for path in paths if cmu_subject(path) in ("08", "13")} | set(others[9::10])
     for path in paths:
         if split == "all" or (path in validation) == (split == "val"):
             motion = read_bvh(path)
@@ -176,7 +176,7 @@ def load_mocap(
                 yield retarget_to_smpl(motion, rest)
 
 
-def _subject(path: Path) -> str | None:
+def cmu_subject(path: Path) -> str | None:
     """CMU subject of a file named like ``08_11.bvh``; None for the dance and martial-arts clips."""
     match = re.fullmatch(r"(\d\d+)_\d+", path.stem)
     return match.group(1) if match else None

@@ -13,7 +13,7 @@ from scipy.spatial.transform import Rotation
 from dsr.body import BodyAsset, load_asset
 from dsr.body.joints import SMPL24_PARENTS
 from dsr.errors import DatasetError, UsageError
-from dsr.mocap.retarget import SmplMotion, _subject, default_rest_joints, load_mocap
+from dsr.mocap.retarget import SmplMotion, cmu_subject, default_rest_joints, load_mocap
 from dsr.tracks.noise import DetectorNoise
 from dsr.tracks.track import PoseTrack
 
@@ -273,7 +273,7 @@ def _film(
     group, _, clip = part.name.split("@")[0].rpartition("/")
     return PoseTrack(
         name=f"{part.name}#{index}",
-        subject=_subject(Path(clip)) or group,
+        subject=cmu_subject(Path(clip)) or group,
         action=clip,
         camera=str(index),
         fps=part.fps,

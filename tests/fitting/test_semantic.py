@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from dsr.body import load_body
-from dsr.camera import project
+from dsr.camera import PictureCamera, project
 from dsr.fitting import fit_people
-from dsr.fitting.picture_fit import silhouette_iou
+from dsr.fitting.residuals import silhouette_iou
 from dsr.fitting.semantic import SemanticWeights, refine_semantic
 from dsr.options import FitOptions
 from dsr.people.types import Detection, PersonMask
@@ -18,6 +18,7 @@ from dsr.rendering import rasterise
 
 SIZE = (640, 480)
 K = np.array([[600.0, 0, 320], [0, 600.0, 240], [0, 0, 1]])
+CAMERA = PictureCamera(K, SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +56,8 @@ def heavy(body):
 
 def test_shape_moves_to_the_mask(body, heavy):
     betas, vertices, detection = heavy
-    start = fit_people([detection], K, body, FitOptions(), SIZE)
-    (refined,) = refine_semantic(start, [detection], K, body, FitOptions(), SIZE)
+    start = fit_people([detection], CAMERA, body, FitOptions())
+    (refined,) = refine_semantic(start, [detection], CAMERA, body, FitOptions())
     before, after = start[0].residuals["fit"], refined.residuals["semantic"]
     assert after["silhouette_iou"] > before["silhouette_iou"] + 0.01
     assert after["reprojection_px"] <= 1.3 * before["reprojection_px"]
@@ -76,7 +77,7 @@ def test_shape_moves_to_the_mask(body, heavy):
 
 def test_shifted_start_comes_back(body, heavy):
     _, vertices, detection = heavy
-    (start,) = fit_people([detection], K, body, FitOptions(), SIZE)
+    (start,) = fit_people([detection], CAMERA, body, FitOptions())
     aside = np.array([0.06, 0.03, 0], np.float32)  # 12 and 6 pixels
     outside = body.asset.faces[~body.asset.interior]
     shifted = dataclasses.replace(
@@ -88,7 +89,7 @@ def test_shifted_start_comes_back(body, heavy):
     overlap = silhouette_iou(detection.mask, shifted.vertices_cam_m, outside, K)
     error = float(np.hypot(12, 6))
     shifted.residuals = {"fit": {"silhouette_iou": overlap, "reprojection_px": error, "reprojection_rel": 0.1}}
-    (refined,) = refine_semantic([shifted], [detection], K, body, FitOptions(), SIZE)
+    (refined,) = refine_semantic([shifted], [detection], CAMERA, body, FitOptions())
     assert refined.residuals["semantic"]["silhouette_iou"] > max(overlap + 0.1, 0.8)
     centre = vertices.mean(0)[:2]
     assert np.linalg.norm(refined.vertices_cam_m.mean(0)[:2] - centre) < 0.03
@@ -97,8 +98,8 @@ def test_shifted_start_comes_back(body, heavy):
 
 def test_without_a_mask_nothing_moves(body, heavy):
     detection = dataclasses.replace(heavy[2], mask=None)
-    start = fit_people([detection], K, body, FitOptions(), SIZE)
-    (kept,) = refine_semantic(start, [detection], K, body, FitOptions(), SIZE)
+    start = fit_people([detection], CAMERA, body, FitOptions())
+    (kept,) = refine_semantic(start, [detection], CAMERA, body, FitOptions())
     for name in ("betas", "body_pose", "global_orient", "transl", "vertices_cam_m"):
         assert np.array_equal(getattr(kept, name), getattr(start[0], name))
     assert "semantic" not in kept.residuals
@@ -109,9 +110,9 @@ def test_a_mask_that_contradicts_the_keypoints_is_refused(body, heavy):
     detection = heavy[2]
     astray = np.roll(detection.mask.probability, -90, axis=1)
     detection = dataclasses.replace(detection, mask=PersonMask(detection.mask.box_px, astray))
-    start = fit_people([detection], K, body, FitOptions(), SIZE)
+    start = fit_people([detection], CAMERA, body, FitOptions())
     strong = SemanticWeights(silhouette=1e5, learning_rate=1.0)
-    (refined,) = refine_semantic(start, [detection], K, body, FitOptions(), SIZE, weights=strong)
+    (refined,) = refine_semantic(start, [detection], CAMERA, body, FitOptions(), weights=strong)
     after = refined.residuals.get("semantic", start[0].residuals["fit"])
     assert after["reprojection_px"] <= 1.3 * start[0].residuals["fit"]["reprojection_px"]
     assert after["silhouette_iou"] >= start[0].residuals["fit"]["silhouette_iou"]
@@ -128,21 +129,21 @@ def test_what_another_person_hides_is_left_alone(body):
     assert hidden.sum() < 0.8 * behind.mask.probability.sum()
     behind = dataclasses.replace(behind, mask=PersonMask(behind.mask.box_px, hidden))
     both = [behind, front]
-    start = fit_people(both, K, body, FitOptions(), SIZE)
+    start = fit_people(both, CAMERA, body, FitOptions())
 
     def distance(p):
         return np.linalg.norm((p.vertices_cam_m - vertices)[:, :2], axis=1).mean()
 
-    together = refine_semantic(start, both, K, body, FitOptions(), SIZE)[0]
-    alone = refine_semantic(start[:1], both[:1], K, body, FitOptions(), SIZE)[0]
+    together = refine_semantic(start, both, CAMERA, body, FitOptions())[0]
+    alone = refine_semantic(start[:1], both[:1], CAMERA, body, FitOptions())[0]
     assert distance(together) < distance(alone)
     assert distance(together) < distance(start[0]) + 0.005
-    assert [p.id for p in refine_semantic(start, both, K, body, FitOptions(), SIZE)] == ["p0", "p1"]
+    assert [p.id for p in refine_semantic(start, both, CAMERA, body, FitOptions())] == ["p0", "p1"]
 
 
 def test_skin_is_told_from_cloth(body):
     """The face's colour on the hands and face counts as skin; the shirt's does not."""
-    from dsr.fitting.semantic import _skin
+    from dsr.fitting.semantic import skin_pixels
 
     _, detection = person(body, torch.zeros(body.num_betas))
     seen = detection.mask.probability > 0.5
@@ -155,7 +156,7 @@ def test_skin_is_told_from_cloth(body):
         x, y = detection.keypoints_px[hand].astype(int)
         rgb[y - 6 : y + 7, x - 6 : x + 7][seen[y - 6 : y + 7, x - 6 : x + 7]] = (205, 155, 128)
     u, v = np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5
-    skin = _skin(detection, detection.mask.probability, u, v, SIZE, rgb)
+    skin = skin_pixels(detection, detection.mask.probability, u, v, SIZE, rgb)
     assert skin is not None
     assert skin[head].mean() > 0.95
     shirt = seen & (rgb == (40, 60, 160)).all(-1)

@@ -9,10 +9,10 @@ import torch
 
 from dsr.body import load_body
 from dsr.body.rotations import axis_angle_to_rotmat
-from dsr.camera import project
+from dsr.camera import PictureCamera, project
 from dsr.errors import FittingError
 from dsr.fitting import fit_people
-from dsr.fitting.picture_fit import silhouette_iou
+from dsr.fitting.residuals import silhouette_iou
 from dsr.mocap import PosePrior
 from dsr.options import FitOptions
 from dsr.people.types import Detection, PersonMask
@@ -20,6 +20,7 @@ from dsr.rendering import rasterise
 
 SIZE = (1920, 1080)
 K = np.array([[1500.0, 0, 960], [0, 1500.0, 540], [0, 0, 1]])
+CAMERA = PictureCamera(K, SIZE)
 LIMBS = [1, 2, 4, 5, 7, 8, 16, 17, 18, 19, 20, 21]
 PEOPLE = 16
 
@@ -67,7 +68,7 @@ def errors_mm(people, target):
 
 
 def test_known_people_come_back(body, truth):
-    people = fit_people(detections(body, truth[0].vertices), K, body, FitOptions(), SIZE)
+    people = fit_people(detections(body, truth[0].vertices), CAMERA, body, FitOptions())
     error = errors_mm(people, truth[0].joints.numpy())
     assert np.median(error) < 35  # scale is only known from the shape prior
     assert np.median([p.residuals["fit"]["reprojection_rel"] for p in people]) < 0.005
@@ -86,18 +87,18 @@ def test_height_fixes_the_scale(body, truth):
     for i in range(8):
         found = detections(body, truth[0].vertices[i : i + 1])
         depth = float(truth[0].joints[i, 0, 2])
-        person = fit_people(found, K, body, FitOptions(height=float(heights[i])), SIZE)[0]
+        person = fit_people(found, CAMERA, body, FitOptions(height=float(heights[i])))[0]
         assert person.height_m == pytest.approx(heights[i], abs=0.01)
         errors["known"].append(abs(person.transl[2] / depth - 1))
-        errors["unknown"].append(abs(fit_people(found, K, body, FitOptions(), SIZE)[0].transl[2] / depth - 1))
+        errors["unknown"].append(abs(fit_people(found, CAMERA, body, FitOptions())[0].transl[2] / depth - 1))
     assert np.mean(errors["known"]) < 0.015, errors
     assert np.mean(errors["known"]) < 0.5 * np.mean(errors["unknown"]), errors
 
 
 def test_batch_and_single_agree(body, truth):
     found = detections(body, truth[0].vertices[:4])
-    together = fit_people(found, K, body, FitOptions(), SIZE)
-    alone = [fit_people([d], K, body, FitOptions(), SIZE)[0] for d in found]
+    together = fit_people(found, CAMERA, body, FitOptions())
+    alone = [fit_people([d], CAMERA, body, FitOptions())[0] for d in found]
     for a, b in zip(together, alone, strict=True):
         np.testing.assert_allclose(a.vertices_cam_m, b.vertices_cam_m, atol=5e-3)
 
@@ -106,7 +107,7 @@ def test_batch_and_single_agree(body, truth):
 def test_two_dimensional_keypoints_alone(body, truth, keypoint_set):
     """Imported keypoints carry no depth: the picture must match and left must stay left."""
     found = detections(body, truth[0].vertices[:6], keypoint_set, world=False)
-    people = fit_people(found, K, body, FitOptions(), SIZE)
+    people = fit_people(found, CAMERA, body, FitOptions())
     assert max(p.residuals["fit"]["reprojection_rel"] for p in people) < 0.02
     joints = truth[0].joints[:6].numpy()
     assert np.median(errors_mm(people, joints)) < 100
@@ -122,7 +123,7 @@ def test_mirrored_picture_gives_the_mirrored_person(body, truth):
     pixels = found.keypoints_px[swap] * [-1, 1] + [SIZE[0], 0]
     box = np.concatenate([pixels.min(0), pixels.max(0)])
     mirrored = dataclasses.replace(found, keypoints_px=pixels, box_px=box, world_m=found.world_m[swap] * [-1, 1, 1])
-    a, b = (fit_people([d], K, body, FitOptions(), SIZE)[0] for d in (found, mirrored))
+    a, b = (fit_people([d], CAMERA, body, FitOptions())[0] for d in (found, mirrored))
     swap24 = list(flip_permutation("smpl24"))
     np.testing.assert_allclose(b.joints_cam_m, a.joints_cam_m[swap24] * [-1, 1, 1], atol=0.01)
 
@@ -130,7 +131,7 @@ def test_mirrored_picture_gives_the_mirrored_person(body, truth):
 def test_nothing_to_see_is_a_clear_error(body):
     empty = Detection(np.array([0, 0, 100, 200.0]), 0.9, "coco17", np.zeros((17, 2)), np.zeros(17))
     with pytest.raises(FittingError, match="confidence"):
-        fit_people([empty], K, body, FitOptions(), SIZE)
+        fit_people([empty], CAMERA, body, FitOptions())
 
 
 def test_silhouette_iou_of_a_perfect_and_a_shifted_mask(body, truth):

@@ -8,21 +8,24 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from dsr.body import load_body
+from dsr.camera import PictureCamera
 from dsr.devices import one_thread
 from dsr.errors import DatasetError, FittingError
-from dsr.fitting import fit_people
-from dsr.fitting import picture_fit as single_fit
-from dsr.fitting import track_fit as sequence_fit
+from dsr.fitting import fit_people, track_solver
 from dsr.fitting.contact import find_contacts, fit_ground
-from dsr.fitting.lifted import Lifted, turned_to_landmarks
-from dsr.fitting.track_fit import fit_track
-from dsr.fitting.track_solver import TrackWeights, _linearise
+from dsr.fitting.lifted_joints import LiftedJoints, turned_to_landmarks
+from dsr.fitting.problem import load_pose_prior
+from dsr.fitting.track import fit_track
+from dsr.fitting.track_problem import TrackWeights, track_points, track_targets
+from dsr.fitting.track_starts import track_start
+from dsr.fitting.track_terms import linearise_track
 from dsr.mocap.gait import walking_motion
 from dsr.options import FitOptions
 from dsr.people.types import Detection
 
 SIZE, FPS = (1280, 720), 30.0
 K = np.array([[1100.0, 0, 640], [0, 1100.0, 360], [0, 0, 1]])
+CAMERA = PictureCamera(K, SIZE)
 FRAMES, GAP = 40, range(18, 24)
 OPTIONS = FitOptions()
 FEET = slice(29, 33)
@@ -110,7 +113,7 @@ def walk(body):
 @pytest.fixture(scope="module")
 def fitted(body, walk):
     seen = [None if t in GAP else d for t, d in enumerate(walk.detections)]
-    return fit_track(seen, K, body, OPTIONS, SIZE, FPS)
+    return fit_track(seen, CAMERA, body, OPTIONS, FPS)
 
 
 def test_walk_has_feet_that_rest(walk):
@@ -121,7 +124,7 @@ def test_walk_has_feet_that_rest(walk):
 
 
 def test_clip_beats_its_frames(body, walk, fitted):
-    people = fit_people([replace(d) for d in walk.detections], K, body, OPTIONS, SIZE)
+    people = fit_people([replace(d) for d in walk.detections], CAMERA, body, OPTIONS)
     points = np.stack([body.keypoints(torch.tensor(p.vertices_cam_m)[None], "blazepose33")[0].numpy() for p in people])
     alone = scores(np.stack([p.joints_cam_m for p in people]), points, walk)
     whole = scores(*posed(body, fitted), walk)
@@ -151,11 +154,11 @@ def test_lifter_with_right_depths_helps(body):
     noise = np.random.default_rng(0)
     for d in away.detections:  # a detector whose depths are reversed: only the lifter knows better
         d.world_m[:, 2] *= -1
-    lifted = Lifted(
+    lifted = LiftedJoints(
         away.h36m - away.h36m[:, :1] + noise.normal(0, 0.015, away.h36m.shape), np.full(away.h36m.shape[:2], 20.0)
     )
-    alone = scores(*posed(body, fit_track(away.detections, K, body, OPTIONS, SIZE, FPS)), away)
-    fit = fit_track(away.detections, K, body, OPTIONS, SIZE, FPS, lifted)
+    alone = scores(*posed(body, fit_track(away.detections, CAMERA, body, OPTIONS, FPS)), away)
+    fit = fit_track(away.detections, CAMERA, body, OPTIONS, FPS, lifted)
     helped = scores(*posed(body, fit), away)
     assert helped[0] < 0.7 * alone[0] and helped[0] < 45
     assert fit.joint_uncertainty_mm.shape == (FRAMES, 24) and np.all(fit.joint_uncertainty_mm == 20)
@@ -165,8 +168,8 @@ def test_a_lifter_that_leans_is_turned_to_the_detectors_landmarks_as_far_as_it_i
     turn = Rotation.from_rotvec([0.2, 0.1, 0.0])
     seen = [None if t in GAP else d for t, d in enumerate(walk.detections)]
 
-    def angle(unsure_mm, detections=seen):
-        leaning = Lifted(walk.h36m @ turn.as_matrix().T, np.full(walk.h36m.shape[:2], unsure_mm))
+    def angle(uncertainty_mm, detections=seen):
+        leaning = LiftedJoints(walk.h36m @ turn.as_matrix().T, np.full(walk.h36m.shape[:2], uncertainty_mm))
         joints = turned_to_landmarks(leaning, detections).joints_m
         found, _ = Rotation.align_vectors(
             (joints - joints[:, :1]).reshape(-1, 3), (walk.h36m - walk.h36m[:, :1]).reshape(-1, 3)
@@ -181,7 +184,7 @@ def test_a_lifter_that_leans_is_turned_to_the_detectors_landmarks_as_far_as_it_i
 
 def test_one_frame_and_two(body, walk):
     for count in (1, 2):
-        fit = fit_track(walk.detections[:count], K, body, OPTIONS, SIZE, FPS)
+        fit = fit_track(walk.detections[:count], CAMERA, body, OPTIONS, FPS)
         joints, _ = posed(body, fit)
         own, true = joints - joints[:, :1], walk.joints[:count] - walk.joints[:count, :1]
         assert np.linalg.norm(own - true, axis=-1).mean() < 0.07
@@ -196,24 +199,24 @@ def test_nan_keypoints_are_as_good_as_unseen(body, walk):
         if t == 3:
             points[:] = np.nan
         some.append(replace(d, keypoints_px=points))
-    fit = fit_track(some, K, body, OPTIONS, SIZE, FPS)
+    fit = fit_track(some, CAMERA, body, OPTIONS, FPS)
     assert fit.observed.tolist() == [t != 3 for t in range(8)]
     assert np.isfinite(fit.body_pose).all() and np.isfinite(fit.transl).all()
     with pytest.raises(FittingError, match="none with 6 keypoints"):
-        fit_track([None, some[3]], K, body, OPTIONS, SIZE, FPS)
+        fit_track([None, some[3]], CAMERA, body, OPTIONS, FPS)
 
 
 @pytest.mark.parametrize("fps", [1.0, 240.0])
 def test_wrong_frame_rate_gives_a_body_still(body, walk, fps):
-    fit = fit_track(walk.detections[:8], K, body, OPTIONS, SIZE, fps)
+    fit = fit_track(walk.detections[:8], CAMERA, body, OPTIONS, fps)
     joints, _ = posed(body, fit)
     own, true = joints - joints[:, :1], walk.joints[:8] - walk.joints[:8, :1]
     assert np.linalg.norm(own - true, axis=-1).mean() < 0.08
 
 
 def test_long_tracks_go_on_window_by_window(body, walk, monkeypatch):
-    monkeypatch.setattr(sequence_fit, "WINDOW", 16)
-    joints, points = posed(body, fit_track(walk.detections, K, body, OPTIONS, SIZE, FPS))
+    monkeypatch.setattr(track_solver, "WINDOW", 16)
+    joints, points = posed(body, fit_track(walk.detections, CAMERA, body, OPTIONS, FPS))
     error, bend, slide = scores(joints, points, walk)
     assert error < 45 and bend < 12 and slide < 40
     assert np.linalg.norm(np.diff(joints[:, 0], axis=0), axis=-1).max() * FPS < 2.5  # no jumps between windows
@@ -222,33 +225,33 @@ def test_long_tracks_go_on_window_by_window(body, walk, monkeypatch):
 def test_height_is_kept(body, walk):
     from dsr.body import standing_height_m
 
-    fit = fit_track(walk.detections[:6], K, body, FitOptions(height=1.85), SIZE, FPS)
+    fit = fit_track(walk.detections[:6], CAMERA, body, FitOptions(height=1.85), FPS)
     assert abs(standing_height_m(body.asset, fit.betas) - 1.85) < 0.01
 
 
 def test_derivatives_of_the_whole_track(body, walk):
     """Every parameter's slope as differences of the cost say it."""
     count = 5
-    points, prior = sequence_fit._points(body.asset, "blazepose33"), single_fit._prior("cpu")
+    points, prior = track_points(body.asset, "blazepose33"), load_pose_prior("cpu")
     seen = [None if t == 2 else d for t, d in enumerate(walk.detections[:count])]
-    lifted = Lifted(walk.h36m[:count], np.full((count, 17), 40.0))
-    targets = sequence_fit._targets(seen, K, FPS, FitOptions(height=1.7), lifted)
+    lifted = LiftedJoints(walk.h36m[:count], np.full((count, 17), 40.0))
+    targets = track_targets(seen, CAMERA, FPS, 1.7, lifted)
     targets = replace(
         targets,
         contact=torch.rand(count - 1, 4, dtype=torch.float64),
         ground=torch.tensor([0.0, -1, 0, -1], dtype=torch.float64),
     )
-    found = [t for t in range(count) if t != 2]
     with torch.no_grad(), one_thread():
-        start = sequence_fit._start(seen, found, K, body, OPTIONS, SIZE, points, targets)
+        start = track_start(seen, CAMERA, body, OPTIONS, points, prior, targets)
         weights = TrackWeights(robust=1e6)
-        slope = _linearise(points, prior, targets, start, weights).gradient
+        slope = linearise_track(points, prior, targets, start, weights).gradient
         generator, step = torch.Generator().manual_seed(0), 1e-6
         for _ in range(3):
             way = torch.randn(count, 69, generator=generator, dtype=torch.float64)
             shape = torch.randn(len(start.betas), generator=generator, dtype=torch.float64)
             costs = [
-                _linearise(points, prior, targets, start.step(s * way, s * shape), weights).cost for s in (step, -step)
+                linearise_track(points, prior, targets, start.step(s * way, s * shape), weights).cost
+                for s in (step, -step)
             ]
             expected = 2 * float((slope[:, :69] * way).sum() + slope[:, 69:].sum(0) @ shape)
             assert (costs[0] - costs[1]) / (2 * step) == pytest.approx(expected, rel=2e-4)

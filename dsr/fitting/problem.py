@@ -1,0 +1,145 @@
+"""What the people of a picture are fitted to: keypoints as viewing rays, how far each is trusted, 3D landmarks, height.
+
+Every person gets a camera that is turned to look straight at them (:func:`dsr.camera.perspective_rotation`), so that
+people at the border of a picture are fitted like those in its middle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dsr.body import Body
+from dsr.body.asset import BodyAsset
+from dsr.body.joints import joint_names
+from dsr.camera import PictureCamera, perspective_rotation
+from dsr.errors import FittingError
+from dsr.fitting.keypoint_model import KeypointModel
+from dsr.fitting.solver import Targets
+from dsr.mocap.pose_prior import PosePrior
+from dsr.options import FitOptions
+from dsr.people.types import Detection
+
+KEYPOINT_TRUST = {
+    "foot": 0.6,
+    "eye": 0.3,
+    "ear": 0.5,
+    "mouth": 0.3,
+    "nose": 0.5,
+    "pinky": 0.3,
+    "index": 0.3,
+    "thumb": 0.2,
+    "hip": 0.6,
+    "heel": 0.6,
+    "toe": 0.6,
+}
+"""How far a kind of keypoint can be trusted against the limbs' 1, by a part of its name: the definition of some differs
+from picture to picture."""
+
+
+@dataclass(frozen=True)
+class FitProblem:
+    """People of one picture who are fitted in one batch: one keypoint set, and all have 3D landmarks or none has.
+
+    Attributes:
+        detections: B people.
+        camera: of the full, upright picture.
+        body: the body layer.
+        model: keypoints of the body, on its device.
+        prior: pose prior, there too.
+        targets: what to fit to, in the turned cameras.
+        rotation: (B, 3, 3) picture's camera to the turned ones, ``X_turned = R X_cam``.
+    """
+
+    detections: list[Detection]
+    camera: PictureCamera
+    body: Body
+    model: KeypointModel
+    prior: PosePrior
+    targets: Targets
+    rotation: Tensor
+
+    def select(self, rows: list[int]) -> FitProblem:
+        """Some of the people."""
+        index = torch.as_tensor(rows, device=self.rotation.device)
+        return replace(
+            self,
+            detections=[self.detections[i] for i in rows],
+            targets=self.targets.select(index),
+            rotation=self.rotation[index],
+        )
+
+
+def group_detections(detections: Sequence[Detection]) -> list[list[int]]:
+    """Places in the list of people who can be fitted together: same keypoint set, with or without 3D landmarks."""
+    groups: dict[tuple[str, bool], list[int]] = {}
+    for i, detection in enumerate(detections):
+        groups.setdefault((detection.keypoint_set, detection.world_m is None), []).append(i)
+    return [groups[key] for key in sorted(groups)]
+
+
+def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, options: FitOptions) -> FitProblem:
+    """The problem of people that :func:`group_detections` puts together.
+
+    Args:
+        detections: the people.
+        camera: of the full, upright picture.
+        body: body layer; its asset needs the detections' keypoint set.
+        options: ``height`` is used.
+
+    Raises:
+        BodyError: if the body has no regressor for the keypoint set.
+        FittingError: if no keypoint of a person has a confidence above 0.
+    """
+    keypoint_set, device = detections[0].keypoint_set, str(body.faces.device)
+    model = load_keypoint_model(body.asset, keypoint_set, device)
+
+    def tensor(arrays: list[np.ndarray]) -> Tensor:
+        return torch.as_tensor(np.stack(arrays), dtype=model.dtype, device=device)
+
+    boxes, pixels = tensor([d.box_px for d in detections]), tensor([d.keypoints_px for d in detections])
+    confidence = tensor([d.confidence for d in detections])
+    if bool((confidence.max(1).values <= 0).any()):
+        raise FittingError("a person has no keypoint with a confidence above 0; remove it from the keypoint file.")
+    K = torch.as_tensor(camera.K, dtype=model.dtype, device=device).expand(len(detections), 3, 3)
+    rotation = perspective_rotation(K, (boxes[:, :2] + boxes[:, 2:]) / 2)
+    homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1)
+    rays = homogeneous @ torch.linalg.inv(K).transpose(1, 2) @ rotation.transpose(1, 2)
+    # A ray at a right angle to the optical axis or behind it says nothing usable.
+    confidence = torch.where(rays[..., 2] > 0.05, confidence, torch.zeros_like(confidence))
+    rays = rays[..., :2] / rays[..., 2:].clamp(min=0.05)
+    side = (boxes[:, 2:] - boxes[:, :2]).max(1).values
+    targets = Targets(
+        rays=rays,
+        weight=confidence.square() * keypoint_trust(keypoint_set).to(confidence),
+        scale=side / K[:, 0, 0],
+        landmarks=tensor([d.world_m for d in detections if d.world_m is not None]) @ rotation.transpose(1, 2)
+        if detections[0].world_m is not None
+        else None,
+        height=None if options.height is None else torch.full_like(side, options.height),
+    )
+    return FitProblem(detections, camera, body, model, load_pose_prior(device), targets, rotation)
+
+
+def keypoint_trust(keypoint_set: str) -> Tensor:
+    """(K,) factor on the confidence of each keypoint of a set, from :data:`KEYPOINT_TRUST`."""
+    return torch.tensor(
+        [next((w for part, w in KEYPOINT_TRUST.items() if part in name), 1.0) for name in joint_names(keypoint_set)]
+    )
+
+
+@lru_cache(maxsize=8)
+def load_keypoint_model(asset: BodyAsset, keypoint_set: str, device: str) -> KeypointModel:
+    """The keypoint model of a body, built once."""
+    return KeypointModel(asset, keypoint_set, device=device)
+
+
+@lru_cache(maxsize=2)
+def load_pose_prior(device: str) -> PosePrior:
+    """The pose prior in double precision, read once."""
+    return PosePrior.load(device=device, dtype=torch.float64)

@@ -1,0 +1,73 @@
+"""How well a fitted body agrees with the picture: keypoints, silhouette, and what the user has to know about both."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dsr.body.joints import joint_names
+from dsr.people.types import Detection, PersonMask
+from dsr.rendering import rasterise
+
+VISIBLE = 0.5
+"""Keypoints of at least this confidence count as visible in residuals and warnings."""
+
+
+def reprojection_residuals(detection: Detection, projected_px: np.ndarray) -> dict[str, float | None]:
+    """Median distance of the visible keypoints to their projections.
+
+    Args:
+        detection: the person, with K keypoints.
+        projected_px: (K, 2) keypoints of the fitted body in the picture, pixels.
+
+    Returns:
+        ``reprojection_px`` in pixels and ``reprojection_rel`` as a share of the box height; None where no keypoint is
+        visible.
+    """
+    visible = detection.confidence >= VISIBLE
+    if not visible.any():
+        return {"reprojection_px": None, "reprojection_rel": None}
+    error = float(np.median(np.linalg.norm(projected_px[visible] - detection.keypoints_px[visible], axis=1)))
+    height = max(float(detection.box_px[3] - detection.box_px[1]), 1.0)
+    return {"reprojection_px": error, "reprojection_rel": error / height}
+
+
+def silhouette_iou(mask: PersonMask | None, vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray) -> float | None:
+    """Overlap of a fitted body with the detector's mask: intersection over union inside the mask's box.
+
+    Args:
+        mask: the person's mask, or None.
+        vertices_cam: (V, 3) metres, camera frame.
+        faces: (F, 3) outer faces.
+        K: (3, 3) intrinsics of the full picture.
+
+    Returns:
+        0 to 1 on a raster of 64 rows, or None without a mask or where both are empty.
+    """
+    if mask is None:
+        return None
+    x0, y0, x1, y1 = (float(v) for v in mask.box_px)
+    rows, cols = mask.probability.shape
+    high = 64
+    scale = high / max(y1 - y0, 1e-6)
+    wide = min(max(round((x1 - x0) * scale), 1), 8 * high)
+    shift = np.array([[scale, 0, -x0 * scale], [0, scale, -y0 * scale], [0, 0, 1]])
+    body = rasterise(vertices_cam, faces, shift @ K, (wide, high), cull_back=True).covered
+    row = ((np.arange(high) + 0.5) * rows / high).astype(int)
+    col = ((np.arange(wide) + 0.5) * cols / wide).astype(int).clip(max=cols - 1)
+    masked = mask.probability[np.ix_(row, col)] > 0.5
+    union = int((body | masked).sum())
+    return float((body & masked).sum() / union) if union else None
+
+
+def visibility_warnings(detection: Detection, image_size: tuple[int, int]) -> list[str]:
+    """Sentences for the user about what of a person the picture (width, height) does not show."""
+    names = joint_names(detection.keypoint_set)
+    hidden = [n for n, c in zip(names, detection.confidence, strict=True) if c < VISIBLE]
+    warnings = []
+    if all(any(part in n for n in hidden) for part in ("left_knee", "right_knee", "left_ankle", "right_ankle")):
+        warnings.append("The legs are hidden or outside the picture; their pose is a guess.")
+    width, height = image_size
+    x0, y0, x1, y1 = detection.box_px
+    if x0 < 1 or y0 < 1 or x1 > width - 1 or y1 > height - 1:
+        warnings.append("The person is cut by the border of the picture.")
+    return warnings
