@@ -48,7 +48,7 @@ class PosedBody:
     betas: Tensor
     transl: Tensor
 
-    def select(self, rows: slice) -> PosedBody:
+    def select(self, rows: slice | list[int]) -> PosedBody:
         """Some of the bodies."""
         return PosedBody(self.pose_rotmat[rows], self.betas[rows], self.transl[rows])
 
