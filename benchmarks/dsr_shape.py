@@ -34,8 +34,9 @@ sys.path.insert(0, str(ROOT))
 
 from _clock import say  # noqa: E402
 
-from dsr.training.config import TrainConfig, from_dict  # noqa: E402
-from dsr.training.presets import preset  # noqa: E402
+from dsr.training.config_file import from_dict  # noqa: E402
+from dsr.training.systems.regressor.config import RegressorTrainConfig  # noqa: E402
+from dsr.training.systems.regressor.presets import preset  # noqa: E402
 
 NEAR = {"crop_camera": "own", "semantic_pose": "labelled"}
 FAR = {"crop_camera": "published", "semantic_pose": "labelled"}
@@ -62,7 +63,7 @@ FIT_SEED, FIT_STEPS = 20_21, 60
 Row = dict[str, float]
 
 
-def run_config(args: argparse.Namespace, name: str) -> TrainConfig:
+def run_config(args: argparse.Namespace, name: str) -> RegressorTrainConfig:
     """A training row's configuration."""
     joints = {} if args.joints3d else {"keypoint_3d": 0.0}
     people = {"synthetic_pool": args.people, "synthetic_count": args.people}
@@ -127,7 +128,7 @@ def fit_rows(args: argparse.Namespace) -> dict[str, Row]:
     from dsr.datasets import DsrView, collate
     from dsr.synthetic import SyntheticSource
     from dsr.training.systems.dsr import DsrTask
-    from dsr.training.validation import shape_measures
+    from dsr.training.systems.regressor.validation import shape_measures
 
     source = SyntheticSource(args.fit, FIT_SEED, 144, occluders=False, facing_deg=45.0)
     view = DsrView(image_size=128, augment=False)
@@ -157,8 +158,8 @@ def fit_rows(args: argparse.Namespace) -> dict[str, Row]:
 def fit_people(task: Any, people: dict[str, Any]) -> Tensor:
     """Betas (N, 10) of people with known pose: Adam on betas and camera under the row's 2D and semantic terms."""
     from dsr.body import joints49
+    from dsr.camera.crop_camera import project_to_crop
     from dsr.losses import keypoint_2d_loss, source_confidence
-    from dsr.training.systems.crop_camera import project
 
     size, pose, keypoints = people["image"].shape[-1], people["pose_rotmat"], people["keypoints"]
     confidence = source_confidence(keypoints[..., 2], openpose=0.0, ground_truth=1.0)
@@ -168,7 +169,7 @@ def fit_people(task: Any, people: dict[str, Any]) -> Tensor:
     def seen(shape: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         output = task.body(shape, pose[:, 1:], pose[:, 0])
         K, transl = task._camera(camera, people)
-        points = project(joints49(task.body, output.vertices, output.joints), transl, K, size)
+        points = project_to_crop(joints49(task.body, output.vertices, output.joints), transl, K, size)
         return output.vertices + transl[:, None], K, points, keypoint_2d_loss(points, keypoints[..., :2], confidence)
 
     first = torch.optim.Adam([camera], lr=0.02)

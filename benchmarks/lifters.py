@@ -17,7 +17,7 @@ import json
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 # Row of the table -> lifter, whether with kinematics and trajectory priors.
 ROWS = {
@@ -86,7 +86,6 @@ def _run(name: str, arguments: argparse.Namespace, training: Any, validation: An
     import torch
 
     from dsr.evaluation.lifting import LinearLifter, MeanPose, evaluate_lifter, lifter_predictor
-    from dsr.training.config import TrainConfig
     from dsr.training.loop import Trainer
     from dsr.training.systems.lifter.presets import lifter_preset
     from dsr.training.systems.lifter.task import LifterTask
@@ -105,7 +104,7 @@ def _run(name: str, arguments: argparse.Namespace, training: Any, validation: An
         )
         out = arguments.out / name
         out.mkdir(exist_ok=True)
-        trainer = Trainer(cast(TrainConfig, config), LifterTask(config, training), out, _Lines(name), resume=True)
+        trainer = Trainer(config, LifterTask(config, training), out, _Lines(name), resume=True)
         cpu, before = time.process_time(), trainer.position.total
         trainer.run()
         done = max(1, trainer.position.total - before)
@@ -129,11 +128,11 @@ class _Lines:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def step(self, done: int, total: int, epoch: int, values: dict[str, float], rate: float) -> None:
+    def update(self, done: int, total: int, text: str) -> None:
         if done % 100 == 0:
-            print(f"{self.name} {done}/{total} loss {values.get('loss', 0):.3f}", flush=True)
+            print(f"{self.name} {done}/{total} {text}", flush=True)
 
-    def say(self, text: str) -> None:
+    def line(self, text: str) -> None:
         print(text, flush=True)
 
 

@@ -79,7 +79,14 @@ def forward_rows(device: str, batches: tuple[int, ...], rounds: int) -> list[Row
 
 def training_rows(device: str, rounds: int, quick: bool) -> list[Row]:
     """A training step of DSR without and with its semantic terms, and the renderer alone."""
-    from dsr.training.config import DataConfig, LossConfig, ModelConfig, OptimConfig, TrainConfig, ValidationConfig
+    from dsr.training.config import OptimConfig
+    from dsr.training.systems.regressor.config import (
+        DataConfig,
+        LossConfig,
+        ModelConfig,
+        RegressorTrainConfig,
+        RegressorValidationConfig,
+    )
 
     plans = [("resnet18, 128 px", ModelConfig(backbone="resnet18", image_size=128), 16)]
     if not quick:
@@ -92,7 +99,7 @@ def training_rows(device: str, rounds: int, quick: bool) -> list[Row]:
     )
     with tempfile.TemporaryDirectory() as folder:
         for title, model, batch in plans:
-            config = TrainConfig(
+            config = RegressorTrainConfig(
                 system="dsr",
                 batch=batch,
                 device=device,
@@ -101,7 +108,7 @@ def training_rows(device: str, rounds: int, quick: bool) -> list[Row]:
                 optim=OptimConfig(lr=1e-5),
                 data=DataConfig(synthetic_size=model.image_size, synthetic_count=max(batch, 64)),
                 losses=LossConfig(start_dsr=-1),
-                validation=ValidationConfig(count=0),
+                validation=RegressorValidationConfig(count=0),
             )
             seconds = {}
             for switch in ("off", "on"):
@@ -134,7 +141,7 @@ def training_rows(device: str, rounds: int, quick: bool) -> list[Row]:
 def prepared_step(config: Any, device: str, folder: Path) -> tuple[Callable[[], None], Callable[[], None], float]:
     """A step of training, the drawing in it alone, and the seconds a sample takes to make."""
     from dsr.errors import DsrError
-    from dsr.training.loop import to_device
+    from dsr.training.batches import to_device
     from dsr.training.systems import make_task
 
     torch.manual_seed(0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from dsr.errors import UsageError
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
@@ -29,6 +30,16 @@ def choose_device(name: str) -> str:
     raise UsageError(
         f"--device {name}: torch {torch.__version__} finds no CUDA device; use --device cpu, or see dsr-doctor."
     )
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 saves time there: on CUDA, and on processors with instructions for it."""
+    if device.type == "cuda":
+        return True
+    import torch
+
+    asked = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(ask is not None and ask() for ask in asked)
 
 
 @contextmanager

@@ -1,11 +1,8 @@
-"""``dsr-train``: train the image-to-body networks by a published recipe, by a file, or as a ten-minute test."""
+"""``dsr-train``: train a network by a published recipe, by a file, or as a ten-minute test."""
 
 from __future__ import annotations
 
-import difflib
-import os
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,25 +10,20 @@ from typing import Annotated, Any
 
 import tyro
 
-from dsr.cli.progress import say
-from dsr.errors import DsrError, UsageError
-from dsr.files import write_bytes
-from dsr.training.config import MAY_CHANGE, TrainConfig, check_config, flat, from_dict, read_config, to_yaml
-from dsr.training.presets import PRESETS, base_config
-
-EXIT_FINE, EXIT_USAGE, EXIT_STOPPED, EXIT_INTERRUPTED = 0, 2, 4, 130
-_FIRST = ("preset", "config", "out", "resume")
+from dsr.cli.common import EXIT_FINE, run_command, say
+from dsr.cli.progress import Progress
+from dsr.training.config import RunConfig, check_config
+from dsr.training.config_file import to_yaml
+from dsr.training.run_folder import can_resume, claim, earlier_config, write_config
+from dsr.training.systems.lifter import presets as lifter_presets
+from dsr.training.systems.lifter.config import LifterTrainConfig
+from dsr.training.systems.regressor import presets as regressor_presets
+from dsr.training.systems.regressor.config import RegressorTrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainCommand:
-    """Train an image-to-body network.
-
-    RUN holds config.yaml, last.state.pt (to resume from), last.safetensors, best.safetensors, scalars.jsonl,
-    metrics.json, overlays/ and, with the train extra, tensorboard/. Several GPUs: torchrun --nproc-per-node N -m
-    dsr.cli.train ... Skeleton lifters: dsr-train lifter --help. Exit codes: 0 finished, 2 usage, 4 stopped (a loss was
-    not finite, say), 130 interrupted.
-    """
+    """What every training is told beside its configuration."""
 
     out: Path
     """RUN, the folder of this run; made if it is not there."""
@@ -47,7 +39,36 @@ class TrainCommand:
     """Print the resolved configuration, and stop."""
     quiet: bool = False
     """Say nothing but errors."""
-    run: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegressorCommand(TrainCommand):
+    """Train an image-to-body network.
+
+    RUN holds config.yaml, last.state.pt (to resume from), last.safetensors, best.safetensors, scalars.jsonl,
+    metrics.json, overlays/ and, with the train extra, tensorboard/. Several GPUs: torchrun --nproc-per-node N -m
+    dsr.cli.train ... Skeleton lifters: dsr-train lifter --help. Exit codes: 0 finished, 2 usage, 4 stopped (a loss was
+    not finite, say), 130 interrupted.
+    """
+
+    run: Annotated[RegressorTrainConfig, tyro.conf.arg(name="")] = field(default_factory=RegressorTrainConfig)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LifterCommand(TrainCommand):
+    """Train a lifter of 2D keypoint tracks to 3D joints.
+
+    For example: dsr-train lifter --model hot-mixste --data mocap:CLIPS --preset mocap --out RUN. RUN holds
+    config.yaml, last.state.pt (to resume from), last.safetensors (for dsr-eval lifter and dsr.lifting.load_lifter),
+    scalars.jsonl and metrics.json. Exit codes: 0 finished, 2 usage, 4 stopped, 130 interrupted.
+    """
+
+    preset: str = "published"
+    """published: the lifter's own recipe and size; mocap: small, a few minutes on one core, alike for all."""
+    list_presets: bool = False
+    """List presets and lifters, and stop."""
+    run: Annotated[LifterTrainConfig, tyro.conf.arg(name="")] = field(default_factory=LifterTrainConfig)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,30 +81,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    if {"--list-presets", "--list_presets"} & set(arguments) and arguments[0] != "lifter":
-        for name, (what, _) in PRESETS.items():
-            say(sys.stdout, f"{name:20} {what}")
-        return EXIT_FINE
-    try:
-        if arguments[:1] == ["lifter"]:
-            from dsr.cli.train_lifter import train_lifter
+    kind: type[TrainCommand] = RegressorCommand
+    if arguments[:1] == ["lifter"]:
+        kind, arguments = LifterCommand, arguments[1:]
 
-            return train_lifter(arguments[1:])
-        command = _parse(arguments)
-        return _train(command)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
-    except DsrError as error:
-        from dsr.errors import TrainingError
+    def work() -> int:
+        if {"--list-presets", "--list_presets"} & set(arguments):
+            say(sys.stdout, _preset_list(kind))
+            return EXIT_FINE
+        return _train(_parse(kind, arguments))
 
-        say(sys.stderr, f"dsr-train: {error}")
-        return EXIT_STOPPED if isinstance(error, TrainingError) else EXIT_USAGE
-    except KeyboardInterrupt:
-        say(sys.stderr, "dsr-train: interrupted; go on with --resume.")
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:  # dsr-train --help | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return EXIT_FINE
+    return run_command("dsr-train", work, interrupted="interrupted; go on with --resume.")
 
 
 def entry() -> None:
@@ -91,162 +99,104 @@ def entry() -> None:
     sys.exit(main())
 
 
-def _parse(arguments: list[str]) -> TrainCommand:
+def _preset_list(kind: type[TrainCommand]) -> str:
+    if kind is LifterCommand:
+        lines = [f"{name:12} {what}" for name, (what, _) in lifter_presets.PRESETS.items()]
+        return "\n".join([*lines, f"lifters: {', '.join(lifter_presets.RECIPES)}"])
+    return "\n".join(f"{name:20} {what}" for name, (what, _) in regressor_presets.PRESETS.items())
+
+
+def _parse(kind: type[TrainCommand], arguments: list[str]) -> TrainCommand:
     """Preset and file first, since they are the defaults of all other flags."""
-    early = {name: _value(arguments, name) for name in ("preset", "config", "out")}
-    resume = "--resume" in arguments
+    early = {name: _value(arguments, name) for name in ("preset", "config", "out", "model")}
     config = Path(early["config"]) if early["config"] else None
-    if early["preset"] is not None and early["preset"] not in PRESETS:
-        close = difflib.get_close_matches(early["preset"], PRESETS, 1)
-        hint = f"did you mean {close[0]}?" if close else f"choose one of {', '.join(PRESETS)}."
-        raise UsageError(f"--preset {early['preset']}: there is no such preset; {hint}")
-    earlier = _earlier(Path(early["out"])) if early["out"] and resume else None
-    if earlier is not None and early["preset"] is None and config is None:
-        base = earlier
-    else:
-        base = base_config(early["preset"], config)
-    default = TrainCommand(out=tyro.MISSING, preset=early["preset"], config=config, run=base)
+    base: RunConfig | None = None
+    if early["out"] and "--resume" in arguments and early["preset"] is None and config is None:
+        base = earlier_config(Path(early["out"]), kind(out=Path()).run)
+    preset = early["preset"] or kind.preset
+    if base is None and kind is LifterCommand:
+        base = lifter_presets.base_config(str(preset), config, early["model"])
+    elif base is None:
+        base = regressor_presets.base_config(preset, config)
     return tyro.cli(
-        TrainCommand, prog="dsr-train", args=arguments, default=default, config=(tyro.conf.FlagCreatePairsOff,)
+        kind,
+        prog="dsr-train lifter" if kind is LifterCommand else "dsr-train",
+        args=arguments,
+        default=kind(out=tyro.MISSING, preset=preset, config=config, run=base),
+        config=(tyro.conf.FlagCreatePairsOff,),
     )
 
 
 def _value(arguments: list[str], name: str) -> str | None:
     """The last value of a flag, before the parser knows the defaults."""
-    found = None
+    value = None
     for i, token in enumerate(arguments):
         if token == f"--{name}" and i + 1 < len(arguments):
-            found = arguments[i + 1]
+            value = arguments[i + 1]
         elif token.startswith(f"--{name}="):
-            found = token.partition("=")[2]
-    return found
-
-
-def _earlier(out: Path) -> TrainConfig | None:
-    """The configuration of the run in that folder, None where there is none."""
-    file = out / "config.yaml"
-    return read_config(file, TrainConfig()) if file.exists() else None
+            value = token.partition("=")[2]
+    return value
 
 
 def _train(command: TrainCommand) -> int:
-    config = command.run
+    config, out = command.run, command.out
     check_config(config)
     if command.dry_run:
         say(sys.stdout, to_yaml(config).rstrip())
         return EXIT_FINE
-    out = command.out
-    _claim(command)
+    claim(out, config, type(config)(), command.resume)
     from dsr.training.loop import Trainer
     from dsr.training.systems import make_task
 
-    progress = _Progress(command.quiet)
-    resumed = command.resume and (out / "last.state.pt").exists()
+    resumed = command.resume and can_resume(out)
+    progress = Progress("training", quiet=command.quiet, ticking=False)  # workers are forked
     trainer = Trainer(config, make_task(config), out, progress, resume=command.resume)
-    if trainer.ranks.rank == 0:
-        write_bytes(out / "config.yaml", to_yaml(config).encode())
-    if resumed:
-        progress.say(f"Going on at step {trainer.position.total} of {trainer.total_steps}.")
-    elif command.resume:
-        progress.say(f"{out} holds no saved state yet: the run begins.")
-    summary = trainer.run()
-    progress.end()
-    if trainer.ranks.rank == 0 and not command.quiet:
+    if trainer.ranks.first:
+        write_config(out, config)
+    with progress:
+        if resumed:
+            progress.line(f"Going on at step {trainer.position.total} of {trainer.total_steps}.")
+        elif command.resume:
+            progress.line(f"{out} holds no saved state yet: the run begins.")
+        summary = trainer.run()
+    if trainer.ranks.first and not command.quiet:
         say(sys.stdout, report(summary, out))
     return EXIT_FINE
 
 
-def _claim(command: TrainCommand) -> None:
-    """Make RUN, and refuse one that holds another run."""
-    out, earlier = command.out, None
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = (
-            "a file of that name is in the way"
-            if isinstance(error, (FileExistsError, NotADirectoryError))
-            else (error.strerror or str(error))
-        )
-        raise UsageError(f"--out {out}: the folder cannot be made: {reason}; choose another one.") from error
-    earlier = _earlier(out)
-    if earlier is None:
-        return
-    if not command.resume and int(os.environ.get("RANK", "0")) == 0:
-        raise UsageError(f"--out {out} holds another run: go on with it by --resume, or choose another folder.")
-    before, now = flat(earlier), flat(from_dict(_plain(command.run)))
-    fixed = MAY_CHANGE - ({"epochs", "steps"} if command.run.optim.cosine == "on" else set())
-    for key in before:
-        if before[key] != now[key] and key not in fixed:
-            raise UsageError(
-                f"--{key.replace('_', '-')} is {now[key]}, but the run in {out} was begun with {before[key]}: resume "
-                "it without that change, or train into another folder."
-            )
-
-
-def _plain(config: TrainConfig) -> Any:
-    from dsr.training.config import to_dict
-
-    return to_dict(config)
+_MEASURES = (
+    ("MPJPE, mm", "mpjpe_mm"),
+    ("PA-MPJPE, mm", "pa_mpjpe_mm"),
+    ("vertices in T-pose, mm", "shape_pve_mm"),
+    ("height error, cm", "height_cm"),
+    ("waist error, cm", "waist_cm"),
+    ("hip error, cm", "hip_cm"),
+)
 
 
 def report(summary: dict[str, Any], out: Path) -> str:
-    """The end of a run, for people to read: measures against the best constant pose."""
+    """The end of a run, for people to read.
+
+    Args:
+        summary: of :meth:`dsr.training.loop.Trainer.run`. Measures beside which there is one of the best constant
+            answer (``mean_pose_``) make a table, others one line.
+        out: RUN.
+    """
     metrics = summary["metrics"]
-    lines = [f"{summary['steps']} steps, {summary['steps_now']} of them now in {summary['seconds']:.0f} s; see {out}"]
-    rows = [
-        (label, metrics[key], metrics.get(f"mean_pose_{key}"))
-        for label, key in (
-            ("MPJPE, mm", "mpjpe_mm"),
-            ("PA-MPJPE, mm", "pa_mpjpe_mm"),
-            ("vertices in T-pose, mm", "shape_pve_mm"),
-            ("height error, cm", "height_cm"),
-            ("waist error, cm", "waist_cm"),
-            ("hip error, cm", "hip_cm"),
-        )
-        if key in metrics
+    compared = any(key.startswith("mean_pose_") for key in metrics)
+    measured = ", ".join(f"{key} {value:.1f}" for key, value in metrics.items() if key != "score" and not compared)
+    lines = [
+        f"{summary['steps']} steps, {summary['steps_now']} of them now in {summary['seconds']:.0f} s; "
+        f"{measured + '; ' if measured else ''}see {out}"
     ]
-    if rows:
+    if compared:
         lines.append(f"{'held-out people':<26}{'network':>9}{'mean':>9}{'less by':>9}")
-    for label, value, mean in rows:
-        less = "" if not mean else f"{mean:>9.1f}{100 * (1 - value / mean):>7.1f} %"
-        lines.append(f"{label:<26}{value:>9.1f}{less}")
+    for label, key in _MEASURES if compared else ():
+        if key in metrics:
+            value, mean = metrics[key], metrics.get(f"mean_pose_{key}")
+            less = f"{mean:>9.1f}{100 * (1 - value / mean):>7.1f} %" if mean else ""
+            lines.append(f"{label:<26}{value:>9.1f}{less}")
     return "\n".join(lines)
-
-
-class _Progress:
-    """A line that is written over on a terminal, one every few seconds elsewhere."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._terminal = sys.stderr.isatty()
-        self._shown = 0.0
-
-    def step(self, done: int, total: int, epoch: int, values: dict[str, float], rate: float) -> None:
-        """Show the line, not too often."""
-        now = time.monotonic()
-        if self._quiet or (now - self._shown < (0.2 if self._terminal else 10.0) and done != total):
-            return
-        self._shown = now
-        left = time.strftime("%H:%M:%S", time.gmtime((total - done) / max(rate, 1e-9)))
-        days = int((total - done) / max(rate, 1e-9) // 86400)
-        loss = f"loss {values['loss']:.4g}, " if "loss" in values else ""
-        line = f"[{done}/{total}] epoch {epoch}, {loss}{rate:.2f} steps/s, {f'{days} d ' if days else ''}{left} left"
-        if self._terminal:
-            sys.stderr.write(f"\r{line}\033[K")
-            sys.stderr.flush()
-        else:
-            say(sys.stdout, line)
-
-    def say(self, text: str) -> None:
-        """A line of its own."""
-        if not self._quiet:
-            self.end()
-            say(sys.stdout, text)
-
-    def end(self) -> None:
-        """Leave the line."""
-        if self._terminal and not self._quiet:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
 
 
 if __name__ == "__main__":

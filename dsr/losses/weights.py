@@ -6,7 +6,7 @@ Imports no torch before a sum is made: ``dsr-train --help`` shows the fields and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from dsr.errors import LossError
@@ -62,9 +62,9 @@ class LossWeights:
     """Form of DSR-C: published, or inside: tight at skin and shoes, inside the clothes elsewhere."""
     start_dsr: int = 2
     """The semantic terms count in epochs with a higher index than this (0 is the first); -1: always."""
-    sigma: float = 1e-5
+    sigma: float = field(default=1e-5, metadata={"above": 0})
     """Softness of the rendered edges, squared normalised units."""
-    gamma: float = 1e-4
+    gamma: float = field(default=1e-4, metadata={"above": 0})
     """Softness of the rendered occlusion; the published 1e-1 draws an X-ray picture."""
     compat: Literal["on", "off"] = "off"
     """The released formulae of the semantic terms, defects included."""

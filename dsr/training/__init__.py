@@ -1,1 +1,1 @@
-"""Training scripts; each is run as ``python -m dsr.training.<name>``."""
+"""Training: one loop for every system (``dsr.training.loop``), and the systems themselves."""

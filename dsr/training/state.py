@@ -90,6 +90,13 @@ class RandomState:
         self.restore()
 
 
+def seed_everything(seed: int) -> None:
+    """Seed torch, numpy and Python."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    torch.manual_seed(seed)
+
+
 class Average:
     """Exponential moving average of a network's weights; buffers are copied.
 

@@ -8,17 +8,19 @@ from pathlib import Path
 import pytest
 
 from dsr.errors import UsageError
-from dsr.training.config import TrainConfig, check_config, flat, from_dict, read_config, to_dict, to_yaml
-from dsr.training.presets import PRESETS, base_config, preset
+from dsr.training.config import check_config, flat
+from dsr.training.config_file import from_dict, read_config, to_dict, to_yaml
+from dsr.training.systems.regressor.config import RegressorTrainConfig
+from dsr.training.systems.regressor.presets import PRESETS, base_config, preset
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_are_valid_and_survive_yaml(name, tmp_path):
     config = preset(name)
     check_config(config)
-    assert from_dict(to_dict(config)) == config
+    assert from_dict(to_dict(config), RegressorTrainConfig()) == config
     (tmp_path / "config.yaml").write_text(to_yaml(config))
-    assert read_config(tmp_path / "config.yaml") == config
+    assert read_config(tmp_path / "config.yaml", RegressorTrainConfig()) == config
 
 
 def test_dsr_is_the_published_recipe():
@@ -58,11 +60,18 @@ def test_perspose_presets_are_the_published_recipes(name, batch, period, jitter,
 
 
 def test_mixtures_are_those_of_the_data_sets():
-    from dsr.datasets.mix import DSR_SHARES, DSR_SHARES_3DPW, PERSPOSE_RATIOS
-
-    assert preset("dsr").data.mix == DSR_SHARES_3DPW and preset("dsr-no3dpw").data.mix == DSR_SHARES
-    for name, ratios in PERSPOSE_RATIOS.items():
-        assert preset(name).data.mix == ratios
+    """DSR specification, section 7; PersPose specification, section 8 (they need not sum to 1)."""
+    assert preset("dsr").data.mix == {"h36m": 0.3, "coco": 0.4, "mpi-inf-3dhp": 0.1, "3dpw": 0.2}
+    assert preset("dsr-no3dpw").data.mix == {"h36m": 0.5, "coco": 0.3, "mpi-inf-3dhp": 0.2}
+    bedlam = {"bedlam-train": 0.15, "bedlam-val": 0.05}
+    for name, ratios in {
+        "perspose-3dpw": {"h36m": 0.3, "coco": 0.4, "3dhp": 0.2, "3dpw": 0.1},
+        "perspose-h36m": {"h36m": 0.4, "coco": 0.5, "3dhp": 0.1},
+        "perspose-3dhp": {"h36m": 0.3, "coco": 0.4, "3dhp": 0.2, "3dpw": 0.2},
+        "perspose-w-be-3dpw": {"h36m": 0.3, "coco": 0.4, "3dhp": 0.2, "3dpw": 0.1, **bedlam},
+        "perspose-w-be-3dhp": {"h36m": 0.3, "coco": 0.4, "3dhp": 0.2, "3dpw": 0.2, **bedlam},
+    }.items():
+        assert preset(name).data.mix == ratios, name
 
 
 def test_a_file_goes_over_its_preset(tmp_path):
@@ -133,13 +142,13 @@ def test_values_that_cannot_be_meant_are_refused(changes):
     key = next(iter(changes))
     inner = next(iter(changes[key])) if isinstance(changes[key], dict) else None
     with pytest.raises(UsageError, match=f"--{key}.{inner}" if inner else f"--{key}"):
-        check_config(from_dict(changes))
+        check_config(from_dict(changes, RegressorTrainConfig()))
 
 
 def test_flat_names_every_value():
-    names = flat(TrainConfig())
+    names = flat(RegressorTrainConfig())
     assert {"epochs", "optim.lr", "losses.dsr", "data.mix"} <= names.keys()
-    other = flat(replace(TrainConfig(), epochs=9))
+    other = flat(replace(RegressorTrainConfig(), epochs=9))
     assert {key for key in names if names[key] != other[key]} == {"epochs"}
 
 

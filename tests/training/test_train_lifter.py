@@ -17,7 +17,8 @@ from dsr.errors import CheckpointError, TrainingError, UsageError
 from dsr.lifting import build_lifter
 from dsr.lifting.shipped import load_lifter, load_shipped
 from dsr.tracks.track import PoseTrack
-from dsr.training.config import LogConfig, to_yaml
+from dsr.training.config import LogConfig, check_config
+from dsr.training.config_file import to_yaml
 from dsr.training.loop import Trainer
 from dsr.training.systems.lifter import task as lifting_task
 from dsr.training.systems.lifter.card import Ship, clip_listing
@@ -25,7 +26,6 @@ from dsr.training.systems.lifter.config import (
     LifterDataConfig,
     LifterValidationConfig,
     NetworkConfig,
-    check_lifter_config,
     network_arguments,
 )
 from dsr.training.systems.lifter.presets import RECIPES, lifter_preset
@@ -179,18 +179,18 @@ def test_a_stopped_run_goes_on_exactly(model, tmp_path):
     class Stop(Exception):
         pass
 
-    class Listener:
-        def step(self, done, total, epoch, values, rate):
+    class Progress:
+        def update(self, done, total, text):
             if done == 4:
                 raise Stop
 
-        def say(self, text):
+        def line(self, text):
             pass
 
     out = tmp_path / "stopped"
     out.mkdir()
     with pytest.raises(Stop):
-        Trainer(config_half, LifterTask(config_half, TRACKS), out, Listener()).run()
+        Trainer(config_half, LifterTask(config_half, TRACKS), out, Progress()).run()
     resumed, summary = train(config_half, out, resume=True)
     assert summary["steps_now"] == 3
     for key, value in straight.model.state_dict().items():
@@ -225,7 +225,7 @@ def test_the_header_says_how_many_frames_a_second_were_seen(wanted, other, rate)
     task = LifterTask(config, [TRACKS[0], replace(TRACKS[1], fps=float(other))])
     task.build_model()
     task.prepare(torch.device("cpu"))
-    assert json.loads(task.about()["lifter"])["fps"] == rate
+    assert json.loads(task.header()["lifter"])["fps"] == rate
 
 
 def test_mirrored_windows_are_mirrored_in_both(monkeypatch):
@@ -347,7 +347,7 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
 )
 def test_configurations_are_checked(change, words):
     with pytest.raises(UsageError, match=words):
-        check_lifter_config(small(**change))
+        check_config(small(**change))
 
 
 def test_networks_that_cannot_be():

@@ -18,15 +18,17 @@ from safetensors.torch import load_file
 from shared_data import vectors
 
 from dsr.errors import TrainingError
-from dsr.training.config import DataConfig, LogConfig, OptimConfig, TrainConfig, ValidationConfig
-from dsr.training.loop import Trainer, to_device
+from dsr.training.batches import to_device
+from dsr.training.config import LogConfig, OptimConfig
+from dsr.training.loop import Trainer
 from dsr.training.schedule import learning_rate, make_optimizer
 from dsr.training.state import RandomState, read_state
+from dsr.training.systems.regressor.config import DataConfig, RegressorTrainConfig, RegressorValidationConfig
 from dsr.training.systems.toy import ToyTask
 
 HERE = Path(__file__).parent
 PATHS = [str(folder) for folder in (HERE.parents[1], HERE.parent, HERE)]  # what other processes import from
-CONFIG = TrainConfig(
+CONFIG = RegressorTrainConfig(
     system="toy",
     epochs=4,
     batch=8,
@@ -34,7 +36,7 @@ CONFIG = TrainConfig(
     device="cpu",
     threads=1,
     data=DataConfig(synthetic_count=88),
-    validation=ValidationConfig(count=32),
+    validation=RegressorValidationConfig(count=32),
     optim=OptimConfig(lr=1e-2, ema=0.9, clip=1.0, warmup_epochs=1, decay=0.5),
     log=LogConfig(every=1, checkpoint=4),
 )
@@ -47,8 +49,8 @@ from dsr.training.loop import Trainer
 from dsr.training.systems.toy import ToyTask
 
 class Killer:
-    def say(self, text): pass
-    def step(self, done, total, epoch, values, rate):
+    def line(self, text): pass
+    def update(self, done, total, text):
         if done == {at}:
             os.kill(os.getpid(), signal.{signal})
 
@@ -59,7 +61,7 @@ except KeyboardInterrupt:
 """
 
 
-def run(out: Path, config: TrainConfig = CONFIG, resume: bool = False, **more):
+def run(out: Path, config: RegressorTrainConfig = CONFIG, resume: bool = False, **more):
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(config, ToyTask(config), out, resume=resume, **more)
     return trainer, trainer.run()
@@ -138,8 +140,8 @@ def test_learns_and_keeps_the_best_and_the_last(tmp_path):
 
 
 def test_validation_and_overlays_leave_the_run_alone(tmp_path):
-    run(tmp_path / "a", replace(CONFIG, validation=ValidationConfig(count=0), log=LogConfig(overlays=0)))
-    run(tmp_path / "b", replace(CONFIG, validation=ValidationConfig(count=5), log=LogConfig(overlays=3)))
+    run(tmp_path / "a", replace(CONFIG, validation=RegressorValidationConfig(count=0), log=LogConfig(overlays=0)))
+    run(tmp_path / "b", replace(CONFIG, validation=RegressorValidationConfig(count=5), log=LogConfig(overlays=3)))
     one, two = (load_file(tmp_path / name / "last.safetensors") for name in ("a", "b"))
     assert all(torch.equal(one[key], two[key]) for key in one)
     assert (tmp_path / "b/overlays/step_000003.png").exists() and not (tmp_path / "a/overlays").exists()
@@ -232,7 +234,7 @@ PLAIN = replace(
     epochs=2,
     batch=4,
     optim=OptimConfig(lr=1e-2),
-    validation=ValidationConfig(count=0),
+    validation=RegressorValidationConfig(count=0),
     log=LogConfig(every=1, checkpoint=0),
 )
 

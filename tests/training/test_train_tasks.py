@@ -11,12 +11,13 @@ from dsr.cli.train import main
 from dsr.datasets.augment import draw_dsr
 from dsr.errors import TrainingError
 from dsr.losses import semantic_losses as original
-from dsr.training.config import TrainConfig, from_dict
-from dsr.training.data import Pool, TrainingData, synthetic_source
-from dsr.training.presets import preset
+from dsr.training.config_file import from_dict
 from dsr.training.systems.dsr import DsrTask, load_prior, published_file
 from dsr.training.systems.perspose import PersPoseTask
-from dsr.training.validation import mean_pose, pose_measures, shape_measures
+from dsr.training.systems.regressor.config import RegressorTrainConfig
+from dsr.training.systems.regressor.data import Pool, TrainingData, synthetic_source
+from dsr.training.systems.regressor.presets import preset
+from dsr.training.systems.regressor.validation import mean_pose, pose_measures, shape_measures
 
 CPU = torch.device("cpu")
 SMALL = {
@@ -59,7 +60,7 @@ def test_semantic_terms_begin_after_the_published_epoch(dsr):
 def test_the_share_of_mirrored_samples_is_the_configurations(share):
     task = DsrTask(from_dict({**SMALL, "data": {**SMALL["data"], "flip": share}}, preset("smoke")))
     rng = np.random.default_rng(0)
-    assert {draw_dsr(rng, flip_share=task.data.view.flip_share).flip for _ in range(20)} == {bool(share)}
+    assert {draw_dsr(rng, flip_probability=task.data.view.flip_probability).flip for _ in range(20)} == {bool(share)}
 
 
 def test_semantic_gradients_reach_pose_shape_and_camera(dsr):
@@ -261,7 +262,9 @@ def test_order_and_samples_are_functions_of_the_place():
 
 
 def test_a_pool_is_made_once_and_comes_again():
-    config = from_dict({"data": {"synthetic_pool": 2, "synthetic_count": 3, "synthetic_size": 32}}, TrainConfig())
+    config = from_dict(
+        {"data": {"synthetic_pool": 2, "synthetic_count": 3, "synthetic_size": 32}}, RegressorTrainConfig()
+    )
     pool = synthetic_source(config)
     assert isinstance(pool, Pool) and len(pool) == 3
     assert pool.record(0, 0) is pool.record(2, 0) is pool.record(1, 1)

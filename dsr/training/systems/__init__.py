@@ -5,21 +5,22 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from dsr.training.config import TrainConfig
+from dsr.training.config import RunConfig
 
 if TYPE_CHECKING:
-    from dsr.training.loop import Task
+    from dsr.training.task import Task
 
 TASKS = {
     "dsr": "dsr.training.systems.dsr:DsrTask",
     "perspose": "dsr.training.systems.perspose:PersPoseTask",
+    "lifter": "dsr.training.systems.lifter.task:LifterTask",
     "toy": "dsr.training.systems.toy:ToyTask",
 }
-"""``config.system`` -> ``module:class``; the class takes the configuration."""
+"""``config.task_name()`` -> ``module:class``; the class takes the configuration."""
 
 
-def make_task(config: TrainConfig) -> Task:
+def make_task(config: RunConfig) -> Task:
     """The task of a configuration."""
-    module, _, kind = TASKS[config.system].partition(":")
+    module, _, kind = TASKS[config.task_name()].partition(":")
     task: Task = getattr(import_module(module), kind)(config)
     return task

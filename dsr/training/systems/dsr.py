@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from dsr.body import joints49, load_body, load_extra_regressor
 from dsr.body.spin_joints import SMPL_VERTICES
 from dsr.camera import fit_translation
+from dsr.camera.crop_camera import place_in_crop, project_to_crop, published_intrinsics
 from dsr.checkpoints import load_checkpoint, read_state_dict
 from dsr.clothing import ClothedTarget, MinimallyClothedTarget, semantic_attributes
-from dsr.datasets import DsrView, collate
+from dsr.datasets import DsrView
 from dsr.errors import TrainingError
 from dsr.losses import (
     betas_loss,
@@ -35,12 +36,13 @@ from dsr.regressors import HMR, build_regressor, load_imagenet_weights
 from dsr.regressors.loading import MEAN_FILE, has_heads
 from dsr.rendering import RenderSettings, SemanticRenderer
 from dsr.synthetic.records import RecordSource
-from dsr.training.config import TrainConfig
-from dsr.training.data import TrainingData, held_out_batches, is_open, published_file, training_source
-from dsr.training.loop import Amp, to_device
-from dsr.training.overlays import draw_bodies
-from dsr.training.systems.crop_camera import project, published_intrinsics, translation
-from dsr.training.validation import pose_measures, shape_measures
+from dsr.training.batches import to_device
+from dsr.training.systems.regressor.config import RegressorTrainConfig
+from dsr.training.systems.regressor.data import TrainingData, held_out_batches, is_open, published_file, training_source
+from dsr.training.systems.regressor.overlays import crops_with_bodies
+from dsr.training.systems.regressor.task import RegressorTask
+from dsr.training.systems.regressor.validation import pose_measures, shape_measures
+from dsr.training.task import Amp
 
 EXTRA_FILE, PRIOR_FILE = "J_regressor_extra.npy", "semantic_prior.npy"
 """SMPL's nine further joints and the published prior of its faces, as they are called in the published layout."""
@@ -50,7 +52,7 @@ NEAREST_SCALE = 0.1
 """Bodies whose predicted scale is below this are not rendered: they are specks 450 m away, or behind the camera."""
 
 
-class DsrTask:
+class DsrTask(RegressorTask):
     """DSR's network, data and losses for the training loop.
 
     Args:
@@ -60,8 +62,8 @@ class DsrTask:
         DsrError: if a file is missing or does not fit.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+    def __init__(self, config: RegressorTrainConfig) -> None:
+        super().__init__(config)
         self.losses = losses = config.losses
         data, size = config.data, config.model.image_size
         semantic = losses.dsr == "on" and (losses.dsr_mc != 0 or losses.dsr_c != 0)
@@ -70,12 +72,12 @@ class DsrTask:
             targets=semantic,
             compat=losses.compat == "on",
             reduce=data.reduce == "on",
-            flip_share=data.flip,
+            flip_probability=data.flip,
             noise_factor=data.noise,
             rotation_deg=data.rotation,
             scale_factor=data.scale,
         )
-        self.data = TrainingData(training_source(config, open_dsr_set, "share", None), view, config.seed)
+        self.data = TrainingData(training_source(config, open_dsr_set, "random", None), view, config.seed)
         self.semantic = semantic
 
     def build_model(self) -> nn.Module:
@@ -126,18 +128,6 @@ class DsrTask:
         )
         self.renderer = SemanticRenderer(settings, losses.backend, threads=self.config.threads or None)
 
-    def epoch_length(self) -> int:
-        """Samples of an epoch."""
-        return len(self.data)
-
-    def sample(self, epoch: int, position: int) -> Any:
-        """One augmented sample."""
-        return self.data.sample(epoch, position)
-
-    def collate(self, samples: list[Any]) -> dict[str, Any]:
-        """A batch."""
-        return collate(samples)
-
     def terms(self, model: nn.Module, batch: dict[str, Any], epoch: int, amp: Amp) -> tuple[Tensor, dict[str, Tensor]]:
         """DSR's weighted total and its terms under their published names (before the common factor)."""
         with amp():
@@ -150,7 +140,7 @@ class DsrTask:
         confidence = source_confidence(keypoints[..., 2], openpose=weights.openpose, ground_truth=weights.ground_truth)
         in_view = camera[:, :1] > NEAREST_SCALE  # elsewhere the projection explodes; the camera term brings them back
         K, transl = self._camera(camera, batch)
-        points = project(joints, transl, K, batch["image"].shape[-1])
+        points = project_to_crop(joints, transl, K, batch["image"].shape[-1])
         truth3d = batch["joints3d"]
         shaped = batch["has_smpl"] & (batch["open_shape"] == self.open)
         terms = {
@@ -178,10 +168,12 @@ class DsrTask:
     def _camera(self, camera: Tensor, batch: dict[str, Any]) -> tuple[Tensor, Tensor]:
         """Intrinsics of the crops (B, 3, 3) and where the bodies stand (B, 3)."""
         size = batch["image"].shape[-1]
-        own = self.losses.crop_camera == "own"
-        K = batch["K_crop"].to(camera) if own else published_intrinsics(len(camera), size, camera)
+        if self.losses.crop_camera == "own":
+            K = batch["K_crop"].to(camera)
+        else:
+            K = published_intrinsics(len(camera), size, camera)
         kept = torch.cat((camera[:, :1].clamp_min(NEAREST_SCALE), camera[:, 1:]), 1)
-        return K, translation(kept, K, size)
+        return K, place_in_crop(kept, K, size)
 
     def _labelled(
         self, placed: Tensor, chosen: Tensor, betas: Tensor, K: Tensor, batch: dict[str, Any], confidence: Tensor
@@ -220,9 +212,9 @@ class DsrTask:
         tight = MinimallyClothedTarget(targets["mc_mask"], targets["mc_distance"], targets["mc_valid"], nothing, known)
         clothed = ClothedTarget(targets["c_classes"], targets["c_weights"], nothing)
         if losses.compat == "on":
-            found = semantic_losses(drawn.attributes, tight, clothed, variant=losses.mc_variant, compat=True)
+            semantic = semantic_losses(drawn.attributes, tight, clothed, variant=losses.mc_variant, compat=True)
         else:
-            found = semantic_losses(
+            semantic = semantic_losses(
                 drawn.attributes,
                 tight,
                 clothed,
@@ -232,7 +224,7 @@ class DsrTask:
                 c_variant=losses.c_variant,
             )
         share = len(rows) / len(vertices)
-        return {"loss_dsr_mc": share * found.mc, "loss_dsr_c": share * found.c}
+        return {"loss_dsr_mc": share * semantic.mc, "loss_dsr_c": share * semantic.c}
 
     def validate(self, model: nn.Module, final: bool) -> dict[str, float]:
         """Errors on held-out people, 24 SMPL joints; the shape's where asked for, tape measures at the end only."""
@@ -260,7 +252,7 @@ class DsrTask:
             K, transl = self._camera(camera, part)
             vertices = self.body(betas, pose[:, 1:], pose[:, 0]).vertices + transl[:, None]
             rows.append(
-                draw_bodies(
+                crops_with_bodies(
                     part["image"].cpu(), vertices.cpu().numpy(), self.body.asset, list(K.cpu().double().numpy())
                 )
             )

@@ -2,7 +2,8 @@
 
 ``python -m dsr.training.systems.label_prior --people 4000 --out dsr/weights/label_prior_open.safetensors`` writes the
 table and its model card. Each pixel of a dressed person votes with its label for the triangle that the bare body shows
-there (DSR specification, section 3.5, without the segmentation network): what a fitted body covers in a labelled picture.
+there (DSR specification, section 3.5, without the segmentation network): what a fitted body covers in a labelled
+picture.
 """
 
 from __future__ import annotations
@@ -96,7 +97,8 @@ labels in Graphonomy's order. Column 0 (background) is zero. Label 10 is bare ne
 
 ## Making
 
-    python -m dsr.training.systems.label_prior --people {people} --seed {seed} --out dsr/weights/label_prior_open.safetensors
+    python -m dsr.training.systems.label_prior --people {people} --seed {seed} \\
+        --out dsr/weights/label_prior_open.safetensors
 
 {people} made-up people (`dsr.synthetic.people`): random shapes, poses of the shipped pose prior, random cameras and
 random clothes. Every pixel of a dressed person votes with its label for the triangle that the bare body shows there;

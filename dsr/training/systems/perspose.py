@@ -16,20 +16,21 @@ from torch import Tensor, nn
 
 from dsr.body import Body, load_body
 from dsr.checkpoints import load_checkpoint, read_state_dict
-from dsr.datasets import collate
 from dsr.datasets.perspose_view import PersPoseView
 from dsr.errors import BodyError, TrainingError
 from dsr.evaluation.protocols import regressor_matrix
-from dsr.losses.perspose import PersPoseOutputs, perspose_losses
+from dsr.losses.perspose import perspose_losses
 from dsr.regressors import PersPose, build_regressor
 from dsr.regressors.loading import has_heads
-from dsr.regressors.perspose.decode import NUM_BETAS, decode, lift, mirror_inputs, unmirror
+from dsr.regressors.perspose.decode import NUM_BETAS, decode, lift, loss_outputs, mirror_inputs, unmirror
 from dsr.synthetic.records import RecordSource
-from dsr.training.config import TrainConfig
-from dsr.training.data import TrainingData, held_out_batches, is_open, published_file, training_source
-from dsr.training.loop import Amp, to_device
-from dsr.training.overlays import draw_bodies
-from dsr.training.validation import pose_measures, shape_measures
+from dsr.training.batches import to_device
+from dsr.training.systems.regressor.config import RegressorTrainConfig
+from dsr.training.systems.regressor.data import TrainingData, held_out_batches, is_open, published_file, training_source
+from dsr.training.systems.regressor.overlays import crops_with_bodies
+from dsr.training.systems.regressor.task import RegressorTask
+from dsr.training.systems.regressor.validation import pose_measures, shape_measures
+from dsr.training.task import Amp
 
 PUBLISHED_WIDTH = 48
 REGRESSOR_FILES = (
@@ -40,7 +41,7 @@ REGRESSOR_FILES = (
 """Where in ``--data.root`` the matrix from SMPL's vertices to Human3.6M's joints lies."""
 
 
-class PersPoseTask:
+class PersPoseTask(RegressorTask):
     """PersPose's network, data and losses for the training loop.
 
     Args:
@@ -50,8 +51,8 @@ class PersPoseTask:
         DsrError: if a file is missing or does not fit.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config = config
+    def __init__(self, config: RegressorTrainConfig) -> None:
+        super().__init__(config)
         self.size = config.model.image_size
         self.bodies = label_bodies(config.body)
         joints = self.bodies["neutral"].num_joints
@@ -61,7 +62,7 @@ class PersPoseTask:
         view = PersPoseView(
             self.size, True, self.bodies, 0.1 if config.data.jitter == "on" else 0.0, config.data.reduce == "on", matrix
         )
-        source = training_source(config, open_set, "walk", None)
+        source = training_source(config, open_set, "passes", None)
         self.data = TrainingData(source, view, config.seed)
 
     def build_model(self) -> nn.Module:
@@ -89,18 +90,6 @@ class PersPoseTask:
         self.held_out = held_out_batches(self.config, view) if self.config.validation.count else []
         self.data.prepare(self.config.workers + 1)
 
-    def epoch_length(self) -> int:
-        """Samples of an epoch."""
-        return len(self.data)
-
-    def sample(self, epoch: int, position: int) -> Any:
-        """One augmented sample."""
-        return self.data.sample(epoch, position)
-
-    def collate(self, samples: list[Any]) -> dict[str, Any]:
-        """A batch."""
-        return collate(samples)
-
     def terms(self, model: nn.Module, batch: dict[str, Any], epoch: int, amp: Amp) -> tuple[Tensor, dict[str, Tensor]]:
         """The published total and the terms that have a weight, unweighted; half of the batches are seen mirrored."""
         image, K, encode = batch["image"], batch["K_crop"], batch["encode"]
@@ -112,7 +101,7 @@ class PersPoseTask:
         estimate = decode(heads, K, self.size)
         if mirrored:
             estimate = unmirror(estimate, self.size)
-        outputs = PersPoseOutputs.of(estimate, lift(estimate, batch["K_crop"]))
+        outputs = loss_outputs(estimate, lift(estimate, batch["K_crop"]))
         terms = perspose_losses(outputs, batch, self.config.perspose.weights, size=self.size)
         total = terms.pop("total")
         kept = zip(terms.items(), self.config.perspose.weights, strict=True)
@@ -125,11 +114,13 @@ class PersPoseTask:
         joints, true, betas, true_betas, same = [], [], [], [], True
         for batch in self.held_out:
             batch = to_device(batch, device)
-            found = model.predict(batch["image"], batch["K_crop"], mirror=False, body=self.body, encode=batch["encode"])
-            joints.append(found.extras["joints"])
+            predicted = model.predict(
+                batch["image"], batch["K_crop"], mirror=False, body=self.body, encode=batch["encode"]
+            )
+            joints.append(predicted.extras["joints"])
             true.append(batch["joints24"])
-            betas.append(found.betas)
-            true_betas.append(batch["betas"][:, : found.betas.shape[1]])
+            betas.append(predicted.betas)
+            true_betas.append(batch["betas"][:, : predicted.betas.shape[1]])
             same = same and bool(batch["has_betas"].all())
         measures = pose_measures(torch.cat(joints), torch.cat(true))
         if self.config.validation.shape == "on" and same:  # made-up people have no shape of licensed bodies
@@ -142,11 +133,15 @@ class PersPoseTask:
         rows = []
         for part in (batch, *self.held_out[:1]):
             part = to_device({k: part[k][:6] for k in ("image", "K_crop", "encode")}, next(model.parameters()).device)
-            found = model.predict(part["image"], part["K_crop"], mirror=False, body=self.body, encode=part["encode"])
-            assert found.transl is not None
-            vertices = self.body(found.betas, found.pose_rotmat[:, 1:], found.pose_rotmat[:, 0], found.transl).vertices
+            predicted = model.predict(
+                part["image"], part["K_crop"], mirror=False, body=self.body, encode=part["encode"]
+            )
+            assert predicted.transl is not None
+            vertices = self.body(
+                predicted.betas, predicted.pose_rotmat[:, 1:], predicted.pose_rotmat[:, 0], predicted.transl
+            ).vertices
             rows.append(
-                draw_bodies(
+                crops_with_bodies(
                     part["image"].cpu(),
                     vertices.cpu().numpy(),
                     self.body.asset,
@@ -172,12 +167,12 @@ def label_bodies(name: str) -> dict[str, Body]:
     return bodies
 
 
-def human36m_regressor(config: TrainConfig, body: Body) -> np.ndarray | None:
+def human36m_regressor(config: RegressorTrainConfig, body: Body) -> np.ndarray | None:
     """The licensed matrix (17, V) of a run on SMPL, where a data folder has it; None: the body's own stands in."""
     if is_open(body):
         return None
-    found = (published_file(config, name) for name in REGRESSOR_FILES)
-    path = next((path for path in found if path is not None), None)
+    paths = (published_file(config, name) for name in REGRESSOR_FILES)
+    path = next((path for path in paths if path is not None), None)
     return None if path is None else regressor_matrix(body.asset, path)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import tyro
 
@@ -34,11 +34,11 @@ class Ship:
         """Run it; returns a line of figures."""
         from dsr.evaluation.lifting import LinearLifter, MeanPose, evaluate_lifter, lifter_predictor
         from dsr.lifting.shipped import load_lifter, save_lifter
-        from dsr.training.config import TrainConfig, read_config
+        from dsr.training.config_file import read_config
         from dsr.training.systems.lifter.config import LifterTrainConfig, network_arguments
         from dsr.training.systems.lifter.data import read_tracks, split_source
 
-        config = cast(Any, read_config(self.run / "config.yaml", cast(TrainConfig, LifterTrainConfig())))
+        config = read_config(self.run / "config.yaml", LifterTrainConfig())
         source = self.data or config.data[0]
         kind, folder = split_source(source)
         if kind != "mocap":
@@ -120,22 +120,22 @@ def card_text(
 
 def command_of(config: Any) -> str:
     """The command that trains this, as the difference to the preset mocap."""
-    from dsr.training.config import flat
+    from dsr.training.config import flag, flat
     from dsr.training.systems.lifter.presets import lifter_preset
 
-    base, now = flat(cast(Any, lifter_preset("mocap", config.model))), flat(config)
+    base, now = flat(lifter_preset("mocap", config.model)), flat(config)
     left_out = ("model", "data", "log.", "validation.", "threads", "device", "workers")
-    flags = [
-        f"--{key.replace('_', '-')} {'START' if key == 'network.init' else value}"
+    options = [
+        f"{flag(key)} {'START' if key == 'network.init' else value}"
         for key, value in now.items()
         if value != base[key] and not key.startswith(left_out)
     ]
     lines, line = [], f"dsr-train lifter --model {config.model} --preset mocap --data mocap:CLIPS --out RUN"
-    for flag in flags:
-        if len(line) + len(flag) > 100:
+    for option in options:
+        if len(line) + len(option) > 100:
             lines.append(line + " \\")
             line = "    "
-        line += f" {flag}"
+        line += f" {option}"
     return "\n    ".join([*lines, line])
 
 

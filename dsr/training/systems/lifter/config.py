@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dsr.errors import UsageError
-from dsr.training.config import LogConfig, Switch
+from dsr.training.config import LogConfig, RunConfig, Switch, UpdateConfig, ValidationConfig
 
 Optimiser = Literal["adam", "adam-amsgrad", "adamw", "ranger"]
 
@@ -17,17 +17,17 @@ Optimiser = Literal["adam", "adam-amsgrad", "adamw", "ranger"]
 class NetworkConfig:
     """Size of the network; 0 takes the published one."""
 
-    frames: int = 0
+    frames: int = field(default=0, metadata={"at_least": 0})
     """Window length."""
-    width: int = 0
+    width: int = field(default=0, metadata={"at_least": 0})
     """Channels."""
-    depth: int = 0
+    depth: int = field(default=0, metadata={"at_least": 0})
     """Stages (pairs, layers or blocks), where the network has a choice."""
-    heads: int = 0
+    heads: int = field(default=0, metadata={"at_least": 0})
     """Attention heads."""
-    inputs: int = 0
+    inputs: int = field(default=0, metadata={"at_least": 0})
     """Channels per keypoint: 2 (u, v), or 3 with the confidence."""
-    keep: int = 0
+    keep: int = field(default=0, metadata={"at_least": 0})
     """Frames left by pruning (HoT, TPC), of any transformer lifter."""
     before: int = -1
     """Stage in front of which frames are pruned; -1: the published one."""
@@ -41,10 +41,10 @@ class NetworkConfig:
     """Stochastic depth; -1: the published one."""
     rescale: Switch = "off"
     """Bring people to one size on the screen before anything else; published lifters do not."""
-    positions: float = 0.0
+    positions: float = field(default=0.0, metadata={"at_least": 0, "below": 10})
     """Standard deviation of the positional tables at the start, which sets joints apart from the first step on; HoT's
     recovery then also starts by comparing times. 0: as published (mostly zeros)."""
-    init: Path | None = None
+    init: Path | None = field(default=None, metadata={"exists": "file"})
     """Weights to start from (official checkpoint or safetensors); a lifter of another window length will do."""
 
 
@@ -57,11 +57,11 @@ class LifterDataConfig:
     (blazepose33, coco17)."""
     noise: Switch = "on"
     """Detector-like noise on mocap's 2D joints."""
-    cameras: int = 2
+    cameras: int = field(default=2, metadata={"above": 0})
     """Virtual cameras per mocap clip."""
-    fps: float = 0.0
+    fps: float = field(default=0.0, metadata={"at_least": 0})
     """Frames per second the tracks are thinned to; 0: 30 for mocap, else as they are."""
-    hop: int = 0
+    hop: int = field(default=0, metadata={"at_least": 0})
     """Frames between the starts of two training windows; 0: windows do not overlap."""
     flip: Switch = "on"
     """Every window also mirrored."""
@@ -88,145 +88,75 @@ class LifterLossConfig:
 
 
 @dataclass(frozen=True)
-class LifterOptimConfig:
+class LifterOptimConfig(UpdateConfig):
     """Optimiser and schedule; weight decay is on all parameters, as in the released code of the lifters."""
 
     name: Optimiser = "adamw"
     """Optimiser."""
-    lr: float = 8e-5
+    lr: float = field(default=8e-5, metadata={"above": 0})
     """Learning rate."""
-    weight_decay: float = 0.1
+    weight_decay: float = field(default=0.1, metadata={"at_least": 0})
     """Weight decay (adamw, ranger)."""
-    decay: float = 0.99
+    decay: float = field(default=0.99, metadata={"above": 0})
     """Factor on the learning rate after every epoch."""
-    halve_every: int = 0
+    halve_every: int = field(default=0, metadata={"at_least": 0})
     """Every so many epochs the factor is 0.5 instead; 0: never."""
     cosine: Switch = "off"
     """Half a cosine over the epochs instead of the factor, down to lr_end."""
-    lr_end: float = 1e-5
+    lr_end: float = field(default=1e-5, metadata={"at_least": 0})
     """Where the cosine ends."""
-    warmup: int = 0
+    warmup: int = field(default=0, metadata={"at_least": 0})
     """Steps of linear warm-up."""
     per_step: Switch = "off"
     """Move the cosine at every step, not after every epoch."""
     bn_schedule: Switch = "off"
     """GLA-GCN's batch-norm momentum, from 0.1 down to 0.001."""
-    clip: float = 0.0
-    """Largest norm of the gradient; 0: no clipping."""
-    ema: float = 0.0
-    """Decay of an average of the weights; 0: none."""
     bf16: Switch = "off"
     """bfloat16 for the network where the processor has it."""
-    sync_batchnorm: Switch = "off"
-    """Batch-norm statistics over all GPUs."""
 
 
 @dataclass(frozen=True)
-class LifterValidationConfig:
+class LifterValidationConfig(ValidationConfig):
     """Measures on held-out tracks; for H36M the published test subjects, for mocap its validation clips."""
 
-    count: int = 0
-    """Windows measured after an epoch, evenly spread; 0: none until the end."""
-    every: int = 1
-    """Validate after this many epochs."""
+    count: int = field(default=0, metadata={"at_least": 0})
+    """Windows measured after an epoch, evenly spread; 0: none."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class LifterTrainConfig:
+class LifterTrainConfig(RunConfig):
     """Everything a run depends on; RUN/config.yaml holds the resolved one."""
 
     model: str = "mixste"
     """Lifter; dsr.lifting.LIFTERS has the names."""
-    data: tuple[str, ...] = ()
+    data: tuple[str, ...] = field(default=(), metadata={"may_change": True})
     """Where the tracks come from: mocap:DIR (BVH clips), h36m:DIR (data_3d_h36m.npz and a data_2d_h36m_*.npz),
     3dhp:FILE (data_train_3dhp.npz); several are mixed."""
-    epochs: int = 160
+    epochs: int = field(default=160, metadata={"above": 0, "may_change": True})
     """Epochs of the run."""
-    steps: int = 0
-    """Stop after this many steps in all; 0: after the epochs."""
-    batch: int = 4
+    batch: int = field(default=4, metadata={"above": 0})
     """Windows per step on each GPU."""
-    seed: int = 1126
+    seed: int = field(default=1126, metadata={"at_least": 0})
     """Seed of weights, order and dropout."""
-    workers: int = 0
+    workers: int = field(default=0, metadata={"at_least": 0, "may_change": True})
     """Processes that cut windows; 0: none."""
-    device: str = "auto"
-    """auto, cpu or cuda."""
-    threads: int = 0
-    """CPU threads; 0: torch's choice."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     windows: LifterDataConfig = field(default_factory=LifterDataConfig)
     losses: LifterLossConfig = field(default_factory=LifterLossConfig)
     optim: LifterOptimConfig = field(default_factory=LifterOptimConfig)
     validation: LifterValidationConfig = field(default_factory=LifterValidationConfig)
-    log: LogConfig = field(default_factory=lambda: LogConfig(overlays=0, tensorboard="off"))
+    log: LogConfig = field(
+        default_factory=lambda: LogConfig(overlays=0, tensorboard="off"), metadata={"may_change": True}
+    )
 
+    def task_name(self) -> str:
+        """All lifters are one system."""
+        return "lifter"
 
-MAY_CHANGE = frozenset(
-    {
-        "epochs",
-        "steps",
-        "workers",
-        "device",
-        "threads",
-        "data",
-        "log.every",
-        "log.overlays",
-        "log.checkpoint",
-        "log.keep",
-        "log.tensorboard",
-    }
-)
-"""What may differ when a run is resumed."""
-
-
-def check_lifter_config(config: LifterTrainConfig) -> None:
-    """Refuse values that cannot be meant.
-
-    Raises:
-        UsageError: naming the flag.
-    """
-    optim, windows = config.optim, config.windows
-    positive = {
-        "epochs": config.epochs,
-        "batch": config.batch,
-        "optim.lr": optim.lr,
-        "optim.decay": optim.decay,
-        "windows.cameras": windows.cameras,
-        "log.every": config.log.every,
-        "validation.every": config.validation.every,
-    }
-    not_negative = {
-        "steps": config.steps,
-        "workers": config.workers,
-        "threads": config.threads,
-        "seed": config.seed,
-        "optim.clip": optim.clip,
-        "optim.warmup": optim.warmup,
-        "optim.weight-decay": optim.weight_decay,
-        "optim.lr-end": optim.lr_end,
-        "windows.hop": windows.hop,
-        "windows.fps": windows.fps,
-        "validation.count": config.validation.count,
-        "network.frames": config.network.frames,
-        "network.width": config.network.width,
-    }
-    for flag, value in positive.items():
-        if not (math.isfinite(value) and value > 0):
-            raise UsageError(f"--{flag} {value}: use a number above 0.")
-    for flag, value in not_negative.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise UsageError(f"--{flag} {value}: use 0 or a positive number.")
-    if not 0 <= config.network.positions < 10:
-        raise UsageError(f"--network.positions {config.network.positions}: use a number from 0 to below 10.")
-    if not 0 <= optim.ema < 1:
-        raise UsageError(f"--optim.ema {optim.ema}: use a number from 0 to below 1.")
-    if config.device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"--device {config.device}: use auto, cpu or cuda.")
-    if not config.data:
-        raise UsageError("--data is missing: name the tracks to train on, mocap:DIR, h36m:DIR or 3dhp:FILE.")
-    if config.network.init is not None and not config.network.init.is_file():
-        raise UsageError(f"--network.init {config.network.init}: there is no such file.")
+    def check(self) -> None:
+        """Refuse a run without tracks."""
+        if not self.data:
+            raise UsageError("--data is missing: name the tracks to train on, mocap:DIR, h36m:DIR or 3dhp:FILE.")
 
 
 def host_of(model: str) -> str:

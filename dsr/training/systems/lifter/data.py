@@ -67,7 +67,7 @@ def read_tracks(source: str, split: str, windows: LifterDataConfig) -> list[Pose
         raise UsageError(f"--data {source}: {path} must hold data_3d_h36m.npz and a data_2d_h36m_*.npz.")
     # Detections before the truth, where both are there.
     chosen = next((file for file in keypoints if not file.stem.endswith("_gt")), keypoints[0])
-    subjects = track_files.H36M_TRAIN if split == "train" else lifting_files.H36M_TEST
+    subjects = track_files.H36M_TRAIN if split == "train" else track_files.H36M_TEST
     return track_files.load_h36m(poses, chosen, subjects)
 
 

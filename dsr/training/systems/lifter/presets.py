@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from dsr.errors import UsageError
-from dsr.training.config import LogConfig
+from dsr.training.config import LogConfig, suggestion
+from dsr.training.config_file import read_config, read_yaml
 from dsr.training.systems.lifter.config import (
     LifterDataConfig,
     LifterLossConfig,
@@ -163,7 +165,21 @@ def lifter_preset(name: str, model: str) -> LifterTrainConfig:
         UsageError: if there is no such preset or lifter.
     """
     if name not in PRESETS:
-        raise UsageError(f"There is no preset {name}; choose one of {', '.join(PRESETS)}.")
+        raise UsageError(f"--preset {name}: there is no such preset; {suggestion(name, PRESETS)}")
     if model not in RECIPES:
-        raise UsageError(f"--model {model}: there is no such lifter; choose one of {', '.join(RECIPES)}.")
+        raise UsageError(f"--model {model}: there is no such lifter; {suggestion(model, RECIPES)}")
     return PRESETS[name][1](model)
+
+
+def base_config(name: str, file: Path | None, model: str | None = None) -> LifterTrainConfig:
+    """The configuration of a preset for a lifter and a file over it; without ``model``, the file may name it.
+
+    Raises:
+        UsageError: if there is no such preset or lifter, or the file cannot be used.
+    """
+    if model is None and file is not None:
+        values = read_yaml(file)
+        named = values.get("model") if isinstance(values, dict) else None
+        model = named if isinstance(named, str) else None
+    base = lifter_preset(name, model or "mixste")
+    return base if file is None else read_config(file, base)

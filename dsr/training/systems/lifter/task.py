@@ -17,10 +17,10 @@ from dsr.lifting.inference import fill_gaps
 from dsr.losses.lifting import random_move, self_scaled, sequence_loss, weighted_mpjpe
 from dsr.tracks import H36M17, mirror
 from dsr.tracks.track import PoseTrack
-from dsr.training.loop import Amp
 from dsr.training.ranger import Ranger
 from dsr.training.systems.lifter.config import LifterTrainConfig, network_arguments
 from dsr.training.systems.lifter.start import draw_positions, start_from
+from dsr.training.task import Amp, Task
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def track_arrays(track: PoseTrack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return inputs, (joints - joints[:, :1]).astype(np.float32), valid & np.isfinite(joints).all((1, 2))
 
 
-class LifterTask:
+class LifterTask(Task):
     """One lifter, tracks of people, the published losses.
 
     Args:
@@ -123,10 +123,12 @@ class LifterTask:
         held_out: to validate on.
     """
 
+    config: LifterTrainConfig
+
     def __init__(
         self, config: LifterTrainConfig, tracks: list[PoseTrack] | None = None, held_out: list[PoseTrack] | None = None
     ) -> None:
-        self.config = config
+        super().__init__(config)
         self._given = tracks, held_out
         self.fps: float | None = None  # known when the tracks are read
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
@@ -232,10 +234,6 @@ class LifterTask:
         error = 1e3 * float(torch.cat(errors).mean())
         return {"mpjpe_mm": error, "pa_mpjpe_mm": 1e3 * float(torch.cat(aligned).mean()), "score": error}
 
-    def overlay(self, model: nn.Module, batch: dict[str, Any]) -> np.ndarray | None:
-        """No picture."""
-        return None
-
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of the recipe, over all parameters in one group."""
         optim, parameters = self.config.optim, [p for p in model.parameters() if p.requires_grad]
@@ -251,13 +249,13 @@ class LifterTask:
         """The learning rate of a step, counted from 0."""
         return lifter_learning_rate(self.config, step, epoch_steps, total_steps)
 
-    def about(self) -> dict[str, str]:
-        """The header of the weights: :func:`dsr.lifting.shipped.load_lifter` builds the network from it."""
+    def header(self) -> dict[str, str]:
+        """What :func:`dsr.lifting.shipped.load_lifter` builds the network from."""
         from dsr.lifting.shipped import lifter_header
 
         arguments = json.loads(json.dumps(network_arguments(self.config)))
         return {
-            "system": "lifter",
+            **super().header(),
             **lifter_header(self.config.model, arguments, fps=self.fps, keypoints=self.config.windows.keypoints),
         }
 

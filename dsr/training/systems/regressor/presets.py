@@ -13,17 +13,15 @@ from pathlib import Path
 
 from dsr.errors import UsageError
 from dsr.losses.perspose_weights import PERSPOSE_WEIGHTS
-from dsr.training.config import (
+from dsr.training.config import LogConfig, OptimConfig, suggestion
+from dsr.training.config_file import read_config, read_yaml
+from dsr.training.systems.regressor.config import (
     DataConfig,
-    LogConfig,
     LossConfig,
     ModelConfig,
-    OptimConfig,
     PersPoseConfig,
-    TrainConfig,
-    ValidationConfig,
-    read_config,
-    read_yaml,
+    RegressorTrainConfig,
+    RegressorValidationConfig,
 )
 
 DSR_MIX = {"h36m": 0.5, "coco": 0.3, "mpi-inf-3dhp": 0.2}
@@ -39,8 +37,8 @@ INSIDE = LossConfig(dsr_mc=0.02, dsr_c=0.015, c_variant="inside", crop_camera="o
 without the released defects pull pose and shape 5 to 8 times as hard as the released ones; these keep that balance."""
 
 
-def _dsr(mix: dict[str, float], losses: LossConfig) -> TrainConfig:
-    return TrainConfig(
+def _dsr(mix: dict[str, float], losses: LossConfig) -> RegressorTrainConfig:
+    return RegressorTrainConfig(
         system="dsr",
         epochs=50,
         batch=128,
@@ -55,8 +53,8 @@ def _dsr(mix: dict[str, float], losses: LossConfig) -> TrainConfig:
 
 def _perspose(
     mix: dict[str, float], weights: str, batch: int = 128, period: float = 6, jitter: bool = False
-) -> TrainConfig:
-    return TrainConfig(
+) -> RegressorTrainConfig:
+    return RegressorTrainConfig(
         system="perspose",
         epochs=100,
         batch=batch,
@@ -79,9 +77,9 @@ def _perspose(
     )
 
 
-def _smoke() -> TrainConfig:
+def _smoke() -> RegressorTrainConfig:
     """Made-up people who face the camera within 45 degrees: few enough kinds that a small network learns at once."""
-    return TrainConfig(
+    return RegressorTrainConfig(
         system="dsr",
         epochs=9,
         batch=16,
@@ -103,12 +101,12 @@ def _smoke() -> TrainConfig:
         optim=OptimConfig(
             name="adamw", lr=4e-4, weight_decay=1e-4, warmup_epochs=0.2, cosine="on", clip=60.0, ema=0.998
         ),
-        validation=ValidationConfig(count=256, shape="on"),
+        validation=RegressorValidationConfig(count=256, shape="on"),
         log=LogConfig(every=10, overlays=500, checkpoint=100),
     )
 
 
-def _smoke_dsr() -> TrainConfig:
+def _smoke_dsr() -> RegressorTrainConfig:
     smoke = _smoke()
     return replace(
         smoke,
@@ -118,7 +116,7 @@ def _smoke_dsr() -> TrainConfig:
     )
 
 
-def _smoke_perspose() -> TrainConfig:
+def _smoke_perspose() -> RegressorTrainConfig:
     return replace(
         _smoke(),
         system="perspose",
@@ -127,7 +125,7 @@ def _smoke_perspose() -> TrainConfig:
     )
 
 
-PRESETS: dict[str, tuple[str, Callable[[], TrainConfig]]] = {
+PRESETS: dict[str, tuple[str, Callable[[], RegressorTrainConfig]]] = {
     "dsr": ("DSR as published, with 3DPW among the training data", lambda: _dsr(DSR_MIX_3DPW, LossConfig())),
     "dsr-no3dpw": ("DSR as published, without 3DPW", lambda: _dsr(DSR_MIX, LossConfig())),
     "dsr-inside": (
@@ -152,19 +150,23 @@ PRESETS: dict[str, tuple[str, Callable[[], TrainConfig]]] = {
 """Name -> (what it is, its configuration)."""
 
 
-def preset(name: str) -> TrainConfig:
+def preset(name: str) -> RegressorTrainConfig:
     """The configuration of that name.
 
     Raises:
         UsageError: if there is none.
     """
     if name not in PRESETS:
-        raise UsageError(f"There is no preset {name}; choose one of {', '.join(PRESETS)}.")
+        raise UsageError(f"--preset {name}: there is no such preset; {suggestion(name, PRESETS)}")
     return PRESETS[name][1]()
 
 
-def base_config(name: str | None, file: Path | None) -> TrainConfig:
-    """The configuration of a preset and a file over it; a file may name its preset under the key ``preset``."""
+def base_config(name: str | None, file: Path | None) -> RegressorTrainConfig:
+    """The configuration of a preset and a file over it; a file may name its preset under the key ``preset``.
+
+    Raises:
+        UsageError: if there is no such preset or the file cannot be used.
+    """
     if file is not None and name is None:
         values = read_yaml(file)
         named = values.get("preset") if isinstance(values, dict) else None

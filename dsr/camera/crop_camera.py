@@ -25,7 +25,7 @@ def published_intrinsics(count: int, size: int, like: Tensor) -> Tensor:
     return K.expand(count, 3, 3)
 
 
-def translation(camera: Tensor, K_crop: Tensor, size: int) -> Tensor:
+def place_in_crop(camera: Tensor, K_crop: Tensor, size: int) -> Tensor:
     """Where a body stands.
 
     Args:
@@ -39,7 +39,7 @@ def translation(camera: Tensor, K_crop: Tensor, size: int) -> Tensor:
 
     Example:
         >>> camera = torch.tensor([[1.0, 0.0, 0.0]])
-        >>> translation(camera, published_intrinsics(1, 224, camera), 224)
+        >>> place_in_crop(camera, published_intrinsics(1, 224, camera), 224)
         tensor([[ 0.0000,  0.0000, 44.6429]])
     """
     scale = camera[:, :1]
@@ -49,12 +49,12 @@ def translation(camera: Tensor, K_crop: Tensor, size: int) -> Tensor:
     return torch.cat(((pixel - K_crop[:, :2, 2]) / focal * depth, depth), -1)
 
 
-def project(points: Tensor, transl: Tensor, K_crop: Tensor, size: int) -> Tensor:
+def project_to_crop(points: Tensor, transl: Tensor, K_crop: Tensor, size: int) -> Tensor:
     """Points of bodies in their crops.
 
     Args:
         points: (B, N, 3) metres, of the body without translation.
-        transl: (B, 3) from :func:`translation`.
+        transl: (B, 3) from :func:`place_in_crop`.
         K_crop: (B, 3, 3) intrinsics, pixels of the crop.
         size: side of the crop, pixels.
 

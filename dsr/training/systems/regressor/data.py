@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsr.datasets import EpochSampler, MixedSource, collate
-from dsr.datasets.mix import generator
+from dsr.datasets import MixedSource, collate
+from dsr.datasets.mix import epoch_order, generator
 from dsr.errors import UsageError
 from dsr.synthetic.records import PersonRecord, RecordSource
-from dsr.training.config import TrainConfig
+from dsr.training.systems.regressor.config import RegressorTrainConfig
 
 if TYPE_CHECKING:
     from dsr.body import Body
@@ -49,7 +49,7 @@ class TrainingData:
     def sample(self, epoch: int, position: int) -> dict[str, Any]:
         """The sample at a place of an epoch's order."""
         if self._order is None or self._order[0] != epoch:
-            self._order = epoch, EpochSampler(len(self.source), seed=self.seed).order(epoch)
+            self._order = epoch, epoch_order(len(self.source), self.seed, epoch)
         index = int(self._order[1][position])
         return self.view(self.source.record(index, epoch), generator("sample", self.seed, epoch, index))
 
@@ -102,7 +102,7 @@ def _kept(source: RecordSource, index: int) -> PersonRecord:
     return replace(source.record(index, 0), mask=None)
 
 
-def published_file(config: TrainConfig, name: str) -> Path | None:
+def published_file(config: RegressorTrainConfig, name: str) -> Path | None:
     """A licensed file of the published layout, which lies in ``--data.root``; None where there is none."""
     path = None if config.data.root is None else Path(config.data.root) / name
     return path if path is not None and path.is_file() else None
@@ -113,7 +113,7 @@ def is_open(body: Body) -> bool:
     return body.asset.name in ("open", "open-light")
 
 
-def synthetic_source(config: TrainConfig, *, held_out: bool = False) -> RecordSource:
+def synthetic_source(config: RegressorTrainConfig, *, held_out: bool = False) -> RecordSource:
     """People made on the fly, for training or held out (other seed, other clips, never an occluder)."""
     from dsr.synthetic.people import SyntheticSource
 
@@ -143,7 +143,7 @@ def synthetic_source(config: TrainConfig, *, held_out: bool = False) -> RecordSo
 
 
 def training_source(
-    config: TrainConfig, open_set: Callable[[str, Path], RecordSource], rule: str, length: int | None
+    config: RegressorTrainConfig, open_set: Callable[[str, Path], RecordSource], rule: str, length: int | None
 ) -> RecordSource:
     """The mixture of a configuration.
 
@@ -158,23 +158,23 @@ def training_source(
         DatasetError: if a data set is unknown, missing or wrong.
     """
     data = config.data
-    shares = {name: share for name, share in data.mix.items() if share > 0}
-    on_disk = [name for name in shares if name != "synthetic"]
+    mix = {name: weight for name, weight in data.mix.items() if weight > 0}
+    on_disk = [name for name in mix if name != "synthetic"]
     if on_disk and data.root is None:
         raise UsageError(
             f"The data sets {', '.join(on_disk)} are read from disk: give their folder by --data.root, or train on "
             "made-up people by --preset smoke."
         )
     sources = [
-        synthetic_source(config) if name == "synthetic" else open_set(name, Path(str(data.root))) for name in shares
+        synthetic_source(config) if name == "synthetic" else open_set(name, Path(str(data.root))) for name in mix
     ]
     length = data.epoch_samples or length
     if len(sources) == 1 and length in (None, len(sources[0])):
         return sources[0]
-    return MixedSource(sources, list(shares.values()), length=length, seed=config.seed, rule=rule)  # type: ignore[arg-type]
+    return MixedSource(sources, list(mix.values()), length=length, seed=config.seed, rule=rule)  # type: ignore[arg-type]
 
 
-def held_out_batches(config: TrainConfig, view: View, size: int = 64) -> list[dict[str, Any]]:
+def held_out_batches(config: RegressorTrainConfig, view: View, size: int = 64) -> list[dict[str, Any]]:
     """The held-out people as batches, made once."""
     source = synthetic_source(config, held_out=True)
     samples = [view(source.record(i), np.random.default_rng(i)) for i in range(len(source))]

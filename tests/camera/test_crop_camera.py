@@ -6,10 +6,10 @@ import torch
 
 from dsr.body import joints49, load_body
 from dsr.camera import camera_to_translation, project_weak
+from dsr.camera.crop_camera import place_in_crop, project_to_crop, published_intrinsics
 from dsr.datasets import DsrView, collate
 from dsr.datasets.augment import DsrAugment
 from dsr.synthetic import SyntheticSource
-from dsr.training.systems.crop_camera import project, published_intrinsics, translation
 
 SIZE = 96
 
@@ -18,9 +18,11 @@ def test_the_published_intrinsics_give_the_published_camera():
     camera = torch.tensor([[0.9, 0.1, -0.2], [0.3, -0.4, 0.5]])
     points = torch.randn(2, 7, 3, generator=torch.Generator().manual_seed(0))
     K = published_intrinsics(2, SIZE, camera)
-    transl = translation(camera, K, SIZE)
+    transl = place_in_crop(camera, K, SIZE)
     torch.testing.assert_close(transl, camera_to_translation(camera), atol=1e-4, rtol=1e-6)
-    torch.testing.assert_close(project(points, transl, K, SIZE), project_weak(points, camera), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        project_to_crop(points, transl, K, SIZE), project_weak(points, camera), atol=1e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("drawn", [DsrAugment(), DsrAugment(True, (1, 1, 1), 20.0, 1.1)])
@@ -41,7 +43,7 @@ def test_the_own_camera_sees_a_near_body_where_it_is(drawn):
         adam = torch.optim.Adam([camera], lr=0.03)
         for step in range(400):
             adam.param_groups[0]["lr"] = 0.03 * (1 - step / 400)
-            points = project(joints, translation(camera, intrinsics, SIZE), intrinsics, SIZE)
+            points = project_to_crop(joints, place_in_crop(camera, intrinsics, SIZE), intrinsics, SIZE)
             apart = ((points - true).norm(dim=-1) * seen).sum(1) / seen.sum(1)
             adam.zero_grad()
             apart.sum().backward()
@@ -57,5 +59,5 @@ def test_points_behind_the_camera_keep_finite_gradients():
     camera = torch.tensor([[2.0, 0.0, 0.0]], requires_grad=True)
     K = torch.tensor([[[60.0, 0, 48], [0, 60, 48], [0, 0, 1]]])
     points = torch.tensor([[[0.1, 0.2, -5.0], [0.0, 0.0, -0.63]]])
-    project(points, translation(camera, K, SIZE), K, SIZE).square().sum().backward()
+    project_to_crop(points, place_in_crop(camera, K, SIZE), K, SIZE).square().sum().backward()
     assert camera.grad.isfinite().all() and camera.grad.abs().max() < 1e5
