@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import make_dataclass
 
 import tyro
 
-from dsr.cli.eval_common import EXIT_FINE, EXIT_INTERRUPTED, EXIT_USAGE
+from dsr.cli.common import run_command
 from dsr.cli.eval_dataset import DatasetCommand, run_dataset
 from dsr.cli.eval_lifter import LifterEvalCommand, run_lifter
 from dsr.cli.eval_synthetic import SyntheticCommand, run_synthetic
-from dsr.errors import DsrError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,35 +23,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["synthetic"]
+    return run_command("dsr-eval", lambda: _evaluate(arguments))
+
+
+def _evaluate(arguments: list[str]) -> int:
     from dsr.evaluation.protocols import PROTOCOLS
 
-    arguments = list(sys.argv[1:] if argv is None else argv) or ["synthetic"]
     datasets = {name: _subcommand(name, protocol.title) for name, protocol in PROTOCOLS.items()}
-    try:
-        command = tyro.extras.subcommand_cli_from_dict(
-            {"synthetic": SyntheticCommand, "lifter": LifterEvalCommand, **datasets},
-            prog="dsr-eval",
-            args=arguments,
-            description="Measure how good the bodies are; without arguments, on the generated benchmark.",
-            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
-        )
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else EXIT_USAGE
-    except BrokenPipeError:  # dsr-eval --help | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return EXIT_FINE
-    try:
-        if isinstance(command, SyntheticCommand):
-            return run_synthetic(command)
-        if isinstance(command, LifterEvalCommand):
-            return run_lifter(command)
-        return run_dataset(next(name for name, kind in datasets.items() if isinstance(command, kind)), command)
-    except DsrError as error:
-        sys.stderr.write(f"dsr-eval: {error}\n")
-        return EXIT_USAGE
-    except KeyboardInterrupt:
-        sys.stderr.write("dsr-eval: interrupted.\n")
-        return EXIT_INTERRUPTED
+    command = tyro.extras.subcommand_cli_from_dict(
+        {"synthetic": SyntheticCommand, "lifter": LifterEvalCommand, **datasets},
+        prog="dsr-eval",
+        args=arguments,
+        description="Measure how good the bodies are; without arguments, on the generated benchmark.",
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
+    )
+    if isinstance(command, SyntheticCommand):
+        return run_synthetic(command)
+    if isinstance(command, LifterEvalCommand):
+        return run_lifter(command)
+    return run_dataset(next(name for name, kind in datasets.items() if isinstance(command, kind)), command)
 
 
 def _subcommand(name: str, title: str) -> type[DatasetCommand]:

@@ -1,4 +1,4 @@
-"""What the subcommands of ``dsr-eval`` share: exit codes, JSON files, numbers."""
+"""What the subcommands of ``dsr-eval`` share: JSON files and numbers."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
-
 
 def check_output(flag: str, path: Path | None) -> None:
-    """Before any work: the file can be put where it is wanted.
+    """Before any work: the file can be written to its place.
 
     Raises:
         UsageError: if the folder is missing or the path is one.
@@ -26,7 +24,7 @@ def check_output(flag: str, path: Path | None) -> None:
 
 
 def write_json(flag: str, path: Path | None, values: dict[str, Any]) -> None:
-    """Write plain values to a file, if one is wanted.
+    """Write plain values to a file, if one is named.
 
     Raises:
         UsageError: if it cannot be written.

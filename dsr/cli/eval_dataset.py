@@ -6,13 +6,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
-from dsr.cli.eval_common import EXIT_FINE, check_output, number, write_json
+from dsr.cli.common import EXIT_FINE
+from dsr.cli.eval_common import check_output, number, write_json
+from dsr.cli.progress import Progress
 
 if TYPE_CHECKING:
     from dsr.body import Body
-    from dsr.datasets.perspose_files import TableSource
+    from dsr.datasets.perspose_files import PersPoseSource
     from dsr.datasets.spin import SpinSource
     from dsr.evaluation.datasets import DatasetReport
     from dsr.evaluation.protocols import Protocol
@@ -117,18 +119,19 @@ def _evaluate(command: DatasetCommand, protocol: Protocol) -> DatasetReport:
         bodies = _bodies(command.body or loaded.body, _BETAS[loaded.system], protocol, command.neutral_truth, device)
         rows = rows_of(source, every, command.limit)
         check_truth(source, protocol, rows)
-        predictions = predict_source(
-            source,
-            loaded.model,
-            bodies["neutral"],
-            every=every,
-            limit=command.limit,
-            batch_size=command.batch_size,
-            mirror={"auto": None, "on": True, "off": False}[command.mirror],
-            system=loaded.system,
-            crop_bodies=_truth_crops(command, protocol, bodies),
-            on_people=_progress(len(rows)),
-        )
+        with Progress("predicting", len(rows), stream=sys.stderr) as progress:
+            predictions = predict_source(
+                source,
+                loaded.model,
+                bodies["neutral"],
+                every=every,
+                limit=command.limit,
+                batch_size=command.batch_size,
+                mirror={"auto": None, "on": True, "off": False}[command.mirror],
+                system=loaded.system,
+                crop_bodies=_truth_crops(command, protocol, bodies),
+                on_progress=progress.update,
+            )
         if command.save_predictions is not None:
             save_predictions(predictions, command.save_predictions)
     return evaluate_predictions(
@@ -143,7 +146,7 @@ def _evaluate(command: DatasetCommand, protocol: Protocol) -> DatasetReport:
     )
 
 
-def open_data(path: Path, images: Path | None = None, masks: Path | None = None) -> SpinSource | TableSource:
+def open_data(path: Path, images: Path | None = None, masks: Path | None = None) -> SpinSource | PersPoseSource:
     """A data set of the user, by what is in its file.
 
     Args:
@@ -155,23 +158,23 @@ def open_data(path: Path, images: Path | None = None, masks: Path | None = None)
         DatasetError: if it is neither or cannot be read.
         UsageError: if masks are given for the layout that has none.
     """
-    from dsr.datasets.perspose_files import TableSource
+    from dsr.datasets.perspose_files import PersPoseSource
     from dsr.datasets.spin import SpinSource
-    from dsr.datasets.table_file import NpzColumns
+    from dsr.datasets.table_file import NpzTable
     from dsr.errors import UsageError
 
     images = images or path.parent
-    if path.suffix == ".npz" and (not path.is_file() or "file_name" not in NpzColumns(path)):
+    if path.suffix == ".npz" and (not path.is_file() or "file_name" not in NpzTable(path)):
         return SpinSource(path, images, name=path.stem, masks=masks)
     if masks is not None:
         raise UsageError(f"--masks {masks}: only data sets in the layout of SPIN name masks.")
-    return TableSource(path, images)
+    return PersPoseSource(path, images)
 
 
 def _truth_crops(command: DatasetCommand, protocol: Protocol, bodies: Mapping[str, Body]) -> Mapping[str, Body] | None:
     """Bodies that crops are fitted to, or None."""
-    wanted = protocol.name.startswith("perspose") if command.crop == "auto" else command.crop == "truth"
-    return bodies if wanted else None
+    from_truth = protocol.name.startswith("perspose") if command.crop == "auto" else command.crop == "truth"
+    return bodies if from_truth else None
 
 
 def _bodies(name: str, betas: int, protocol: Protocol, neutral_truth: bool, device: str) -> Mapping[str, Body]:
@@ -191,14 +194,6 @@ def _bodies(name: str, betas: int, protocol: Protocol, neutral_truth: bool, devi
         for gender in ("male", "female"):
             bodies[gender] = load_body(name, gender=gender, num_betas=count, device=device)
     return bodies
-
-
-def _progress(total: int) -> Any:
-    def show(done: int) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{done} of {total}\033[K" if done < total else "\r\033[K")
-
-    return show
 
 
 def table(report: DatasetReport, protocol: Protocol, verbose: bool = False) -> str:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from dsr.cli.eval_common import EXIT_FINE, check_output, number, write_json
-from dsr.cli.progress import say
+from dsr.cli.common import EXIT_FINE, say
+from dsr.cli.eval_common import check_output, number, write_json
+from dsr.cli.progress import Progress
 from dsr.errors import UsageError
 
 if TYPE_CHECKING:
     from dsr.evaluation.lifting import LifterReport
     from dsr.training.systems.lifter.config import LifterDataConfig
 
-_COLUMNS = (("mpjpe_mm", 1), ("pa_mpjpe_mm", 1), ("n_mpjpe_mm", 1), ("velocity_mm", 2), ("pck", 3), ("auc", 3))
+_FIGURES = (("mpjpe_mm", 1), ("pa_mpjpe_mm", 1), ("n_mpjpe_mm", 1), ("velocity_mm", 2), ("pck", 3), ("auc", 3))
 _HEADER = f"{'MPJPE':>9}{'PA':>9}{'N-MPJPE':>9}{'velocity':>9}{'PCK':>9}{'AUC':>9}{'frames':>9}"
 
 
@@ -70,19 +71,18 @@ def run_lifter(command: LifterEvalCommand) -> int:
     kind, _ = split_source(command.data)
     models = {name: _load(name, command.device) for name in command.checkpoint}
     windows = _windows(command, models.values())
-    status = _Status()
-    status.say(f"reading the held-out tracks of {command.data}")
-    tracks = read_tracks(command.data, "validation", windows)
-    predictors: dict[str, Any] = {}
-    if command.baselines == "on" and kind != "3dhp":
-        status.say("reading the training tracks, for the baselines")
-        training = read_tracks(command.data, "train", windows)
-        predictors = {"mean pose": MeanPose.fit(training), "linear lifter": LinearLifter.fit(training)}
-    predictors |= {name: lifter_predictor(model, command.flip == "on") for name, model in models.items()}
-    reports: dict[str, LifterReport] = {}
-    for name, predict in predictors.items():
-        reports[name] = evaluate_lifter(predict, tracks, status.counter(name, len(tracks)))
-    status.end()
+    with Progress("measuring", stream=sys.stderr) as progress:
+        progress.status(f"reading the held-out tracks of {command.data}")
+        tracks = read_tracks(command.data, "validation", windows)
+        predictors: dict[str, Any] = {}
+        if command.baselines == "on" and kind != "3dhp":
+            progress.status("reading the training tracks, for the baselines")
+            training = read_tracks(command.data, "train", windows)
+            predictors = {"mean pose": MeanPose.fit(training), "linear lifter": LinearLifter.fit(training)}
+        predictors |= {name: lifter_predictor(model, command.flip == "on") for name, model in models.items()}
+        reports: dict[str, LifterReport] = {}
+        for name, predict in predictors.items():
+            reports[name] = evaluate_lifter(predict, tracks, partial(progress.update, text=name))
     frames, fps = sum(len(t) for t in tracks), sorted({t.fps for t in tracks})
     rates = " or ".join(f"{rate:g}" for rate in fps)
     seen = f", seen as {windows.keypoints}" if kind == "mocap" else ""
@@ -129,54 +129,22 @@ def _row(name: str, scores: Any) -> str:
     shown = name if len(name) <= 25 else "…" + name[-24:]
     return (
         f"{shown:<26}"
-        + "".join(f"{number(getattr(scores, k), 1.0, d):>9}" for k, d in _COLUMNS)
+        + "".join(f"{number(getattr(scores, k), 1.0, d):>9}" for k, d in _FIGURES)
         + (f"{scores.frames:>9}")
     )
 
 
-class _Status:
-    """What is being done, on standard error: one line that changes on a terminal, a line now and then elsewhere."""
-
-    _EVERY_S = 10.0
-
-    def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._said = time.monotonic()
-
-    def say(self, text: str) -> None:
-        self._said = time.monotonic()
-        if self._terminal:
-            sys.stderr.write(f"\r{text}\033[K")
-            sys.stderr.flush()
-        else:
-            say(sys.stderr, text)
-
-    def counter(self, name: str, total: int) -> Callable[[int], None]:
-        self._said = time.monotonic()
-
-        def show(done: int) -> None:
-            if self._terminal or time.monotonic() - self._said > self._EVERY_S:
-                self.say(f"{name}: {done} of {total} tracks")
-
-        return show
-
-    def end(self) -> None:
-        if self._terminal:
-            sys.stderr.write("\r\033[K")
-            sys.stderr.flush()
-
-
 def _windows(command: LifterEvalCommand, models: Iterable[Any]) -> LifterDataConfig:
-    """How mocap is seen: as the lifters saw it in training, unless told otherwise.
+    """How mocap is seen: as the lifters saw it in training, where no flag says otherwise.
 
     Raises:
         UsageError: if they saw it differently.
     """
     from dsr.training.systems.lifter.config import LifterDataConfig
 
-    told = [(getattr(model, "keypoints", None), getattr(model, "fps", None)) for model in models]
-    keypoints = {k for k, _ in told if k} if command.keypoints == "as-trained" else {command.keypoints}
-    fps = {rate for _, rate in told if rate} if command.fps == 0 else {command.fps}
+    trained = [(getattr(model, "keypoints", None), getattr(model, "fps", None)) for model in models]
+    keypoints = {k for k, _ in trained if k} if command.keypoints == "as-trained" else {command.keypoints}
+    fps = {rate for _, rate in trained if rate} if command.fps == 0 else {command.fps}
     for flag, values in (("--keypoints", keypoints), ("--fps", fps)):
         if len(values) > 1 and command.data.startswith("mocap:"):
             raise UsageError(
@@ -194,10 +162,10 @@ def _load(name: str, device: str) -> Any:
         return load_shipped(cast(Any, name), device)
     path = Path(name)
     if path.is_dir():
-        found = [path / file for file in ("last.ema.safetensors", "last.safetensors") if (path / file).is_file()]
-        if not found:
+        files = [path / file for file in ("last.ema.safetensors", "last.safetensors") if (path / file).is_file()]
+        if not files:
             raise UsageError(f"--checkpoint {name}: the folder holds no last.safetensors; is it a run of dsr-train?")
-        path = found[0]
+        path = files[0]
     return load_lifter(path, device)
 
 

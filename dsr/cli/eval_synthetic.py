@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsr.cli.eval_common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_SOME_FAILED, check_output, number, write_json
+from dsr.cli.common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_SOME_FAILED
+from dsr.cli.eval_common import check_output, number, write_json
+from dsr.cli.progress import Progress
 from dsr.options import FitOptions
 
 if TYPE_CHECKING:
     from dsr.evaluation.scores import PersonScore
-    from dsr.evaluation.synthetic import SyntheticReport
+    from dsr.evaluation.summary import SyntheticReport
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +48,22 @@ def run_synthetic(command: SyntheticCommand) -> int:
     check_output("--json", command.json)
     from dsr.evaluation.synthetic import evaluate_synthetic
 
-    count = 0
+    pictures = 0
+    with Progress("fitting", stream=sys.stderr) as progress:
 
-    def progress(name: str) -> None:
-        nonlocal count
-        count += 1
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r{count} {name}\033[K")
+        def on_progress(done: int, total: int, name: str) -> None:
+            nonlocal pictures
+            pictures = total
+            progress.update(done, total, name)
 
-    report = evaluate_synthetic(command.truth, command.fit, limit=command.limit, jobs=command.jobs, on_picture=progress)
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\033[K")
+        report = evaluate_synthetic(
+            command.truth, command.fit, limit=command.limit, jobs=command.jobs, on_progress=on_progress
+        )
     sys.stdout.write(table(report, verbose=command.verbose))
     write_json("--json", command.json, report.to_json())
     if not report.failed:
         return EXIT_FINE
-    return EXIT_ALL_FAILED if len(report.failed) == count else EXIT_SOME_FAILED
+    return EXIT_ALL_FAILED if len(report.failed) == pictures else EXIT_SOME_FAILED
 
 
 def table(report: SyntheticReport, verbose: bool = False) -> str:

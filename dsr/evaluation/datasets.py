@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dsr.body import Body
     from dsr.synthetic.records import PersonRecord, RecordSource
 
-_CHUNK = 64
+_BATCH = 64
 _OFF_ROOT_M = 1e-3
 
 
@@ -95,7 +95,7 @@ def evaluate_predictions(
             for the network's kind of crop.
 
     Raises:
-        DatasetError: if predictions and data set do not belong together, or nobody has the truth wanted.
+        DatasetError: if predictions and data set do not belong together, or nobody has the truth it compares with.
     """
     if frame not in ("auto", "crop", "picture"):
         raise UsageError(f"frame {frame!r}: use auto, crop or picture.")
@@ -108,16 +108,16 @@ def evaluate_predictions(
             f"The predictions have {predictions.betas.shape[1]} shape coefficients, but the {neutral.asset.name} body "
             f"knows {neutral.num_betas}: name the body that the network was trained with."
         )
-    found = _Errors()
+    errors = _Errors()
     replaced: set[str] = set()
-    for some in _chunks(matched(predictions, source, rows)):
+    for some in _batches(matched(predictions, source, rows)):
         usable = [(place, record) for place, record in some if _has_truth(record, protocol)]
-        found.skipped += len(some) - len(usable)
+        errors.skipped += len(some) - len(usable)
         if usable:
-            _score(usable, predictions, bodies, matrices, protocol, crop, found, replaced)
-    if not found.joints:
+            _score(usable, predictions, bodies, matrices, protocol, crop, errors, replaced)
+    if not errors.joints:
         raise _no_truth(source, protocol)
-    return _report(source, predictions, neutral, protocol, regressor, crop, found, replaced)
+    return _report(source, predictions, neutral, protocol, regressor, crop, errors, replaced)
 
 
 def check_truth(source: RecordSource, protocol: Protocol, rows: range) -> None:
@@ -131,8 +131,8 @@ def check_truth(source: RecordSource, protocol: Protocol, rows: range) -> None:
 
 
 def _no_truth(source: RecordSource, protocol: Protocol) -> DatasetError:
-    wanted = "SMPL pose and shape" if protocol.truth == "mesh" else "annotated joints (S)"
-    return DatasetError(f"{source.name}: nobody has {wanted}, which protocol {protocol.name} compares with.")
+    needed = "SMPL pose and shape" if protocol.truth == "mesh" else "annotated joints (S)"
+    return DatasetError(f"{source.name}: nobody has {needed}, which protocol {protocol.name} compares with.")
 
 
 def _score(
@@ -142,7 +142,7 @@ def _score(
     matrices: Mapping[str, np.ndarray],
     protocol: Protocol,
     crop: bool,
-    found: _Errors,
+    errors: _Errors,
     replaced: set[str],
 ) -> None:
     """Score a few people."""
@@ -154,7 +154,7 @@ def _score(
     pose, betas = predictions.pose_rotmat[places].astype(np.float64), predictions.betas[places]
     posed, root = _mesh(body, betas, pose)
     for placed, (place, record) in zip(posed + predictions.transl[places, None], some, strict=True):
-        image_scores(record, placed, body, predictions.K[place], found.near, found.overlap)
+        image_scores(record, placed, body, predictions.K[place], errors.near, errors.overlap)
     if crop:  # the same body, turned about its root joint
         turn = predictions.orient_crop[places].astype(np.float64) @ pose[:, 0].transpose(0, 2, 1)
         posed = (posed - root[:, None]) @ turn.transpose(0, 2, 1) + root[:, None]
@@ -167,14 +167,14 @@ def _score(
         if protocol.pve != "none":
             shift = 0.0 if protocol.pve == "raw" else pelvis - true_pelvis
             apart = np.linalg.norm(posed - shift - true_mesh, axis=-1)
-            found.vertices.append(1000 * apart[:, _skin(body)].mean(1))
+            errors.vertices.append(1000 * apart[:, _skin(body)].mean(1))
         counts = np.ones(target.shape[:-1], bool)
     else:
-        annotated = np.stack([a for _, record in some if (a := _annotated(record, protocol, found)) is not None])
+        annotated = np.stack([a for _, record in some if (a := _annotated(record, protocol, errors)) is not None])
         target, counts = annotated[..., :3], annotated[..., 3] > 0
     predicted = (joints - pelvis)[:, chosen]
-    found.joints.append(1000 * mpjpe(predicted, target, counts, root=None, reduction="none"))
-    found.aligned.append(1000 * pa_mpjpe(predicted, target, counts, reduction="none"))
+    errors.joints.append(1000 * mpjpe(predicted, target, counts, root=None, reduction="none"))
+    errors.aligned.append(1000 * pa_mpjpe(predicted, target, counts, reduction="none"))
 
 
 def _mesh(body: Body, betas: np.ndarray, pose: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -220,7 +220,7 @@ def _true_meshes(
     return vertices, joints
 
 
-def _annotated(record: PersonRecord, protocol: Protocol, found: _Errors) -> np.ndarray | None:
+def _annotated(record: PersonRecord, protocol: Protocol, errors: _Errors) -> np.ndarray | None:
     """Annotated joints (J, 4) in the protocol's order: metres from the pelvis, and confidence; None without any."""
     if "h36m17" in record.joints_m:
         known = np.asarray(record.joints_m["h36m17"], np.float64)
@@ -232,7 +232,7 @@ def _annotated(record: PersonRecord, protocol: Protocol, found: _Errors) -> np.n
     pelvis = joints[J17_NAMES.index("pelvis")]
     off = pelvis[3] > 0 and bool(np.linalg.norm(pelvis[:3]) > _OFF_ROOT_M)
     if off or (protocol.reroot and pelvis[3] > 0):
-        found.rerooted += int(off)
+        errors.rerooted += int(off)
         joints = joints - np.array([*pelvis[:3], 0.0])
     return joints[[J17_NAMES.index(name) for name in protocol.joints]]
 
@@ -251,30 +251,30 @@ def _report(
     protocol: Protocol,
     regressor: Path | None,
     crop: bool,
-    found: _Errors,
+    errors: _Errors,
     replaced: set[str],
 ) -> DatasetReport:
     from dsr.evaluation.pck_auc import auc, pck, per_joint
 
-    joints, aligned = np.concatenate(found.joints), np.concatenate(found.aligned)
-    report = DatasetReport(protocol.name, source.name, predictions.system, len(joints), found.skipped)
+    joints, aligned = np.concatenate(errors.joints), np.concatenate(errors.aligned)
+    report = DatasetReport(protocol.name, source.name, predictions.system, len(joints), errors.skipped)
     mean, mean_aligned = _over_people(joints), _over_people(aligned)
     # PCK and AUC by the published tool's 14 joints: pelvis, spine and nose are not among them
     first = [i for i, name in enumerate(protocol.joints) if name in J17_NAMES[:14]]
     report.metrics = {
         "mpjpe_mm": mean,
         "pa_mpjpe_mm": mean_aligned,
-        "pve_mm": float(np.concatenate(found.vertices).mean()) if found.vertices else None,
+        "pve_mm": float(np.concatenate(errors.vertices).mean()) if errors.vertices else None,
         "pck150": float(pck(joints[:, first])),
         "auc": float(auc(joints[:, first])),
         "score": 1.5 * mean_aligned + mean,
     }
     report.per_joint = per_joint(protocol.joints, mpjpe_mm=joints, pa_mpjpe_mm=aligned)
-    for name, shares in found.near.items():
-        near = np.nanmean(np.asarray(shares), 0)
-        report.image[name] = {"people": len(shares), "pck2d_05": float(near[0]), "pck2d_10": float(near[1])}
-    if found.overlap:
-        report.image["mask"] = {"people": len(found.overlap), "mask_iou": float(np.mean(found.overlap))}
+    for name, hits in errors.near.items():
+        near = np.nanmean(np.asarray(hits), 0)
+        report.image[name] = {"people": len(hits), "pck2d_05": float(near[0]), "pck2d_10": float(near[1])}
+    if errors.overlap:
+        report.image["mask"] = {"people": len(errors.overlap), "mask_iou": float(np.mean(errors.overlap))}
     if regressor is None:
         report.notes.append(
             f"Joints through the {neutral.asset.name} body's own Human3.6M regressor; published figures need "
@@ -284,8 +284,8 @@ def _report(
         report.notes.append("Orientation in the camera of the crop, as DSR's figures are published.")
     if replaced:
         report.notes.append(f"No {' or '.join(sorted(replaced))} body was given; the neutral one made the true meshes.")
-    if found.rerooted:
-        report.notes.append(f"True joints of {found.rerooted} people were not relative to the pelvis and made so.")
+    if errors.rerooted:
+        report.notes.append(f"True joints of {errors.rerooted} people were not relative to the pelvis and made so.")
     return report
 
 
@@ -296,8 +296,8 @@ def _over_people(errors: np.ndarray) -> float:
     return float(each.mean()) if len(each) else float("nan")
 
 
-def _chunks(people: Iterator[tuple[int, PersonRecord]]) -> Iterator[list[tuple[int, PersonRecord]]]:
-    while some := list(islice(people, _CHUNK)):
+def _batches(people: Iterator[tuple[int, PersonRecord]]) -> Iterator[list[tuple[int, PersonRecord]]]:
+    while some := list(islice(people, _BATCH)):
         yield some
 
 

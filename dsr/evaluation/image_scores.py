@@ -32,7 +32,7 @@ def image_scores(
         vertices: (V, 3) metres, camera of the full picture.
         body: the body they are of.
         K: (3, 3) intrinsics, pixels.
-        near: keypoint set to shares of keypoints within 5 and 10 % of the longer side of the person's box.
+        near: keypoint set to fractions of keypoints within 5 and 10 % of the longer side of the person's box.
         overlap: overlaps with the mask, where there is one.
     """
     size = float((record.box_px[2:] - record.box_px[:2]).max())
@@ -47,12 +47,12 @@ def image_scores(
         with np.errstate(divide="ignore", invalid="ignore"):
             pixels = points[:, :2] / points[:, 2:] * K[[0, 1], [0, 1]] + K[:2, 2]
         pixels[points[:, 2] <= 0] = np.inf
-        shares = [float(pck_2d(pixels, known[:, :2], size, counts, threshold=t)) for t in (0.05, 0.1)]
-        near.setdefault(name, []).append((shares[0], shares[1]))
+        hits = [float(pck_2d(pixels, known[:, :2], size, counts, threshold=t)) for t in (0.05, 0.1)]
+        near.setdefault(name, []).append((hits[0], hits[1]))
     if record.mask is not None:
-        share = _mask_overlap(np.asarray(record.mask, bool), vertices, body, K)
-        if share is not None:
-            overlap.append(share)
+        iou = _mask_overlap(np.asarray(record.mask, bool), vertices, body, K)
+        if iou is not None:
+            overlap.append(iou)
 
 
 def _mask_overlap(mask: np.ndarray, vertices: np.ndarray, body: Body, K: np.ndarray) -> float | None:
@@ -66,5 +66,5 @@ def _mask_overlap(mask: np.ndarray, vertices: np.ndarray, body: Body, K: np.ndar
     small = np.diag([wide / mask.shape[1], high / mask.shape[0], 1.0]) @ K
     faces = body.asset.faces[~body.asset.interior] if len(body.asset.interior) else body.asset.faces
     drawn = rasterise(vertices, faces, small, (wide, high), cull_back=True).covered
-    share = float(mask_iou(drawn, mask[np.ix_(rows, cols)]))
-    return share if np.isfinite(share) else None
+    iou = float(mask_iou(drawn, mask[np.ix_(rows, cols)]))
+    return iou if np.isfinite(iou) else None

@@ -114,27 +114,27 @@ class _Sums:
     def scores(self) -> LifterScores:
         errors = np.concatenate(self.errors)
         velocity = np.concatenate(self.velocity)
-        found = errors[:, list(PCK_JOINTS)]
+        limbs = errors[:, list(PCK_JOINTS)]
         return LifterScores(
             frames=len(errors),
             mpjpe_mm=float(errors.mean()),
             pa_mpjpe_mm=float(np.concatenate(self.aligned).mean()),
             n_mpjpe_mm=float(np.concatenate(self.scaled).mean()),
             velocity_mm=float(velocity.mean()) if len(velocity) else float("nan"),
-            pck=float(pck(found)),
-            auc=float(auc(found)),
+            pck=float(pck(limbs)),
+            auc=float(auc(limbs)),
         )
 
 
 def evaluate_lifter(
-    predict: Predictor, tracks: Sequence[PoseTrack], progress: Callable[[int], None] | None = None
+    predict: Predictor, tracks: Sequence[PoseTrack], on_progress: Callable[[int, int], None] | None = None
 ) -> LifterReport:
     """Measure a lifter, or a baseline, on tracks; invalid frames do not count.
 
     Args:
         predict: what lifts a track, for example :func:`lifter_predictor`.
         tracks: with truth.
-        progress: told the number of tracks done.
+        on_progress: called with the number of tracks done and that of all.
 
     Raises:
         UsageError: if there is nothing to measure, or a prediction has another shape than its track.
@@ -157,8 +157,8 @@ def evaluate_lifter(
         part.aligned.append(1e3 * pa_mpjpe(p, g, reduction="sample") if len(p) else np.empty(0))
         part.scaled.append(1e3 * np.linalg.norm(scale * p - g, axis=-1).mean(-1))
         part.velocity.append(1e3 * moved[valid[1:] & valid[:-1]].mean(-1))
-        if progress is not None:
-            progress(done)
+        if on_progress is not None:
+            on_progress(done, len(tracks))
     if not sums or not sum(len(e) for s in sums.values() for e in s.errors):
         raise UsageError("There are no valid frames to measure.")
     whole = _Sums(

@@ -38,7 +38,7 @@ def pck(errors_mm: Any, threshold_mm: float = PCK_MM, mask: Any = None, *, reduc
     errors, counts = _checked(errors_mm, mask)
     with np.errstate(invalid="ignore"):
         near = errors < threshold_mm
-    return _share(near, counts, reduction)
+    return _mean(near, counts, reduction)
 
 
 def auc(
@@ -75,16 +75,16 @@ def per_joint(names: Sequence[str], *, mask: Any = None, **errors_mm: Any) -> di
         >>> per_joint(["head"], mpjpe_mm=[[10.0], [20.0]])["head"]["mpjpe_mm"]
         15.0
     """
-    columns: dict[str, np.ndarray] = {}
+    figures: dict[str, np.ndarray] = {}
     for k, (key, values) in enumerate(errors_mm.items()):
         errors, counts = _checked(values, mask)
         if errors.shape[-1] != len(names):
             raise UsageError(f"{key} has {errors.shape[-1]} joints, but there are {len(names)} names.")
-        columns[key] = _share(np.where(counts, errors, 0.0), counts, "joint")
+        figures[key] = _mean(np.where(counts, errors, 0.0), counts, "joint")
         if k == 0:
-            columns["pck"], columns["auc"] = (f(errors, mask=counts, reduction="joint") for f in (pck, auc))
+            figures["pck"], figures["auc"] = (f(errors, mask=counts, reduction="joint") for f in (pck, auc))
     return {
-        name: {key: float(c[j]) if np.isfinite(c[j]) else None for key, c in columns.items()}
+        name: {key: float(c[j]) if np.isfinite(c[j]) else None for key, c in figures.items()}
         for j, name in enumerate(names)
     }
 
@@ -102,7 +102,7 @@ def _checked(errors: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
     return values, counts
 
 
-def _share(values: np.ndarray, counts: np.ndarray, reduction: str) -> np.ndarray:
+def _mean(values: np.ndarray, counts: np.ndarray, reduction: str) -> np.ndarray:
     axes = {"mean": None, "joint": tuple(range(values.ndim - 1)), "sample": (-1,)}
     if reduction not in axes:
         raise UsageError(f"unknown reduction {reduction!r}; choose mean, sample or joint.")

@@ -81,7 +81,7 @@ def predict_source(
     mirror: bool | None = None,
     system: str = "",
     crop_bodies: Mapping[str, Body] | None = None,
-    on_people: Callable[[int], None] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Predictions:
     """Run a network over a data set.
 
@@ -96,7 +96,7 @@ def predict_source(
         system: name to remember.
         crop_bodies: gender to body: perspective crops are fitted to the true mesh, as PersPose's published figures
             have it, where a record has one and K; otherwise, and by default, to the data set's box.
-        on_people: called with the number of people done.
+        on_progress: called with the number of people done and that of all.
 
     Raises:
         DatasetError: if a picture cannot be read.
@@ -106,27 +106,28 @@ def predict_source(
     from dsr.regressors.crops import PeopleCrops
     from dsr.regressors.inference import regress
 
-    records = (source.record(row) for row in rows_of(source, every, limit))
+    rows = rows_of(source, every, limit)
+    records = (source.record(row) for row in rows)
     parts: list[dict[str, np.ndarray]] = []
     done = 0
     while some := list(islice(records, batch_size)):
         crops = PeopleCrops.join(
             [crop_true_mesh(record, model, crop_bodies) or crop_record(record, model) for record in some]
         )
-        found = regress(model, crops, body, batch_size, mirror=mirror)
+        bodies = regress(model, crops, body, batch_size, mirror=mirror)
         parts.append(
             {
                 "keys": np.array([record.key for record in some]),
-                "pose_rotmat": found.pose_rotmat.numpy(),
-                "orient_crop": found.prediction.pose_rotmat[:, 0].numpy(),
-                "betas": found.betas.numpy(),
-                "transl": found.transl.numpy(),
+                "pose_rotmat": bodies.pose_rotmat.numpy(),
+                "orient_crop": bodies.prediction.pose_rotmat[:, 0].numpy(),
+                "betas": bodies.betas.numpy(),
+                "transl": bodies.transl.numpy(),
                 "K": crops.K.numpy(),
             }
         )
         done += len(some)
-        if on_people is not None:
-            on_people(done)
+        if on_progress is not None:
+            on_progress(done, len(rows))
     joined = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     return Predictions(**joined, system=system, crop=str(getattr(model, "crop", "square")))
 
@@ -139,12 +140,12 @@ def save_predictions(predictions: Predictions, path: str | Path) -> None:
     """
     from dsr.files import write_atomic
 
-    columns = {key: getattr(predictions, key) for key in _SHAPES}
-    columns |= {"system": np.array(predictions.system), "crop": np.array(predictions.crop)}
+    arrays = {key: getattr(predictions, key) for key in _SHAPES}
+    arrays |= {"system": np.array(predictions.system), "crop": np.array(predictions.crop)}
 
     def write(temporary: Path) -> None:
         with temporary.open("wb") as file:  # a name without .npz stays as it is
-            np.savez(file, **columns)
+            np.savez(file, **arrays)
 
     write_atomic(Path(path), write)
 
@@ -158,27 +159,27 @@ def load_predictions(path: str | Path) -> Predictions:
     path = Path(path)
     try:
         with np.load(path, allow_pickle=False) as file:
-            columns = {key: file[key] for key in file.files}
+            arrays = {key: file[key] for key in file.files}
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist: check the name, or make it with --save-predictions.") from None
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise DatasetError(f"{path} cannot be read as predictions ({error}): make it again.") from error
     for key, row in _SHAPES.items():
-        if key not in columns:
+        if key not in arrays:
             raise DatasetError(f"{path} has no '{key}'; it is no file of predictions.")
-        shape = columns[key].shape
-        count = len(columns["keys"]) if columns["keys"].ndim else 0
+        shape = arrays[key].shape
+        count = len(arrays["keys"]) if arrays["keys"].ndim else 0
         fits = len(shape) == len(row) + 1 and all(w in (None, s) for w, s in zip((count, *row), shape, strict=True))
         if not fits:
-            wanted = "(" + ", ".join("n" if w is None else str(w) for w in (count, *row)) + ")"
-            raise DatasetError(f"{path}: '{key}' has shape {shape}; {wanted} is needed.")
+            expected = "(" + ", ".join("n" if w is None else str(w) for w in (count, *row)) + ")"
+            raise DatasetError(f"{path}: '{key}' has shape {shape}; {expected} is needed.")
         if key == "keys":
-            if columns[key].dtype.kind != "U":
-                raise DatasetError(f"{path}: 'keys' holds {columns[key].dtype}, not names.")
-        elif columns[key].dtype.kind != "f" or not np.isfinite(columns[key]).all():
+            if arrays[key].dtype.kind != "U":
+                raise DatasetError(f"{path}: 'keys' holds {arrays[key].dtype}, not names.")
+        elif arrays[key].dtype.kind != "f" or not np.isfinite(arrays[key]).all():
             raise DatasetError(f"{path}: '{key}' holds something else than finite numbers.")
-    system, crop = (str(columns.get(key, default)) for key, default in (("system", ""), ("crop", "square")))
-    return Predictions(**{key: columns[key] for key in _SHAPES}, system=system, crop=crop)
+    system, crop = (str(arrays.get(key, default)) for key, default in (("system", ""), ("crop", "square")))
+    return Predictions(**{key: arrays[key] for key in _SHAPES}, system=system, crop=crop)
 
 
 def matched(predictions: Predictions, source: RecordSource, rows: range) -> Iterator[tuple[int, PersonRecord]]:

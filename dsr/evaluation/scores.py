@@ -88,17 +88,17 @@ def score_body(
 
     score.found = True
     vertices = np.asarray(person.vertices_cam_m, dtype=np.float64)
-    found = np.asarray(fitted_asset.keypoint_regressor("blazepose33") @ vertices)[limb12_index()]
+    fitted = np.asarray(fitted_asset.keypoint_regressor("blazepose33") @ vertices)[limb12_index()]
     real = truth.keypoints_cam_m["blazepose33"][limb12_index()]
-    score.mpjpe_mm = 1000 * float(mpjpe(found, real, root=_HIPS))
-    score.pa_mpjpe_mm = 1000 * float(pa_mpjpe(found, real))
+    score.mpjpe_mm = 1000 * float(mpjpe(fitted, real, root=_HIPS))
+    score.pa_mpjpe_mm = 1000 * float(pa_mpjpe(fitted, real))
     chosen = [i for i, joint in enumerate(joint_names("h36m17")) if joint not in _LEFT_OUT_OF_H36M]
     names = [joint_names("h36m17")[i] for i in chosen]
     hips = (names.index("left_hip"), names.index("right_hip"))
-    found14 = np.asarray(fitted_asset.keypoint_regressor("h36m17") @ vertices)[chosen]
+    fitted14 = np.asarray(fitted_asset.keypoint_regressor("h36m17") @ vertices)[chosen]
     real14 = truth.keypoints_cam_m["h36m17"][chosen]
-    score.mpjpe_h36m14_mm = 1000 * float(mpjpe(found14, real14, root=hips))
-    score.pa_mpjpe_h36m14_mm = 1000 * float(pa_mpjpe(found14, real14))
+    score.mpjpe_h36m14_mm = 1000 * float(mpjpe(fitted14, real14, root=hips))
+    score.pa_mpjpe_h36m14_mm = 1000 * float(pa_mpjpe(fitted14, real14))
     joints = np.asarray(person.joints_cam_m, dtype=np.float64)[:24]
     score.mpjpe_smpl24_mm = 1000 * float(mpjpe(joints, truth.joints_cam_m[:24]))
     score.pa_mpjpe_smpl24_mm = 1000 * float(pa_mpjpe(joints, truth.joints_cam_m[:24]))
@@ -112,7 +112,7 @@ def score_body(
         )
     score.yaw_error_deg = yaw_error_deg(person.global_orient, truth.global_orient)
     score.facing_right = score.yaw_error_deg < 90.0
-    score.sides_right = sides_right(found, real)
+    score.sides_right = sides_right(fitted, real)
     score.height_error_m = float(person.height_m) - truth.height_m
     sizes, true_sizes = _sizes(fitted_asset, person.betas), _sizes(asset, truth.betas)
     if sizes is not None and true_sizes is not None:
@@ -120,7 +120,7 @@ def score_body(
         score.hip_error_m = sizes.hip_m - true_sizes.hip_m
         score.chest_error_m = sizes.chest_m - true_sizes.chest_m
     score.depth_error_m = float(joints[0, 2] - truth.joints_cam_m[0, 2])
-    pixels = found[:, :2] / found[:, 2:] * picture.K[[0, 1], [0, 1]] + picture.K[:2, 2]
+    pixels = fitted[:, :2] / fitted[:, 2:] * picture.K[[0, 1], [0, 1]] + picture.K[:2, 2]
     apart = np.linalg.norm(pixels - truth.keypoints_px["blazepose33"][limb12_index()], axis=1).mean()
     score.reprojection_percent = 100 * float(apart / (truth.box_px[3] - truth.box_px[1]))
     score.body_iou = silhouettes_iou(
@@ -140,13 +140,13 @@ def score_landmarks(score: PersonScore, picture: TruePicture, truth: TruePerson,
 
     if person.world_m is None:
         return
-    found = np.asarray(person.world_m, dtype=np.float64)[limb12_index()]
+    landmarks = np.asarray(person.world_m, dtype=np.float64)[limb12_index()]
     real = truth.keypoints_cam_m["blazepose33"][limb12_index()]
     box = np.asarray(person.box_px, dtype=np.float64)
     turn = perspective_rotation(torch.as_tensor(picture.K), torch.as_tensor((box[:2] + box[2:]) / 2)).numpy()
-    score.blazepose_mpjpe_mm = 1000 * float(mpjpe(found, real, root=_HIPS))
-    score.blazepose_turned_mpjpe_mm = 1000 * float(mpjpe(found @ turn, real, root=_HIPS))
-    score.blazepose_pa_mpjpe_mm = 1000 * float(pa_mpjpe(found, real))
+    score.blazepose_mpjpe_mm = 1000 * float(mpjpe(landmarks, real, root=_HIPS))
+    score.blazepose_turned_mpjpe_mm = 1000 * float(mpjpe(landmarks @ turn, real, root=_HIPS))
+    score.blazepose_pa_mpjpe_mm = 1000 * float(pa_mpjpe(landmarks, real))
 
 
 def limb12_index() -> list[int]:
@@ -155,22 +155,22 @@ def limb12_index() -> list[int]:
     return [names.index(name) for name in LIMB12_NAMES]
 
 
-def yaw_error_deg(found: np.ndarray, real: np.ndarray) -> float:
+def yaw_error_deg(fitted: np.ndarray, real: np.ndarray) -> float:
     """Angle between where two pelvises face, about the true body's vertical axis, 0 to 180 degrees.
 
     Args:
-        found: (3,) axis-angle of the fitted global orientation.
+        fitted: (3,) axis-angle of the fitted global orientation.
         real: (3,) axis-angle of the true one.
     """
-    local = rodrigues(np.asarray(real, float)).T @ rodrigues(np.asarray(found, float))[:, 2]
+    local = rodrigues(np.asarray(real, float)).T @ rodrigues(np.asarray(fitted, float))[:, 2]
     return float(abs(np.degrees(np.arctan2(local[0], local[2]))))
 
 
-def sides_right(found: np.ndarray, real: np.ndarray) -> bool:
+def sides_right(fitted: np.ndarray, real: np.ndarray) -> bool:
     """Whether left and right are as they should be: the (12, 3) limbs fit better as they are than exchanged."""
     from dsr.evaluation.metrics import mpjpe
 
-    return bool(float(mpjpe(found, real, root=_HIPS)) <= float(mpjpe(found[_SWAP], real, root=_HIPS)))
+    return bool(float(mpjpe(fitted, real, root=_HIPS)) <= float(mpjpe(fitted[_SWAP], real, root=_HIPS)))
 
 
 def silhouettes_iou(

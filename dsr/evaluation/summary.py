@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import numpy as np
 
 from dsr.evaluation.scores import PersonScore
-
-if TYPE_CHECKING:
-    from dsr.evaluation.synthetic import SyntheticReport
 
 _PLAIN = (
     "mpjpe_mm",
@@ -28,24 +26,45 @@ _PLAIN = (
 _SIGNED = ("height_error_m", "waist_error_m", "hip_error_m", "chest_error_m", "depth_error_m")
 
 
+@dataclass
+class SyntheticReport:
+    """Scores of a set and what could not be scored.
+
+    Attributes:
+        people: one score per true person, found or not.
+        extra: found people that are nobody, as ``picture: id``.
+        failed: pictures that could not be fitted, as ``picture: message``.
+        summary: means over people, rates, the comparison with BlazePose and with the bodies before the refinement.
+    """
+
+    people: list[PersonScore] = field(default_factory=list)
+    extra: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return asdict(self)
+
+
 def summarise(report: SyntheticReport) -> dict[str, Any]:
     """Means over found people, rates, the fit against BlazePose on the people both found, and the refinement's gain."""
     people = report.people
-    found = [score for score in people if score.found]
+    detected = [score for score in people if score.found]
     summary: dict[str, Any] = {
         "people": len(people),
-        "found": len(found),
-        "detection_rate": len(found) / len(people) if people else None,
+        "found": len(detected),
+        "detection_rate": len(detected) / len(people) if people else None,
         "extra_people": len(report.extra),
         "failed_pictures": len(report.failed),
-        **_errors(found),
+        **_errors(detected),
     }
     for key in ("facing_right", "sides_right"):
-        summary[f"{key}_rate"] = _mean(getattr(score, key) for score in found)
+        summary[f"{key}_rate"] = _mean(getattr(score, key) for score in detected)
     summary["facing_and_sides_right_rate"] = _mean(
-        bool(score.facing_right and score.sides_right) for score in found if score.facing_right is not None
+        bool(score.facing_right and score.sides_right) for score in detected if score.facing_right is not None
     )
-    both = [score for score in found if score.blazepose_mpjpe_mm is not None]
+    both = [score for score in detected if score.blazepose_mpjpe_mm is not None]
     versus: dict[str, Any] = {"people": len(both), "joints": "limb12"}
     for key in ("mpjpe_mm", "pa_mpjpe_mm"):
         versus[f"fit_{key}"] = _mean(getattr(score, key) for score in both)
@@ -57,13 +76,13 @@ def summarise(report: SyntheticReport) -> dict[str, Any]:
         versus["mpjpe_gain_percent"] = 100 * (1 - versus["fit_mpjpe_mm"] / rival)
         versus["pa_mpjpe_gain_percent"] = 100 * (1 - versus["fit_pa_mpjpe_mm"] / versus["blazepose_pa_mpjpe_mm"])
     summary["versus_blazepose"] = versus
-    summary["refinement"] = _refinement(found)
+    summary["refinement"] = _refinement(detected)
     return summary
 
 
-def _refinement(found: Sequence[PersonScore]) -> dict[str, Any] | None:
+def _refinement(detected: Sequence[PersonScore]) -> dict[str, Any] | None:
     """The same people without and with refinement, and the change; None where nothing was refined."""
-    pairs = [(score.unrefined, score) for score in found if score.unrefined is not None]
+    pairs = [(score.unrefined, score) for score in detected if score.unrefined is not None]
     if not pairs:
         return None
     before, after = _errors([old for old, _ in pairs]), _errors([new for _, new in pairs])
@@ -81,11 +100,11 @@ def _refinement(found: Sequence[PersonScore]) -> dict[str, Any] | None:
     }
 
 
-def _errors(found: Sequence[PersonScore]) -> dict[str, float | None]:
+def _errors(detected: Sequence[PersonScore]) -> dict[str, float | None]:
     """Means; of signed errors the mean of their size (``_mean_abs``) and of themselves (``_bias``)."""
-    means = {key: _mean(getattr(score, key) for score in found) for key in _PLAIN}
+    means = {key: _mean(getattr(score, key) for score in detected) for key in _PLAIN}
     for key in _SIGNED:
-        values = [value for score in found if (value := getattr(score, key)) is not None]
+        values = [value for score in detected if (value := getattr(score, key)) is not None]
         means[f"{key}_mean_abs"] = _mean(map(abs, values))
         means[f"{key}_bias"] = _mean(values)
     return means

@@ -12,16 +12,15 @@ All errors are per person and then averaged over people. Joint sets:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dsr.body import BodyAsset, load_asset
 from dsr.errors import DatasetError
 from dsr.evaluation.scores import PersonScore, score_body, score_landmarks
-from dsr.evaluation.summary import summarise
+from dsr.evaluation.summary import SyntheticReport, summarise
 from dsr.evaluation.truth import TruePerson, TruePicture, load_truth
 from dsr.options import FitOptions
 
@@ -32,34 +31,13 @@ MATCH_DISTANCE = 0.3
 """Largest mean keypoint distance, in body-box heights, at which a found person is a true one."""
 
 
-@dataclass
-class SyntheticReport:
-    """Scores of a set and what could not be scored.
-
-    Attributes:
-        people: one score per true person, found or not.
-        extra: found people that are nobody, as ``picture: id``.
-        failed: pictures that could not be fitted, as ``picture: message``.
-        summary: means over people, rates, the comparison with BlazePose and with the bodies before the refinement.
-    """
-
-    people: list[PersonScore] = field(default_factory=list)
-    extra: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-    summary: dict[str, Any] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file."""
-        return asdict(self)
-
-
 def evaluate_synthetic(
     folder: str | Path,
     options: FitOptions | None = None,
     *,
     limit: int | None = None,
     jobs: int = 0,
-    on_picture: Callable[[str], None] | None = None,
+    on_progress: Callable[[int, int, str], None] | None = None,
 ) -> SyntheticReport:
     """Fit all pictures of a folder and score the bodies against the truth beside them.
 
@@ -68,13 +46,13 @@ def evaluate_synthetic(
         options: how to fit.
         limit: only the first so many pictures.
         jobs: pictures fitted at a time; 0 chooses by the processor.
-        on_picture: called with the name of every finished picture.
+        on_progress: called with the number of finished pictures, that of all, and the name of the last one.
 
     Raises:
         DatasetError: if the folder has no truth, or the truth belongs to another body asset.
         UsageError: for options that cannot work.
     """
-    from dsr.pipeline.pictures import fit_images
+    from dsr.pipeline.picture_fitter import fit_images
 
     options = options or FitOptions()
     pictures = load_truth(folder)[:limit]
@@ -88,10 +66,10 @@ def evaluate_synthetic(
     fitted_asset = asset if options.body == "open" else load_asset(options.body)
     report = SyntheticReport()
     results = fit_images([picture.path for picture in pictures], options, jobs=jobs, keep_stages=True)
-    for picture, result in zip(pictures, results, strict=True):
+    for done, (picture, result) in enumerate(zip(pictures, results, strict=True), 1):
         score_picture(picture, result, asset, fitted_asset, report)
-        if on_picture is not None:
-            on_picture(picture.path.name)
+        if on_progress is not None:
+            on_progress(done, len(pictures), picture.path.name)
     report.summary = summarise(report)
     return report
 
@@ -131,24 +109,24 @@ def score_picture(
         report.people.append(score)
 
 
-def match_people(people: Sequence[TruePerson], found: Sequence[tuple[str, np.ndarray]]) -> dict[int, int]:
+def match_people(people: Sequence[TruePerson], detections: Sequence[tuple[str, np.ndarray]]) -> dict[int, int]:
     """Which found person is which true one, by mean keypoint distance in body-box heights.
 
     Args:
         people: true people.
-        found: keypoint set and (K, 2) pixels of every found person.
+        detections: keypoint set and (K, 2) pixels of every found person.
 
     Returns:
         Index of the found person per index of a matched true person; each is used once.
     """
     from scipy.optimize import linear_sum_assignment
 
-    if not people or not found:
+    if not people or not detections:
         return {}
-    cost = np.full((len(people), len(found)), 1e3)
+    cost = np.full((len(people), len(detections)), 1e3)
     for i, truth in enumerate(people):
         size = max(float(truth.box_px[3] - truth.box_px[1]), float(truth.box_px[2] - truth.box_px[0]))
-        for j, (kind, keypoints) in enumerate(found):
+        for j, (kind, keypoints) in enumerate(detections):
             if kind in truth.keypoints_px:
                 distance = np.linalg.norm(keypoints - truth.keypoints_px[kind], axis=1).mean() / size
                 cost[i, j] = distance if np.isfinite(distance) else 1e3

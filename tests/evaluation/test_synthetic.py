@@ -16,8 +16,8 @@ from dsr.cli.eval import main
 from dsr.cli.eval_synthetic import table
 from dsr.errors import DatasetError
 from dsr.evaluation.scores import limb12_index, sides_right, silhouettes_iou, yaw_error_deg
-from dsr.evaluation.summary import summarise
-from dsr.evaluation.synthetic import SyntheticReport, match_people, score_picture
+from dsr.evaluation.summary import SyntheticReport, summarise
+from dsr.evaluation.synthetic import match_people, score_picture
 from dsr.evaluation.truth import load_truth
 from dsr.people.types import Detection
 from dsr.results.picture import FitResult, PersonResult
