@@ -1,0 +1,69 @@
+"""docs/cli.md has every option that the commands' help has, and no other."""
+
+from __future__ import annotations
+
+import importlib
+import re
+
+import pages
+import pytest
+
+PAGE = pages.page("docs/cli.md")
+SECTIONS = {
+    "dsr-fit": ("fit", [], ["--serve"]),
+    "dsr-eval synthetic": ("eval", ["synthetic"]),
+    "dsr-eval PROTOCOL": ("eval", ["3dpw"]),
+    "dsr-eval lifter": ("eval", ["lifter"]),
+    "dsr-train, image to body": ("train", []),
+    "dsr-train lifter": ("train", ["lifter"]),
+    "dsr-doctor": ("doctor", []),
+}
+"""Heading to module of the command and the arguments before ``--help``."""
+
+
+def options_of_help(command: str, arguments: list[str], capsys) -> set[str]:
+    """The options that the command's own help lists."""
+    assert importlib.import_module(f"dsr.cli.{command}").main([*arguments, "--help"]) == 0
+    text = capsys.readouterr().out
+    options = set(
+        re.findall(r"^\W{1,2}(--[a-z0-9][\w.-]*)", text, re.MULTILINE)
+    )  # further right, options are only mentioned
+    assert options, text
+    return {re.sub(r"^--data\.mix\..*", "--data.mix.NAME", option) for option in options}
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_options_are_those_of_the_command(title, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    command, *calls = SECTIONS[title]
+    options = set().union(*(options_of_help(command, arguments, capsys) for arguments in calls))
+    if title == "dsr-fit":
+        options |= {"--serve"}
+    assert options_of_page(pages.section(PAGE, title)) == options
+
+
+def options_of_page(text: str) -> set[str]:
+    rows = [row for row in text.splitlines() if row.startswith("|") or not row.startswith("    ")]
+    words = pages.code_words("\n".join(rows))
+    return {word for word in words if re.fullmatch(r"--[a-z0-9][\w.-]*", word)}
+
+
+def test_every_command_has_its_part():
+    project = pages.page("pyproject.toml").partition("[project.scripts]\n")[2].partition("\n\n")[0]
+    commands = re.findall(r"^(dsr-\w+) =", project, re.MULTILINE)
+    assert sorted(title for level, title in pages.headings(PAGE) if level == 2) == sorted(commands)
+
+
+@pytest.mark.parametrize("command", ["dsr-fit", "dsr-eval", "dsr-train", "dsr-doctor"])
+def test_examples_in_the_pages_use_options_that_exist(command, capsys, monkeypatch):
+    """Command lines in code blocks: every option belongs to the command, whichever of its forms."""
+    monkeypatch.setenv("COLUMNS", "80")
+    calls = [(module, arguments) for module, *forms in SECTIONS.values() for arguments in forms]
+    known = {"--help", "--serve", "--GROUP.NAME"}.union(
+        *(options_of_help(module, arguments, capsys) for module, arguments in calls if f"dsr-{module}" == command)
+    )
+    for file in pages.PAGES:
+        for line in re.findall(rf"^ {{4,}}(?:.*&& )?{command} (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE):
+            line = line.partition("  #")[0].partition(" && ")[0]
+            used = {re.sub(r"^--data\.mix\..*", "--data.mix.NAME", word) for word in re.findall(r"--[\w.-]+", line)}
+            assert used <= known, f"{file.name}: {command} {line}"
