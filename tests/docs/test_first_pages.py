@@ -7,8 +7,9 @@ import re
 
 import pages
 
-FIRST = "python3 -m pip install -c constraints.txt . && dsr-fit examples/images --out meshes --overlay && dsr-eval synthetic"
-TESTS = "python3 -m pip install -c constraints.txt '.[test]' && python3 -m pytest -q"
+INSTALL = "python3 -m pip install -c constraints.txt"
+FIRST = f"{INSTALL} . && dsr-fit examples/images --out meshes --overlay && dsr-eval synthetic"
+TESTS = f"{INSTALL} '.[test]' && python3 -m pytest -q"
 
 
 def test_readme_shows_a_result_and_both_commands_on_the_first_screen():
