@@ -13,7 +13,7 @@ from torch import Tensor
 def unit(vector: Tensor, fallback: Tensor | None = None) -> Tensor:
     """Unit vectors (..., 3); a zero vector gives ``fallback`` (unit, broadcast), by default the x axis."""
     tiny = torch.finfo(vector.dtype).tiny ** 0.5
-    length = torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
+    length = _length(vector)
     if fallback is None:
         fallback = vector.new_tensor([1.0, 0.0, 0.0])
     short = length < tiny
@@ -25,12 +25,12 @@ def unit_across(vector: Tensor, axis: Tensor) -> Tensor:
 
     Where the vector is zero or parallel to the axis (to rounding), some direction perpendicular to the axis.
     """
-    direction = unit(vector)
-    across = direction - (direction * axis).sum(-1, keepdim=True) * axis
-    lost = torch.linalg.vector_norm(across, dim=-1, keepdim=True) < 16 * torch.finfo(axis.dtype).eps
-    across = torch.where(lost, _least_axis(axis), across)
-    across = unit(across - (across * axis).sum(-1, keepdim=True) * axis)  # a second time: exact after cancellation
-    return unit(across - (across * axis).sum(-1, keepdim=True) * axis)
+    across = _without(vector, axis)
+    near_parallel = _length(across) <= 0.1 * _length(vector)  # cancellation has cost digits
+    careful = _without(unit(vector), axis)
+    lost = _length(careful) < 16 * torch.finfo(axis.dtype).eps
+    careful = unit(_without(torch.where(lost, _least_axis(axis), careful), axis))
+    return unit(torch.where(near_parallel, _without(careful, axis), across))
 
 
 def frame(first: Tensor, second: Tensor) -> Tensor:
@@ -52,25 +52,16 @@ def cross_matrix(vector: Tensor) -> Tensor:
     return torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
 
 
-def swing(start: Tensor, target: Tensor, max_angle: float | None = None) -> Tensor:
+def swing(start: Tensor, target: Tensor) -> Tensor:
     """Smallest rotation (..., 3, 3) that turns the direction ``start`` to ``target``, both (..., 3) of any length.
 
     ``R = I + [v] + [v]^2 / (1 + c)`` with ``v = a x b`` and ``c = a . b`` of the unit vectors a and b: exact and
     differentiable for the smallest angles too. Beyond 90 degrees it is two half turns, about a and about the direction
     h halfway to b, ``R = (2 h h^T - I) (2 a a^T - I)``, which stays a rotation up to 180 degrees; there the axis is not
-    unique and one is chosen.
-
-    Args:
-        start: (..., 3).
-        target: (..., 3); a zero vector turns nothing.
-        max_angle: go no further than this towards the target, radians in [0, pi]; all the way where None.
+    unique and one is chosen. A zero target turns nothing.
     """
     a = unit(start)
     a, b = torch.broadcast_tensors(a, unit(target, a))
-    if max_angle is not None:
-        angle = angle_between(a, b).unsqueeze(-1)
-        least = torch.full_like(angle, max_angle)
-        b = torch.where(angle > max_angle, least.cos() * a + least.sin() * unit_across(b, a), b)
     cross = cross_matrix(torch.linalg.cross(a, b, dim=-1))
     cosine = (a * b).sum(-1)[..., None, None]
     wide = cosine < 0
@@ -86,6 +77,15 @@ def swing(start: Tensor, target: Tensor, max_angle: float | None = None) -> Tens
 def _half_turn(axis: Tensor) -> Tensor:
     """Rotation by 180 degrees about a unit axis."""
     return 2 * axis[..., :, None] * axis[..., None, :] - torch.eye(3).to(axis)
+
+
+def _without(vector: Tensor, axis: Tensor) -> Tensor:
+    """What is left of vectors without their part along a unit axis."""
+    return vector - (vector * axis).sum(-1, keepdim=True) * axis
+
+
+def _length(vector: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(vector, dim=-1, keepdim=True)
 
 
 def _least_axis(direction: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
-from dsr.camera.directions import frame, swing, unit
+from dsr.camera.directions import angle_between, unit, unit_across
 
 NOSE, EARS, SHOULDERS, ELBOWS, WRISTS = 0, (7, 8), (11, 12), (13, 14), (15, 16)
 HIPS, KNEES, ANKLES, HEELS, TOES = (23, 24), (25, 26), (27, 28), (29, 30), (31, 32)
@@ -61,7 +61,9 @@ def pose_from_landmarks(landmarks: Tensor, rest: Tensor) -> tuple[Tensor, Tensor
         down, axis = landmarks.new_tensor([0.0, -1.0, 0.0]), landmarks.new_tensor([1.0, 0.0, 0.0])
         world[:, 1 + side], world[:, 4 + side] = _limb(knee - hip, ankle - knee, down, axis, world[:, 0], 0.4)
         foot = world[:, 4 + side] @ (rest[TOES[side]] - rest[HEELS[side]])
-        world[:, 7 + side] = swing(foot, landmarks[:, TOES[side]] - landmarks[:, HEELS[side]], 0.6) @ world[:, 4 + side]
+        world[:, 7 + side] = (
+            _limited_swing(foot, landmarks[:, TOES[side]] - landmarks[:, HEELS[side]], 0.6) @ world[:, 4 + side]
+        )
         world[:, 10 + side] = world[:, 7 + side]
 
     parents = torch.tensor([0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19])
@@ -81,11 +83,21 @@ def _limb(
 
 def _frame(x: Tensor, z: Tensor) -> Tensor:
     """Rotation with its first column along x and its third towards z."""
-    axes = frame(x, z)
-    return torch.stack([axes[..., 0], -axes[..., 2], axes[..., 1]], -1)
+    x = unit(x)
+    z = unit_across(z, x)
+    return torch.stack([x, torch.linalg.cross(z, x), z], -1)
 
 
 def _upright(up: Tensor, left: Tensor) -> Tensor:
     """Rotation with its second column along ``up`` and its first towards the person's left."""
-    axes = frame(up, left)
-    return torch.stack([axes[..., 1], axes[..., 0], -axes[..., 2]], -1)
+    y = unit(up)
+    x = unit_across(left, y)
+    return torch.stack([x, y, torch.linalg.cross(x, y)], -1)
+
+
+def _limited_swing(start: Tensor, target: Tensor, limit: float) -> Tensor:
+    """Smallest rotation from one direction towards another, at most ``limit`` radians; a zero target turns nothing."""
+    a = unit(start)
+    b = unit(target, a)
+    axis = unit(torch.linalg.cross(a, b), unit_across(b, a))
+    return axis_angle_to_rotmat(axis * angle_between(a, b).clamp(max=limit)[:, None])
