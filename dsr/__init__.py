@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dsr.body import load_body as load_body
     from dsr.checkpoints import load_checkpoint as load_checkpoint
     from dsr.options import FitOptions as FitOptions
-    from dsr.pipeline import SequenceOptions as SequenceOptions
+    from dsr.options import SequenceOptions as SequenceOptions
     from dsr.pipeline import fit_images as fit_images
     from dsr.pipeline import fit_sequence as fit_sequence
     from dsr.results import FitResult as FitResult
@@ -31,8 +31,8 @@ __getattr__, __dir__, __all__ = attach(
     {
         "body": ("Body", "BodyOutput", "load_body"),
         "checkpoints": ("load_checkpoint",),
-        "options": ("FitOptions",),
-        "pipeline": ("SequenceOptions", "fit_images", "fit_sequence"),
+        "options": ("FitOptions", "SequenceOptions"),
+        "pipeline": ("fit_images", "fit_sequence"),
         "results": ("FitResult", "PersonResult", "SequenceResult", "TrackResult", "load_result"),
     },
 )

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from uuid import uuid4
 
@@ -53,6 +54,25 @@ def file_sha256(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def weights_sha256(path: Path) -> str:
+    """Hex digest of a file of weights, read again only where its size or time has changed; "" where there is none."""
+    try:
+        status = path.stat()
+        return _sha256(path, status.st_size, status.st_mtime_ns)
+    except OSError:
+        return ""
+
+
+@lru_cache(maxsize=8)
+def _sha256(path: Path, size: int, changed_ns: int) -> str:
+    return file_sha256(path)
+
+
+def with_ending(base: Path, ending: str) -> Path:
+    """``base`` with an ending appended; unlike ``with_suffix`` it keeps dots in the name."""
+    return base.with_name(base.name + ending)
 
 
 def _remove(path: Path) -> None:

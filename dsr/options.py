@@ -1,4 +1,4 @@
-"""What a fit can be told: the one dataclass behind ``dsr.fit_images`` and ``dsr-fit``."""
+"""Options of a fit: the dataclasses behind ``dsr.fit_images``, ``dsr.fit_sequence`` and ``dsr-fit``."""
 
 from __future__ import annotations
 
@@ -54,6 +54,39 @@ class FitOptions:
     seed: int = 0
     """Seed of everything random; the same seed gives the same bodies."""
 
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values: what is written beside a result, and compared when a run is resumed."""
+        record = {
+            name: str(Path(value).absolute()) if isinstance(value, Path) else value
+            for name, value in ((name, getattr(self, name)) for name in asdict(FitOptions()))
+        }
+        system, colon, path = self.regressor.partition(":")
+        if colon:
+            record["regressor"] = f"{system}:{Path(path).expanduser().absolute()}"
+        return record
+
+
+@dataclass(frozen=True)
+class SequenceOptions:
+    """Options of clips beyond :class:`FitOptions`.
+
+    Attributes:
+        fps: frames per second instead of what the file says; 30 for a folder of frames where not given.
+        lifter: ``shipped``, ``none``, or the path of a lifter's weights.
+        max_gap_s: seconds for which somebody may be hidden and still be the same person.
+    """
+
+    fps: float | None = None
+    lifter: str = "shipped"
+    max_gap_s: float = 1.0
+
+    def record(self) -> dict[str, Any]:
+        """Plain JSON values, compared when a run is resumed."""
+        lifter = self.lifter
+        if lifter not in ("shipped", "none"):
+            lifter = str(Path(lifter).expanduser().absolute())
+        return {**asdict(self), "lifter": lifter}
+
 
 def check_options(options: FitOptions) -> None:
     """Refuse option values that cannot work, before any picture is opened.
@@ -105,7 +138,7 @@ def split_person(text: str) -> tuple[int | None, int | None]:
         text: as ``--person`` takes it.
 
     Returns:
-        The number of the one person wanted, counted from 0, and how many of the largest; ``(None, None)`` for all.
+        The number of the one person asked for, counted from 0, and how many of the largest; ``(None, None)`` for all.
 
     Raises:
         UsageError: if it is none of these.
@@ -145,18 +178,6 @@ def split_regressor(text: str) -> tuple[str, Path] | None:
     if not file.is_file():
         raise UsageError(f"--regressor {text}: there is no file {file}.")
     return system, file
-
-
-def options_record(options: FitOptions) -> dict[str, Any]:
-    """The options as plain JSON values: what is written beside a result, and compared when a run is resumed."""
-    record = {
-        name: str(Path(value).absolute()) if isinstance(value, Path) else value
-        for name, value in ((name, getattr(options, name)) for name in asdict(FitOptions()))
-    }
-    system, colon, path = options.regressor.partition(":")
-    if colon:
-        record["regressor"] = f"{system}:{Path(path).expanduser().absolute()}"
-    return record
 
 
 def _in_range(flag: str, value: float, low: float, high: float, unit: str = "") -> None:

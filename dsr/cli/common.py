@@ -10,6 +10,8 @@ from typing import Any
 from dsr.errors import DsrError, TrainingError
 
 EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
+EXIT_NOT_READY = 1
+"""``dsr-doctor``: the default job cannot run here."""
 EXIT_STOPPED = 4
 """A training run had to stop: nothing it was asked for is there."""
 
@@ -21,13 +23,16 @@ def say(stream: Any, text: str) -> None:
     stream.flush()
 
 
-def run_command(prog: str, body: Callable[[], int], interrupted: str = "interrupted.") -> int:
+def run_command(
+    prog: str, body: Callable[[], int], interrupted: str = "interrupted.", broken_pipe: int = EXIT_FINE
+) -> int:
     """Run a command and turn whatever ends it into its exit code and one line on standard error.
 
     Args:
         prog: name of the command, before every message.
         body: parses and works; gives the exit code.
-        interrupted: what is said after Ctrl-C.
+        interrupted: what is written after Ctrl-C.
+        broken_pipe: exit code when nobody reads the output any more, as in ``dsr-fit --help | head``.
 
     Returns:
         The exit code.
@@ -42,6 +47,6 @@ def run_command(prog: str, body: Callable[[], int], interrupted: str = "interrup
     except KeyboardInterrupt:
         say(sys.stderr, f"{prog}: {interrupted}")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:  # dsr-fit ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return EXIT_FINE
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer has to go somewhere
+        return broken_pipe

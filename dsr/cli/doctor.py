@@ -16,7 +16,7 @@ from pathlib import Path
 
 import tyro
 
-from dsr.cli.progress import say
+from dsr.cli.common import EXIT_FINE, EXIT_NOT_READY, run_command, say
 from dsr.errors import DsrError
 from dsr.extras import install_command, install_hint
 
@@ -54,7 +54,7 @@ class Check:
     Attributes:
         name: what was looked at.
         status: ``ok``, ``note`` (works, worth knowing) or ``missing`` (the default job cannot run).
-        detail: what was found.
+        detail: version, path or reason.
         fix: what to do, "" where nothing is needed.
     """
 
@@ -77,10 +77,15 @@ class DoctorCommand:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
-    try:
-        command = tyro.cli(DoctorCommand, prog="dsr-doctor", args=argv, config=(tyro.conf.FlagCreatePairsOff,))
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 2
+
+    def check() -> int:
+        config = (tyro.conf.FlagCreatePairsOff,)
+        return _print_checks(tyro.cli(DoctorCommand, prog="dsr-doctor", args=argv, config=config))
+
+    return run_command("dsr-doctor", check)
+
+
+def _print_checks(command: DoctorCommand) -> int:
     checks = run_checks()
     ready = all(check.status != "missing" for check in checks)
     if command.json:
@@ -94,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "checks": [asdict(check) for check in checks],
         }
         sys.stdout.write(json.dumps(document, indent=1) + "\n")
-        return 0 if ready else 1
+        return EXIT_FINE if ready else EXIT_NOT_READY
     width = max(len(check.name) for check in checks) + 2
     for check in checks:
         say(sys.stdout, f"{check.status:9}{check.name:{width}}{check.detail}")
@@ -105,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout,
         "Ready: dsr-fit can run." if ready else "Not ready: follow the arrows above, then run dsr-doctor again.",
     )
-    return 0 if ready else 1
+    return EXIT_FINE if ready else EXIT_NOT_READY
 
 
 def entry() -> None:

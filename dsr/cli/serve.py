@@ -14,7 +14,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -23,15 +23,15 @@ from typing import Any, TextIO
 import tyro
 
 from dsr import __version__
-from dsr.cli.work import fit_and_write, fit_and_write_clip, make_folder
+from dsr.cli.common import EXIT_FINE, run_command
 from dsr.errors import BodyError, CheckpointError, DsrError, MissingExtraError, UsageError
-from dsr.options import FitOptions, check_options
-from dsr.pipeline.clip_fitter import SequenceFitter, SequenceOptions
-from dsr.pipeline.clip_outputs import check_clip_outputs
-from dsr.pipeline.clips import find_clips
-from dsr.pipeline.inputs import InputPicture, find_inputs, name_outputs
-from dsr.pipeline.outputs import OutputOptions, copy_body, parse_formats, with_ending
-from dsr.pipeline.pictures import Fitter
+from dsr.options import FitOptions, SequenceOptions, check_options
+from dsr.pipeline.clip_fitter import SequenceFitter
+from dsr.pipeline.inputs import find_clips, find_inputs
+from dsr.pipeline.output_folder import OutputFolder
+from dsr.pipeline.output_names import name_outputs
+from dsr.pipeline.output_options import OutputOptions, check_clip_outputs, parse_formats
+from dsr.pipeline.picture_fitter import Fitter
 from dsr.results.files import SCHEMA_VERSION
 from dsr.results.report import Row
 
@@ -64,17 +64,17 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         The exit code: 0 when asked to end, 2 for wrong arguments.
     """
-    try:
-        command = tyro.cli(ServeCommand, prog="dsr-fit --serve", args=list(argv))
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 2
+    return run_command("dsr-fit --serve", lambda: _serve(tyro.cli(ServeCommand, prog="dsr-fit --serve", args=argv)))
+
+
+def _serve(command: ServeCommand) -> int:
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     with os.fdopen(_private_output(), "w", encoding="utf-8") as answers:
         try:
             Worker(sys.stdin, answers, command.idle).run()
-        except (BrokenPipeError, KeyboardInterrupt):  # whoever asked is gone
-            return 0
-    return 0
+        except KeyboardInterrupt:  # whoever asked is gone
+            return EXIT_FINE
+    return EXIT_FINE
 
 
 def _private_output() -> int:
@@ -96,10 +96,18 @@ class Worker:
         requests: one JSON object per line; its end ends the worker.
         answers: where answers go.
         idle_s: seconds without a request after which :meth:`run` returns; 0 for never.
+        make_fitter: builds the fitter of pictures from options, as :class:`~dsr.pipeline.picture_fitter.Fitter` does.
     """
 
-    def __init__(self, requests: TextIO, answers: TextIO, idle_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        requests: TextIO,
+        answers: TextIO,
+        idle_s: float = 0.0,
+        make_fitter: Callable[..., Fitter] = Fitter,
+    ) -> None:
         self._requests, self._answers, self._idle_s = requests, answers, idle_s
+        self._make_fitter = make_fitter
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._cancelled: set[str] = set()
         self._lock = threading.Lock()
@@ -108,17 +116,17 @@ class Worker:
 
     def run(self) -> None:
         """Serve until the requests end, ``quit`` comes, or nobody asks for long."""
-        self._say("hello", **hello())
+        self._send("hello", **hello())
         threading.Thread(target=self._read, daemon=True).start()
         threading.Thread(target=_warm_up, daemon=True).start()
         while True:
             try:
                 request = self._queue.get(timeout=self._idle_s or None)
             except queue.Empty:
-                self._say("bye", reason=f"no request for {self._idle_s:g} s")
+                self._send("bye", reason=f"no request for {self._idle_s:g} s")
                 return
             if request is None or request.get("request") == "quit":
-                self._say("bye", reason="asked to")
+                self._send("bye", reason="asked to")
                 return
             self._answer(request)
 
@@ -132,7 +140,7 @@ class Worker:
                 if not isinstance(request, dict):
                     raise ValueError("it is no JSON object")
             except ValueError as error:
-                self._say("error", id=None, code="bad_request", message=f"A request could not be read: {error}.")
+                self._send("error", id=None, code="bad_request", message=f"A request could not be read: {error}.")
                 continue
             if request.get("request") == "cancel":
                 self._cancelled.add(_key(request))
@@ -141,126 +149,146 @@ class Worker:
         self._queue.put(None)
 
     def _answer(self, request: dict[str, Any]) -> None:
-        kind, own = request.get("request"), request.get("id")
+        kind, request_id = request.get("request"), request.get("id")
         started = time.perf_counter()
         try:
             if kind == "fit":
                 self._fit(request)
             elif kind == "check":
-                self._check(own)
+                self._check(request_id)
             else:
                 raise UsageError(f"request {kind!r}: use fit, check, cancel or quit.")
         except _Cancelled:
-            self._say("error", id=own, code="cancelled", message="Cancelled.")
+            self._send("error", id=request_id, code="cancelled", message="Cancelled.")
         except DsrError as error:
             code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "usage")
-            self._say("error", id=own, code=code, message=str(error))
+            self._send("error", id=request_id, code=code, message=str(error))
         except (KeyError, TypeError, ValueError) as error:
-            self._say("error", id=own, code="bad_request", message=f"The request is not understood: {error}.")
+            self._send("error", id=request_id, code="bad_request", message=f"The request is not understood: {error}.")
         except Exception as error:
             logging.getLogger(__name__).exception("unexpected error")
             text = f"Unexpected {type(error).__name__}: {error}. This is a defect; please report it."
-            self._say("error", id=own, code="failed", message=text)
+            self._send("error", id=request_id, code="failed", message=text)
         finally:
             self._cancelled.discard(_key(request))
-            self._say("done", id=own, seconds=round(time.perf_counter() - started, 3))
+            self._send("done", id=request_id, seconds=round(time.perf_counter() - started, 3))
 
-    def _check(self, own: Any) -> None:
+    def _check(self, request_id: Any) -> None:
         from dsr.cli.doctor import run_checks
 
-        self._say("check", id=own, checks=[asdict(check) for check in run_checks()])
+        self._send("check", id=request_id, checks=[asdict(check) for check in run_checks()])
 
     def _fit(self, request: dict[str, Any]) -> None:
-        own = request.get("id")
         options = _options(request.get("options", {}))
         text = str(request.get("format", ""))
-        wanted = OutputOptions(
+        output_options = OutputOptions(
             parse_formats(text) if text else (), bool(request.get("overlay")), bool(request.get("side_view"))
         )
         inputs, out = request.get("inputs"), request.get("out")
         if not isinstance(inputs, list) or not inputs or not isinstance(out, str):
             raise UsageError('A fit request needs "inputs", a list of pictures, and "out", a folder.')
-        folder = Path(out)
+        paths, recursive = [str(one) for one in inputs], bool(request.get("recursive"))
         if request.get("sequence"):
-            self._fit_clips(request, options, wanted, folder)
-            return
-        pictures = find_inputs([str(one) for one in inputs], bool(request.get("recursive")), skip=folder)
-        make_folder(folder)
-        self._say("progress", id=own, done=0, total=len(pictures), text="loading models")
+            self._fit_clips(request, paths, options, output_options, Path(out))
+        else:
+            self._fit_pictures(request, paths, recursive, options, output_options, Path(out))
+
+    def _fit_pictures(
+        self,
+        request: dict[str, Any],
+        paths: list[str],
+        recursive: bool,
+        options: FitOptions,
+        output_options: OutputOptions,
+        out: Path,
+    ) -> None:
+        """Pictures one after the other; progress counts them and says which stage is done."""
+        request_id = request.get("id")
+        pictures = find_inputs(paths, recursive, skip=out)
+        folder = OutputFolder(out, options, output_options)
+        folder.make()
+        self._send("progress", id=request_id, done=0, total=len(pictures), text="loading models")
         fitter = self._prepare(options)
-        body_file = copy_body(fitter.body.asset, folder)
-        names = name_outputs(pictures, lambda _: None, reserved=[Path(body_file).stem])
+        folder.add_body(fitter.body.asset)
+        names = name_outputs(pictures, reserved=[Path(folder.body_file).stem])
         for done, (picture, name) in enumerate(zip(pictures, names, strict=True)):
             title = picture.path.name
 
-            def stage(finished: str, done: int = done, title: str = title) -> None:
+            def on_stage(stage: str, done: int = done, title: str = title) -> None:
                 self._stop_if_cancelled(request)
-                text = f"{title}: {_STAGES.get(finished, finished)}"
-                self._say("progress", id=own, done=done, total=len(pictures), text=text, stage=finished)
+                text = f"{title}: {_STAGES.get(stage, stage)}"
+                self._send("progress", id=request_id, done=done, total=len(pictures), text=text, stage=stage)
 
             self._stop_if_cancelled(request)
-            self._say("progress", id=own, done=done, total=len(pictures), text=f"{title}: reading")
-            fitter.on_stage = stage
+            self._send("progress", id=request_id, done=done, total=len(pictures), text=f"{title}: reading")
+            fitter.on_stage = on_stage
             try:
-                row = fit_and_write(fitter, picture, name, folder, options, wanted, body_file)
+                result = fitter.fit_input(picture)
             finally:
                 fitter.on_stage = None
+            row = folder.write(result, picture, name, fitter.body)
             self._stop_if_cancelled(request)
-            self._report(own, folder, name, row)
-        self._say("progress", id=own, done=len(pictures), total=len(pictures), text="done")
+            self._report(request_id, folder, name, row)
+        self._send("progress", id=request_id, done=len(pictures), total=len(pictures), text="done")
 
-    def _fit_clips(self, request: dict[str, Any], options: FitOptions, wanted: OutputOptions, folder: Path) -> None:
+    def _fit_clips(
+        self,
+        request: dict[str, Any],
+        paths: list[str],
+        options: FitOptions,
+        output_options: OutputOptions,
+        out: Path,
+    ) -> None:
         """Folders of frames and video files, each one clip; progress counts frames."""
-        own = request.get("id")
-        fps = request.get("fps")
+        request_id, fps = request.get("id"), request.get("fps")
         sequence = SequenceOptions(None if fps is None else float(fps))
-        clips = find_clips([str(one) for one in request["inputs"]], skip=folder)
-        check_clip_outputs(wanted, any(clip.is_video and not clip.problem for clip in clips))
-        make_folder(folder)
-        self._say("progress", id=own, done=0, total=0, text="loading models")
+        clips = find_clips(paths, skip=out)
+        check_clip_outputs(output_options, any(clip.is_video and not clip.problem for clip in clips))
+        folder = OutputFolder(out, options, output_options, sequence)
+        folder.make()
+        self._send("progress", id=request_id, done=0, total=0, text="loading models")
         fitter = self._clip_fitter
         if fitter is None or (fitter.options, fitter.sequence) != (options, sequence):
             fitter = self._clip_fitter = SequenceFitter(options, sequence)
         fitter.prepare()
-        body_file = copy_body(fitter.body.asset, folder)
-        pictures = [InputPicture(clip.path, problem=clip.problem) for clip in clips]
-        names = name_outputs(pictures, lambda _: None, reserved=[Path(body_file).stem])
+        folder.add_body(fitter.body.asset)
+        names = name_outputs(clips, reserved=[Path(folder.body_file).stem])
         for clip, name in zip(clips, names, strict=True):
 
-            def frames(done: int, expected: int, title: str = clip.path.name) -> None:
+            def on_frame(done: int, expected: int, title: str = clip.path.name) -> None:
                 self._stop_if_cancelled(request)
-                self._say("progress", id=own, done=done, total=expected, text=f"{title}: frame {done}")
+                self._send("progress", id=request_id, done=done, total=expected, text=f"{title}: frame {done}")
 
             self._stop_if_cancelled(request)
-            row = fit_and_write_clip(fitter, clip, name, folder, wanted, body_file, frames)
+            row = folder.write(fitter.fit(clip, on_frame), clip, name, fitter.body)
             self._stop_if_cancelled(request)
-            self._report(own, folder, name, row)
+            self._report(request_id, folder, name, row)
 
-    def _report(self, own: Any, folder: Path, name: str, row: Row) -> None:
+    def _report(self, request_id: Any, folder: OutputFolder, name: str, row: Row) -> None:
         """What became of one picture."""
         for sentence in row.warnings:
-            self._say("warning", id=own, input=row.input, message=sentence)
+            self._send("warning", id=request_id, input=row.input, message=sentence)
         if row.failed:
             memory = "memory" in row.message.lower()
             code = "out_of_memory" if memory else "unreadable" if row.status != "failed" else "failed"
-            self._say("error", id=own, input=row.input, code=code, status=row.status, message=row.message)
+            self._send("error", id=request_id, input=row.input, code=code, status=row.status, message=row.message)
             return
-        self._say(
+        self._send(
             "result",
-            id=own,
+            id=request_id,
             input=row.input,
             status=row.status,
             message=row.message,
             people=row.people,
-            path=str(with_ending(folder / name, ".json").absolute()),
-            outputs=[str((folder / file).absolute()) for file in row.outputs],
+            path=str(folder.json_path(name).absolute()),
+            outputs=[str((folder.path / file).absolute()) for file in row.outputs],
             seconds=row.seconds,
         )
 
     def _prepare(self, options: FitOptions) -> Fitter:
         """The fitter of these options; the last one is kept."""
         if self._fitter is None or self._fitter.options != options:
-            self._fitter = Fitter(options, keep_pictures=True)
+            self._fitter = self._make_fitter(options, keep_pictures=True)
         self._fitter.prepare()
         return self._fitter
 
@@ -268,7 +296,7 @@ class Worker:
         if _key(request) in self._cancelled:
             raise _Cancelled
 
-    def _say(self, event: str, **values: Any) -> None:
+    def _send(self, event: str, **values: Any) -> None:
         line = json.dumps({"event": event, **values})
         with self._lock:
             self._answers.write(line + "\n")

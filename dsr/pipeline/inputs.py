@@ -1,6 +1,6 @@
-"""From what a user types (files, folders, globs, text lists) to an ordered list of pictures and safe output names.
+"""From what a user types (files, folders, globs, text lists) to an ordered list of pictures and clips.
 
-Nothing here opens a picture. The same arguments give the same list and names, whatever the file system's order.
+Nothing here opens a picture. The same arguments give the same list, whatever the file system's order.
 """
 
 from __future__ import annotations
@@ -9,19 +9,13 @@ import glob
 import hashlib
 import os
 import re
-import unicodedata
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from dsr.errors import UsageError
 
 OWN_PICTURES = (".overlay.jpg", ".side.jpg", ".upright.jpg")
-_RESERVED_STEMS = frozenset(
-    ["report", "con", "prn", "aux", "nul", *(f"{port}{i}" for port in ("com", "lpt") for i in range(1, 10))]
-)
-_LONGEST_NAME = 180  # bytes; leaves room for ".p00.upright.jpg" and a temporary suffix below the usual 255
 
 
 @dataclass(frozen=True)
@@ -37,6 +31,85 @@ class InputPicture:
     path: Path
     folder: str = ""
     problem: str = ""
+
+    @property
+    def first_file(self) -> Path:
+        """The picture: a camera sidecar lies beside it."""
+        return self.path
+
+    def stamp(self) -> dict[str, int]:
+        """What tells that nobody has touched the picture: size and time; nothing where it cannot be looked at."""
+        try:
+            status = self.path.stat()
+        except OSError:
+            return {}
+        return {"bytes": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One clip.
+
+    Attributes:
+        path: the video file, or the folder of the frames.
+        pictures: the frames; none for a video file.
+        problem: a sentence where the clip cannot even be looked at.
+        folder: where its results go below the output folder ("" or a mirrored folder, forward slashes).
+    """
+
+    path: Path
+    pictures: tuple[Path, ...] = ()
+    problem: str = ""
+    folder: str = ""
+
+    @property
+    def is_video(self) -> bool:
+        """Whether this is a video file."""
+        return not self.pictures
+
+    @property
+    def first_file(self) -> Path:
+        """The first frame's file, or the video: a camera sidecar lies beside it."""
+        return self.pictures[0] if self.pictures else self.path
+
+    def stamp(self) -> dict[str, str]:
+        """What tells that nobody has touched the clip: a digest of names, sizes and times."""
+        digest = hashlib.sha256()
+        for path in self.pictures or (self.path,):
+            try:
+                status = path.stat()
+                digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "replace"))
+            except OSError:
+                digest.update(f"{path.name}\0missing\0".encode("utf-8", "replace"))
+        return {"clip": digest.hexdigest()}
+
+
+def find_sources(
+    arguments: Iterable[str | os.PathLike[str]],
+    *,
+    sequence: bool = False,
+    recursive: bool = False,
+    skip: Path | None = None,
+) -> list[InputPicture | Clip]:
+    """Pictures and clips to fit: video files are clips, and with ``sequence`` so are folders of frames.
+
+    Args:
+        arguments: as :func:`find_inputs` takes them.
+        sequence: take every folder for the frames of one clip, as :func:`find_clips` does.
+        recursive: also look into subfolders; not with ``sequence``.
+        skip: a folder that is no input (the output folder).
+
+    Raises:
+        UsageError: if an argument names nothing, or a folder holds no picture.
+    """
+    from dsr.image.video import is_video
+
+    if sequence:
+        return list({clip.path: clip for clip in find_clips(arguments, skip)}.values())
+    return [
+        Clip(picture.path, folder=picture.folder) if is_video(picture.path) and not picture.problem else picture
+        for picture in find_inputs(arguments, recursive, skip)
+    ]
 
 
 def find_inputs(
@@ -66,6 +139,47 @@ def find_inputs(
         for picture in _expand(os.fspath(argument), recursive, skip_real):
             found.setdefault(os.path.abspath(picture.path), picture)  # noqa: PTH100 (resolving would merge linked names)
     return list(found.values())
+
+
+def find_clips(arguments: Iterable[str | os.PathLike[str]], skip: Path | None = None) -> list[Clip]:
+    """Clips for ``--sequence``: each folder is one, each video file is one, pictures together are one.
+
+    Frames are in natural order of their names: ``frame_9`` before ``frame_10``.
+
+    Args:
+        arguments: folders, video files, pictures, globs or text lists.
+        skip: a folder that is no input (the output folder).
+
+    Raises:
+        UsageError: if an argument names nothing, or a folder holds no picture.
+    """
+    from dsr.image.video import is_video
+
+    clips: list[Clip] = []
+    loose: list[Path] = []
+    for argument in arguments:
+        path = Path(argument).expanduser()
+        found = find_inputs([argument], skip=skip)
+        problems = [picture.problem for picture in found if picture.problem]
+        pictures = [picture.path for picture in found if not is_video(picture.path) and not picture.problem]
+        if path.is_dir():
+            whole = path if path.name else Path(os.path.abspath(path))  # noqa: PTH100 (a link keeps its own name)
+            problem = "" if pictures else (problems[0] if problems else f"{path} holds no picture.")
+            clips.append(Clip(whole, tuple(sorted(pictures, key=natural_order)), problem))
+            continue
+        clips += [Clip(picture.path) for picture in found if is_video(picture.path)]
+        clips += [Clip(picture.path, problem=picture.problem) for picture in found if picture.problem]
+        loose += pictures
+    if loose:
+        parent = Path(os.path.abspath(loose[0])).parent  # noqa: PTH100
+        clips.append(Clip(parent, tuple(sorted(loose, key=natural_order))))
+    return clips
+
+
+def natural_order(path: Path) -> tuple[list[tuple[int, int, str]], str]:
+    """Key that sorts numbers inside names by their value."""
+    parts = re.split(r"(\d+)", path.name.casefold())
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts], str(path)
 
 
 def _expand(argument: str, recursive: bool, skip: str | None) -> Iterator[InputPicture]:
@@ -147,91 +261,3 @@ def _is_picture(path: Path) -> bool:
         if path.name.endswith(ending) and path.with_name(path.name[: -len(ending)] + ".json").is_file():
             return False
     return True
-
-
-def name_outputs(
-    pictures: Iterable[InputPicture],
-    owner: Callable[[str], str | None] = lambda name: None,
-    reserved: Iterable[str] = (),
-) -> list[str]:
-    """Give every picture its own output name, so that no two ever write the same file.
-
-    The name is the stem; a stem used by two pictures keeps its extension (``a.jpg``); the same file name from two
-    folders goes into a subfolder named after its parent (``sub1/a.jpg``); what still clashes gets six letters of a hash
-    of its path. A picture that already has results in the output folder keeps its name, and nobody else is given it.
-
-    Args:
-        pictures: as :func:`find_inputs` returns them.
-        owner: absolute path of the picture whose results already carry a name, or None.
-        reserved: names not to be used (the stem of the body asset).
-
-    Returns:
-        One relative name per picture, forward slashes: its results are ``<name>.json``, ``<name>.p0.glb``...
-    """
-    pictures = list(pictures)
-    candidates = [_candidates(picture) for picture in pictures]
-    absolute = [os.path.abspath(picture.path) for picture in pictures]  # noqa: PTH100
-    forbidden = {*_RESERVED_STEMS, *(name.casefold() for name in reserved)}
-    names: list[str | None] = [None] * len(pictures)
-    taken: set[str] = set()
-    for i, options in enumerate(candidates):
-        kept = next((name for name in options if owner(name) == absolute[i]), None)
-        if kept is not None and _key(kept) not in taken:
-            names[i] = kept
-            taken.add(_key(kept))
-    settled_stems = Counter(_key(options[0]) for options in candidates)
-    for level in range(len(candidates[0]) if candidates else 0):
-        pending = [i for i, name in enumerate(names) if name is None]
-        keys = Counter(_key(candidates[i][level]) for i in pending)
-        for i in pending:
-            name = candidates[i][level]
-            shared = keys[_key(name)] > 1 or (level == 0 and settled_stems[_key(name)] > 1)
-            foreign = owner(name) not in (None, absolute[i])
-            if shared or foreign or _key(name) in taken or PurePosixPath(name).name.casefold() in forbidden:
-                continue
-            names[i] = name
-            taken.add(_key(name))
-    return [name if name is not None else options[-1] for name, options in zip(names, candidates, strict=True)]
-
-
-def _candidates(picture: InputPicture) -> list[str]:
-    """Names from the wished to the certain: stem, file name, parent/file name, file name with a hash of the path."""
-    folder = "/".join(safe_name(part) for part in picture.folder.split("/") if part)
-    parent = safe_name(Path(os.path.abspath(picture.path)).parent.name)  # noqa: PTH100
-    hashed = f"{picture.path.name}-{_digest(os.path.abspath(picture.path))}"  # noqa: PTH100
-    plain = [
-        safe_name(picture.path.stem),
-        safe_name(picture.path.name),
-        f"{parent}/{safe_name(picture.path.name)}",
-        safe_name(hashed, keep_end=7),
-    ]
-    return [f"{folder}/{name}" if folder else name for name in plain]
-
-
-def safe_name(name: str, keep_end: int = 0) -> str:
-    """One path component that every file system takes: no separators, no control characters, not too long.
-
-    Args:
-        name: any text; letters of every language and spaces stay.
-        keep_end: characters at the end that must survive shortening.
-
-    Returns:
-        A non-empty name of at most 180 bytes; a shortened one ends in a hash of the whole.
-    """
-    clean = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\ud800-\udfff]', "_", name).strip().rstrip(".")
-    if clean.startswith("."):
-        clean = "_" + clean[1:]
-    if len(clean.encode()) > _LONGEST_NAME:
-        end = clean[-keep_end:] if keep_end else "-" + _digest(name)
-        room = _LONGEST_NAME - len(end.encode())
-        clean = clean.encode()[:room].decode(errors="ignore") + end
-    return clean or "_"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:6]
-
-
-def _key(name: str) -> str:
-    """What a file system that ignores case and composition would call the same name."""
-    return unicodedata.normalize("NFC", name).casefold()

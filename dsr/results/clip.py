@@ -110,8 +110,8 @@ class SequenceResult:
         focal_source: as in :class:`~dsr.results.picture.FitResult`.
         focal_detail: as in :class:`~dsr.results.picture.FitResult`.
         body: as in :class:`~dsr.results.picture.FitResult`.
-        lifter: what lifted the keypoints: ``name`` (``shipped``, or the path of a file) and ``sha256`` of its file; only
-            ``name: none`` where the detector's own 3D landmarks had to do, or nobody was there to lift.
+        lifter: what lifted the keypoints: ``name`` (``shipped``, or the path of a file) and ``sha256`` of its file.
+            ``name`` alone, ``none``, where the detector's own 3D landmarks had to do or there was nobody to lift.
         people: in the order of appearance, then from the left.
         warnings: sentences for the user about the clip.
         timing_s: seconds per stage.

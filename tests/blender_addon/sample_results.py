@@ -9,7 +9,7 @@ import numpy as np
 
 from dsr.body import load_asset
 from dsr.body.numpy_lbs import pose_vertices, skeleton
-from dsr.pipeline.outputs import copy_body
+from dsr.pipeline.body_file import copy_body
 from dsr.results import FitResult, PersonResult, save_result
 
 HERE = Path(__file__).resolve().parent
@@ -125,11 +125,17 @@ def write_clip(folder, frames: int = 30, people: int = 2, asset=None):
             )
         )
     result = SequenceResult(
-        status="ok", input_path=str(clip), image_size=size, fps=29.97, frame_indices=np.arange(frames),
-        frame_times_s=np.arange(frames) / 29.97, frames_read=np.ones(frames, bool), K=np.repeat(K[None], frames, 0),
+        status="ok",
+        input_path=str(clip),
+        image_size=size,
+        fps=29.97,
+        frame_indices=np.arange(frames),
+        frame_times_s=np.arange(frames) / 29.97,
+        frames_read=np.ones(frames, bool),
+        K=np.repeat(K[None], frames, 0),
         body={"name": asset.name, "licence": "", "sha256": asset.sha256, "file": copy_body(asset, folder)},
         people=tracks,
-    )  # fmt: skip
+    )
     path = folder / "clip.json"
     save_result(result, path)
     return path

@@ -12,17 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cheap_bodies import cheap_fitter, fit_cheaply
 from PIL import Image
 
 import dsr
 from dsr.cli.fit import main
-from dsr.pipeline.pictures import Fitter
-
-pytestmark = pytest.mark.usefixtures("cheap_bodies")
+from dsr.pipeline.picture_fitter import Fitter
 
 
 def run(*arguments) -> int:
-    return main([str(a) for a in arguments])
+    return main([str(a) for a in arguments], cheap_fitter)
 
 
 def rows(out: Path) -> dict[str, dict]:
@@ -79,7 +78,7 @@ def test_the_body_is_copied_once_and_every_result_points_to_it(folder, tmp_path,
 
 def test_the_command_and_the_function_agree(folder, tmp_path):
     assert run(folder, "--out", tmp_path / "out", "--fov", "60") == 0
-    for result in dsr.fit_images(folder, dsr.FitOptions(fov=60.0)):
+    for result in fit_cheaply(folder, dsr.FitOptions(fov=60.0)):
         saved = dsr.load_result(tmp_path / "out" / f"{Path(result.input_path).stem}.npz")
         assert (saved.status, saved.focal_source, saved.image_size) == (result.status, "flag", result.image_size)
         np.testing.assert_array_equal(saved.K, result.K)
@@ -206,7 +205,7 @@ def test_a_full_disk_fails_the_picture_and_leaves_no_pieces(folder, tmp_path, mo
 def test_usage_errors_say_what_is_wrong_and_write_nothing(folder, tmp_path, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    assert main(arguments) == 2
+    assert main(arguments, cheap_fitter) == 2
     said = re.sub(r"\s+", " ", capsys.readouterr().err.replace("│", " "))
     assert sentence in said and "Traceback" not in said
     assert not (tmp_path / "o").exists()
@@ -450,7 +449,8 @@ def test_control_c_and_termination(folder, tmp_path, make_picture, kind):
         make_picture(folder / f"d{i:02}.jpg")
     out = tmp_path / "out"
     code = (
-        "import sys, time\nfrom dsr.cli.fit import main\nfrom dsr.pipeline.pictures import Fitter\nfit = Fitter.fit\n"
+        "import sys, time\nfrom dsr.cli.fit import main\nfrom dsr.pipeline.picture_fitter import Fitter\n"
+        "fit = Fitter.fit\n"
         "Fitter.fit = lambda self, path: (time.sleep(0.3), fit(self, path))[1]\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )

@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clip_people import FOCAL, SIZE, folder, frame
+from safetensors.torch import load_file, save_file
 
 import dsr
 from dsr.body import load_body
+from dsr.checkpoints import read_header, shipped_file
 from dsr.cli.fit import main
-from dsr.pipeline.clips import natural_order
+from dsr.extras import install_hint
+from dsr.files import file_sha256
+from dsr.pipeline.inputs import natural_order
 
 
 def run(*arguments, out: Path) -> int:
@@ -153,7 +157,7 @@ def test_video_without_pyav_is_one_sentence(tmp_path, capsys, monkeypatch):
     (tmp_path / "a.mp4").write_bytes(b"x")
     assert main([str(tmp_path / "a.mp4"), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert "dsr[video]" in said and said.count("\n") == 1
+    assert install_hint("video") in said and said.count("\n") == 1
 
 
 def test_missing_lifter_is_a_warning(tmp_path, detector, monkeypatch):
@@ -184,9 +188,35 @@ def test_lifter_is_used(tmp_path, detector, monkeypatch, people):
     monkeypatch.setattr("dsr.lifting.lift_sequence", lift)
     clip = folder(tmp_path / "walk", (1, 0, 1, 1))
     result = dsr.fit_sequence(clip, dsr.FitOptions(quality="fast", body="open-light"))
-    assert result.lifter == {"name": "shipped"} and seen[0].shape == (4, 17, 3) and np.isnan(seen[0][1]).all()
+    shipped = {"name": "shipped", "sha256": file_sha256(shipped_file("lifter_temporal.safetensors"))}
+    assert result.lifter == shipped and seen[0].shape == (4, 17, 3) and np.isnan(seen[0][1]).all()
     assert np.allclose(seen[0][2, 4, :2], people[0][2].keypoints_px[23])
     assert np.allclose(result.people[0].joint_uncertainty_mm, np.hypot(500, 70))
+
+
+def test_a_clip_is_fitted_again_when_its_lifters_file_changes(tmp_path, detector):
+    """The same path with other content: the result says by which content it was made."""
+    clip, out, lifter = folder(tmp_path / "walk", (1,) * 3), tmp_path / "out", tmp_path / "lifter.safetensors"
+    original = shipped_file("lifter_temporal.safetensors")
+    weights, header = load_file(original), read_header(original)
+    fixed = ["--sequence", "--focal", str(FOCAL), "--quality", "fast", "--quiet", "--body", "open-light"]
+    arguments = [str(clip), "--out", str(out), "--lifter", str(lifter), *fixed]
+    written = []
+    for scale in (1.0, 1.0, 0.9):
+        if not written or scale != 1.0:
+            save_file({name: scale * value for name, value in weights.items()}, lifter, header)
+        assert main(arguments) == 0
+        assert dsr.load_result(out / "walk.json").lifter == {"name": str(lifter), "sha256": file_sha256(lifter)}
+        written.append((out / "walk.npz").stat().st_mtime_ns)
+    assert written[0] == written[1] != written[2]
+
+
+def test_a_clip_without_anybody_does_not_wait_for_a_lifter(tmp_path, detector):
+    clip, out = folder(tmp_path / "empty", (0, 0, 0)), tmp_path / "out"
+    for _ in range(2):
+        assert main([str(clip), "--sequence", "--out", str(out), "--quiet", "--body", "open-light"]) == 0
+    assert dsr.load_result(out / "empty.json").lifter == {"name": "none"}
+    assert json.loads((out / "report.json").read_text())["rows"][0]["earlier"] is True
 
 
 def openpose(detection, layout):
@@ -223,7 +253,7 @@ def test_keypoint_files_of_several_layouts_with_gaps_and_nan(tmp_path, people):
     options = dsr.FitOptions(quality="fast", body="open-light", keypoints=files, focal=FOCAL)
     result = dsr.fit_sequence(clip, options, dsr.SequenceOptions(fps=10))
     (track,) = result.people
-    assert result.status == "ok" and track.keypoint_set == "coco17" and result.lifter == {"name": "shipped"}
+    assert result.status == "ok" and track.keypoint_set == "coco17" and result.lifter["name"] == "shipped"
     assert np.flatnonzero(~track.observed).tolist() == [2, 5, 6]
     assert track.residuals["fit"]["reprojection_rel"] < 0.02
     assert any("not finite" in w or "17 keypoints" in w for w in result.warnings)

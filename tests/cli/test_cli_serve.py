@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cheap_bodies import cheap_fitter, find_people
 from clip_people import FOCAL, folder
 
 from dsr.cli import fit as cli
@@ -49,7 +51,7 @@ def fit(**more) -> dict:
 def serve(*requests) -> list[dict]:
     answers = Answers()
     lines = "".join((one if isinstance(one, str) else json.dumps(one)) + "\n" for one in requests)
-    Worker(io.StringIO(lines), answers).run()
+    Worker(io.StringIO(lines), answers, make_fitter=cheap_fitter).run()
     return answers.events()
 
 
@@ -57,7 +59,7 @@ def kinds(events, own):
     return [one["event"] for one in events if one.get("id") == own]
 
 
-def test_fits_pictures_and_says_where_the_results_are(cheap_bodies, make_picture, tmp_path):
+def test_fits_pictures_and_says_where_the_results_are(make_picture, tmp_path):
     pictures = [make_picture(tmp_path / "in" / f"{name}.jpg", people=n) for name, n in (("one", 1), ("two", 2))]
     out = tmp_path / "out"
     events = serve(
@@ -77,7 +79,7 @@ def test_fits_pictures_and_says_where_the_results_are(cheap_bodies, make_picture
     assert {"read", "people", "fit"} <= set(stages)
 
 
-def test_a_bad_picture_is_an_error_of_its_own(cheap_bodies, make_picture, tmp_path):
+def test_a_bad_picture_is_an_error_of_its_own(make_picture, tmp_path):
     good = make_picture(tmp_path / "good.jpg")
     bad = tmp_path / "bad.jpg"
     bad.write_text("no picture")
@@ -117,19 +119,14 @@ def test_a_missing_body_is_named(make_picture, tmp_path):
     assert error["code"] == "model_missing" and "SMPL_NEUTRAL.pkl" in error["message"]
 
 
-def test_cancel_stops_the_fit_at_work_and_those_waiting(cheap_bodies, make_picture, tmp_path, monkeypatch):
-    from dsr.pipeline.pictures import Fitter
-
+def test_cancel_stops_the_fit_at_work_and_those_waiting(make_picture, tmp_path):
     pictures = [str(make_picture(tmp_path / f"{i}.jpg")) for i in range(3)]
     entered, go = threading.Event(), threading.Event()
-    people = Fitter._people
 
-    def slow(self, photo):
+    def find_slowly(photo):
         entered.set()
         assert go.wait(20)
-        return people(self, photo)
-
-    monkeypatch.setattr(Fitter, "_people", slow)
+        return find_people(photo)
 
     class Requests:
         """Lines that come when the fit is at work."""
@@ -143,7 +140,7 @@ def test_cancel_stops_the_fit_at_work_and_those_waiting(cheap_bodies, make_pictu
             go.set()
 
     answers = Answers()
-    Worker(Requests(), answers).run()
+    Worker(Requests(), answers, make_fitter=partial(cheap_fitter, people_finder=find_slowly)).run()
     events = answers.events()
     for own in (1, 2):
         assert kinds(events, own)[-2:] == ["error", "done"]
@@ -169,7 +166,7 @@ def test_fits_a_clip_of_two_people_and_counts_its_frames(detector, tmp_path):
     assert any("1 of 4 frames" in one["message"] for one in events if one["event"] == "warning")
     assert kinds(events, 1)[-1] == "done"
     loaded = load_result(result["path"])
-    assert loaded.fps == 10.0 and loaded.lifter == {"name": "shipped"} and loaded.K[0, 0, 0] == FOCAL
+    assert loaded.fps == 10.0 and loaded.lifter["name"] == "shipped" and loaded.K[0, 0, 0] == FOCAL
     for track, side in zip(loaded.people, (-1, 1), strict=True):
         assert track.observed.tolist() == [True, True, False, True]
         assert np.all(side * track.joints_cam_m[:, 0, 0] > 0.3)

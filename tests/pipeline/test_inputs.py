@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from dsr.errors import UsageError
-from dsr.pipeline.inputs import InputPicture, find_inputs, name_outputs, safe_name
+from dsr.pipeline.inputs import InputPicture, find_inputs
+from dsr.pipeline.output_names import name_outputs, safe_name
 
 
 def touch(folder, *names):

@@ -6,13 +6,17 @@ import threading
 import time
 from pathlib import Path
 
+import cheap_bodies
 import numpy as np
 import pytest
+from cheap_bodies import fit_cheaply
 
 import dsr
+from dsr.camera import PictureCamera
 from dsr.errors import FittingError, UsageError
-from dsr.options import FitOptions, check_options, options_record
-from dsr.pipeline.pictures import Fitter, check_jobs, ordered_map
+from dsr.options import FitOptions, check_options
+from dsr.pipeline.jobs import check_jobs, ordered_map
+from dsr.pipeline.picture_fitter import fit_bodies
 
 
 def test_results_come_in_the_order_of_the_items_whatever_they_take():
@@ -55,12 +59,12 @@ def test_jobs_are_checked_and_chosen():
         dsr.fit_images([], jobs=-1)
 
 
-def test_every_picture_gives_a_result_in_order(tmp_path, make_picture, cheap_bodies):
+def test_every_picture_gives_a_result_in_order(tmp_path, make_picture):
     make_picture(tmp_path / "a.jpg", people=1)
     (tmp_path / "b.jpg").write_bytes(b"")
     make_picture(tmp_path / "c.png", people=2)
     make_picture(tmp_path / "d.png", people=0)
-    results = list(dsr.fit_images(tmp_path))
+    results = list(fit_cheaply(tmp_path))
     assert [Path(r.input_path).name for r in results] == ["a.jpg", "b.jpg", "c.png", "d.png"]
     assert [r.status for r in results] == ["ok", "unreadable", "ok", "no_person"]
     assert [len(r.people) for r in results] == [1, 0, 2, 0]
@@ -73,64 +77,63 @@ def test_every_picture_gives_a_result_in_order(tmp_path, make_picture, cheap_bod
     assert {"read", "people", "fit", "total"} <= set(first.timing_s)
 
 
-def test_one_path_is_enough_and_flags_reach_the_camera(tmp_path, make_picture, cheap_bodies):
+def test_one_path_is_enough_and_flags_reach_the_camera(tmp_path, make_picture):
     path = make_picture(tmp_path / "a.jpg")
-    (result,) = dsr.fit_images(path, FitOptions(focal=321.0), keep_pictures=True)
+    (result,) = fit_cheaply(path, FitOptions(focal=321.0), keep_pictures=True)
     assert result.K[0, 0] == result.K[1, 1] == 321 and result.focal_source == "flag"
     assert result.overlay_rgb.shape == (128, 96, 3)
 
 
-def test_a_failure_of_one_picture_is_its_status(tmp_path, make_picture, cheap_bodies, monkeypatch, caplog):
+def test_a_failure_of_one_picture_is_its_status(tmp_path, make_picture, caplog):
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         make_picture(tmp_path / name)
-    fine = Fitter._bodies
     errors = {"a": FittingError("no keypoint of p0 is usable"), "b": ZeroDivisionError("float division by zero")}
     calls = iter("abc")
 
-    def bodies(self, *arguments):
+    def bodies(*arguments):
         error = errors.get(next(calls))
         if error:
             raise error
-        return fine(self, *arguments)
+        return cheap_bodies.fit_bodies(*arguments)
 
-    monkeypatch.setattr(Fitter, "_bodies", bodies)
     with caplog.at_level(logging.ERROR):
-        a, b, c = dsr.fit_images(tmp_path, jobs=1)
+        a, b, c = fit_cheaply(tmp_path, jobs=1, body_fitter=bodies)
     assert (a.status, a.message) == ("failed", "no keypoint of p0 is usable")
     assert b.status == "failed" and "unexpected ZeroDivisionError: float division by zero" in b.message
     assert "b.jpg" in caplog.text and "Traceback" in caplog.text
     assert c.status == "ok"
 
 
-def test_too_little_device_memory_halves_the_batch(tmp_path, make_picture, cheap_bodies, monkeypatch):
+def test_too_little_device_memory_halves_the_batch(monkeypatch):
     import torch
 
     import dsr.fitting
 
-    cheap = Fitter._bodies
-    monkeypatch.undo()
-    fitter = Fitter(FitOptions())
+    body, camera = dsr.load_body("open-light"), PictureCamera(np.eye(3), (10, 10))
     sizes = []
 
-    def fit_people(detections, K, body, options, size):
+    def fit_people(detections, *others):
         sizes.append(len(detections))
         if len(detections) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return cheap(fitter, detections, K, size)
+        return cheap_bodies.fit_bodies(detections, *others)
 
     monkeypatch.setattr(dsr.fitting, "fit_people", fit_people)
-    detection = dsr.people.Detection(np.zeros(4), 0.9, "blazepose33", np.zeros((33, 2)), np.ones(33))
-    people = fitter._bodies([detection] * 3, np.eye(3), (10, 10))
-    assert len(people) == 3 and sizes == [3, 1, 2, 1, 1]
+    detections = [
+        dsr.people.Detection(np.zeros(4), 0.9, "blazepose33", np.zeros((33, 2)), np.ones(33), number=i)
+        for i in range(3)
+    ]
+    people = fit_bodies(detections, camera, body, FitOptions())
+    assert [p.id for p in people] == ["p0", "p1", "p2"] and sizes == [3, 1, 2, 1, 1]
 
 
-def test_a_person_keeps_its_number_whoever_is_selected(tmp_path, make_picture, cheap_bodies):
+def test_a_person_keeps_its_number_whoever_is_selected(tmp_path, make_picture):
     picture = make_picture(tmp_path / "a.jpg", people=3)
-    (last,) = next(dsr.fit_images(picture, FitOptions(person="2"))).people
+    (last,) = next(fit_cheaply(picture, FitOptions(person="2"))).people
     assert last.id == "p2"
-    nobody = next(dsr.fit_images(picture, FitOptions(person="7")))
+    nobody = next(fit_cheaply(picture, FitOptions(person="7")))
     assert nobody.status == "no_person" and "3 people were found, but nobody is number 7" in nobody.message
-    unsure = next(dsr.fit_images(picture, FitOptions(min_score=0.95)))
+    unsure = next(fit_cheaply(picture, FitOptions(min_score=0.95)))
     assert unsure.status == "no_person" and "--min-score 0.95" in unsure.message
 
 
@@ -155,7 +158,7 @@ def test_a_person_keeps_its_number_whoever_is_selected(tmp_path, make_picture, c
 def test_options_that_cannot_work_are_refused_before_any_picture(tmp_path, make_picture, options, sentence):
     make_picture(tmp_path / "a.jpg")
     with pytest.raises(UsageError, match=sentence):
-        dsr.fit_images(tmp_path, FitOptions(**options))
+        fit_cheaply(tmp_path, FitOptions(**options))
 
 
 def test_good_options_pass_and_are_plain_json():
@@ -163,7 +166,7 @@ def test_good_options_pass_and_are_plain_json():
 
     options = FitOptions(person="2", refine="joints", fov=60.0, keypoints=Path())
     check_options(options)
-    record = options_record(options)
+    record = options.record()
     assert json.loads(json.dumps(record)) == record and record["fov"] == 60.0
     assert Path(record["keypoints"]).is_absolute()
 
@@ -179,10 +182,10 @@ def test_cuda_that_is_not_there_is_a_usage_error(monkeypatch):
         choose_device("cuda")
 
 
-def test_a_sidecar_places_the_principal_point(tmp_path, make_picture, cheap_bodies):
+def test_a_sidecar_places_the_principal_point(tmp_path, make_picture):
     picture = make_picture(tmp_path / "a.jpg")
     K = [[500.0, 0, 40], [0, 500.0, 70], [0, 0, 1]]
     (tmp_path / "a.camera.json").write_text(json.dumps({"K": K}))
-    result = next(dsr.fit_images(picture))
+    result = next(fit_cheaply(picture))
     assert result.focal_source == "sidecar"
     np.testing.assert_allclose(result.K, K)

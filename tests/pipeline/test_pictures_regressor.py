@@ -13,11 +13,12 @@ import dsr
 from dsr.body import load_asset, load_body
 from dsr.body.asset_file import save_asset
 from dsr.body.rotations import rotmat_to_axis_angle
+from dsr.camera import PictureCamera
 from dsr.cli.fit import main
 from dsr.errors import CheckpointError, UsageError
-from dsr.options import FitOptions, options_record
+from dsr.options import FitOptions
 from dsr.people import Detection
-from dsr.pipeline.pictures import Fitter
+from dsr.pipeline.picture_fitter import Fitter, fit_bodies
 from dsr.regressors import build_regressor
 from dsr.regressors.loading import LoadedRegressor
 from dsr.regressors.photo import PhotoRegressor
@@ -187,7 +188,7 @@ def test_the_names_of_regressors_are_checked(text):
 
 def test_records_of_runs_name_weights_by_their_full_path(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert options_record(FitOptions(regressor="dsr:a.pt"))["regressor"] == f"dsr:{tmp_path / 'a.pt'}"
+    assert FitOptions(regressor="dsr:a.pt").record()["regressor"] == f"dsr:{tmp_path / 'a.pt'}"
 
 
 class Fixed(torch.nn.Module):
@@ -355,9 +356,10 @@ def test_bodies_with_fingers_are_posed_too(system, trained, opened, standing, tm
         np.testing.assert_allclose(found.bodies.betas[0, 0], 0.5, atol=0.15)
     from dsr.fitting import describe_people, fit_people
 
-    (person,) = describe_people([standing], K, wide, (640, 480), found.bodies)
+    (person,) = describe_people([standing], PictureCamera(K, (640, 480)), wide, found.bodies)
     assert person.body_pose.shape == (54, 3)
-    (person,) = fit_people([standing], K, wide, FitOptions(refine="joints"), (640, 480), found.bodies)
+    camera, options = PictureCamera(K, (640, 480)), FitOptions(refine="joints")
+    (person,) = fit_people([standing], camera, wide, options, found.bodies)
     assert person.residuals["fit"]["reprojection_rel"] < 0.02
 
 
@@ -367,16 +369,16 @@ def test_too_little_device_memory_halves_networks_starts_too(monkeypatch, opened
 
     sizes = []
 
-    def fit_people(detections, K, body, options, size, start=None):
+    def fit_people(detections, camera, body, options, start=None):
         sizes.append((len(detections), [float(x) for x in start.transl[:, 0]]))
         if len(detections) > 1:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return [float(start.transl[0, 0])]
 
     monkeypatch.setattr(dsr.fitting, "fit_people", fit_people)
-    fitter = Fitter(FitOptions(refine="joints"))
     start = PosedBody(torch.eye(3).expand(3, 24, 3, 3), torch.zeros(3, 11), torch.arange(9.0).reshape(3, 3))
-    assert fitter._bodies([None] * 3, K, (10, 10), start) == [0.0, 3.0, 6.0]
+    options = FitOptions(refine="joints")
+    assert fit_bodies([None] * 3, PictureCamera(K, (10, 10)), opened, options, start) == [0.0, 3.0, 6.0]
     assert [n for n, _ in sizes] == [3, 1, 2, 1, 1]
 
 
@@ -385,7 +387,7 @@ def test_described_bodies_are_those_given(opened, standing):
 
     people = PhotoRegressor(network("dsr", "open", [0.5] + [0.0] * 9), opened)
     bodies = people(GREY, 1.0, K, [standing, standing]).bodies
-    results = describe_people([standing, standing], K, opened, (640, 480), bodies)
+    results = describe_people([standing, standing], PictureCamera(K, (640, 480)), opened, bodies)
     assert [p.id for p in results] == ["p0", "p1"]
     output = opened(bodies.betas, bodies.pose_rotmat[:, 1:], bodies.pose_rotmat[:, 0], bodies.transl)
     np.testing.assert_allclose(results[1].vertices_cam_m, output.vertices[1], atol=1e-5)

@@ -1,56 +1,24 @@
-"""Clips: a video file, or pictures that are the frames of one, in an order that is the same every time."""
+"""The frames of a clip, one after the other: of a video file, or of pictures in the order of their names."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dsr.errors import ImageError, UsageError
+from dsr.errors import ImageError
+from dsr.pipeline.inputs import Clip
 
 if TYPE_CHECKING:
     from dsr.image import Photo
 
 
-@dataclass(frozen=True)
-class Clip:
-    """One clip.
-
-    Attributes:
-        path: the video file, or the folder of the frames.
-        pictures: the frames; none for a video file.
-        problem: a sentence where the clip cannot even be looked at.
-    """
-
-    path: Path
-    pictures: tuple[Path, ...] = ()
-    problem: str = ""
-
-    @property
-    def is_video(self) -> bool:
-        """Whether this is a video file."""
-        return not self.pictures
-
-    def stamp(self) -> dict[str, str]:
-        """What tells that nobody has touched the clip: a digest of names, sizes and times."""
-        digest = hashlib.sha256()
-        for path in self.pictures or (self.path,):
-            try:
-                status = path.stat()
-                digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "replace"))
-            except OSError:
-                digest.update(f"{path.name}\0missing\0".encode("utf-8", "replace"))
-        return {"clip": digest.hexdigest()}
-
-
 @dataclass
 class ClipReader:
-    """Goes through the frames of a clip, as often as wanted.
+    """Goes through the frames of a clip, as often as needed.
 
     Attributes:
         clip: the clip.
@@ -108,48 +76,6 @@ class ClipReader:
         self.sha256 = digest.hexdigest()
 
 
-def find_clips(arguments: Iterable[str | os.PathLike[str]], skip: Path | None = None) -> list[Clip]:
-    """Clips for ``--sequence``: each folder is one, each video file is one, pictures together are one.
-
-    Frames are in natural order of their names: ``frame_9`` before ``frame_10``.
-
-    Args:
-        arguments: folders, video files, pictures, globs or text lists.
-        skip: a folder that is no input (the output folder).
-
-    Raises:
-        UsageError: if an argument names nothing, or a folder holds no picture.
-    """
-    from dsr.image.video import is_video
-    from dsr.pipeline.inputs import find_inputs
-
-    clips: list[Clip] = []
-    loose: list[Path] = []
-    for argument in arguments:
-        path = Path(argument).expanduser()
-        found = find_inputs([argument], skip=skip)
-        problems = [picture.problem for picture in found if picture.problem]
-        pictures = [picture.path for picture in found if not is_video(picture.path) and not picture.problem]
-        if path.is_dir():
-            whole = path if path.name else Path(os.path.abspath(path))  # noqa: PTH100 (a link keeps its own name)
-            problem = "" if pictures else (problems[0] if problems else f"{path} holds no picture.")
-            clips.append(Clip(whole, tuple(sorted(pictures, key=natural_order)), problem))
-            continue
-        clips += [Clip(picture.path) for picture in found if is_video(picture.path)]
-        clips += [Clip(picture.path, problem=picture.problem) for picture in found if picture.problem]
-        loose += pictures
-    if loose:
-        parent = Path(os.path.abspath(loose[0])).parent  # noqa: PTH100
-        clips.append(Clip(parent, tuple(sorted(loose, key=natural_order))))
-    return clips
-
-
-def natural_order(path: Path) -> tuple[list[tuple[int, int, str]], str]:
-    """Key that sorts numbers inside names by their value."""
-    parts = re.split(r"(\d+)", path.name.casefold())
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts], str(path)
-
-
 def open_clip(clip: Clip, fps: float | None = None) -> ClipReader:
     """Look at a clip.
 
@@ -190,24 +116,12 @@ def open_clip(clip: Clip, fps: float | None = None) -> ClipReader:
     for path in clip.pictures:
         try:
             first = _read(path)
-        except ImageError as found:
-            error = error or found
+        except ImageError as problem:
+            error = error or problem
             continue
         size = (first.width, first.height)
         return ClipReader(clip, fps or DEFAULT_FPS, size, first, expected=len(clip.pictures))
     raise ImageError(f"{clip.path}: no frame can be read; the first: {error}", "unreadable")
-
-
-def check_fps(fps: float | None) -> None:
-    """Refuse a frame rate that no clip has.
-
-    Raises:
-        UsageError: if it is out of range.
-    """
-    from dsr.image.video import PLAUSIBLE_FPS
-
-    if fps is not None and not PLAUSIBLE_FPS[0] <= fps <= PLAUSIBLE_FPS[1]:
-        raise UsageError(f"--fps {fps:g}: use a number from {PLAUSIBLE_FPS[0]:g} to {PLAUSIBLE_FPS[1]:g}.")
 
 
 def _read(path: Path) -> Photo:
@@ -216,7 +130,3 @@ def _read(path: Path) -> Photo:
     from dsr.image.video import MAX_PIXELS
 
     return read_photo(path, ReadLimits(max_work_pixels=MAX_PIXELS))
-
-
-Listener = Callable[[int, int], None]
-"""Told how many frames are done and how many there may be (0: nobody knows)."""

@@ -1,0 +1,242 @@
+"""One run of ``dsr-fit``: plan, fit and write, report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from dsr.cli.common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, say
+from dsr.cli.fit_command import FitCommand
+from dsr.cli.progress import Progress, row_text
+from dsr.errors import ExportError, UsageError
+from dsr.files import with_ending
+from dsr.options import check_options
+from dsr.pipeline.body_file import body_file_name
+from dsr.pipeline.clip_fitter import OnFrame, SequenceFitter, check_sequence_options
+from dsr.pipeline.inputs import Clip, InputPicture, find_sources
+from dsr.pipeline.jobs import check_jobs, ordered_map
+from dsr.pipeline.output_folder import OutputFolder, PlannedOutput
+from dsr.pipeline.output_options import check_clip_outputs
+from dsr.pipeline.picture_fitter import Fitter
+from dsr.results.report import Row, read_rows, write_report
+
+
+class _StoppedError(BaseException):
+    """Ends the work on a clip when the run is interrupted; no error of the clip, so nothing but the thread sees it."""
+
+
+class FitRun:
+    """One run of the command.
+
+    Args:
+        command: what the user asked for.
+        make_fitter: what to use instead of :class:`~dsr.pipeline.picture_fitter.Fitter`, called like it.
+
+    Raises:
+        UsageError: for options that cannot work.
+        MissingExtraError: for a format whose extra is not installed.
+    """
+
+    def __init__(self, command: FitCommand, make_fitter: Callable[..., Fitter] | None = None) -> None:
+        if command.serve:
+            raise UsageError("--serve takes its inputs from requests: give it alone, as dsr-fit --serve.")
+        if not command.inputs:
+            raise UsageError("Name at least one picture or folder: dsr-fit INPUT... --out DIR.")
+        if command.limit is not None and command.limit < 1:
+            raise UsageError(f"--limit {command.limit}: use a whole number from 1.")
+        self._jobs = check_jobs(command.jobs)
+        self._command, self._make_fitter = command, make_fitter or Fitter
+        self._options, self._sequence = command.fit_options(), command.sequence_options()
+        check_options(self._options)
+        self._output_options = command.output_options()
+        self._folder = OutputFolder(command.out, self._options, self._output_options, self._sequence)
+        self._planned: list[PlannedOutput] = []
+        self._rows: dict[int, Row] = {}
+        self._earlier_rows: dict[str, Row] = {}
+        self._report_failed = False
+        self._stop = threading.Event()
+
+    def main(self) -> int:
+        """Plan, then work.
+
+        Returns:
+            The exit code.
+        """
+        self._plan()
+        if self._command.dry_run:
+            return self._list()
+        self._folder.make()
+        return self._work()
+
+    def _plan(self) -> None:
+        """Which pictures and clips, under which names, and which of them are finished."""
+        from dsr.body import load_asset
+
+        command = self._command
+        sources = find_sources(command.inputs, sequence=command.sequence, recursive=command.recursive, skip=command.out)
+        clips = [source for source in sources if isinstance(source, Clip)]
+        if clips:
+            check_sequence_options(self._options, self._sequence)
+            check_clip_outputs(self._output_options, any(clip.is_video and not clip.problem for clip in clips))
+        body_stem = Path(body_file_name(load_asset(self._options.body))).stem
+        self._planned = self._folder.plan(sources, [body_stem], command.limit, command.overwrite)
+
+    def _list(self) -> int:
+        for planned in self._planned:
+            source = planned.source
+            action = "skip" if planned.finished else ("problem" if source.problem else "fit")
+            if self._command.json_log:
+                _log_event("plan", input=str(source.path), action=action, name=planned.name)
+            else:
+                say(sys.stdout, f"{action:8}{source.path} -> {with_ending(self._command.out / planned.name, '.*')}")
+        return EXIT_FINE
+
+    def _work(self) -> int:
+        logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+        command = self._command
+        started = time.perf_counter()
+        todo = [i for i, planned in enumerate(self._planned) if not planned.finished]
+        if command.json_log:
+            _log_event("start", total=len(self._planned), skipped=len(self._planned) - len(todo))
+        self._take_over_rows()
+        results = ordered_map(self._worker(todo), todo, self._jobs)
+        interrupted = False
+        saved = time.perf_counter()
+        progress = Progress(
+            "fitting",
+            len(self._planned),
+            len(self._planned) - len(todo),
+            quiet=command.quiet,
+            stream=sys.stderr if command.json_log else sys.stdout,
+        )
+        try:
+            with progress:
+                for i in results:
+                    row = self._rows[i]
+                    failure = f"dsr-fit: {row.message or row.input}" if row.failed else ""
+                    progress.advance(row_text(row), row.seconds, failure)
+                    if command.json_log:
+                        _log_event("result", index=i, **asdict(row))
+                    if row.failed and command.fail_fast:
+                        break
+                    if time.perf_counter() - saved > 30:
+                        self._report()
+                        saved = time.perf_counter()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            self._stop.set()
+            results.close()  # type: ignore[attr-defined]
+            self._report(interrupted)
+        code = EXIT_INTERRUPTED if interrupted else self._exit_code()
+        self._summary(code, time.perf_counter() - started)
+        return code
+
+    def _take_over_rows(self) -> None:
+        """The rows of what is finished: from the report of the run that did it, or from the results."""
+        self._earlier_rows = {row.name: row for row in read_rows(self._command.out)}
+        for i, planned in enumerate(self._planned):
+            if planned.finished:
+                row = self._earlier_rows.get(planned.name) or self._folder.earlier_row(planned.name)
+                row.earlier = True
+                self._rows[i] = row
+                if self._command.json_log:
+                    _log_event("result", index=i, **{**asdict(row), "status": "skipped"})
+
+    def _worker(self, todo: list[int]) -> Callable[[int], int]:
+        """What fits one input and writes its results; everything is loaded, and the body is in the output folder."""
+        clips = any(isinstance(self._planned[i].source, Clip) for i in todo)
+        pictures = any(isinstance(self._planned[i].source, InputPicture) for i in todo)
+        fitter = self._make_fitter(self._options, keep_pictures=True, jobs=self._jobs)
+        clip_fitter = SequenceFitter(self._options, self._sequence) if clips else None
+        if clip_fitter is not None:
+            clip_fitter.prepare()
+            self._folder.add_body(clip_fitter.body.asset)
+        if pictures:
+            fitter.prepare()
+            self._folder.add_body(fitter.body.asset)
+
+        def work(i: int) -> int:
+            source, name = self._planned[i].source, self._planned[i].name
+            if isinstance(source, InputPicture):
+                self._rows[i] = self._folder.write(fitter.fit_input(source), source, name, fitter.body)
+            elif clip_fitter is not None:
+                result = clip_fitter.fit(source, self._on_frame(source))
+                self._rows[i] = self._folder.write(result, source, name, clip_fitter.body)
+            return i
+
+        return work
+
+    def _on_frame(self, clip: Clip) -> OnFrame:
+        """Says now and then how far a clip is, and ends it when the run is interrupted."""
+        last = time.perf_counter()
+
+        def on_frame(done: int, expected: int) -> None:
+            nonlocal last
+            if self._stop.is_set():
+                raise _StoppedError
+            now = time.perf_counter()
+            if now - last < 10 or self._command.quiet:
+                return
+            last = now
+            if self._command.json_log:
+                _log_event("frames", input=str(clip.path), done=done, expected=expected)
+            else:
+                say(sys.stdout, f"{clip.path}: {done}{f' of {expected}' if expected else ''} frames looked at")
+
+        return on_frame
+
+    def _report(self, interrupted: bool = False) -> None:
+        """This run's rows in input order, then rows of earlier runs into the same folder."""
+        rows = [row for _, row in sorted(self._rows.items())]
+        names = {row.name for row in rows}
+        others = [row for name, row in self._earlier_rows.items() if name not in names]
+        for row in others:
+            row.earlier = True
+        try:
+            write_report(self._command.out, rows + others, interrupted)
+        except ExportError as error:
+            self._report_failed = True
+            say(sys.stderr, f"dsr-fit: {error}")
+
+    def _exit_code(self) -> int:
+        failed = sum(row.failed for row in self._rows.values())
+        if not failed:
+            return EXIT_SOME_FAILED if self._report_failed else EXIT_FINE
+        return EXIT_ALL_FAILED if failed == len(self._rows) else EXIT_SOME_FAILED
+
+    def _summary(self, code: int, seconds: float) -> None:
+        rows = list(self._rows.values())
+        new = [row for row in rows if not row.earlier]
+        counts = {
+            "pictures": len(new),
+            "skipped": len(rows) - len(new),
+            "people": sum(row.people for row in new),
+            "without_people": sum(row.status == "no_person" for row in new),
+            "failed": sum(row.failed for row in rows),
+        }
+        if self._command.json_log:
+            _log_event("end", exit_code=code, seconds=round(seconds, 3), **counts)
+        if self._command.quiet:
+            return
+        word = "Interrupted after" if code == EXIT_INTERRUPTED else "Done:"
+        clips = sum(not row.earlier and isinstance(self._planned[i].source, Clip) for i, row in self._rows.items())
+        kinds = ((len(new) - clips, "picture"), (clips, "clip"))
+        parts = [f"{n} {kind}{'s' * (n != 1)}" for n, kind in kinds if n] or ["0 pictures"]
+        parts.append("1 person" if counts["people"] == 1 else f"{counts['people']} people")
+        parts += [f"{counts[k]} {k.replace('_', ' ')}" for k in ("without_people", "skipped", "failed") if counts[k]]
+        stream = sys.stderr if self._command.json_log else sys.stdout
+        say(stream, f"{word} {', '.join(parts)} in {seconds:.1f} s; see {self._command.out / 'report.csv'}")
+
+
+def _log_event(event: str, **values: Any) -> None:
+    """One line of the JSON log."""
+    sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
+    sys.stdout.flush()

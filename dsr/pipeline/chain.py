@@ -1,0 +1,83 @@
+"""What the chains of a picture and of a clip share: timed stages, errors that become a status, and nobody to fit."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from dsr.errors import DsrError, ImageError
+from dsr.options import FitOptions, split_person
+from dsr.results.clip import SequenceResult
+from dsr.results.picture import FitResult
+
+_log = logging.getLogger(__name__)
+
+
+class StageTimer:
+    """Seconds per stage, added up in a result's ``timing_s``.
+
+    Args:
+        timing_s: where they go.
+        on_stage: called with the name of every stage that is finished.
+    """
+
+    def __init__(self, timing_s: dict[str, float], on_stage: Callable[[str], None] | None = None) -> None:
+        self._timing_s, self._on_stage = timing_s, on_stage
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        """The time since the last stage was this one's."""
+        now = time.perf_counter()
+        self._timing_s[stage] = self._timing_s.get(stage, 0.0) + now - self._last
+        self._last = now
+        if self._on_stage is not None:
+            self._on_stage(stage)
+
+
+@contextmanager
+def errors_as_status(result: FitResult | SequenceResult, doing: str = "") -> Iterator[None]:
+    """Whatever goes wrong inside becomes the result's status and message; one bad input never stops the rest.
+
+    Args:
+        result: of the input at work.
+        doing: what is done with it, for the message about an error that nobody expected: `` while writing``.
+    """
+    try:
+        yield
+    except DsrError as error:
+        result.status = error.status if isinstance(error, ImageError) else "failed"
+        result.message = str(error)
+    except Exception as error:
+        _log.exception("unexpected error%s with %s", doing, result.input_path)
+        result.status = "failed"
+        result.message = (
+            f"{result.input_path}: unexpected {type(error).__name__}{doing}: {error}. "
+            "This is a defect; please report it."
+        )
+
+
+def set_nobody(result: FitResult | SequenceResult, reason: str) -> None:
+    """Make a result one in which there is nobody to fit; that is no failure."""
+    result.status, result.message = "no_person", f"{result.input_path}: {reason}"
+
+
+def nobody_reason(result: FitResult | SequenceResult, scores: Sequence[float], options: FitOptions) -> str:
+    """Why there is nobody to fit: nobody was found, or nobody of those found was asked for.
+
+    Args:
+        result: of the picture or clip.
+        scores: of everybody who was found.
+        options: who was asked for.
+    """
+    clip = isinstance(result, SequenceResult)
+    if not scores:
+        return f"nobody was found in {'any frame' if clip else 'the picture'}."
+    people = "people were" if clip else "1 person was" if len(scores) == 1 else f"{len(scores)} people were"
+    if max(scores) < options.min_score:
+        return f"{people} found, {'but ' if clip else ''}with scores below --min-score {options.min_score:g}."
+    if split_person(options.person)[0] is not None:
+        first = "the first to appear" if clip else "the left, starting at 0"
+        return f"{people} found, but nobody is number {options.person}: --person counts from {first}."
+    return "people were found only for moments too short to follow them."

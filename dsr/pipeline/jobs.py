@@ -1,0 +1,61 @@
+"""Several inputs at a time: threads whose results come back in order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from dsr.errors import UsageError
+
+_Item = TypeVar("_Item")
+_Done = TypeVar("_Done")
+
+
+def ordered_map(function: Callable[[_Item], _Done], items: Iterable[_Item], jobs: int) -> Iterator[_Done]:
+    """Apply ``function`` in threads; results in the order of ``items``, a bounded number in flight.
+
+    Args:
+        function: called once per item; heavy parts (decoding, networks, tensors, files) leave the interpreter lock.
+        items: taken only as fast as results are fetched.
+        jobs: threads.
+    """
+    waiting: deque[Future[_Done]] = deque()
+    pool = ThreadPoolExecutor(jobs, thread_name_prefix="dsr", initializer=_one_thread_each)
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            while waiting and (len(waiting) > jobs + 2 or waiting[0].done()):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def check_jobs(jobs: int) -> int:
+    """Pictures to work on at a time: as asked for, or for 0 one per core this process may use, at most eight.
+
+    Raises:
+        UsageError: if ``jobs`` is negative.
+    """
+    if jobs < 0:
+        raise UsageError(f"--jobs {jobs}: use 0 (automatic) or the number of pictures to work on at a time.")
+    return jobs or min(8, cores())
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Windows and macOS
+        return os.cpu_count() or 1
+
+
+def _one_thread_each() -> None:
+    """One tensor thread per picture: small problems gain nothing from more, and sums stay the same for any ``jobs``."""
+    import torch
+
+    torch.set_num_threads(1)

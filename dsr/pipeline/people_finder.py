@@ -1,0 +1,58 @@
+"""Who is in a picture, from the detector or from files; the models are loaded once per thread."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from dsr.options import FitOptions
+
+if TYPE_CHECKING:
+    from dsr.image import Photo
+    from dsr.people import Detection, PeopleDetector
+
+
+class PeopleFinder:
+    """Finds people as the options say; safe to call from several threads.
+
+    Args:
+        options: ``keypoints``, ``boxes`` and ``quality`` are used.
+        threads: of every detector.
+    """
+
+    def __init__(self, options: FitOptions, threads: int | None = None) -> None:
+        self._options, self._threads = options, threads
+        self._local = threading.local()
+
+    def __call__(self, photo: Photo) -> list[Detection]:
+        """The people of a photograph, left to right.
+
+        Raises:
+            DetectionError: if the files of the options cannot be read.
+        """
+        from dsr.people import load_detections
+
+        if self._options.keypoints is not None:
+            return load_detections(self._options.keypoints, photo, kind="keypoints")
+        if self._options.boxes is not None:
+            return load_detections(self._options.boxes, photo, self.detector, kind="boxes")
+        return self.detector.detect(photo)
+
+    @property
+    def detector(self) -> PeopleDetector:
+        """This thread's detector, loaded at first use: its interpreters cannot be shared between threads."""
+        if not hasattr(self._local, "detector"):
+            from dsr.people import PeopleDetector
+
+            self._local.detector = PeopleDetector(self._options.quality, self._threads)
+        detector: PeopleDetector = self._local.detector
+        return detector
+
+    def prepare(self) -> None:
+        """Load the detector now, unless keypoint files take its place.
+
+        Raises:
+            MissingExtraError: if the detector's packages are missing.
+        """
+        if self._options.keypoints is None:
+            _ = self.detector

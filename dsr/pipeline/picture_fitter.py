@@ -1,0 +1,301 @@
+"""The chain for one picture or many: read, find people, camera, predict, fit. One bad picture never stops the rest."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from dsr.devices import choose_device
+from dsr.options import FitOptions, check_options
+from dsr.pipeline.chain import StageTimer, errors_as_status, nobody_reason, set_nobody
+from dsr.pipeline.inputs import InputPicture, find_inputs
+from dsr.pipeline.jobs import check_jobs, cores, ordered_map
+from dsr.pipeline.people_finder import PeopleFinder
+from dsr.results.picture import FitResult, PersonResult
+
+if TYPE_CHECKING:
+    from dsr.body import Body
+    from dsr.body.transfer import PosedBody
+    from dsr.camera import PictureCamera
+    from dsr.image import Photo
+    from dsr.people import Detection
+    from dsr.regressors.photo import PhotoRegressor
+
+_log = logging.getLogger(__name__)
+
+
+class BodyFitter(Protocol):
+    """Bodies for the people of a picture, in the order of the detections; :func:`fit_bodies` is one."""
+
+    def __call__(  # noqa: D102
+        self,
+        detections: list[Detection],
+        camera: PictureCamera,
+        body: Body,
+        options: FitOptions,
+        start: PosedBody | None = None,
+    ) -> list[PersonResult]: ...
+
+
+def fit_images(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    options: FitOptions | None = None,
+    *,
+    jobs: int = 0,
+    keep_pictures: bool = False,
+    keep_stages: bool = False,
+    people_finder: Callable[[Photo], list[Detection]] | None = None,
+    body_fitter: BodyFitter | None = None,
+) -> Iterator[FitResult]:
+    """Fit every person in every picture.
+
+    Args:
+        paths: pictures, or folders whose pictures are taken by name; one path or many.
+        options: what to do, :class:`FitOptions` () by default.
+        jobs: pictures worked on at a time; 0 chooses by the processor. The results do not depend on it.
+        keep_pictures: keep the upright picture in ``FitResult.overlay_rgb``.
+        keep_stages: keep what led to the bodies in ``FitResult.detections`` and ``FitResult.unrefined``.
+        people_finder: as of :class:`Fitter`.
+        body_fitter: as of :class:`Fitter`.
+
+    Returns:
+        One result per picture, in the order given, as they become ready. A picture that cannot be used gives a result
+        whose ``status`` and ``message`` say why; nothing is raised for it.
+
+    Raises:
+        UsageError: for options that cannot work, or a path that does not exist; before the first result.
+        BodyError: if the body model cannot be read.
+        CheckpointError: if the network's weights cannot be used.
+
+    Example:
+        >>> for result in dsr.fit_images("photos/"):  # doctest: +SKIP
+        ...     print(result.input_path, result.status, len(result.people))
+    """
+    if isinstance(paths, (str, os.PathLike)):
+        paths = [paths]
+    pictures = find_inputs(paths)
+    jobs = check_jobs(jobs)
+    fitter = Fitter(
+        options or FitOptions(),
+        keep_pictures=keep_pictures,
+        jobs=jobs,
+        keep_stages=keep_stages,
+        people_finder=people_finder,
+        body_fitter=body_fitter,
+    )
+    fitter.prepare()
+    return ordered_map(fitter.fit_input, pictures, jobs)
+
+
+class Fitter:
+    """Models loaded once, pictures fitted one at a time; safe to call from several threads.
+
+    Args:
+        options: what to do.
+        keep_pictures: keep the upright picture in ``FitResult.overlay_rgb``.
+        jobs: threads that will call :meth:`fit`; they share the cores. The results do not depend on it.
+        keep_stages: keep what led to the bodies in ``FitResult.detections`` and ``FitResult.unrefined``.
+        people_finder: the people of a photograph, left to right; by default a
+            :class:`~dsr.pipeline.people_finder.PeopleFinder` of the options.
+        body_fitter: the bodies of these people; :func:`fit_bodies` by default.
+
+    Attributes:
+        on_stage: called in the fitting thread with the name of every finished stage of a picture; what it raises ends
+            the fit of that picture.
+
+    Raises:
+        UsageError: for options that cannot work.
+    """
+
+    def __init__(
+        self,
+        options: FitOptions,
+        keep_pictures: bool = False,
+        jobs: int = 1,
+        keep_stages: bool = False,
+        *,
+        people_finder: Callable[[Photo], list[Detection]] | None = None,
+        body_fitter: BodyFitter | None = None,
+    ) -> None:
+        check_options(options)
+        self.options = options
+        self.keep_pictures = keep_pictures
+        self.keep_stages = keep_stages
+        self.on_stage: Callable[[str], None] | None = None
+        self._find_people = people_finder or PeopleFinder(options, max(1, min(4, cores() // jobs)))
+        self._fit_bodies = body_fitter or fit_bodies
+        self._body: Body | None = None
+        self._network: PhotoRegressor | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def body(self) -> Body:
+        """The body layer, loaded at first use, on the device of the options."""
+        with self._lock:
+            if self._body is None:
+                from dsr.body import load_body
+
+                # PersPose has 11 shape coefficients, of licensed bodies 10 are loaded otherwise
+                betas = 11 if self.options.regressor.startswith("perspose:") else None
+                self._body = load_body(self.options.body, num_betas=betas).to(choose_device(self.options.device))
+            return self._body
+
+    @property
+    def regressor(self) -> PhotoRegressor | None:
+        """The network that predicts bodies, loaded at first use; None where the detector's landmarks do."""
+        if self.options.regressor == "default":
+            return None
+        body = self.body
+        with self._lock:
+            if self._network is None:
+                from dsr.regressors.loading import load_regressor
+                from dsr.regressors.photo import PhotoRegressor
+
+                loaded = load_regressor(self.options.regressor, choose_device(self.options.device))
+                mirror = {"on": True, "off": False}.get(self.options.mirror)
+                self._network = PhotoRegressor(loaded, body, mirror)
+            return self._network
+
+    def prepare(self) -> None:
+        """Load everything now, so that a missing model is an error before the first picture.
+
+        Raises:
+            BodyError: if the body model cannot be read.
+            CheckpointError: if the network's weights cannot be used.
+            UsageError: if there is no such device.
+        """
+        _ = self.body, self.regressor
+        if isinstance(self._find_people, PeopleFinder):
+            self._find_people.prepare()
+
+    def fit(self, path: str | os.PathLike[str]) -> FitResult:
+        """Fit one picture.
+
+        Args:
+            path: the picture.
+
+        Returns:
+            A result; problems with the picture are in its ``status`` and ``message``, never raised.
+        """
+        result = FitResult(status="ok", input_path=os.fspath(path), seed=self.options.seed)
+        started = time.perf_counter()
+        with errors_as_status(result):
+            self._fit(Path(path), result)
+        if result.status != "ok":
+            result.people, result.detections, result.unrefined = [], None, None
+        result.timing_s["total"] = time.perf_counter() - started
+        return result
+
+    def fit_input(self, picture: InputPicture) -> FitResult:
+        """Fit a picture that :func:`~dsr.pipeline.inputs.find_inputs` gave, or say what its problem is."""
+        if not picture.problem:
+            return self.fit(picture.path)
+        path = os.fspath(picture.path)
+        return FitResult(status="unreadable", input_path=path, message=picture.problem, seed=self.options.seed)
+
+    def _fit(self, path: Path, result: FitResult) -> None:
+        from dsr.camera import PictureCamera, intrinsics_matrix
+        from dsr.image import read_photo, resolve_focal
+        from dsr.people import select_people
+
+        options = self.options
+        timer = StageTimer(result.timing_s, self.on_stage)
+        photo = read_photo(path)
+        result.input_sha256 = photo.sha256
+        result.image_size = (photo.width, photo.height)
+        result.upright_differs = photo.upright_differs
+        result.warnings = list(photo.warnings)
+        if self.keep_pictures:
+            result.overlay_rgb = photo.rgb
+        focal = resolve_focal(photo, focal=options.focal, focal35=options.focal35, fov=options.fov)
+        result.focal_source, result.focal_detail = focal.source, focal.detail
+        K = intrinsics_matrix(focal.focal_px, photo.width, photo.height, focal.principal_px)
+        camera = PictureCamera(K.numpy(), result.image_size)
+        result.K = camera.K
+        timer.lap("read")
+
+        everybody = self._find_people(photo)
+        detections = select_people(everybody, options.person, options.min_score)
+        timer.lap("people")
+        asset = self.body.asset
+        result.body = {"name": asset.name, "licence": asset.licence, "sha256": asset.sha256}
+        if not detections:
+            set_nobody(result, nobody_reason(result, [d.score for d in everybody], options))
+            return
+        weak = sum(d.score < options.min_score for d in everybody)
+        if weak:
+            result.warnings.append(f"{weak} of {len(everybody)} people skipped: score below {options.min_score:g}.")
+        start = self._predict(photo, detections, result, timer)
+        result.people = self._fit_bodies(detections, camera, self.body, options, start)
+        if self.keep_stages:
+            result.detections = detections
+        timer.lap("fit")
+        if options.refine in ("semantic", "all"):
+            from dsr.fitting import refine_semantic
+
+            if self.keep_stages:
+                result.unrefined = result.people
+            result.people = refine_semantic(result.people, detections, camera, self.body, options, photo.rgb)
+            timer.lap("semantic")
+
+    def _predict(
+        self, photo: Photo, detections: list[Detection], result: FitResult, timer: StageTimer
+    ) -> PosedBody | None:
+        """The network's bodies, and what the result says about them; None without a network."""
+        if self.regressor is None or result.K is None:
+            return None
+        predicted = self.regressor(photo.rgb, photo.scale, result.K, detections, self.options.height)
+        result.regressor = self.regressor.loaded.record()
+        result.warnings += predicted.warnings
+        timer.lap("regressor")
+        result.timing_s["regressor_per_person"] = result.timing_s["regressor"] / len(detections)
+        return predicted.bodies
+
+
+def fit_bodies(
+    detections: list[Detection],
+    camera: PictureCamera,
+    body: Body,
+    options: FitOptions,
+    start: PosedBody | None = None,
+) -> list[PersonResult]:
+    """Bodies for all people of a picture at once; where a GPU's memory is too small, for half of them at a time.
+
+    Args:
+        detections: people, left to right.
+        camera: of the full, upright picture.
+        body: body layer.
+        options: with ``refine`` ``none`` or ``semantic`` a network's bodies are taken as they are.
+        start: a network's bodies, if there is one.
+
+    Returns:
+        One result per detection, in the same order.
+
+    Raises:
+        BodyError: if the body has no regressor for a keypoint set.
+        FittingError: if no keypoint of a person is usable.
+    """
+    import torch
+
+    from dsr.fitting import describe_people, fit_people
+
+    if start is not None and options.refine in ("none", "semantic"):
+        return describe_people(detections, camera, body, start)
+    try:
+        return fit_people(detections, camera, body, options, start)
+    except torch.OutOfMemoryError:
+        if len(detections) == 1:
+            raise
+        torch.cuda.empty_cache()
+        _log.warning("the device's memory is too small for %d people at once; halving", len(detections))
+    half = len(detections) // 2
+    return [
+        person
+        for part in (slice(None, half), slice(half, None))
+        for person in fit_bodies(detections[part], camera, body, options, None if start is None else start.select(part))
+    ]

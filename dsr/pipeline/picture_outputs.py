@@ -1,0 +1,49 @@
+"""The files of one picture's result beside JSON and NPZ: meshes, upright copy, overlay, side view."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dsr.files import with_ending
+from dsr.pipeline.output_options import OutputOptions
+from dsr.results.picture import FitResult
+
+if TYPE_CHECKING:
+    from dsr.body import BodyAsset
+
+
+def write_picture_files(result: FitResult, asset: BodyAsset, base: Path, output_options: OutputOptions) -> list[Path]:
+    """Write the files asked for, as far as they make sense.
+
+    Args:
+        result: an ``ok`` or ``no_person`` result; ``upright_file`` is filled in.
+        asset: the body the people were fitted with.
+        base: path of the files without their endings; the folder must exist.
+        output_options: which files.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ExportError: if something cannot be written.
+    """
+    from dsr.export import render_overlay, render_side_view, save_picture, write_person
+
+    written: list[Path] = []
+    if not result.people or result.K is None:
+        return written
+    frame = output_options.frame
+    for person in result.people:
+        for kind in output_options.formats:
+            path = with_ending(base, f".{person.id}.{kind}")
+            written.append(write_person(person, asset, result.K, result.image_size, path, kind, frame))
+    if result.upright_differs and result.overlay_rgb is not None:
+        path = save_picture(result.overlay_rgb, with_ending(base, ".upright.jpg"), quality=92)
+        result.upright_file = path.name
+        written.append(path)
+    if output_options.overlay:
+        written.append(save_picture(render_overlay(result, asset), with_ending(base, ".overlay.jpg")))
+    if output_options.side_view:
+        written.append(save_picture(render_side_view(result, asset), with_ending(base, ".side.jpg")))
+    return written
