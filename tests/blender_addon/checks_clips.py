@@ -136,7 +136,7 @@ def renaming_goes_there_and_back():
 @check
 def export_writes_every_format_and_leaves_no_trace():
     result, built = clip_in_scene()
-    from dsr_fit_body.operators.export import FORMATS, available
+    from dsr_fit_body.operators.export import FORMATS, available_formats
 
     out = FOLDER / f"out_{bpy.app.version[0]}"
     settings = bpy.context.window_manager.dsr_fit_body
@@ -144,7 +144,7 @@ def export_writes_every_format_and_leaves_no_trace():
     before = census()
     vertices = posed(built.meshes[0])
     sizes = {}
-    for kind in available():
+    for kind in available_formats():
         path = out / f"body{FORMATS[kind][1]}"
         assert bpy.ops.fitbody.export(filepath=str(path), format=kind) == {"FINISHED"}, kind
         sizes[kind] = path.stat().st_size

@@ -133,7 +133,7 @@ def untouched(image):
 
 
 @check
-def active_image_with_a_file_of_its_own():
+def active_image_with_a_file():
     fresh()
     image = bpy.data.images.load(str(PHOTO))
     with untouched(image):
@@ -168,21 +168,21 @@ def active_image_with_a_file_of_its_own():
 @check
 def active_image_that_is_packed_keeps_its_bytes():
     fresh()
-    path_of_copy = FOLDER / "packed.png"
-    shutil.copy(PHOTO, path_of_copy)
-    image = bpy.data.images.load(str(path_of_copy))
+    photo_copy = FOLDER / "packed.png"
+    shutil.copy(PHOTO, photo_copy)
+    image = bpy.data.images.load(str(photo_copy))
     image.pack()
-    path_of_copy.unlink()
+    photo_copy.unlink()
     with untouched(image):
         kind, path = file_of(image)
         assert kind == "IMAGE" and path.suffix == ".png" and path.read_bytes() == PHOTO.read_bytes()
         assert path.parent == runs.addon_folder("pictures") and file_of(image)[1] == path
     image.filepath_raw = str(FOLDER / "packed")
     assert file_of(image)[1].suffix == ".png"  # told by its bytes
-    image.filepath_raw = str(path_of_copy)
+    image.filepath_raw = str(photo_copy)
     image.unpack(method="REMOVE") if bpy.app.version < (4, 0, 0) else image.unpack(method="USE_ORIGINAL")
     with contextlib.suppress(FileNotFoundError):
-        path_of_copy.unlink()
+        photo_copy.unlink()
     fresh()
     image = bpy.data.images.load(str(PHOTO))
     image.filepath_raw = str(FOLDER / "gone.png")

@@ -117,7 +117,9 @@ def metarig_without_rigify_is_generated_later():
     layout = RecordingLayout()
     panels._metarig_buttons(layout)
     assert "Enable Rigify" in " ".join(layout.texts) and not layout.drawn
-    ours = {bone.name: (bone.parent.name if bone.parent else "", bone.use_connect) for bone in metarig.data.bones}
+    bones_before = {
+        bone.name: (bone.parent.name if bone.parent else "", bone.use_connect) for bone in metarig.data.bones
+    }
     with arm.edit_mode(metarig):
         metarig.data.edit_bones["hand.L"].tail.z -= 0.02  # the artist's
     tail = metarig.data.bones["hand.L"].tail_local.copy()
@@ -129,8 +131,10 @@ def metarig_without_rigify_is_generated_later():
     assert bpy.ops.fitbody.generate_rig() == {"FINISHED"}
     rig = bpy.context.view_layer.objects.active
     metarig = bpy.data.objects[name]
-    rigifys = {bone.name: (bone.parent.name if bone.parent else "", bone.use_connect) for bone in metarig.data.bones}
-    assert ours == rigifys  # the same bones as Rigify's basic human, hanging together the same way
+    bones_after = {
+        bone.name: (bone.parent.name if bone.parent else "", bone.use_connect) for bone in metarig.data.bones
+    }
+    assert bones_before == bones_after  # the same bones as Rigify's basic human, hanging together the same way
     assert (metarig.data.bones["hand.L"].tail_local - tail).length < 1e-5
     assert meta.is_metarig(metarig) and metarig.pose.bones["upper_arm.R"].rigify_type == "limbs.arm"
     assert [item for item in bpy.data.objects if meta.is_metarig(item)] == [metarig]

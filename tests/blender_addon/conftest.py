@@ -1,3 +1,5 @@
+"""Lets the tests import the add-on as Blender does, from its folder."""
+
 from __future__ import annotations
 
 import sys

@@ -177,8 +177,8 @@ def test_answers_to_another_request_are_not_ours(job):
     one = job("good")
     one.request_id += 1000
     wait_for(lambda: sent(one))
-    one._handle({"event": "result", "id": 1, "status": "ok", "path": "/wrong.json"})
-    one._handle({"event": "done", "id": 1})
+    one._handle_answer({"event": "result", "id": 1, "status": "ok", "path": "/wrong.json"})
+    one._handle_answer({"event": "done", "id": 1})
     assert one.running and one.wait().results[0].name == "result.json"
 
 

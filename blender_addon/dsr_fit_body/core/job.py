@@ -107,7 +107,7 @@ class Job:
             return self.outcome
         try:
             for answer in self.worker.answers():
-                self._handle(answer)
+                self._handle_answer(answer)
                 if self.outcome:
                     return self.outcome
             if self.worker.hello and not self._sent:
@@ -179,7 +179,7 @@ class Job:
             self._restart_or_finish(error.message)
         self._advanced_at = self.clock()
 
-    def _handle(self, answer: dict[str, Any]) -> None:
+    def _handle_answer(self, answer: dict[str, Any]) -> None:
         if answer.get("id") != self.request_id:
             return
         self._answered = True
@@ -251,7 +251,7 @@ class Job:
     def _worker_ended(self) -> None:
         assert self.worker is not None
         for answer in self.worker.answers():
-            self._handle(answer)
+            self._handle_answer(answer)
         if self.outcome is None:
             code = "died" if self.worker.hello else "cannot_start"
             self._restart_or_finish(message(code, detail=self.worker.last_log_line()))

@@ -34,7 +34,9 @@ class FITBODY_OT_use_active_image(AddonOperator, bpy.types.Operator):
     @classmethod
     def poll(cls, context: Any) -> bool:
         """Whether a picture is open."""
-        return cls.available(active_image(context) is not None, sentence("Open a picture in an Image Editor first"))
+        return cls.poll_with_reason(
+            active_image(context) is not None, sentence("Open a picture in an Image Editor first")
+        )
 
     def run(self, context: Any) -> None:
         """Into the panel's field."""

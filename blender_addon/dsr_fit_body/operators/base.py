@@ -31,7 +31,7 @@ class AddonOperator:
         return {"CANCELLED"}
 
     @classmethod
-    def available(cls, allowed: bool, reason: Sentence) -> bool:
+    def poll_with_reason(cls, allowed: bool, reason: Sentence) -> bool:
         """For ``poll``: the answer, with the reason for the tooltip of a button that is off."""
         if not allowed:
             cls.poll_message_set(i18n.translate(reason))
@@ -44,7 +44,9 @@ class BodyOperator(AddonOperator):
     @classmethod
     def poll(cls, context: Any) -> bool:
         """Whether there is one."""
-        return cls.available(shape.body_objects(context.active_object) is not None, sentence("Select a fitted body"))
+        return cls.poll_with_reason(
+            shape.body_objects(context.active_object) is not None, sentence("Select a fitted body")
+        )
 
     def run(self, context: Any) -> set[str] | None:
         """With the two objects of the body."""

@@ -30,14 +30,14 @@ FORMATS = {
 _items: list[tuple[str, str, str]] = []
 
 
-def available() -> list[str]:
+def available_formats() -> list[str]:
     """Formats that this build of Blender can write."""
     return [key for key, (_, _, operator) in FORMATS.items() if compat.has_operator(operator)]
 
 
 def _format_items(self: Any, context: Any) -> list[tuple[str, str, str]]:
     if not _items:
-        _items.extend((key, FORMATS[key][0], "") for key in available())
+        _items.extend((key, FORMATS[key][0], "") for key in available_formats())
     return _items
 
 

@@ -33,7 +33,7 @@ class FITBODY_OT_fit(AddonOperator, bpy.types.Operator):
     @classmethod
     def poll(cls, context: Any) -> bool:
         """Only one fit at a time."""
-        return cls.available(not session.running(), sentence("A fit is running"))
+        return cls.poll_with_reason(not session.running(), sentence("A fit is running"))
 
     def run(self, context: Any) -> set[str] | None:
         """Start, and in the background also finish."""

@@ -39,8 +39,8 @@ class FITBODY_OT_generate_rig(AddonOperator, bpy.types.Operator):
     def poll(cls, context: Any) -> bool:
         """With Rigify and one of our metarigs."""
         if not metarig_armature.is_metarig(context.active_object):
-            return cls.available(False, sentence("Select a metarig"))
-        return cls.available(metarig_armature.has_rigify(), ENABLE_RIGIFY)
+            return cls.poll_with_reason(False, sentence("Select a metarig"))
+        return cls.poll_with_reason(metarig_armature.has_rigify(), ENABLE_RIGIFY)
 
     def run(self, context: Any) -> None:
         """Takes a moment."""

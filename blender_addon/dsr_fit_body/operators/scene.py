@@ -37,7 +37,7 @@ class PhotoCameraOperator(AddonOperator):
     @classmethod
     def poll(cls, context: Any) -> bool:
         """Whether there is such a camera."""
-        return cls.available(_photo_camera(context) is not None, sentence("Fit a photo first"))
+        return cls.poll_with_reason(_photo_camera(context) is not None, sentence("Fit a photo first"))
 
     def run(self, context: Any) -> set[str] | None:
         """With the camera."""

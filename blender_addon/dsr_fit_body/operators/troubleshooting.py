@@ -34,7 +34,7 @@ class FITBODY_OT_check_runtime(AddonOperator, bpy.types.Operator):
     @classmethod
     def poll(cls, context: Any) -> bool:
         """Not while a fit is running."""
-        return cls.available(not session.running(), sentence("A fit is running"))
+        return cls.poll_with_reason(not session.running(), sentence("A fit is running"))
 
     def run(self, context: Any) -> set[str] | None:
         """Ask the worker for its self-test."""
