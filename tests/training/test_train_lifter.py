@@ -10,17 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lifter_tracks import small_config, smooth_track
 from shared_data import vectors
 
 from dsr.cli.train import main
 from dsr.errors import CheckpointError, TrainingError, UsageError
 from dsr.lifting import build_lifter
 from dsr.lifting.shipped import load_lifter, load_shipped
-from dsr.tracks.track import PoseTrack
 from dsr.training.config import LogConfig, check_config
 from dsr.training.config_file import to_yaml
 from dsr.training.loop import Trainer
-from dsr.training.systems.lifter import task as lifting_task
 from dsr.training.systems.lifter.card import Ship, clip_listing
 from dsr.training.systems.lifter.config import (
     LifterDataConfig,
@@ -30,90 +29,15 @@ from dsr.training.systems.lifter.config import (
 )
 from dsr.training.systems.lifter.presets import RECIPES, lifter_preset
 from dsr.training.systems.lifter.start import start_from
-from dsr.training.systems.lifter.task import LifterTask, batch_norm_momentum, cut_windows, lifter_learning_rate
+from dsr.training.systems.lifter.task import LifterTask, batch_norm_momentum, lifter_learning_rate
 
-
-def walk(frames=40, seed=0, valid=None):
-    """A track of smooth joints whose keypoints are their projection."""
-    rng = np.random.default_rng(seed)
-    base, phase = rng.normal(0, 0.4, (17, 3)), rng.uniform(0, 6, (17, 3))
-    joints = base + 0.1 * np.sin(np.arange(frames)[:, None, None] / 5 + phase) + [0.0, 0.0, 5.0]
-    pixels = joints[..., :2] / joints[..., 2:] * 500 + 320
-    return PoseTrack(
-        f"walk {seed}",
-        "S1",
-        "Walking 1",
-        "0",
-        50.0,
-        pixels.astype(np.float32),
-        joints.astype(np.float32),
-        (640, 480),
-        valid=valid,
-    )
-
-
-TRACKS = [walk(seed=s) for s in range(3)]
-
-
-def small(model="mixste", **changes):
-    size = {"convformer": 8, "glagcn": 8}.get(model, 16)
-    config = replace(lifter_preset("mocap", model), data=("mocap:unused",), steps=6, epochs=3, batch=2)
-    config = replace(
-        config,
-        network=replace(config.network, frames=9, width=size, keep=3, heads=0 if model == "glagcn" else 2),
-        windows=LifterDataConfig(hop=4),
-        log=LogConfig(every=1, overlays=0, checkpoint=3, keep=0, tensorboard="off"),
-    )
-    return replace(config, **{"optim": replace(config.optim, warmup=0), **changes})
+TRACKS = [smooth_track(seed=s) for s in range(3)]
 
 
 def train(config, out, resume=False, held_out=None):
     out.mkdir(exist_ok=True)
     trainer = Trainer(config, LifterTask(config, TRACKS, held_out), out, resume=resume)
     return trainer, trainer.run()
-
-
-def test_windows_cover_a_track_and_repeat_its_ends():
-    track = walk(23)
-    windows = cut_windows([track], 9, 9)
-    assert windows.first.tolist() == [-2, 7, 16]  # 27 - 23 = 4 frames too many, two at either end
-    x, y = windows.take(np.array([0, 2]), 3, centre=False)
-    screen = track.screen()
-    np.testing.assert_allclose(x[0, :3, :, :2], np.repeat(screen[:1], 3, 0), atol=1e-6)
-    np.testing.assert_allclose(x[1, -3:, :, :2], np.repeat(screen[-1:], 3, 0), atol=1e-6)
-    np.testing.assert_allclose(y[0, 2:], track.relative()[:7], atol=1e-6)
-    assert (x[..., 2] == 1).all()
-
-
-def test_centred_windows_aim_at_their_middle_and_skip_invalid_frames():
-    valid = np.ones(23, bool)
-    valid[4] = False
-    track = walk(23, valid=valid)
-    windows = cut_windows([walk(12, 1), track], 9, 2, centre=True)
-    assert len(windows) == 6 + 11
-    x, y = windows.take(np.array([6, 16]), 2, centre=True)
-    assert y.shape == (2, 1, 17, 3) and x.shape == (2, 9, 17, 2)
-    np.testing.assert_allclose(y[:, 0], track.relative()[[0, 22]], atol=1e-6)
-    np.testing.assert_allclose(x[0, 4:], track.screen()[:5], atol=1e-6)
-
-
-def test_tracks_are_thinned():
-    assert cut_windows([walk(40)], 9, 9, fps=25.0).end.tolist() == [20, 20, 20]
-
-
-def test_no_window_is_refused():
-    with pytest.raises(UsageError, match="no window"):
-        cut_windows([walk(9, valid=np.zeros(9, bool))], 9, 9)
-
-
-def test_windows_are_those_of_ktpformer():
-    pairs = vectors("ktpformer", "chunk_generator")["pairs_unshuffled"]
-    found = []
-    for clip, frames in enumerate((23, 9, 31)):
-        cut = cut_windows([walk(frames)], 9, 9)
-        found += [(clip, int(first), int(first) + 9) for first in cut.first]
-    expected = [tuple(int(v) for v in row[:3]) for row in pairs if not int(row[3])]
-    assert found == expected
 
 
 def test_schedules_of_glagcn():
@@ -143,12 +67,14 @@ def test_recipes_are_the_published_ones():
     assert (gla.optim.name, gla.optim.lr, gla.epochs, gla.windows.label_noise) == ("ranger", 0.01, 80, "on")
     for name in RECIPES:
         assert network_arguments(lifter_preset("published", name)) == {}
-        build_lifter(name, **network_arguments(small(name)))
+        build_lifter(name, **network_arguments(small_config(name)))
 
 
 @pytest.mark.parametrize("model", sorted(RECIPES))
 def test_every_lifter_learns(model, tmp_path):
-    config = small(model, steps=8, batch=4, log=LogConfig(every=8, overlays=0, checkpoint=0, keep=0, tensorboard="off"))
+    config = small_config(
+        model, steps=8, batch=4, log=LogConfig(every=8, overlays=0, checkpoint=0, keep=0, tensorboard="off")
+    )
     out = tmp_path / "run"
     out.mkdir()
     task = LifterTask(config, TRACKS)
@@ -170,9 +96,9 @@ def test_every_lifter_learns(model, tmp_path):
 
 @pytest.mark.parametrize("model", ["hot-mixste", "glagcn"])
 def test_a_stopped_run_goes_on_exactly(model, tmp_path):
-    optim = {"glagcn": lifter_preset("published", "glagcn").optim}.get(model, small(model).optim)
-    network = replace(small(model).network, drop=0.1, drop_path=0.1)
-    config = replace(small(model), optim=optim, network=network)
+    optim = {"glagcn": lifter_preset("published", "glagcn").optim}.get(model, small_config(model).optim)
+    network = replace(small_config(model).network, drop=0.1, drop_path=0.1)
+    config = replace(small_config(model), optim=optim, network=network)
     straight, _ = train(config, tmp_path / "straight")
     config_half = replace(config, log=replace(config.log, checkpoint=3))
 
@@ -198,14 +124,14 @@ def test_a_stopped_run_goes_on_exactly(model, tmp_path):
 
 
 def test_validation_is_on_held_out_tracks(tmp_path):
-    config = small("tpc-mixste", validation=LifterValidationConfig(count=4))
-    _, summary = train(config, tmp_path / "run", held_out=[walk(seed=9)])
+    config = small_config("tpc-mixste", validation=LifterValidationConfig(count=4))
+    _, summary = train(config, tmp_path / "run", held_out=[smooth_track(seed=9)])
     assert 0 < summary["metrics"]["pa_mpjpe_mm"] <= summary["metrics"]["mpjpe_mm"] < 3000
     assert (tmp_path / "run" / "best.safetensors").exists()
 
 
 def test_the_released_gradient_is_the_loss_times_the_loss():
-    task = LifterTask(small("mixste"), TRACKS)
+    task = LifterTask(small_config("mixste"), TRACKS)
     model = task.build_model()
     task.prepare(torch.device("cpu"))
     batch = task.collate([task.sample(0, 0), task.sample(0, 1)])
@@ -221,7 +147,7 @@ def test_the_released_gradient_is_the_loss_times_the_loss():
 
 @pytest.mark.parametrize(("wanted", "other", "rate"), [(0, 50, 50), (20, 50, 25), (25, 75, 25), (0, 30, None)])
 def test_the_header_says_how_many_frames_a_second_were_seen(wanted, other, rate):
-    config = small("mixste", windows=LifterDataConfig(fps=wanted))
+    config = small_config("mixste", windows=LifterDataConfig(fps=wanted))
     task = LifterTask(config, [TRACKS[0], replace(TRACKS[1], fps=float(other))])
     task.build_model()
     task.prepare(torch.device("cpu"))
@@ -229,7 +155,7 @@ def test_the_header_says_how_many_frames_a_second_were_seen(wanted, other, rate)
 
 
 def test_mirrored_windows_are_mirrored_in_both(monkeypatch):
-    task = LifterTask(small("mixste"), TRACKS)
+    task = LifterTask(small_config("mixste"), TRACKS)
     task.build_model()
     task.prepare(torch.device("cpu"))
     plain, mirrored = task.collate([(1, 0)]), task.collate([(1, 1)])
@@ -243,9 +169,9 @@ def test_mirrored_windows_are_mirrored_in_both(monkeypatch):
 
 
 def test_a_longer_lifter_starts_from_a_shorter_one(tmp_path):
-    config = small("mixste", network=replace(small().network, frames=1))
+    config = small_config("mixste", network=replace(small_config().network, frames=1))
     train(config, tmp_path / "short")
-    longer = build_lifter("mixste", **network_arguments(small()))
+    longer = build_lifter("mixste", **network_arguments(small_config()))
     file = tmp_path / "short" / "last.safetensors"
     start_from(longer, file)
     short = load_lifter(file)
@@ -257,7 +183,7 @@ def test_a_longer_lifter_starts_from_a_shorter_one(tmp_path):
 
 @pytest.mark.parametrize("model", ["hot-mixste", "convformer", "glagcn"])
 def test_rescaled_people_have_one_size(model):
-    arguments = network_arguments(small(model))
+    arguments = network_arguments(small_config(model))
     x = torch.rand(2, 9, 17, 3)
     larger = x.clone()
     middle = x[..., :2].mean((1, 2), keepdim=True)
@@ -276,7 +202,7 @@ def test_shipped_lifters(kind):
 
 
 def test_dropping_lifters_need_one_gpu():
-    task = LifterTask(small("tpc-mixste"), TRACKS)
+    task = LifterTask(small_config("tpc-mixste"), TRACKS)
     model = task.build_model()
     task.prepare(torch.device("cpu"))
     with pytest.raises(TrainingError, match="one GPU"):
@@ -339,7 +265,7 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
     ("change", "words"),
     [
         ({"batch": 0}, "--batch 0"),
-        ({"optim": replace(small().optim, lr=float("nan"))}, "--optim.lr nan"),
+        ({"optim": replace(small_config().optim, lr=float("nan"))}, "--optim.lr nan"),
         ({"network": NetworkConfig(positions=-1.0)}, "--network.positions"),
         ({"data": ()}, "--data is missing"),
         ({"network": NetworkConfig(init=Path("nowhere"))}, "there is no such file"),
@@ -347,14 +273,14 @@ def test_the_command_says_what_is_wrong(tmp_path, capsys):
 )
 def test_configurations_are_checked(change, words):
     with pytest.raises(UsageError, match=words):
-        check_config(small(**change))
+        check_config(small_config(**change))
 
 
 def test_networks_that_cannot_be():
     with pytest.raises(UsageError, match="3, 9, 27"):
-        network_arguments(small("glagcn", network=NetworkConfig(frames=10)))
+        network_arguments(small_config("glagcn", network=NetworkConfig(frames=10)))
     with pytest.raises(UsageError, match="does not take them"):
-        network_arguments(small("mixste", network=NetworkConfig(priors="on")))
+        network_arguments(small_config("mixste", network=NetworkConfig(priors="on")))
 
 
 def test_a_run_becomes_shipped_weights(tmp_path, monkeypatch):
@@ -362,7 +288,7 @@ def test_a_run_becomes_shipped_weights(tmp_path, monkeypatch):
     clips.mkdir()
     (clips / "01_01.bvh").write_text("HIERARCHY")
     monkeypatch.setattr("dsr.training.systems.lifter.data.read_tracks", lambda source, split, windows: TRACKS)
-    config = small("mixste", data=(f"mocap:{clips}",))
+    config = small_config("mixste", data=(f"mocap:{clips}",))
     _, _ = train(config, tmp_path / "run")
     (tmp_path / "run" / "config.yaml").write_text(to_yaml(config))
     line = Ship(run=tmp_path / "run", out=tmp_path / "lifter.safetensors").main()
@@ -371,10 +297,3 @@ def test_a_run_becomes_shipped_weights(tmp_path, monkeypatch):
     assert model.frames == 9 and model.joint_error_mm.shape == (17,) and model.joint_error_mm[0] == 0
     card = (tmp_path / "lifter.md").read_text()
     assert "NSF" in card and "linear lifter" in card and "--network.frames 9" in card and clip_listing(clips) in card
-
-
-def test_keypoints_that_are_missing_are_filled():
-    track = walk(9)
-    track.keypoints_px[3, 5] = np.nan
-    x, _, valid = lifting_task.track_arrays(track)
-    assert np.isfinite(x).all() and x[3, 5, 2] == 0 and valid.all()
