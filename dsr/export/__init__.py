@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 if TYPE_CHECKING:
+    from dsr.export.overlay import draw_bodies as draw_bodies
     from dsr.export.overlay import render_overlay as render_overlay
-    from dsr.export.overlay import render_side_view as render_side_view
     from dsr.export.pictures import save_picture as save_picture
+    from dsr.export.side_view import render_side_view as render_side_view
     from dsr.export.writers import BLENDER_FORMATS as BLENDER_FORMATS
     from dsr.export.writers import FORMATS as FORMATS
     from dsr.export.writers import write_person as write_person
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "overlay": (
-            "render_overlay",
-            "render_side_view",
-        ),
+        "overlay": ("draw_bodies", "render_overlay"),
         "pictures": ("save_picture",),
+        "side_view": ("render_side_view",),
         "writers": (
             "BLENDER_FORMATS",
             "FORMATS",

@@ -13,21 +13,21 @@ import pygltflib as gltf
 from scipy.spatial.transform import Rotation
 
 from dsr.body.numpy_lbs import rest_shape
-from dsr.errors import ExportError, UsageError
-from dsr.export.glb import rigged_file
-from dsr.export.rig import CAMERA_TO_FILE, FRAMES, Frame, Rig
+from dsr.errors import ExportError
+from dsr.export.glb import rigged_glb
+from dsr.export.rig import CAMERA_TO_FILE, Frame, Rig, check_frame, check_parameters
 from dsr.results.clip import person_at
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
+    from dsr.camera import PictureCamera
     from dsr.results.clip import TrackResult
 
 
 def animated_glb_bytes(
     track: TrackResult,
     asset: BodyAsset,
-    K: np.ndarray,
-    image_size: tuple[int, int],
+    camera: PictureCamera,
     fps: float,
     frame: Frame = "camera",
 ) -> bytes:
@@ -39,8 +39,7 @@ def animated_glb_bytes(
     Args:
         track: the person through the clip.
         asset: the body it was fitted with.
-        K: (3, 3) intrinsics of the full, upright picture, pixels.
-        image_size: (width, height) of that picture.
+        camera: of the clip's upright frames.
         fps: frames per second.
         frame: ``camera``: camera at the origin, looking down -z; ``body``: standing on y = 0 (on the ground, where one
             was found), facing +z at the origin in the first frame.
@@ -49,16 +48,27 @@ def animated_glb_bytes(
         UsageError: if the frame is unknown.
         ExportError: if the track does not belong to the body or is not finite.
     """
-    if frame not in FRAMES:
-        raise UsageError(f"Unknown frame {frame!r}; use one of: {', '.join(FRAMES)}.")
-    _check(track, asset, fps)
+    check_frame(frame)
+    if not (np.isfinite(fps) and fps > 0):
+        raise ExportError(f"Person {track.id} cannot be written: {fps} frames per second make no animation.")
+    count = len(track.frames)
+    check_parameters(
+        track.id,
+        asset,
+        track.betas,
+        {
+            "body_pose": (track.body_pose, (count, asset.num_joints - 1, 3)),
+            "global_orient": (track.global_orient, (count, 3)),
+            "transl": (track.transl, (count, 3)),
+        },
+    )
     rest, rest_joints = rest_shape(asset, track.betas)
     turns, roots = _moved(track, rest_joints[0], frame)
     local = Rotation.from_rotvec(track.body_pose.reshape(-1, 3)).as_matrix()
     local = np.concatenate([turns[:, None], local.reshape(len(turns), -1, 3, 3)], 1)
     first = person_at(track, 0, asset)
     rig = Rig(first.vertices_cam_m, rest, rest_joints, local[0], roots[0])
-    file = rigged_file(rig, first, asset, K, image_size, frame)
+    file = rigged_glb(rig, first, asset, camera, frame)
 
     times = ((np.asarray(track.frames) / fps).astype(np.float32))[:, None]
     clock = file.add(times, "SCALAR", None, bounds=True)
@@ -110,26 +120,3 @@ def _quaternions(rotations: np.ndarray) -> np.ndarray:
     flips[flips == 0] = 1
     quaternions[1:] *= np.cumprod(flips)[:, None]
     return quaternions / np.linalg.norm(quaternions, axis=1, keepdims=True)
-
-
-def _check(track: TrackResult, asset: BodyAsset, fps: float) -> None:
-    who, n = f"Person {track.id}", len(track.frames)
-    if not (np.isfinite(fps) and fps > 0):
-        raise ExportError(f"{who} cannot be written: {fps} frames per second make no animation.")
-    for name, array, shape in (
-        ("body_pose", track.body_pose, (n, asset.num_joints - 1, 3)),
-        ("global_orient", track.global_orient, (n, 3)),
-        ("transl", track.transl, (n, 3)),
-    ):
-        if np.shape(array) != shape:
-            raise ExportError(
-                f"{who} cannot be written: {name} has shape {np.shape(array)} where body {asset.name} needs {shape}; "
-                "give the body asset the fit was made with."
-            )
-        if not np.isfinite(array).all():
-            raise ExportError(f"{who} cannot be written: {name} holds numbers that are not finite.")
-    if len(track.betas) > asset.num_betas:
-        raise ExportError(
-            f"{who} cannot be written: {len(track.betas)} betas where body {asset.name} has "
-            f"{asset.num_betas}; give the body asset the fit was made with."
-        )

@@ -27,6 +27,7 @@ from dsr.files import write_atomic
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
+    from dsr.camera import PictureCamera
     from dsr.results.picture import PersonResult
 
 _TIMEOUT_S = 300.0
@@ -35,8 +36,7 @@ _TIMEOUT_S = 300.0
 def write_with_blender(
     person: PersonResult,
     asset: BodyAsset,
-    K: np.ndarray,
-    image_size: tuple[int, int],
+    camera: PictureCamera,
     path: Path,
     format: str,
     frame: Frame = "camera",
@@ -46,8 +46,7 @@ def write_with_blender(
     Args:
         person: the fit.
         asset: the body it was fitted with.
-        K: (3, 3) intrinsics of the full, upright picture, pixels.
-        image_size: (width, height) of that picture.
+        camera: of the full, upright picture.
         path: the file; complete or not there.
         format: ``fbx``, ``bvh`` (skeleton only), ``usd`` or ``blend``.
         frame: ``camera`` or ``body``.
@@ -77,7 +76,7 @@ def write_with_blender(
         if len(asset.interior) == len(asset.faces):
             arrays["interior"] = asset.interior
         if frame == "camera":
-            arrays |= {"K": K, "image_size": image_size}
+            arrays |= {"K": camera.K, "image_size": camera.size}
     with tempfile.TemporaryDirectory(prefix="dsr-") as folder:
         request = Path(folder) / "person.npz"
         np.savez(request, **arrays)
@@ -132,7 +131,7 @@ class _Helper:
             finally:
                 watchdog.cancel()
             if not line:
-                tail = self._last_words()
+                tail = self._last_line()
                 self._stop()
                 raise ExportError(f"{request['target']} cannot be written: Blender's process ended{tail}; try again.")
             answer = json.loads(line)
@@ -165,7 +164,7 @@ class _Helper:
         )
         return self._process
 
-    def _last_words(self) -> str:
+    def _last_line(self) -> str:
         if self._noise is None:
             return ""
         self._noise.seek(0)

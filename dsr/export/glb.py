@@ -27,6 +27,7 @@ from dsr.export.rig import (
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
+    from dsr.camera import PictureCamera
     from dsr.results.picture import PersonResult
 
 _COMPONENT = {"uint8": 5121, "uint16": 5123, "uint32": 5125, "float32": 5126}
@@ -35,7 +36,7 @@ _MATERIALS = {"body": [0.72, 0.68, 0.64, 1.0], "interior": [0.85, 0.78, 0.76, 1.
 
 
 @dataclass(frozen=True)
-class _Static:
+class _SharedArrays:
     """Arrays of the file that are the same for everybody: vertices are split where the texture has seams."""
 
     vertex: np.ndarray = field(repr=False)  # (S,) vertex of the asset
@@ -43,12 +44,10 @@ class _Static:
     indices: dict[str, np.ndarray] = field(repr=False)  # per material
 
 
-_STATIC: WeakKeyDictionary[BodyAsset, _Static] = WeakKeyDictionary()
+_SHARED: WeakKeyDictionary[BodyAsset, _SharedArrays] = WeakKeyDictionary()
 
 
-def glb_bytes(
-    person: PersonResult, asset: BodyAsset, K: np.ndarray, image_size: tuple[int, int], frame: Frame = "camera"
-) -> bytes:
+def glb_bytes(person: PersonResult, asset: BodyAsset, camera: PictureCamera, frame: Frame = "camera") -> bytes:
     """A person as the bytes of a GLB file.
 
     The mesh is the shaped T-pose (plus the pose correctives of this pose where the body model has them), skinned to
@@ -58,38 +57,35 @@ def glb_bytes(
     Args:
         person: the fit.
         asset: the body it was fitted with.
-        K: (3, 3) intrinsics of the full, upright picture, pixels.
-        image_size: (width, height) of that picture.
+        camera: of the full, upright picture.
         frame: ``camera`` or ``body``.
 
     Raises:
         ExportError: if the person does not belong to the body or is not finite.
     """
     rig = with_four_influences(rig_person(person, asset, frame), person, asset)
-    return rigged_file(rig, person, asset, K, image_size, frame).to_bytes()
+    return rigged_glb(rig, person, asset, camera, frame).to_bytes()
 
 
-def rigged_file(
-    rig: Rig, person: PersonResult, asset: BodyAsset, K: np.ndarray, image_size: tuple[int, int], frame: Frame
-) -> GlbFile:
+def rigged_glb(rig: Rig, person: PersonResult, asset: BodyAsset, camera: PictureCamera, frame: Frame) -> GlbFile:
     """The document of a rigged person; node j is joint j. Arguments as of :func:`glb_bytes`."""
-    static = _static(asset)
+    shared = _shared_arrays(asset)
     names = joint_names(asset)
     file = GlbFile(asset)
 
     attributes = {
-        "POSITION": file.add(rig.rest_vertices[static.vertex], "VEC3", _VERTEX_DATA, bounds=True),
-        "NORMAL": file.add(vertex_normals(rig.rest_vertices, asset)[static.vertex], "VEC3", _VERTEX_DATA),
+        "POSITION": file.add(rig.rest_vertices[shared.vertex], "VEC3", _VERTEX_DATA, bounds=True),
+        "NORMAL": file.add(vertex_normals(rig.rest_vertices, asset)[shared.vertex], "VEC3", _VERTEX_DATA),
         **{
             key: file.add(array, "VEC2" if key == "TEXCOORD_0" else "VEC4", _VERTEX_DATA)
-            for key, array in static.attributes.items()
+            for key, array in shared.attributes.items()
         },
     }
     primitives = [
         gltf.Primitive(
             attributes=gltf.Attributes(**attributes), indices=file.add(indices, "SCALAR", _INDEX_DATA), material=k
         )
-        for k, indices in enumerate(static.indices.values())
+        for k, indices in enumerate(shared.indices.values())
     ]
     model = file.model
     model.materials = [
@@ -99,7 +95,7 @@ def rigged_file(
                 baseColorFactor=_MATERIALS[name], metallicFactor=0.0, roughnessFactor=0.7
             ),
         )
-        for name in static.indices
+        for name in shared.indices
     ]
     model.meshes = [gltf.Mesh(name=f"{person.id}_body", primitives=primitives)]
 
@@ -128,8 +124,8 @@ def rigged_file(
     file.add_root(gltf.Node(name=person.id, children=[root], extras=extras))
     file.add_root(gltf.Node(name=f"{person.id}_mesh", mesh=0, skin=0))
     if frame == "camera":
-        camera, node = _camera(K, image_size)
-        model.cameras = [camera]
+        gltf_camera, node = _camera(camera)
+        model.cameras = [gltf_camera]
         file.add_root(node)
     return file
 
@@ -178,27 +174,27 @@ class GlbFile:
         return b"".join(self.model.save_to_bytes())
 
 
-def _camera(K: np.ndarray, image_size: tuple[int, int]) -> tuple[gltf.Camera, gltf.Node]:
-    width, height = (int(n) for n in image_size)
+def _camera(picture_camera: PictureCamera) -> tuple[gltf.Camera, gltf.Node]:
+    (width, height), K = picture_camera.size, picture_camera.K
     perspective = gltf.Perspective(
         aspectRatio=float(width / height * K[1, 1] / K[0, 0]),
         yfov=2.0 * math.atan(height / (2.0 * float(K[1, 1]))),
         znear=0.01,
         zfar=1000.0,
     )
-    extras: dict[str, Any] = {"K": np.asarray(K, float).tolist(), "image_size": [width, height]}
+    extras: dict[str, Any] = {"K": K.tolist(), "image_size": [width, height]}
     camera = gltf.Camera(name="camera", type="perspective", perspective=perspective, extras=extras)
     return camera, gltf.Node(name="camera", camera=0, extras=extras)
 
 
-def _static(asset: BodyAsset) -> _Static:
-    found = _STATIC.get(asset)
-    if found is None:
-        found = _STATIC[asset] = _build_static(asset)
-    return found
+def _shared_arrays(asset: BodyAsset) -> _SharedArrays:
+    arrays = _SHARED.get(asset)
+    if arrays is None:
+        arrays = _SHARED[asset] = _build_shared_arrays(asset)
+    return arrays
 
 
-def _build_static(asset: BodyAsset) -> _Static:
+def _build_shared_arrays(asset: BodyAsset) -> _SharedArrays:
     faces = asset.faces.astype(np.int64)
     corner_uv = None
     if asset.uv is not None and asset.faces_uv is not None:
@@ -217,4 +213,4 @@ def _build_static(asset: BodyAsset) -> _Static:
         ).astype(np.float32)
     interior = asset.interior if len(asset.interior) == len(faces) else np.zeros(len(faces), bool)
     indices = {"body": corners[~interior].ravel(), "interior": corners[interior].ravel()}
-    return _Static(vertex, attributes, {name: part for name, part in indices.items() if len(part)})
+    return _SharedArrays(vertex, attributes, {name: part for name, part in indices.items() if len(part)})

@@ -1,10 +1,8 @@
-"""Posed meshes as OBJ and PLY through trimesh: y up, metres, vertices and faces in the order of the body asset."""
+"""Posed meshes as OBJ and PLY through trimesh: y up, metres, in the order of the body asset; these hold no camera."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from dsr.export.rig import Frame, rig_person, vertex_normals
 
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
 def mesh_bytes(
     person: PersonResult,
     asset: BodyAsset,
-    K: np.ndarray,
-    image_size: tuple[int, int],
     frame: Frame = "camera",
     *,
     file_type: str,
@@ -27,8 +23,6 @@ def mesh_bytes(
     Args:
         person: the fit.
         asset: the body it was fitted with.
-        K: intrinsics; these formats hold no camera.
-        image_size: of the picture; not needed either.
         frame: ``camera`` or ``body``.
         file_type: ``obj`` or ``ply``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 from weakref import WeakKeyDictionary
@@ -69,10 +70,10 @@ _SKINNING: WeakKeyDictionary[BodyAsset, Skinning] = WeakKeyDictionary()
 
 def skinning(asset: BodyAsset) -> Skinning:
     """The four strongest influences of every vertex, worked out once per asset."""
-    found = _SKINNING.get(asset)
-    if found is None:
-        found = _SKINNING[asset] = _skinning(asset)
-    return found
+    cached = _SKINNING.get(asset)
+    if cached is None:
+        cached = _SKINNING[asset] = _skinning(asset)
+    return cached
 
 
 def rig_person(person: PersonResult, asset: BodyAsset, frame: Frame = "camera") -> Rig:
@@ -91,9 +92,18 @@ def rig_person(person: PersonResult, asset: BodyAsset, frame: Frame = "camera") 
         UsageError: if the frame is unknown.
         ExportError: if the person does not belong to the body, or holds numbers that are not finite.
     """
-    if frame not in FRAMES:
-        raise UsageError(f"Unknown frame {frame!r}; use one of: {', '.join(FRAMES)}.")
-    _check(person, asset)
+    check_frame(frame)
+    check_parameters(
+        person.id,
+        asset,
+        person.betas,
+        {
+            "vertices": (person.vertices_cam_m, (asset.num_vertices, 3)),
+            "body_pose": (person.body_pose, (asset.num_joints - 1, 3)),
+            "global_orient": (person.global_orient, (3,)),
+            "transl": (person.transl, (3,)),
+        },
+    )
     rest, rest_joints = rest_shape(asset, person.betas)
     rotations = rodrigues(np.vstack([person.global_orient, person.body_pose]))
     if asset.posedirs is not None:
@@ -167,14 +177,32 @@ def vertex_normals(vertices: np.ndarray, asset: BodyAsset) -> np.ndarray:
     return np.where(length > 1e-20, normals / np.maximum(length, 1e-20), [0.0, 1.0, 0.0])
 
 
-def _check(person: PersonResult, asset: BodyAsset) -> None:
-    who = f"Person {person.id}"
-    for name, array, shape in (
-        ("vertices", person.vertices_cam_m, (asset.num_vertices, 3)),
-        ("body_pose", person.body_pose, (asset.num_joints - 1, 3)),
-        ("global_orient", person.global_orient, (3,)),
-        ("transl", person.transl, (3,)),
-    ):
+def check_frame(frame: str) -> None:
+    """Refuse a frame that is not in :data:`FRAMES`.
+
+    Raises:
+        UsageError: that names the known ones.
+    """
+    if frame not in FRAMES:
+        raise UsageError(f"Unknown frame {frame!r}; use one of: {', '.join(FRAMES)}.")
+
+
+def check_parameters(
+    person_id: str, asset: BodyAsset, betas: np.ndarray, arrays: Mapping[str, tuple[np.ndarray, tuple[int, ...]]]
+) -> None:
+    """Refuse parameters that do not belong to the body, or are not finite.
+
+    Args:
+        person_id: for the message.
+        asset: the body.
+        betas: (B,) shape.
+        arrays: per name the array and the shape it must have.
+
+    Raises:
+        ExportError: that says what is wrong.
+    """
+    who = f"Person {person_id}"
+    for name, (array, shape) in arrays.items():
         if np.shape(array) != shape:
             raise ExportError(
                 f"{who} cannot be written: {name} has shape {np.shape(array)} where body {asset.name} needs {shape}; "
@@ -182,9 +210,9 @@ def _check(person: PersonResult, asset: BodyAsset) -> None:
             )
         if not np.isfinite(array).all():
             raise ExportError(f"{who} cannot be written: {name} holds numbers that are not finite.")
-    if len(person.betas) > asset.num_betas:
+    if len(betas) > asset.num_betas:
         raise ExportError(
-            f"{who} cannot be written: {len(person.betas)} betas where body {asset.name} has {asset.num_betas}; "
+            f"{who} cannot be written: {len(betas)} betas where body {asset.name} has {asset.num_betas}; "
             "give the body asset the fit was made with."
         )
 

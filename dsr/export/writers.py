@@ -8,41 +8,38 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dsr.errors import UsageError
-from dsr.export.rig import FRAMES, Frame
+from dsr.export.rig import Frame, check_frame
 from dsr.files import write_bytes
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
+    from dsr.camera import PictureCamera
     from dsr.results.picture import PersonResult
 
-Writer = Callable[["PersonResult", "BodyAsset", np.ndarray, "tuple[int, int]", Path, Frame], None]
+Writer = Callable[["PersonResult", "BodyAsset", "PictureCamera", Path, Frame], None]
 
 
 def _write_mesh(
-    person: PersonResult, asset: BodyAsset, K: np.ndarray, size: tuple[int, int], path: Path, frame: Frame, kind: str
+    person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame, kind: str
 ) -> None:
     from dsr.export.mesh import mesh_bytes
 
-    write_bytes(path, mesh_bytes(person, asset, K, size, frame, file_type=kind))
+    write_bytes(path, mesh_bytes(person, asset, frame, file_type=kind))
 
 
-def _write_glb(
-    person: PersonResult, asset: BodyAsset, K: np.ndarray, size: tuple[int, int], path: Path, frame: Frame
-) -> None:
+def _write_glb(person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame) -> None:
     from dsr.export.glb import glb_bytes
 
-    write_bytes(path, glb_bytes(person, asset, K, size, frame))
+    write_bytes(path, glb_bytes(person, asset, camera, frame))
 
 
 def _write_blender(
-    person: PersonResult, asset: BodyAsset, K: np.ndarray, size: tuple[int, int], path: Path, frame: Frame, kind: str
+    person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame, kind: str
 ) -> None:
     from dsr.export.blender import write_with_blender
 
-    write_with_blender(person, asset, K, size, path, kind, frame)
+    write_with_blender(person, asset, camera, path, kind, frame)
 
 
 FORMATS: dict[str, Writer] = {
@@ -63,8 +60,7 @@ BLENDER_FORMATS = ("fbx", "bvh", "usd", "blend")
 def write_person(
     person: PersonResult,
     asset: BodyAsset,
-    K: np.ndarray,
-    image_size: tuple[int, int],
+    camera: PictureCamera,
     path: str | os.PathLike[str],
     format: str,
     frame: Frame = "camera",
@@ -74,8 +70,7 @@ def write_person(
     Args:
         person: the fit.
         asset: the body it was fitted with.
-        K: (3, 3) intrinsics of the full, upright picture, pixels.
-        image_size: (width, height) of that picture in pixels.
+        camera: of the full, upright picture.
         path: the file; its folder must exist, an existing file is replaced.
         format: a name in :data:`FORMATS`.
         frame: ``camera``: where the picture's camera saw the person, the camera at the origin looking down -z;
@@ -91,8 +86,7 @@ def write_person(
     """
     if format not in FORMATS:
         raise UsageError(f"Unknown format {format!r}; use one of: {', '.join(FORMATS)}.")
-    if frame not in FRAMES:
-        raise UsageError(f"Unknown frame {frame!r}; use one of: {', '.join(FRAMES)}.")
+    check_frame(frame)
     target = Path(path)
-    FORMATS[format](person, asset, np.asarray(K, np.float64), image_size, target, frame)
+    FORMATS[format](person, asset, camera, target, frame)
     return target

@@ -9,10 +9,12 @@ from scipy.spatial.transform import Rotation
 from dsr.body.asset import BodyAsset
 from dsr.body.joints import SMPL24_NAMES, SMPL24_PARENTS
 from dsr.body.numpy_lbs import pose_vertices, skeleton
+from dsr.camera import PictureCamera
 from dsr.results.picture import FitResult, PersonResult
 
 K = np.array([[700.0, 0.0, 410.0], [0.0, 700.0, 290.0], [0.0, 0.0, 1.0]])
 SIZE = (800, 600)
+CAMERA = PictureCamera(K, SIZE)
 
 # Joints of a T-pose about 1.7 m tall, left at +x.
 _JOINTS = np.array(

@@ -13,12 +13,13 @@ from scipy.spatial.transform import Rotation
 from test_glb import Glb
 
 from dsr.body import load_asset
+from dsr.camera import PictureCamera
 from dsr.errors import ExportError, UsageError
 from dsr.export.animation import animated_glb_bytes
 from dsr.results.clip import TrackResult, person_at
 
 SIZE, FPS, FIRST = (640, 480), 25.0, 10
-K = np.array([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]])
+CAMERA = PictureCamera([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]], SIZE)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +87,7 @@ def expected(asset, track, index):
 
 def test_keys_equal_the_result(asset):
     track = made_track(asset)
-    glb = Glb(animated_glb_bytes(track, asset, K, SIZE, FPS))
+    glb = Glb(animated_glb_bytes(track, asset, CAMERA, FPS))
     assert np.abs(corners(glb) - expected(asset, track, 0)).max() < 1e-4  # at rest it shows the first frame
     for index in (0, 1, 3, 5):
         assert np.abs(corners(at(glb, (FIRST + index) / FPS)) - expected(asset, track, index)).max() < 1e-4
@@ -94,14 +95,14 @@ def test_keys_equal_the_result(asset):
 
 def test_between_keys_it_goes_the_short_way(asset):
     track = made_track(asset)
-    glb = Glb(animated_glb_bytes(track, asset, K, SIZE, FPS))
+    glb = Glb(animated_glb_bytes(track, asset, CAMERA, FPS))
     halfway = corners(at(glb, (FIRST + 2.5) / FPS))
     middle = (expected(asset, track, 2) + expected(asset, track, 3)) / 2
     assert np.abs(halfway - middle).max() < 0.03
 
 
 def test_times_are_the_clips_and_gaps_are_told(asset):
-    glb = Glb(animated_glb_bytes(made_track(asset), asset, K, SIZE, FPS))
+    glb = Glb(animated_glb_bytes(made_track(asset), asset, CAMERA, FPS))
     animation = glb.doc["animations"][0]
     clock = animation["samplers"][0]["input"]
     assert np.allclose(glb.array(clock)[:, 0], np.arange(FIRST, FIRST + 6) / FPS)
@@ -117,7 +118,7 @@ def test_body_frame_stands_at_the_origin(asset, tilt):
     if up is not None:
         lowest = min(float((track.joints_cam_m[t] @ up).min()) for t in range(6))
         track.ground = np.r_[up, lowest]
-    glb = Glb(animated_glb_bytes(track, asset, K, SIZE, FPS, "body"))
+    glb = Glb(animated_glb_bytes(track, asset, CAMERA, FPS, "body"))
     assert not any("camera" in node for node in glb.doc["nodes"])
     moved = []
     for index in range(6):
@@ -135,19 +136,19 @@ def test_one_frame_is_an_animation_too(asset):
     track = made_track(asset, frames=2)
     for name in ("frames", "observed", "global_orient", "body_pose", "transl", "joints_cam_m"):
         setattr(track, name, getattr(track, name)[:1])
-    glb = Glb(animated_glb_bytes(track, asset, K, SIZE, FPS))
+    glb = Glb(animated_glb_bytes(track, asset, CAMERA, FPS))
     assert np.abs(corners(at(glb, 0.0)) - expected(asset, track, 0)).max() < 1e-4
 
 
 def test_refusals(asset):
     track = made_track(asset)
     with pytest.raises(UsageError, match="Unknown frame"):
-        animated_glb_bytes(track, asset, K, SIZE, FPS, "world")
+        animated_glb_bytes(track, asset, CAMERA, FPS, "world")
     with pytest.raises(ExportError, match="frames per second"):
-        animated_glb_bytes(track, asset, K, SIZE, 0.0)
+        animated_glb_bytes(track, asset, CAMERA, 0.0)
     track.transl[2] = np.nan
     with pytest.raises(ExportError, match="not finite"):
-        animated_glb_bytes(track, asset, K, SIZE, FPS)
+        animated_glb_bytes(track, asset, CAMERA, FPS)
 
 
 def test_khronos_validator(asset, tmp_path):
@@ -155,7 +156,7 @@ def test_khronos_validator(asset, tmp_path):
     if not module or not shutil.which("node"):
         pytest.skip("needs node, and GLTF_VALIDATOR naming the folder of the npm package gltf-validator")
     for frame in ("camera", "body"):
-        (tmp_path / f"{frame}.glb").write_bytes(animated_glb_bytes(made_track(asset), asset, K, SIZE, FPS, frame))
+        (tmp_path / f"{frame}.glb").write_bytes(animated_glb_bytes(made_track(asset), asset, CAMERA, FPS, frame))
     script = (
         "const v=require(process.argv[1]),fs=require('fs');(async()=>{for(const f of process.argv.slice(2)){"
         "const r=await v.validateBytes(new Uint8Array(fs.readFileSync(f)));console.log(JSON.stringify(r.issues))}})()"

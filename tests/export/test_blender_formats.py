@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from export_toys import SIZE, K, posed, toy_asset
+from export_toys import CAMERA, SIZE, K, posed, toy_asset
 from scipy.spatial.transform import Rotation
 
 from dsr.errors import ExportError
@@ -52,7 +52,7 @@ def reopened(request, tmp_path_factory):
     person = posed(asset, yaw=0.9)
     paths = [folder / f"{frame}.{kind}" for kind, frame in FILES]
     for path, (kind, frame) in zip(paths, FILES, strict=True):
-        write_person(person, asset, K, SIZE, path, kind, frame)
+        write_person(person, asset, CAMERA, path, kind, frame)
     assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in paths)  # nothing else, no .blend1
     environment = {**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path_factory.mktemp("user"))}
     command = [sys.executable, str(Path(__file__).with_name("reimport.py")), *map(str, paths)]
@@ -124,7 +124,7 @@ def test_blend_camera_sees_the_pixels_of_the_picture(reopened):
 def test_missing_folder_is_an_export_error(tmp_path):
     asset = toy_asset()
     with pytest.raises(ExportError, match="does not exist"):
-        write_person(posed(asset), asset, K, SIZE, tmp_path / "none" / "p.blend", "blend")
+        write_person(posed(asset), asset, CAMERA, tmp_path / "none" / "p.blend", "blend")
     assert not list(tmp_path.iterdir())
 
 
@@ -142,12 +142,12 @@ def test_full_disk_leaves_the_old_file_and_no_rest(kind, tmp_path):
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1500, resource.RLIM_INFINITY))
     try:
         with pytest.raises(ExportError, match=rf"p\.{kind} cannot be written by Blender"):
-            write_person(posed(asset), asset, K, SIZE, path, kind)
+            write_person(posed(asset), asset, CAMERA, path, kind)
     finally:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert path.read_bytes() == b"old"
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
-    write_person(posed(asset), asset, K, SIZE, path, kind)
+    write_person(posed(asset), asset, CAMERA, path, kind)
     assert path.stat().st_size > 1500
 
 
@@ -156,7 +156,7 @@ def test_a_dead_helper_is_reported_and_replaced(tmp_path):
 
     asset = toy_asset()
     path = tmp_path / "p.bvh"
-    write_person(posed(asset), asset, K, SIZE, path, "bvh")
+    write_person(posed(asset), asset, CAMERA, path, "bvh")
     old = path.read_bytes()
     with pytest.raises(ExportError, match=r"a\.fbx cannot be written by Blender: .*none\.npz"):
         _helper().write({"arrays": str(tmp_path / "none.npz"), "path": "", "format": "fbx", "target": "a.fbx"})
@@ -164,7 +164,7 @@ def test_a_dead_helper_is_reported_and_replaced(tmp_path):
     os.kill(process.pid, signal.SIGSTOP)
     threading.Timer(0.3, process.kill).start()
     with pytest.raises(ExportError, match=r"p\.bvh cannot be written: Blender's process ended"):
-        write_person(posed(asset), asset, K, SIZE, path, "bvh")
-    write_person(posed(asset), asset, K, SIZE, path, "bvh")
+        write_person(posed(asset), asset, CAMERA, path, "bvh")
+    write_person(posed(asset), asset, CAMERA, path, "bvh")
     assert path.read_bytes() == old
     assert [p.name for p in tmp_path.iterdir()] == ["p.bvh"]

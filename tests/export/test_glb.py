@@ -11,10 +11,11 @@ import subprocess
 
 import numpy as np
 import pytest
-from export_toys import SIZE, K, in_file_axes, posed, toy_asset
+from export_toys import CAMERA, SIZE, K, in_file_axes, posed, toy_asset
 from scipy.spatial.transform import Rotation
 
 from dsr.body import load_asset
+from dsr.camera import PictureCamera
 from dsr.errors import BodyError
 from dsr.export import write_person
 
@@ -77,7 +78,7 @@ def corners_of(glb: Glb, vertices: np.ndarray) -> np.ndarray:
 
 
 def written(person, asset, tmp_path, frame="camera") -> Glb:
-    return Glb(write_person(person, asset, K, SIZE, tmp_path / "p.glb", "glb", frame).read_bytes())
+    return Glb(write_person(person, asset, CAMERA, tmp_path / "p.glb", "glb", frame).read_bytes())
 
 
 @pytest.fixture(params=["plain", "correctives", "six influences"])
@@ -181,7 +182,7 @@ def test_camera_sees_the_person_where_the_picture_does(tmp_path):
     person = posed(asset)
     centred = K.copy()
     centred[:2, 2] = SIZE[0] / 2, SIZE[1] / 2
-    glb = Glb(write_person(person, asset, centred, SIZE, tmp_path / "p.glb", "glb").read_bytes())
+    glb = Glb(write_person(person, asset, PictureCamera(centred, SIZE), tmp_path / "p.glb", "glb").read_bytes())
     vertices, _ = glb.skinned()
     node = next(k for k, n in enumerate(glb.doc["nodes"]) if "camera" in n)
     view = np.linalg.inv(glb.world(node))
@@ -216,7 +217,7 @@ def test_khronos_validator(asset, tmp_path):
         pytest.skip("needs node, and GLTF_VALIDATOR naming the folder of the npm package gltf-validator")
     files = [tmp_path / "camera.glb", tmp_path / "body.glb"]
     for path in files:
-        write_person(posed(asset), asset, K, SIZE, path, "glb", path.stem)
+        write_person(posed(asset), asset, CAMERA, path, "glb", path.stem)
     script = (
         "const v=require(process.argv[1]),fs=require('fs');(async()=>{for(const f of process.argv.slice(2)){"
         "const r=await v.validateBytes(new Uint8Array(fs.readFileSync(f)));console.log(JSON.stringify(r.issues))}})()"

@@ -118,7 +118,7 @@ def test_side_view_drops_shadows_straight_down(monkeypatch):
     standing, floating = posed(asset, at=(0.0, 0.6, 4.0)), posed(asset, id="p1", at=(0.0, -0.6, 6.0))
     result = result_of([standing, floating], grey())
     picture = render_side_view(result, asset, (900, 600))
-    monkeypatch.setattr("dsr.export.overlay._draw_shadows", lambda *a: None)
+    monkeypatch.setattr("dsr.export.side_view._draw_shadows", lambda *a: None)
     without = render_side_view(result, asset, (900, 600))
     shadow = (picture != without).any(-1)
     assert (picture[shadow] < without[shadow]).all()
