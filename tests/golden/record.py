@@ -11,8 +11,6 @@ import importlib
 import sys
 from pathlib import Path
 
-import torch
-
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
@@ -21,9 +19,8 @@ def main(argv: list[str] | None = None) -> int:
     """Record the rooms named, or all."""
     rooms = sorted(path.stem.removeprefix("test_recorded_") for path in HERE.glob("test_recorded_*.py"))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rooms", nargs="*", choices=[*rooms, []], default=rooms, metavar="ROOM", help=", ".join(rooms))
-    torch.set_num_threads(1)
-    for room in parser.parse_args(argv).rooms:
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=", ".join(rooms))
+    for room in parser.parse_args(argv).rooms or rooms:
         recording = importlib.import_module(f"test_recorded_{room}").recording
         changed = recording.write()
         size = recording.path.stat().st_size

@@ -45,8 +45,13 @@ class Recording:
 
     def compute(self, name: str) -> dict[str, tuple[np.ndarray, float | None]]:
         """What would be kept of a case's outputs by ``case/output kind shape``, and the tolerance (None: equal)."""
-        values = {}
-        for output, value in self.cases[name]().items():
+        values, threads = {}, torch.get_num_threads()
+        torch.set_num_threads(1)  # small tensors: several threads only wait for each other on a busy machine
+        try:
+            outputs = self.cases[name]()
+        finally:
+            torch.set_num_threads(threads)
+        for output, value in outputs.items():
             array = torch.as_tensor(value).detach().cpu()
             shape = "x".join(map(str, array.shape)) or "1"
             kind = "number" if array.is_floating_point() else "integer"
