@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dsr.camera import PictureCamera
 from dsr.files import with_ending, write_atomic, write_bytes
 from dsr.pipeline.clip_reader import open_clip
 from dsr.pipeline.inputs import Clip
@@ -44,10 +45,9 @@ def write_clip_files(
     if not result.people or result.K is None:
         return written
     if "glb" in output_options.formats:
+        camera = PictureCamera(result.K[0], result.image_size)
         for track in result.people:
-            data = animated_glb_bytes(
-                track, body.asset, result.K[0], result.image_size, result.fps, output_options.frame
-            )
+            data = animated_glb_bytes(track, body.asset, camera, result.fps, output_options.frame)
             written.append(write_bytes(with_ending(base, f".{track.id}.glb"), data))
     if output_options.overlay:
         from dsr.image.video import write_video
@@ -94,7 +94,7 @@ def overlay_frames(result: SequenceResult, clip: Clip, body: Body, fps: float | 
             shown = photo.rgb.copy()
             if vertices and result.K is not None:
                 height, width = shown.shape[:2]
-                scale = np.diag([width / result.image_size[0], height / result.image_size[1], 1.0])
-                draw_bodies(shown, vertices, asset, scale @ result.K[number], colours)
+                camera = PictureCamera(result.K[number], result.image_size).scaled((width, height))
+                draw_bodies(shown, vertices, asset, camera.K, colours)
         yield shown
         upcoming = number + 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dsr.camera import PictureCamera
 from dsr.files import with_ending
 from dsr.pipeline.output_options import OutputOptions
 from dsr.results.picture import FitResult
@@ -33,11 +34,11 @@ def write_picture_files(result: FitResult, asset: BodyAsset, base: Path, output_
     written: list[Path] = []
     if not result.people or result.K is None:
         return written
-    frame = output_options.frame
+    camera, frame = PictureCamera(result.K, result.image_size), output_options.frame
     for person in result.people:
         for kind in output_options.formats:
             path = with_ending(base, f".{person.id}.{kind}")
-            written.append(write_person(person, asset, result.K, result.image_size, path, kind, frame))
+            written.append(write_person(person, asset, camera, path, kind, frame))
     if result.upright_differs and result.overlay_rgb is not None:
         path = save_picture(result.overlay_rgb, with_ending(base, ".upright.jpg"), quality=92)
         result.upright_file = path.name
