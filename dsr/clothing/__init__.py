@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 if TYPE_CHECKING:
-    from dsr.clothing.labels import CLASS_MIRROR as CLASS_MIRROR
     from dsr.clothing.labels import CLOTHED_CLASSES as CLOTHED_CLASSES
     from dsr.clothing.labels import IGNORE as IGNORE
     from dsr.clothing.labels import LABEL_MIRROR as LABEL_MIRROR
@@ -18,12 +17,8 @@ if TYPE_CHECKING:
     from dsr.clothing.labels import LABELS as LABELS
     from dsr.clothing.labels import MINIMALLY_CLOTHED as MINIMALLY_CLOTHED
     from dsr.clothing.labels import PALETTE_RGB as PALETTE_RGB
-    from dsr.clothing.labels import SKIN as SKIN
     from dsr.clothing.labels import keep_window as keep_window
     from dsr.clothing.labels import keypoint_window as keypoint_window
-    from dsr.clothing.labels import label_ids as label_ids
-    from dsr.clothing.labels import label_mask as label_mask
-    from dsr.clothing.labels import labels_to_palette as labels_to_palette
     from dsr.clothing.labels import merge_labels as merge_labels
     from dsr.clothing.labels import mirror_labels as mirror_labels
     from dsr.clothing.labels import palette_to_labels as palette_to_labels
@@ -42,7 +37,6 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "labels": (
-            "CLASS_MIRROR",
             "CLOTHED_CLASSES",
             "IGNORE",
             "LABELS",
@@ -50,12 +44,8 @@ __getattr__, __dir__, __all__ = attach(
             "LABEL_TO_CLASS",
             "MINIMALLY_CLOTHED",
             "PALETTE_RGB",
-            "SKIN",
             "keep_window",
             "keypoint_window",
-            "label_ids",
-            "label_mask",
-            "labels_to_palette",
             "merge_labels",
             "mirror_labels",
             "palette_to_labels",

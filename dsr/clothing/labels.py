@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dsr._checks import check_shape, check_values
+from dsr.body.joints import flip_name
 from dsr.errors import LossError
 
 IGNORE: Final = -1
@@ -70,8 +71,6 @@ PALETTE_RGB: Final = (
 MINIMALLY_CLOTHED: Final = ("leftShoe", "rightShoe", "leftArm", "rightArm", "face")
 """Labels of DSR-MC in the order of its valid-label vector; bare legs and hair are not among them."""
 
-SKIN: Final = ("face", "leftArm", "rightArm", "leftLeg", "rightLeg")
-"""Labels of bare skin."""
 
 CLOTHED_CLASSES: Final = MappingProxyType(
     {
@@ -95,10 +94,8 @@ LABEL_TO_CLASS: Final = tuple(
 )
 """DSR-C class of each label id."""
 
-LABEL_MIRROR: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 14, 17, 16, 19, 18)
+LABEL_MIRROR: Final = tuple(LABELS.index(flip_name(label)) for label in LABELS)
 """Label id seen in a mirror."""
-CLASS_MIRROR: Final = (0, 1, 2, 3, 5, 4, 7, 6)
-"""DSR-C class seen in a mirror."""
 
 
 def label_ids(names: Iterable[str]) -> list[int]:
@@ -112,22 +109,6 @@ def label_ids(names: Iterable[str]) -> list[int]:
     if unknown:
         raise LossError(f"names contains {unknown[0]!r}, which is no clothing label; choose from {', '.join(LABELS)}.")
     return [LABELS.index(name) for name in names]
-
-
-def label_mask(labels: Tensor, names: Iterable[str]) -> Tensor:
-    """Where a label map shows any of some labels, such as :data:`SKIN`.
-
-    Args:
-        labels: (B, H, W) label ids.
-        names: names out of :data:`LABELS`.
-
-    Returns:
-        (B, H, W) bool.
-
-    Raises:
-        LossError: if a name is unknown or the map holds other ids.
-    """
-    return look_up([i in label_ids(names) for i in range(len(LABELS))], check_labels("labels", labels), unknown=False)
 
 
 def merge_labels(labels: Tensor) -> Tensor:
@@ -175,13 +156,6 @@ def palette_to_labels(rgb: Any) -> Tensor:
     pixel = red << 16 | green << 8 | blue
     place = torch.searchsorted(ordered, pixel).clamp_max(len(LABELS) - 1)
     return torch.where(ordered[place] == pixel, ids[place], IGNORE)
-
-
-def labels_to_palette(labels: Tensor) -> Tensor:
-    """Graphonomy's colours of a label map, (B, H, W, 3) uint8; :data:`IGNORE` becomes white."""
-    labels = check_labels("labels", labels)
-    colours = torch.tensor([*PALETTE_RGB, (255, 255, 255)], dtype=torch.uint8, device=labels.device)
-    return colours[labels]  # -1 takes the last row
 
 
 def keypoint_window(

@@ -11,11 +11,9 @@ from dsr._lazy import attach
 
 if TYPE_CHECKING:
     from dsr.datasets.dsr_view import DsrView as DsrView
-    from dsr.datasets.mix import EpochSampler as EpochSampler
     from dsr.datasets.mix import MixedSource as MixedSource
-    from dsr.datasets.mix import ViewDataset as ViewDataset
     from dsr.datasets.mix import collate as collate
-    from dsr.datasets.perspose_files import TableSource as TableSource
+    from dsr.datasets.perspose_files import PersPoseSource as PersPoseSource
     from dsr.datasets.perspose_view import PersPoseView as PersPoseView
     from dsr.datasets.spin import SpinSource as SpinSource
 
@@ -23,13 +21,8 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "dsr_view": ("DsrView",),
-        "mix": (
-            "EpochSampler",
-            "MixedSource",
-            "ViewDataset",
-            "collate",
-        ),
-        "perspose_files": ("TableSource",),
+        "mix": ("MixedSource", "collate"),
+        "perspose_files": ("PersPoseSource",),
         "perspose_view": ("PersPoseView",),
         "spin": ("SpinSource",),
     },

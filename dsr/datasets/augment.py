@@ -68,7 +68,7 @@ class DsrAugment:
 def draw_dsr(
     rng: Random,
     *,
-    flip_share: float = 0.5,
+    flip_probability: float = 0.5,
     noise_factor: float = 0.4,
     rotation_deg: float = 30.0,
     scale_factor: float = 0.25,
@@ -77,12 +77,12 @@ def draw_dsr(
 
     Args:
         rng: a generator; a ``RandomState`` gives the released code's numbers.
-        flip_share: share of mirrored crops.
+        flip_probability: of a mirrored crop.
         noise_factor: channel gains are uniform in 1 -+ this.
         rotation_deg: standard deviation of the turn (clipped at twice this; none in 6 of 10 draws).
         scale_factor: standard deviation of the scale, clipped at this.
     """
-    flip = rng.uniform() <= flip_share
+    flip = rng.uniform() <= flip_probability
     gains = rng.uniform(1 - noise_factor, 1 + noise_factor, 3)
     rotation = min(2 * rotation_deg, max(-2 * rotation_deg, rng.standard_normal() * rotation_deg))
     scale = min(1 + scale_factor, max(1 - scale_factor, 1 + scale_factor * rng.standard_normal()))

@@ -50,7 +50,7 @@ class DsrView:
         targets: make the semantic targets; without, ``mc_*`` and ``c_*`` are empty and ``has_labels`` is False.
         reduce: decode JPEGs at 1/2, 1/4 or 1/8 where the crop is smaller still, which is faster and low-pass filters
             them. Evaluation does not, as published, and neither does ``compat``.
-        flip_share: share of mirrored crops.
+        flip_probability: of a mirrored crop.
         noise_factor: channel gains are uniform in 1 -+ this.
         rotation_deg: standard deviation of the turn.
         scale_factor: standard deviation of the scale.
@@ -61,7 +61,7 @@ class DsrView:
     compat: bool = False
     targets: bool = True
     reduce: bool = False
-    flip_share: float = 0.5
+    flip_probability: float = 0.5
     noise_factor: float = 0.4
     rotation_deg: float = 30.0
     scale_factor: float = 0.25
@@ -94,7 +94,7 @@ class DsrView:
         drawn = (
             draw_dsr(
                 rng,
-                flip_share=self.flip_share,
+                flip_probability=self.flip_probability,
                 noise_factor=self.noise_factor,
                 rotation_deg=self.rotation_deg,
                 scale_factor=self.scale_factor,

@@ -1,4 +1,4 @@
-"""Columns out of joblib files and pickles, without running anything from them.
+"""Data-set files of named columns that joblib or pickle wrote, read without running anything from them.
 
 joblib writes a pickle in which every array is an ``NumpyArrayWrapper`` (its shape and type), followed at once by the
 array's bytes. The pickle goes through the restricted unpickler of :mod:`dsr.body.unpickle`; arrays of an uncompressed
@@ -25,7 +25,7 @@ import numpy as np
 
 from dsr.body.pickled_objects import PickledArray, PickledArrayClass, PickledObject, RefusedError, Resolver
 from dsr.body.unpickle import ArrayUnpickler, BoundedFile
-from dsr.datasets.table_file import Columns, NpzColumns
+from dsr.datasets.table_file import NpzTable, Table
 from dsr.errors import DatasetError
 
 _MAX_UNPACKED = 16 << 30
@@ -48,7 +48,7 @@ _DAMAGE = (
 )
 
 
-def read_table(path: str | Path) -> Columns:
+def open_table(path: str | Path) -> Table:
     """Open a file of columns: ``.npz``, a joblib file (compressed or not) or a pickle of a dictionary.
 
     Args:
@@ -62,11 +62,11 @@ def read_table(path: str | Path) -> Columns:
         packed = zipfile.is_zipfile(path)
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error.strerror or error}).") from None
-    return NpzColumns(path) if packed else PickledColumns(path)
+    return NpzTable(path) if packed else PickledTable(path)
 
 
-class PickledColumns(Columns):
-    """A joblib file or pickle of a dictionary of columns; see :func:`read_table`.
+class PickledTable(Table):
+    """A joblib file or pickle of a dictionary of columns; see :func:`open_table`.
 
     What is no array of numbers or text (a list of dictionaries, say) is kept back under no name.
     """
@@ -89,11 +89,11 @@ class PickledColumns(Columns):
         for key, column in value.items():
             array = _as_array(column)
             if isinstance(key, str) and array is not None:
-                self._table[key] = array
+                self._members[key] = array
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A worker opens the file itself."""
-        return PickledColumns, (self.path,)
+        return PickledTable, (self.path,)
 
 
 class _JoblibArray(PickledObject):

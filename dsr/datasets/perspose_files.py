@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from dsr.datasets.joblib_file import read_table
+from dsr.datasets.joblib_file import open_table
 from dsr.datasets.spin import GENDERS
 from dsr.errors import DatasetError
 from dsr.synthetic.records import PersonRecord
@@ -45,7 +45,7 @@ _SMPL = ("smpl_theta", "smpl_beta", "smpl_transl")
 _SUBJECT = re.compile(r"(?<![A-Za-z])S([1-8])(?!\d)")
 
 
-class TableSource:
+class PersPoseSource:
     """One file of PersPose's layout.
 
     Args:
@@ -62,20 +62,20 @@ class TableSource:
     def __init__(self, path: str | Path, images: str | Path, *, name: str | None = None) -> None:
         self.path, self.images = Path(path), Path(images)
         self.name = name or self.path.stem
-        self._columns = read_table(self.path)
-        self._length = self._columns.check(_NUMBERS, ("file_name", "bbox"), "fiub")
+        self._table = open_table(self.path)
+        self._length = self._table.check(_NUMBERS, ("file_name", "bbox"), "fiub")
         texts: Mapping[str, tuple[int, ...] | None] = {"file_name": (), "video_name": (), "gender": ()}
-        self._columns.check(texts, ("file_name",), "USfi")
-        present = [key in self._columns for key in _SMPL]
+        self._table.check(texts, ("file_name",), "USfi")
+        present = [key in self._table for key in _SMPL]
         if any(present) and not all(present):
             raise DatasetError(f"{self.path} has no '{_SMPL[present.index(False)]}'; {', '.join(_SMPL)} come together.")
         for key in _SMPL[:2] if all(present) else ():
-            row = self._columns.shape(key)[1:]
+            row = self._table.shape(key)[1:]
             if (row not in ((24, 3), (72,))) if key == "smpl_theta" else (len(row) != 1 or row[0] < 10):
                 needed = "(N, 24, 3)" if key == "smpl_theta" else "(N, 10) or (N, 11)"
-                raise DatasetError(f"{self.path}: '{key}' has shape {self._columns.shape(key)}; {needed} is needed.")
-        needs_camera = all(present) or "3dhp_j17" in self._columns
-        if needs_camera and "cam_intrinsics" not in self._columns:
+                raise DatasetError(f"{self.path}: '{key}' has shape {self._table.shape(key)}; {needed} is needed.")
+        needs_camera = all(present) or "3dhp_j17" in self._table
+        if needs_camera and "cam_intrinsics" not in self._table:
             raise DatasetError(f"{self.path} has no 'cam_intrinsics', but labels in the camera that need them.")
 
     def __len__(self) -> int:
@@ -90,7 +90,7 @@ class TableSource:
         """
         if not 0 <= index < self._length:
             raise IndexError(f"record {index} of {self._length} in {self.path}")
-        table = self._columns
+        table = self._table
         x, y, width, height = table.numbers("bbox", index)
         if width <= 0 or height <= 0:
             raise DatasetError(f"{self.path}: 'bbox' has no area in row {index}; it is x, y, width, height.")
@@ -123,7 +123,7 @@ class TableSource:
         return record
 
 
-def open_perspose_set(root: str | Path, name: str) -> TableSource:
+def open_perspose_set(root: str | Path, name: str) -> PersPoseSource:
     """One of PersPose's training sets: the only table of its folder that has ``train`` (or ``val``) in its name.
 
     Args:
@@ -138,9 +138,9 @@ def open_perspose_set(root: str | Path, name: str) -> TableSource:
         raise DatasetError(f"There is no data set {name!r} of PersPose; choose from {', '.join(TRAINING_FOLDERS)}.")
     folder = Path(root) / TRAINING_FOLDERS[name]
     word = "val" if name.endswith("val") else "train"
-    found = sorted(p for p in folder.glob(f"*{word}*") if p.suffix in _SUFFIXES) if folder.is_dir() else []
-    if len(found) != 1:
-        lies = f"{', '.join(p.name for p in found)} lie" if found else "none lies"
+    tables = sorted(p for p in folder.glob(f"*{word}*") if p.suffix in _SUFFIXES) if folder.is_dir() else []
+    if len(tables) != 1:
+        lies = f"{', '.join(p.name for p in tables)} lie" if tables else "none lies"
         raise DatasetError(f"{folder}: {name} needs one table of columns with '{word}' in its name, and {lies} there.")
     images = folder / "images"
-    return TableSource(found[0], images if images.is_dir() else folder, name=name)
+    return PersPoseSource(tables[0], images if images.is_dir() else folder, name=name)

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from dsr.camera.network_input import CROP_MARGIN
-from dsr.datasets.table_file import NpzColumns
+from dsr.datasets.table_file import NpzTable
 from dsr.errors import DatasetError
 from dsr.synthetic.records import PersonRecord
 
@@ -54,7 +54,7 @@ class SpinSource:
         images: folder that ``imgname`` is relative to.
         name: of the data set; the file's stem where None.
         labels: folder of the label maps; ``grph_sequences`` in ``images`` where None. Records whose map is missing
-            have none (the view marks them: ``has_labels`` False); :meth:`count_labels` tells how many have one.
+            have none (the view marks them: ``has_labels`` False).
         masks: folder that ``maskname`` is relative to; masks are not read where None.
 
     Raises:
@@ -74,15 +74,15 @@ class SpinSource:
         self.name = name or self.path.stem
         self.labels = self.images / LABEL_FOLDER if labels is None else Path(labels)
         self.masks = None if masks is None else Path(masks)
-        self._columns = NpzColumns(self.path)
-        self._length = self._columns.check(_NUMBERS, ("imgname", "center", "scale"), "fiub")
+        self._table = NpzTable(self.path)
+        self._length = self._table.check(_NUMBERS, ("imgname", "center", "scale"), "fiub")
         text: dict[str, tuple[int, ...] | None] = {"imgname": (), "maskname": ()}
-        self._columns.check(text, ("imgname",), "US")
-        self._columns.check({"gender": ()}, ("imgname",), "USfi")
-        if ("pose" in self._columns) != ("shape" in self._columns):
-            lacks = "shape" if "pose" in self._columns else "pose"
+        self._table.check(text, ("imgname",), "US")
+        self._table.check({"gender": ()}, ("imgname",), "USfi")
+        if ("pose" in self._table) != ("shape" in self._table):
+            lacks = "shape" if "pose" in self._table else "pose"
             raise DatasetError(f"{self.path} has no '{lacks}'; SMPL's pose and shape come together.")
-        if self.masks is not None and "maskname" not in self._columns:
+        if self.masks is not None and "maskname" not in self._table:
             raise DatasetError(f"{self.path} has no 'maskname', but a folder of masks was given.")
 
     def __len__(self) -> int:
@@ -97,8 +97,8 @@ class SpinSource:
         """
         if not 0 <= index < self._length:
             raise IndexError(f"record {index} of {self._length} in {self.path}")
-        name = self._columns.name("imgname", index)
-        centre, scale = self._columns.numbers("center", index), float(self._columns.numbers("scale", index))
+        name = self._table.name("imgname", index)
+        centre, scale = self._table.numbers("center", index), float(self._table.numbers("scale", index))
         if scale <= 0:
             raise DatasetError(f"{self.path}: 'scale' is {scale:g} in row {index}; it must be positive.")
         half = 100 * scale / CROP_MARGIN
@@ -111,52 +111,25 @@ class SpinSource:
             scale=scale,
             gender=self._gender(index),
         )
-        known = "has_smpl" not in self._columns or bool(self._columns.numbers("has_smpl", index))
-        if "pose" in self._columns and known:
-            record.pose_aa = self._columns.numbers("pose", index).reshape(24, 3)
-            record.betas = self._columns.numbers("shape", index)
-        if "S" in self._columns:
-            record.joints_m["spin24"] = self._columns.numbers("S", index)
+        known = "has_smpl" not in self._table or bool(self._table.numbers("has_smpl", index))
+        if "pose" in self._table and known:
+            record.pose_aa = self._table.numbers("pose", index).reshape(24, 3)
+            record.betas = self._table.numbers("shape", index)
+        if "S" in self._table:
+            record.joints_m["spin24"] = self._table.numbers("S", index)
         for key, keypoints in (("openpose", "openpose25"), ("part", "spin24")):
-            if key in self._columns:
-                record.keypoints_px[keypoints] = self._columns.numbers(key, index)
+            if key in self._table:
+                record.keypoints_px[keypoints] = self._table.numbers(key, index)
         label = self.labels / name.with_suffix(".png")
         record.labels = label if label.is_file() else None
         if self.masks is not None:
-            record.mask = _read_mask(self.masks / self._columns.name("maskname", index))
+            record.mask = _read_mask(self.masks / self._table.name("maskname", index))
         return record
 
-    def count_labels(self) -> int:
-        """How many records have a label map on disk."""
-        names = (self._columns.name("imgname", i) for i in range(self._length))
-        return sum((self.labels / name.with_suffix(".png")).is_file() for name in names)
-
-    def check(self, pictures: bool = True) -> None:
-        """Look at every row, and whether every picture is there, before a long run finds out.
-
-        Raises:
-            DatasetError: for the first that is wrong, naming the file and the key.
-        """
-        for key in _NUMBERS:
-            if key in self._columns:
-                column = self._columns.column(key)
-                for start in range(0, self._length, 4096):
-                    finite = np.isfinite(column[start : start + 4096].astype(np.float64))
-                    if not finite.all():
-                        row = start + int(np.argmin(finite.reshape(len(finite), -1).all(1)))
-                        raise DatasetError(f"{self.path}: '{key}' is not finite in row {row}.")
-        for row in range(self._length if pictures else 0):
-            name = self._columns.name("imgname", row)
-            if not (self.images / name).is_file():
-                raise DatasetError(
-                    f"{self.images / name}, named by 'imgname' of {self.path} in row {row}, does not exist: check the "
-                    "picture folder."
-                )
-
     def _gender(self, index: int) -> str:
-        if "gender" not in self._columns:
+        if "gender" not in self._table:
             return "neutral"
-        return GENDERS.get(self._columns.text("gender", index).lower(), "neutral")
+        return GENDERS.get(self._table.text("gender", index).lower(), "neutral")
 
 
 def _read_mask(path: Path) -> np.ndarray:

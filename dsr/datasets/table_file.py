@@ -1,4 +1,4 @@
-"""Columns of a data-set file, read when they are needed: memory-mapped where the file stores them uncompressed.
+"""Data-set files of named columns, read when they are needed: memory-mapped where they are stored uncompressed.
 
 Nothing in a file is executed. Sending an object of these to a worker process sends a path, not the data.
 """
@@ -44,8 +44,8 @@ _DAMAGE = (
 )
 
 
-class Columns:
-    """A file of named columns; made by :class:`NpzColumns` or :func:`dsr.datasets.joblib_file.read_table`.
+class Table:
+    """A file of named columns; made by :class:`NpzTable` or :func:`dsr.datasets.joblib_file.open_table`.
 
     Attributes:
         path: the file.
@@ -53,25 +53,25 @@ class Columns:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._table: dict[str, Any] = {}  # whatever has a shape and a dtype
+        self._members: dict[str, Any] = {}  # whatever has a shape and a dtype
 
     def __contains__(self, key: str) -> bool:
         """Whether there is such a column."""
-        return key in self._table
+        return key in self._members
 
     def keys(self) -> list[str]:
         """Names of the columns."""
-        return list(self._table)
+        return list(self._members)
 
     def shape(self, key: str) -> tuple[int, ...]:
         """Shape of a column, without reading it."""
         return tuple(self._find(key).shape)
 
-    def check(self, wanted: Mapping[str, tuple[int, ...] | None], required: Sequence[str], kinds: str) -> int:
+    def check(self, columns: Mapping[str, tuple[int, ...] | None], required: Sequence[str], kinds: str) -> int:
         """Check names, shapes and types of columns and return their common length N.
 
         Args:
-            wanted: columns that may be there, with the shape of one row (None: any).
+            columns: those that may be there, with the shape of one row (None: any).
             required: those that must be there.
             kinds: numpy type kinds that are accepted.
 
@@ -81,11 +81,11 @@ class Columns:
         for key in required:
             self._find(key)
         length = self.shape(required[0])[0] if self.shape(required[0]) else 0
-        for key, row in wanted.items():
+        for key, row in columns.items():
             if key not in self:
                 continue
-            if self._table[key].dtype.kind not in kinds:
-                raise DatasetError(f"{self.path}: '{key}' holds {self._table[key].dtype}, which cannot be used here.")
+            if self._members[key].dtype.kind not in kinds:
+                raise DatasetError(f"{self.path}: '{key}' holds {self._members[key].dtype}, which cannot be used here.")
             shape = self.shape(key)
             expected = (length, *(row if row is not None else shape[1:]))
             if shape != expected:
@@ -130,12 +130,12 @@ class Columns:
         return name
 
     def _find(self, key: str) -> Any:
-        if key not in self._table:
-            raise DatasetError(f"{self.path} has no '{key}'; it has {', '.join(self._table) or 'nothing'}.")
-        return self._table[key]
+        if key not in self._members:
+            raise DatasetError(f"{self.path} has no '{key}'; it has {', '.join(self._members) or 'nothing'}.")
+        return self._members[key]
 
 
-class NpzColumns(Columns):
+class NpzTable(Table):
     """An npz file as named columns.
 
     Args:
@@ -152,7 +152,7 @@ class NpzColumns(Columns):
             with zipfile.ZipFile(self.path) as archive, self.path.open("rb") as raw:
                 for info in archive.infolist():
                     if info.filename.endswith(".npy"):
-                        self._table[info.filename[:-4]] = self._member(archive, raw, info)
+                        self._members[info.filename[:-4]] = self._member(archive, raw, info)
         except FileNotFoundError:
             raise DatasetError(f"{self.path} does not exist: check the name.") from None
         except _DAMAGE as error:
@@ -163,7 +163,7 @@ class NpzColumns(Columns):
         return {**self.__dict__, "_loaded": {}}
 
     def column(self, key: str) -> np.ndarray:
-        """A column, memory-mapped or read; see :meth:`Columns.column`."""
+        """A column, memory-mapped or read; see :meth:`Table.column`."""
         if key not in self._loaded:
             self._loaded[key] = self._load(self._find(key))
         return self._loaded[key]

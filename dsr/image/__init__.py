@@ -5,9 +5,24 @@ Pixels are those of the full, upright picture (u right, v down, centres at +0.5)
 
 from __future__ import annotations
 
-from dsr.image.focal import resolve_focal
-from dsr.image.formats import PICTURE_SUFFIXES
-from dsr.image.reader import ReadLimits, read_photo
-from dsr.image.types import FocalHint, Photo
+from typing import TYPE_CHECKING
 
-__all__ = ["PICTURE_SUFFIXES", "FocalHint", "Photo", "ReadLimits", "read_photo", "resolve_focal"]
+from dsr._lazy import attach
+
+if TYPE_CHECKING:
+    from dsr.image.focal import resolve_focal as resolve_focal
+    from dsr.image.formats import PICTURE_SUFFIXES as PICTURE_SUFFIXES
+    from dsr.image.reader import ReadLimits as ReadLimits
+    from dsr.image.reader import read_photo as read_photo
+    from dsr.image.types import FocalHint as FocalHint
+    from dsr.image.types import Photo as Photo
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "focal": ("resolve_focal",),
+        "formats": ("PICTURE_SUFFIXES",),
+        "reader": ("ReadLimits", "read_photo"),
+        "types": ("FocalHint", "Photo"),
+    },
+)

@@ -13,7 +13,6 @@ from dsr._lazy import attach
 if TYPE_CHECKING:
     from dsr.lifting.base import SequenceLifter as SequenceLifter
     from dsr.lifting.base import WindowLifter as WindowLifter
-    from dsr.lifting.hourglass import FramePruning as FramePruning
     from dsr.lifting.hourglass import select_frames as select_frames
     from dsr.lifting.inference import LiftedSequence as LiftedSequence
     from dsr.lifting.inference import lift_sequence as lift_sequence
@@ -26,26 +25,10 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "base": (
-            "SequenceLifter",
-            "WindowLifter",
-        ),
-        "hourglass": (
-            "FramePruning",
-            "select_frames",
-        ),
-        "inference": (
-            "LiftedSequence",
-            "lift_sequence",
-        ),
-        "registry": (
-            "LIFTERS",
-            "build_lifter",
-        ),
-        "shipped": (
-            "load_lifter",
-            "load_shipped",
-            "save_lifter",
-        ),
+        "base": ("SequenceLifter", "WindowLifter"),
+        "hourglass": ("select_frames",),
+        "inference": ("LiftedSequence", "lift_sequence"),
+        "registry": ("LIFTERS", "build_lifter"),
+        "shipped": ("load_lifter", "load_shipped", "save_lifter"),
     },
 )

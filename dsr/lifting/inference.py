@@ -8,7 +8,6 @@ ones, faded into each other.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import reduce
 
@@ -17,9 +16,10 @@ import torch
 from torch import Tensor
 
 from dsr.body.joints import H36M17_NAMES
+from dsr.devices import evaluating
 from dsr.errors import UsageError
 from dsr.lifting.base import SequenceLifter, WindowLifter
-from dsr.lifting.resampling import at_all_frames, at_rate, held, rates
+from dsr.lifting.resampling import rate_factors, repeat_ends, resample, restore
 from dsr.tracks.skeleton import H36M17, HUMANEVA15, Skeleton, mirror, normalise_screen
 
 # Frames of all windows of a forward pass, mirrored ones included.
@@ -40,11 +40,6 @@ class LiftedSequence:
     joints_m: np.ndarray
     uncertainty_mm: np.ndarray
     filled: np.ndarray
-
-    @property
-    def filled_frames(self) -> list[int]:
-        """Frames with at least one filled keypoint."""
-        return np.flatnonzero(self.filled.any(1)).tolist()
 
     def __len__(self) -> int:
         return len(self.joints_m)
@@ -102,12 +97,12 @@ def lift_sequence(
     track = normalise_screen(torch.from_numpy(pixels), *_checked_size(size)).float()
     if model.inputs == 3:
         track = torch.cat((track, torch.from_numpy(confidence).float()[..., None]), -1)
-    faster, slower = rates(model, fps)
-    with _evaluating(model):
+    faster, slower = rate_factors(model, fps)
+    with torch.inference_mode(), evaluating(model):
         lift = _by_centre if model.by_centre else _by_windows
-        parts = [lift(model, part, flip, batch, hop) for part in at_rate(track, faster, slower)]
-    mean = at_all_frames([m for m, _ in parts], len(track), faster, slower)
-    variance = at_all_frames([v[..., None] for _, v in parts], len(track), faster, slower)[..., 0]
+        parts = [lift(model, part, flip, batch, hop) for part in resample(track, faster, slower)]
+    mean = restore([m for m, _ in parts], len(track), faster, slower)
+    variance = restore([v[..., None] for _, v in parts], len(track), faster, slower)[..., 0]
     known = getattr(model, "joint_error_mm", None)
     error = 0.0 if known is None else np.asarray(known, np.float32)
     uncertainty = np.hypot(1e3 * variance.clamp_min(0.0).sqrt().numpy(), error).astype(np.float32)
@@ -143,9 +138,9 @@ def fill_gaps(keypoints: np.ndarray, min_confidence: float = 0.1) -> tuple[np.nd
     before = np.maximum.accumulate(np.where(good, frames, -1), 0)
     after = np.minimum.accumulate(np.where(good, frames, len(good))[::-1], 0)[::-1]
     first, last = np.where(before < 0, after, before), np.where(after == len(good), before, after)
-    share = ((frames - first) / np.maximum(last - first, 1))[..., None]
+    along = ((frames - first) / np.maximum(last - first, 1))[..., None]
     start, end = (np.take_along_axis(places, at[..., None], 0) for at in (first, last))
-    return np.where(good[..., None], places, start + share * (end - start)), np.where(good, confidence, 0.0), ~good
+    return np.where(good[..., None], places, start + along * (end - start)), np.where(good, confidence, 0.0), ~good
 
 
 def _refuse_unseen(seen: np.ndarray) -> None:
@@ -172,8 +167,8 @@ def _checked(model: WindowLifter, keypoints: np.ndarray) -> np.ndarray:
         raise UsageError(f"A track is an array of (T, {model.joints}, 2 or 3) pixels: {error}") from error
     shape = keypoints.shape
     if keypoints.dtype.kind not in "fiu" or keypoints.ndim != 3 or shape[-1] not in (2, 3):
-        wanted = f"(T, {model.joints}, 2 or 3)"
-        raise UsageError(f"A track is an array of {wanted} pixels, got {keypoints.dtype} of {shape}.")
+        expected = f"(T, {model.joints}, 2 or 3)"
+        raise UsageError(f"A track is an array of {expected} pixels, got {keypoints.dtype} of {shape}.")
     if shape[1] != model.joints:
         raise UsageError(
             f"This lifter takes {model.joints} joints per frame, got {shape[1]}; bring keypoints of a detector to "
@@ -185,18 +180,6 @@ def _checked(model: WindowLifter, keypoints: np.ndarray) -> np.ndarray:
     if pruning is not None and not pruning.recover and not pruning.centre:
         raise UsageError("This lifter drops frames and does not bring them back: build it with recover or centre.")
     return keypoints
-
-
-@contextmanager
-def _evaluating(model: WindowLifter) -> Iterator[None]:
-    """Evaluation mode without gradients; the network is left as it was."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(training)
 
 
 def _skeleton(model: WindowLifter) -> Skeleton:
@@ -232,7 +215,7 @@ def _by_centre(
     model: WindowLifter, track: Tensor, flip: bool, batch: int | None, hop: int | None
 ) -> tuple[Tensor, Tensor]:
     before = (model.frames - 1) // 2
-    padded = held(track, before, model.frames - 1 - before)
+    padded = repeat_ends(track, before, model.frames - 1 - before)
     windows = padded.unfold(0, model.frames, 1).movedim(-1, 1)  # a view: (T, F, J, C)
     passes = torch.cat([part[:, :, 0] for part in _batches(model, windows, flip, batch)], 1)
     mean = passes.mean(0)
@@ -244,7 +227,7 @@ def _by_windows(
 ) -> tuple[Tensor, Tensor]:
     length, frames = len(track), model.frames
     lead = max(frames - length, 0) // 2
-    track = held(track, lead, max(frames - length, 0) - lead)
+    track = repeat_ends(track, lead, max(frames - length, 0) - lead)
     last = len(track) - frames
     starts = torch.arange(0, last, hop or max(1, frames // 2))
     at = torch.cat((starts, starts.new_tensor([last])))[:, None] + torch.arange(frames)

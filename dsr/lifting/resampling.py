@@ -11,29 +11,29 @@ from dsr.errors import UsageError
 from dsr.lifting.base import WindowLifter
 
 
-def rates(model: WindowLifter, fps: float | None) -> tuple[int, int]:
+def rate_factors(model: WindowLifter, fps: float | None) -> tuple[int, int]:
     """By how much a track is faster and slower than the lifter's rate, as whole factors of which one is 1.
 
     Raises:
         UsageError: if the track's rate is no number above 0.
     """
-    own = getattr(model, "fps", None)
+    trained = getattr(model, "fps", None)
     if fps is not None and not (math.isfinite(fps) and fps > 0):
         raise UsageError(f"Frames per second are a number above 0, got fps={fps}.")
-    if fps is None or own is None or model.frames == 1:
+    if fps is None or trained is None or model.frames == 1:
         return 1, 1
-    return max(1, round(fps / own)), max(1, min(round(own / fps), model.frames))
+    return max(1, round(fps / trained)), max(1, min(round(trained / fps), model.frames))
 
 
-def at_rate(track: Tensor, faster: int, slower: int) -> list[Tensor]:
+def resample(track: Tensor, faster: int, slower: int) -> list[Tensor]:
     """The track (T, J, C) as tracks of the lifter's rate: one for every phase, or one with frames made in between."""
     if slower > 1:
         return [_interpolated(track, (len(track) - 1) * slower + 1)]
     return [track[phase::faster] for phase in range(min(faster, len(track)))]
 
 
-def at_all_frames(parts: list[Tensor], frames: int, faster: int, slower: int) -> Tensor:
-    """Values (t, J, C) of the tracks of :func:`at_rate` at all frames; the phases' mean, which does not flicker."""
+def restore(parts: list[Tensor], frames: int, faster: int, slower: int) -> Tensor:
+    """Values (t, J, C) of the tracks of :func:`resample` at all frames; the phases' mean, which does not flicker."""
     if slower > 1:
         return parts[0][::slower]
     if faster == 1:
@@ -41,7 +41,7 @@ def at_all_frames(parts: list[Tensor], frames: int, faster: int, slower: int) ->
     total = parts[0].new_zeros(frames, *parts[0].shape[1:])
     for phase, part in enumerate(parts):
         every = _interpolated(part, (len(part) - 1) * faster + 1)
-        total += held(every, phase, frames - phase - len(every))
+        total += repeat_ends(every, phase, frames - phase - len(every))
     return total / len(parts)
 
 
@@ -55,7 +55,7 @@ def _interpolated(track: Tensor, frames: int) -> Tensor:
     )
 
 
-def held(track: Tensor, before: int, after: int) -> Tensor:
+def repeat_ends(track: Tensor, before: int, after: int) -> Tensor:
     """(T, J, C) with the first and last frames repeated."""
     flat = track.flatten(1).T[None]
     return functional.pad(flat, (before, after), mode="replicate")[0].T.unflatten(1, track.shape[1:])

@@ -1,18 +1,25 @@
 """Who is in a photograph and where: the BlazePose detector, imported detections, and whom to take."""
 
-from dsr.people.detector import PeopleDetector
-from dsr.people.imports import load_boxes, load_detections
-from dsr.people.keypoint_sets import NAMES, mirror_order
-from dsr.people.select import select_people
-from dsr.people.types import Detection, PersonMask
+from __future__ import annotations
 
-__all__ = [
-    "NAMES",
-    "Detection",
-    "PeopleDetector",
-    "PersonMask",
-    "load_boxes",
-    "load_detections",
-    "mirror_order",
-    "select_people",
-]
+from typing import TYPE_CHECKING
+
+from dsr._lazy import attach
+
+if TYPE_CHECKING:
+    from dsr.people.detector import PeopleDetector as PeopleDetector
+    from dsr.people.imports import load_boxes as load_boxes
+    from dsr.people.imports import load_detections as load_detections
+    from dsr.people.select import select_people as select_people
+    from dsr.people.types import Detection as Detection
+    from dsr.people.types import PersonMask as PersonMask
+
+__getattr__, __dir__, __all__ = attach(
+    __name__,
+    {
+        "detector": ("PeopleDetector",),
+        "imports": ("load_boxes", "load_detections"),
+        "select": ("select_people",),
+        "types": ("Detection", "PersonMask"),
+    },
+)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dsr.people.keypoint_sets import mirror_order
+from dsr.body.joints import flip_permutation
 from dsr.people.models import LANDMARK_MODEL, LiteModel
 from dsr.people.regions import Pyramid, Region
 from dsr.people.types import PersonMask
@@ -22,7 +22,7 @@ HOPELESS_PRESENCE = 0.1  # no further pass makes a person of it
 SURE_LOGIT = 10.0
 AGREEMENT = 0.04  # of the region's side; two passes on one person differ by a third of it
 _ROWS = 39
-_MIRROR = mirror_order("blazepose33")
+_MIRROR = np.array(flip_permutation("blazepose33"))
 _HEATMAP_WINDOW = 9
 _HEATMAP_MIN_PEAK = 0.5
 MASK_LONG_SIDE = 256

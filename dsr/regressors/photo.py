@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from dsr.body import Body, load_asset, load_body
 from dsr.body.transfer import NUM_JOINTS, BodyTransfer, PosedBody, fit_height
@@ -185,11 +184,3 @@ class PhotoRegressor:
 
 def _is_open(body: Body) -> bool:
     return body.asset.name.startswith("open")
-
-
-def as_axis_angle(bodies: PosedBody) -> tuple[Tensor, Tensor]:
-    """Global orientation (B, 3) and body pose (B, J-1, 3) of bodies, radians."""
-    from dsr.body.rotations import rotmat_to_axis_angle
-
-    every = rotmat_to_axis_angle(bodies.pose_rotmat.double())
-    return every[:, 0], every[:, 1:]

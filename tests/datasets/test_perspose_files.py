@@ -14,8 +14,8 @@ import zlib
 import numpy as np
 import pytest
 
-from dsr.datasets.joblib_file import read_table
-from dsr.datasets.perspose_files import SUBJECT_HEIGHTS_M, TableSource, open_perspose_set
+from dsr.datasets.joblib_file import open_table
+from dsr.datasets.perspose_files import SUBJECT_HEIGHTS_M, PersPoseSource, open_perspose_set
 from dsr.errors import DatasetError
 
 N = 2
@@ -103,7 +103,7 @@ def test_smpl_tables_of_every_kind_give_the_same_records(tmp_path, packer):
     table = smpl_table()
     path = tmp_path / "3dpw_train.pkl"
     path.write_bytes(pickle.dumps(table) if packer == "pickle" else PACKERS[packer](dump(table)))
-    source = TableSource(path, tmp_path, name="3dpw")
+    source = PersPoseSource(path, tmp_path, name="3dpw")
     record = source.record(1)
     np.testing.assert_array_equal(record.pose_aa, table["smpl_theta"][1])
     np.testing.assert_array_equal(record.betas, table["smpl_beta"][1])
@@ -122,7 +122,7 @@ def test_files_of_the_real_joblib_are_read(tmp_path, monkeypatch):
     monkeypatch.undo()
     joblib = pytest.importorskip("joblib", reason="joblib is not installed")
     joblib.dump(smpl_table(), tmp_path / "t.pkl", compress=3)
-    record = TableSource(tmp_path / "t.pkl", tmp_path).record(0)
+    record = PersPoseSource(tmp_path / "t.pkl", tmp_path).record(0)
     np.testing.assert_array_equal(record.betas, smpl_table()["smpl_beta"][0])
 
 
@@ -131,13 +131,13 @@ def test_joints_and_keypoints_tables(tmp_path):
     base = {"smpl_theta": None, "smpl_beta": None, "smpl_transl": None, "gender": None}
     joints = smpl_table(**base, **{"3dhp_j17": rng.normal(0, 1, (N, 17, 3)), "video_name": ["S3_Seq1", "TS1"]})
     (tmp_path / "a.pkl").write_bytes(dump(joints))
-    source = TableSource(tmp_path / "a.pkl", tmp_path)
+    source = PersPoseSource(tmp_path / "a.pkl", tmp_path)
     np.testing.assert_array_equal(source.record(0).joints_m["h36m17"][:, :3], joints["3dhp_j17"][0])
     assert source.record(0).height_m == SUBJECT_HEIGHTS_M[2] and source.record(1).height_m is None
     points = np.concatenate([rng.uniform(0, 50, (N, 17, 2)), np.full((N, 17, 1), 2.0)], -1)
     coco = smpl_table(**base, cam_intrinsics=None, video_name=None, coco_kp17=points)
     np.savez(tmp_path / "coco.npz", **{k: v for k, v in coco.items() if k != "smpl_mask"})
-    record = TableSource(tmp_path / "coco.npz", tmp_path).record(1)
+    record = PersPoseSource(tmp_path / "coco.npz", tmp_path).record(1)
     np.testing.assert_array_equal(record.keypoints_px["coco17"][:, :2], points[1, :, :2])
     assert record.K is None and record.keypoints_px["coco17"][:, 2].max() == 1.0
     assert record.image == tmp_path / "image_00001.jpg"
@@ -159,7 +159,7 @@ def test_tables_that_do_not_fit_are_refused_when_opened(tmp_path, changes, says)
     path = tmp_path / "t.pkl"
     path.write_bytes(dump(smpl_table(**changes)))
     with pytest.raises(DatasetError) as caught:
-        TableSource(path, tmp_path)
+        PersPoseSource(path, tmp_path)
     assert says in str(caught.value) and str(path) in str(caught.value)
 
 
@@ -175,7 +175,7 @@ def test_rows_that_cannot_be_used_say_where_they_are(tmp_path, changes, says):
     path = tmp_path / "t.pkl"
     path.write_bytes(dump(smpl_table(**changes)))
     with pytest.raises(DatasetError) as caught:
-        TableSource(path, tmp_path).record(0)
+        PersPoseSource(path, tmp_path).record(0)
     assert says in str(caught.value) and str(path) in str(caught.value)
 
 
@@ -198,7 +198,7 @@ def test_nothing_in_a_file_is_run(tmp_path, place):
     path = tmp_path / "t.pkl"
     path.write_bytes(zlib.compress(data) if place == "compressed" else data)
     with pytest.raises(DatasetError, match=r"t\.pkl was refused.*Nothing in it was run"):
-        read_table(path)
+        open_table(path)
     assert not ran.exists()
 
 
@@ -208,15 +208,15 @@ def test_damaged_files_are_named_and_nothing_large_is_made(tmp_path):
     for data in (b"", b"text", good[:200], good[:-40], zlib.compress(good)[:-30], pickle.dumps([1, 2])):
         path.write_bytes(data)
         with pytest.raises(DatasetError, match=r"t\.pkl"):
-            read_table(path)
+            open_table(path)
     huge = dump({"a": np.zeros((3, 3))}).replace(b"K\x03K\x03\x86", b"J\xff\xff\xff\x7fK\x03\x86")
     assert huge != dump({"a": np.zeros((3, 3))})
     path.write_bytes(huge)
     with pytest.raises(DatasetError, match=r"claim|left|cut off"):
-        read_table(path)
+        open_table(path)
     path.unlink()
     with pytest.raises(DatasetError, match="does not exist"):
-        read_table(path)
+        open_table(path)
 
 
 def test_bytes_changed_at_random_never_raise_anything_else(tmp_path):
@@ -229,7 +229,7 @@ def test_bytes_changed_at_random_never_raise_anything_else(tmp_path):
             data[place] = rng.integers(0, 256)
         path.write_bytes(data)
         try:
-            read_table(path)
+            open_table(path)
             outcomes.add("read")
         except DatasetError as error:
             assert str(path) in str(error)

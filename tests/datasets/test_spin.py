@@ -62,7 +62,6 @@ def test_records_hold_the_rows(tmp_path, save):
     assert [r.gender for r in (first, second, third)] == ["male", "female", "neutral"]
     assert first.image == images / "jpg/gp.jpg" and first.scale == 0.2
     np.testing.assert_allclose((first.box_px[:2] + first.box_px[2:]) / 2, given["center"][0])
-    source.check()
 
 
 def test_label_maps_are_found_under_names_of_their_pictures(tmp_path):
@@ -70,7 +69,6 @@ def test_label_maps_are_found_under_names_of_their_pictures(tmp_path):
     npz, images = make(tmp_path)
     add_label(images, "jpg/gp.png")
     source = SpinSource(npz, images)
-    assert source.count_labels() == 1
     assert source.record(0).labels == images / "grph_sequences/jpg/gp.png"
     assert source.record(1).labels is None
     view = DsrView(image_size=32, augment=False)
@@ -124,16 +122,12 @@ def test_rows_that_cannot_be_used_say_where_they_are(tmp_path, changes, says):
     assert says in str(caught.value) and str(npz) in str(caught.value)
 
 
-def test_check_finds_bad_rows_and_missing_pictures_ahead_of_time(tmp_path):
+def test_numbers_that_are_not_finite_say_where_they_are(tmp_path):
     joints = columns()["S"]
     joints[2, 5, 1] = np.inf
     npz, images = make(tmp_path, S=joints)
     with pytest.raises(DatasetError, match="'S' is not finite in row 2"):
-        SpinSource(npz, images).check()
-    npz, images = make(tmp_path)
-    (images / "c.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"c\.jpg.*row 2.*does not exist"):
-        SpinSource(npz, images).check()
+        SpinSource(npz, images).record(2)
 
 
 @pytest.mark.parametrize("damage", ["cut", "text", "missing", "short_column"])

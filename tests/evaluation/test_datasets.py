@@ -15,7 +15,7 @@ from dsr.body import load_body
 from dsr.body.joints import H36M17_NAMES
 from dsr.body.numpy_lbs import rodrigues
 from dsr.cli.eval import main
-from dsr.datasets.perspose_files import TableSource
+from dsr.datasets.perspose_files import PersPoseSource
 from dsr.datasets.spin import SpinSource
 from dsr.errors import DatasetError, UsageError
 from dsr.evaluation import Predictions, evaluate_predictions, find_protocol, load_predictions, save_predictions
@@ -298,7 +298,7 @@ def test_command_reads_perspose_tables_and_fits_its_crops_to_the_truth(
     fitted, box, plain = (load_predictions(tmp_path / f"{name}.npz").transl for name in names)
     assert np.abs(fitted - box).max() > 1e-3  # other crops, other places
     np.testing.assert_array_equal(box, plain)
-    source = TableSource(data.with_name("table.npz"), data.parent)
+    source = PersPoseSource(data.with_name("table.npz"), data.parent)
     model = load_regressor(f"perspose:{checkpoints / 'perspose.pt'}").model
     crop = crop_true_mesh(source.record(0), model, {"neutral": body})
     mesh = (truth[2][0] + [0, 0, 4]) @ crop.rotation[0].numpy().T @ crop.K_crop[0].numpy().T

@@ -1,4 +1,4 @@
-"""Keypoint, parameter and camera terms, label windows, distance maps, palettes, weights and the light import."""
+"""Keypoint, parameter and camera terms, weights and the light import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from dsr import clothing, losses
+from dsr import losses
 from dsr.body import axis_angle_to_rotmat
 from dsr.errors import LossError
 
@@ -110,62 +110,6 @@ def test_empty_batches_give_zero():
     assert losses.vertex_loss(nobody, nobody) == 0
     assert losses.camera_scale_loss(nobody[:, 0]) == 0
     assert losses.dsr_mc_loss(nobody, nobody) == 0
-
-
-def test_window_around_keypoints():
-    keypoints = torch.tensor(
-        [
-            [[100.7, 80.2, 0.9], [120.0, 150.9, 0.31], [5.0, 5.0, 0.3]],  # the last has too little confidence
-            [[-60.0, -50.0, 0.9], [-40.0, -45.0, 0.9], [-50.0, -50.0, 0.9]],  # up and left of the picture
-            [[100.0, 80.0, 0.0], [torch.nan, 1.0, 0.2], [1.0, 1.0, torch.nan]],  # nothing is known
-            [[10.0, 200.0, 1.0], [torch.nan, 50.0, 1.0], [220.0, 220.0, 1.0]],
-        ]
-    )
-    window = clothing.keypoint_window(keypoints, (224, 224))
-    assert window.tolist() == [[70, 50, 150, 180], [0, 0, 0, 0], [0, 0, 0, 0], [0, 170, 224, 224]]
-    published = clothing.keypoint_window(keypoints[1:2], (224, 224), compat=True)
-    assert published.tolist() == [[0, 0, 214, 209]]  # a negative end counts from the other side
-
-
-def test_window_keeps_columns_and_rows_apart():
-    kept = clothing.keep_window(torch.ones(1, 6, 8), torch.tensor([[1, 2, 7, 3]]))
-    assert kept.sum() == 6
-    assert (kept[0, 2, 1:7] == 1).all()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_distance_map_against_brute_force(seed):
-    mask = random(2, 12, 9, seed=seed) > 0.93
-    mask[:, 3, 4] = True
-    distance = clothing.distance_map(mask)
-    for sample, expected in zip(mask, distance, strict=True):
-        places = sample.nonzero().float()
-        grid = torch.stack(torch.meshgrid(torch.arange(12.0), torch.arange(9.0), indexing="ij"), -1)
-        brute = torch.cdist(grid.reshape(-1, 2), places).amin(1).view(12, 9)
-        torch.testing.assert_close(expected, brute)
-
-
-def test_palette_round_trip_and_unknown_colours():
-    labels = torch.arange(20).view(1, 4, 5)
-    rgb = clothing.labels_to_palette(labels)
-    assert torch.equal(clothing.palette_to_labels(rgb.numpy()), labels)
-    rgb[0, 0, 0, 2] += 1
-    assert clothing.palette_to_labels(rgb)[0, 0, 0] == clothing.IGNORE
-    assert clothing.labels_to_palette(torch.full((1, 1, 1), clothing.IGNORE)).flatten().tolist() == [255, 255, 255]
-
-
-def test_skin_is_a_mask_of_its_labels():
-    labels = torch.tensor([[[13, 14, 15, 16, 17, 18, 5, 0, -1]]])
-    assert clothing.label_mask(labels, clothing.SKIN).flatten().tolist() == [True] * 5 + [False] * 4
-
-
-def test_attributes_of_a_prior_are_probabilities_of_all_classes():
-    prior = random(50, 20)
-    prior = prior / prior.sum(1, keepdim=True)
-    nine = clothing.semantic_attributes(prior, torch.tensor([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0]], dtype=torch.bool))
-    torch.testing.assert_close(nine[..., 1:].sum(-1), torch.ones(2, 50))
-    torch.testing.assert_close(nine[0, :, 0], prior[:, 19] + prior[:, 13])
-    assert (nine[1, :, 0] == 0).all()
 
 
 def test_total_leaves_terms_without_weight_out():

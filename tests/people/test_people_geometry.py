@@ -9,7 +9,6 @@ import pytest
 
 from dsr.people.candidates import anchor_centres, body_angle, body_length, decode, tile_starts, weighted_nms
 from dsr.people.detector import hints_at_small_people, keypoint_box
-from dsr.people.keypoint_sets import NAMES, mirror_order
 from dsr.people.landmarks import CROP_SIZE, RegionLandmarks, refine_by_heatmap, region_mask, rotate_world
 from dsr.people.regions import Pyramid, Region
 from dsr.people.suppression import Body, covered_fraction, merge_candidates, suppress_bodies, without_bodies
@@ -219,13 +218,3 @@ def test_box_holds_the_seen_points_inside_the_picture() -> None:
     points = np.array([[10.0, 20.0], [-5.0, 30.0], [500.0, 40.0]])
     assert keypoint_box(points, np.array([0.9, 0.8, 0.1]), 100, 100).tolist() == [0, 20, 10, 30]
     assert keypoint_box(points, np.array([0.2, 0.1, 0.1]), 100, 100).tolist() == [10, 20, 10, 20]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_mirror_order_exchanges_left_and_right(name: str) -> None:
-    assert len(NAMES[name]) == int(name[-2:])
-    order = mirror_order(name)
-    assert np.array_equal(order[order], np.arange(len(order)))
-    for index, other in enumerate(order):
-        swapped = NAMES[name][index].replace("left", "*").replace("right", "left").replace("*", "right")
-        assert NAMES[name][other] == swapped

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from shared_data import photos
 
+from dsr.body import joint_names
 from dsr.errors import DetectionError, UsageError
 from dsr.image.types import Photo
-from dsr.people import NAMES, Detection, load_boxes, load_detections, select_people
+from dsr.people import Detection, load_boxes, load_detections, select_people
 
 
 def photo(name: str = "team_0007.jpg", width: int = 640, height: int = 480) -> Photo:
@@ -48,7 +49,7 @@ def test_openpose_coco18_becomes_coco17_by_name(tmp_path: Path) -> None:
     write(tmp_path / "team_0007_keypoints.json", {"people": [{"pose_keypoints_2d": person(18)}]})
     (found,) = load_detections(tmp_path, photo())
     assert found.keypoint_set == "coco17"
-    for index, name in enumerate(NAMES["coco17"]):
+    for index, name in enumerate(joint_names("coco17")):
         assert found.keypoints_px[index, 0] == 100 + layout.index(name)
 
 

@@ -13,11 +13,12 @@ from PIL import Image, ImageOps
 from scipy.optimize import linear_sum_assignment
 from shared_data import photos
 
+from dsr.body import flip_permutation, joint_names
 from dsr.image.types import Photo
-from dsr.people import NAMES, Detection, PeopleDetector, mirror_order
+from dsr.people import Detection, PeopleDetector
 
 TABLE = json.loads((Path(__file__).parent / "photo_people.json").read_text(encoding="utf-8"))
-BLAZEPOSE = {name: index for index, name in enumerate(NAMES["blazepose33"])}
+BLAZEPOSE = {name: index for index, name in enumerate(joint_names("blazepose33"))}
 
 
 def load(name: str, longest: int = 2048) -> Photo:
@@ -98,7 +99,7 @@ def test_at_most_one_false_body_and_nobody_twice() -> None:
 
 def test_points_are_where_they_were_seen() -> None:
     """Left and right as marked by hand: a point said to be seen is near its mark, and nearer than its mirror point."""
-    mirror = mirror_order("blazepose33")
+    mirror = list(flip_permutation("blazepose33"))
     wrong, marks, seen = [], 0, 0
     for name in TABLE:
         for detection, person in clear_people(name):
@@ -164,7 +165,7 @@ def test_mirrored_picture_swaps_left_and_right(name: str) -> None:
     photo = load(name)
     (person,) = found(name)
     (mirrored,) = detector().detect(replace(photo, rgb=np.ascontiguousarray(photo.rgb[:, ::-1])))
-    order = mirror_order("blazepose33")
+    order = list(flip_permutation("blazepose33"))
     back = mirrored.keypoints_px[order] * [-1, 1] + [photo.width, 0]
     height = person.box_px[3] - person.box_px[1]
     seen = (person.confidence > 0.7) & (mirrored.confidence[order] > 0.7)

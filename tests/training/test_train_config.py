@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from dsr.errors import UsageError
-from dsr.training.config import check_config, flat
+from dsr.training.config import OptimConfig, check_config, flat, may_change
 from dsr.training.config_file import from_dict, read_config, to_dict, to_yaml
+from dsr.training.systems.lifter.config import LifterTrainConfig
+from dsr.training.systems.lifter.presets import lifter_preset
 from dsr.training.systems.regressor.config import RegressorTrainConfig
 from dsr.training.systems.regressor.presets import PRESETS, base_config, preset
 
@@ -35,6 +37,7 @@ def test_dsr_is_the_published_recipe():
     assert (losses.c_variant, losses.crop_camera, losses.semantic_pose) == ("published", "published", "predicted")
     inside = preset("dsr-inside")
     assert (inside.losses.c_variant, inside.losses.crop_camera) == ("inside", "own")
+    assert (inside.losses.dsr_mc, inside.losses.dsr_c) == (0.02, 0.015)  # the released balance with the keypoints
     assert inside.data == preset("dsr-no3dpw").data
 
 
@@ -143,6 +146,68 @@ def test_values_that_cannot_be_meant_are_refused(changes):
     inner = next(iter(changes[key])) if isinstance(changes[key], dict) else None
     with pytest.raises(UsageError, match=f"--{key}.{inner}" if inner else f"--{key}"):
         check_config(from_dict(changes, RegressorTrainConfig()))
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"epochs": 0}, "--epochs 0: use a number above 0."),
+        ({"steps": -1}, "--steps -1: use 0 or a positive number."),
+        ({"optim": {"weight_decay": -0.5}}, "--optim.weight-decay -0.5: use 0 or a positive number."),
+        ({"optim": {"lr": float("inf")}}, "--optim.lr inf: use a finite number."),
+        ({"data": {"flip": 1.5}}, "--data.flip 1.5: use a number from 0 to 1."),
+        ({"optim": {"ema": 1.0}}, "--optim.ema 1.0: use a number from 0 to below 1."),
+        ({"losses": {"sigma": 0.0}}, "--losses.sigma 0.0: use a number above 0."),
+        ({"losses": {"prior": "/nowhere.npy"}}, "--losses.prior /nowhere.npy: there is no such file."),
+        ({"data": {"mocap": "/nowhere"}}, "--data.mocap /nowhere: there is no such folder."),
+    ],
+)
+def test_refusals_name_the_flag_and_what_to_do(changes, sentence):
+    with pytest.raises(UsageError) as caught:
+        check_config(from_dict(changes, RegressorTrainConfig()))
+    assert str(caught.value) == sentence
+
+
+def test_borders_of_bounds_are_allowed():
+    borders = {"data": {"flip": 1.0, "noise": 0.0}, "optim": {"ema": 0.0}, "seed": 0, "log": {"keep": 0}}
+    check_config(from_dict(borders, RegressorTrainConfig()))
+    lifter = lifter_preset("published", "mixste")
+    check_config(replace(lifter, data=("mocap:x",), network=replace(lifter.network, before=-1, drop=-1.0)))
+
+
+def test_what_a_resumed_run_may_change():
+    log = {f"log.{name}" for name in ("every", "overlays", "checkpoint", "keep", "tensorboard")}
+    loop = {"epochs", "steps", "workers", "device", "threads", *log}
+    assert may_change(RegressorTrainConfig()) == loop | {"losses.backend", "data.root", "data.mocap"}
+    assert may_change(lifter_preset("published", "mixste")) == loop | {"data"}
+    cosine = replace(RegressorTrainConfig(), optim=OptimConfig(cosine="on"))
+    assert may_change(RegressorTrainConfig()) - may_change(cosine) == {"epochs", "steps"}
+
+
+def test_files_of_earlier_runs_are_read(tmp_path):
+    """Keys as the programs before wrote them, in their order."""
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "system: dsr\nepochs: 9\nsteps: 6\nbatch: 4\nseed: 7\nworkers: 0\ndevice: auto\nthreads: 1\nbody: open-light\n"
+        "model: {backbone: resnet10, image_size: 128, width: 48, dropout: 0.0, init: null}\n"
+        "optim: {name: adamw, lr: 0.0004, weight_decay: 0.0001, warmup_epochs: 0.2, decay: 1.0, decay_epochs: 1.0, "
+        "cosine: 'on', clip: 60.0, ema: 0.998, bf16: 'on', sync_batchnorm: 'off'}\n"
+        "validation: {count: 16, every: 1, shape: 'on'}\n"
+        "log: {every: 10, overlays: 500, checkpoint: 100, keep: 2, tensorboard: 'on'}\n"
+    )
+    config, smoke = read_config(file, RegressorTrainConfig()), preset("smoke")
+    assert (config.model, config.optim, config.log) == (smoke.model, smoke.optim, smoke.log)
+    assert (config.batch, config.steps, config.validation.count) == (4, 6, 16)
+    file.write_text(
+        "model: ktpformer\ndata: ['mocap:clips']\nepochs: 10000\nsteps: 12\nbatch: 6\nseed: 1\nworkers: 0\n"
+        "optim: {name: adamw, lr: 0.002, weight_decay: 0.01, decay: 0.99, halve_every: 0, cosine: 'on', "
+        "lr_end: 1.0e-05, warmup: 30, per_step: 'on', bn_schedule: 'off', clip: 1.0, ema: 0.0, bf16: 'off', "
+        "sync_batchnorm: 'off'}\nvalidation: {count: 0, every: 1}\n"
+        "log: {every: 50, overlays: 0, checkpoint: 250, keep: 0, tensorboard: 'off'}\n"
+    )
+    lifter, mocap = read_config(file, LifterTrainConfig()), lifter_preset("mocap", "ktpformer")
+    assert (lifter.optim, lifter.log, lifter.seed, lifter.batch) == (mocap.optim, mocap.log, 1, 6)
+    assert (lifter.data, lifter.steps) == (("mocap:clips",), 12)
 
 
 def test_flat_names_every_value():

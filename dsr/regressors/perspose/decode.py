@@ -11,14 +11,15 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from dsr.body.joints import flip_permutation
 from dsr.body.perspose_ik import LEAVES
 from dsr.body.rotations import rot6d_to_rotmat
 from dsr.losses.perspose import PersPoseOutputs
 
 NUM_JOINTS = 25
 NUM_BETAS = 11
-MIRRORED_JOINTS = (0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22, 24)
-MIRRORED_LEAVES = (1, 0, 3, 2, 4)
+MIRRORED_JOINTS = (*flip_permutation("smpl24"), 24)
+MIRRORED_LEAVES = tuple(LEAVES.index(MIRRORED_JOINTS[joint]) for joint in LEAVES)
 DEPTH_RANGE_M = 1.1
 RHO0_CENTRE = 0.007
 
