@@ -1,5 +1,6 @@
 """The training loop on a toy network: exact resume after a kill, averaged gradients, records, clear stops."""
 
+import ast
 import json
 import os
 import random
@@ -22,7 +23,7 @@ from dsr.training.batches import to_device
 from dsr.training.config import LogConfig, OptimConfig
 from dsr.training.loop import Trainer
 from dsr.training.schedule import learning_rate, make_optimizer
-from dsr.training.state import RandomState, read_state
+from dsr.training.state import Average, RandomState, read_state
 from dsr.training.systems.regressor.config import DataConfig, RegressorTrainConfig, RegressorValidationConfig
 from dsr.training.systems.toy import ToyTask
 
@@ -167,7 +168,8 @@ class Broken(ToyTask):
 def test_a_loss_that_is_not_finite_stops_with_step_and_term(tmp_path, how, word):
     with pytest.raises(TrainingError, match=rf"step 14 \(epoch 1\).*{word}.*stopped\.safetensors"):
         Trainer(CONFIG, Broken(CONFIG, 14, how), tmp_path).run()
-    assert json.loads((tmp_path / "stopped.json").read_text())["step"] == "14"
+    stopped = json.loads((tmp_path / "stopped.json").read_text())
+    assert stopped["step"] == "14" and stopped["samples"] == [str(i) for i in range(16, 24)]  # the third batch
     assert all(tensor.isfinite().all() for tensor in load_file(tmp_path / "stopped.safetensors").values())
     assert read_state(tmp_path / "last.state.pt")["position"]["total"] == 12
 
@@ -209,6 +211,47 @@ def test_perspose_schedule_is_the_published_one():
     rates = [learning_rate(optim, float(epoch), 100) for epoch in golden["lr_epoch"]]
     np.testing.assert_allclose(rates, golden["lr"], rtol=1e-6)
     assert learning_rate(OptimConfig(lr=3e-5), 49.0, 50) == 3e-5  # DSR: constant
+
+
+def test_the_loop_knows_neither_bodies_nor_pictures_nor_lifters():
+    """What stands in the folder itself imports of the package what every system needs, and no system."""
+    common = {"dsr.checkpoints", "dsr.devices", "dsr.errors", "dsr.extras", "dsr.files"}
+    for file in sorted((HERE.parents[1] / "dsr/training").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("dsr"):
+                own = node.module.startswith("dsr.training.") and "systems" not in node.module
+                assert own or node.module in common, f"{file.name} imports {node.module}"
+
+
+def test_the_average_keeps_the_share_of_the_old_weights_that_its_decay_says():
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(model.weight)
+    average = Average(model, 0.9)
+    average.steps = 10_000  # past the start, where it follows faster
+    torch.nn.init.ones_(model.weight)
+    expected = 0.0
+    for _ in range(3):
+        average.update(model)
+        expected = 0.9 * expected + 0.1
+        assert float(average.weights["weight"]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_young_average_follows_fast():
+    """(1 + n) / (10 + n) of the old weights at step n, where that is less than the decay."""
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(model.weight)
+    average = Average(model, 0.999)
+    torch.nn.init.ones_(model.weight)
+    average.update(model)
+    assert float(average.weights["weight"]) == pytest.approx(1 - 2 / 11)
+
+
+def test_buffers_of_the_average_are_those_of_the_network():
+    model = torch.nn.BatchNorm1d(2)
+    average = Average(model, 0.9)
+    model(torch.rand(4, 2))
+    average.update(model)
+    assert int(average.weights["num_batches_tracked"]) == 1
 
 
 def test_adamw_does_not_decay_biases():
