@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from dsr.camera import PictureCamera
 from dsr.evaluation.image_metrics import mask_iou, pck_2d
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ def _mask_overlap(mask: np.ndarray, vertices: np.ndarray, body: Body, K: np.ndar
     high, wide = (max(1, round(side * scale)) for side in mask.shape)
     rows = ((np.arange(high) + 0.5) * mask.shape[0] / high).astype(int)
     cols = ((np.arange(wide) + 0.5) * mask.shape[1] / wide).astype(int)
-    small = np.diag([wide / mask.shape[1], high / mask.shape[0], 1.0]) @ K
+    camera = PictureCamera(K, (mask.shape[1], mask.shape[0])).scaled((wide, high))
     faces = body.asset.faces[~body.asset.interior] if len(body.asset.interior) else body.asset.faces
-    drawn = rasterise(vertices, faces, small, (wide, high), cull_back=True).covered
+    drawn = rasterise(vertices, faces, camera.K, camera.size, cull_back=True).covered
     iou = float(mask_iou(drawn, mask[np.ix_(rows, cols)]))
     return iou if np.isfinite(iou) else None

@@ -10,6 +10,8 @@ import numpy as np
 
 from dsr.body import BodyAsset, joint_names, pose_vertices
 from dsr.body.numpy_lbs import rodrigues
+from dsr.camera import PictureCamera
+from dsr.camera.picture_camera import NEAR_M
 from dsr.errors import BodyError
 from dsr.evaluation.truth import TruePerson, TruePicture
 
@@ -120,11 +122,12 @@ def score_body(
         score.hip_error_m = sizes.hip_m - true_sizes.hip_m
         score.chest_error_m = sizes.chest_m - true_sizes.chest_m
     score.depth_error_m = float(joints[0, 2] - truth.joints_cam_m[0, 2])
-    pixels = fitted[:, :2] / fitted[:, 2:] * picture.K[[0, 1], [0, 1]] + picture.K[:2, 2]
-    apart = np.linalg.norm(pixels - truth.keypoints_px["blazepose33"][limb12_index()], axis=1).mean()
+    apart = np.linalg.norm(
+        picture.camera.project(fitted) - truth.keypoints_px["blazepose33"][limb12_index()], axis=1
+    ).mean()
     score.reprojection_percent = 100 * float(apart / (truth.box_px[3] - truth.box_px[1]))
     score.body_iou = silhouettes_iou(
-        (vertices, _outside(fitted_asset)), (real_vertices, _outside(asset)), picture.K, picture.size
+        (vertices, _outside(fitted_asset)), (real_vertices, _outside(asset)), picture.camera
     )
     residuals = person.residuals.get("semantic", person.residuals.get("fit", {}))
     score.mask_iou = residuals.get("silhouette_iou")
@@ -143,7 +146,7 @@ def score_landmarks(score: PersonScore, picture: TruePicture, truth: TruePerson,
     landmarks = np.asarray(person.world_m, dtype=np.float64)[limb12_index()]
     real = truth.keypoints_cam_m["blazepose33"][limb12_index()]
     box = np.asarray(person.box_px, dtype=np.float64)
-    turn = perspective_rotation(torch.as_tensor(picture.K), torch.as_tensor((box[:2] + box[2:]) / 2)).numpy()
+    turn = perspective_rotation(torch.as_tensor(picture.camera.K), torch.as_tensor((box[:2] + box[2:]) / 2)).numpy()
     score.blazepose_mpjpe_mm = 1000 * float(mpjpe(landmarks, real, root=_HIPS))
     score.blazepose_turned_mpjpe_mm = 1000 * float(mpjpe(landmarks @ turn, real, root=_HIPS))
     score.blazepose_pa_mpjpe_mm = 1000 * float(pa_mpjpe(landmarks, real))
@@ -174,15 +177,14 @@ def sides_right(fitted: np.ndarray, real: np.ndarray) -> bool:
 
 
 def silhouettes_iou(
-    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], K: np.ndarray, size: tuple[int, int]
+    first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray], camera: PictureCamera
 ) -> float | None:
     """Overlap of the silhouettes of two bodies inside a picture: intersection over union.
 
     Args:
         first: vertices (V, 3) in metres, camera frame, and outer faces (F, 3), counter-clockwise from outside.
         second: the other body.
-        K: (3, 3) intrinsics of the picture, pixels.
-        size: (width, height) of the picture, pixels.
+        camera: of the picture.
 
     Returns:
         0 to 1, on a raster of 160 pixels across the longer side of the box around both; None where the picture shows
@@ -191,19 +193,20 @@ def silhouettes_iou(
     from dsr.evaluation.image_metrics import mask_iou
     from dsr.rendering import rasterise
 
-    low, high = np.asarray(size, float), np.zeros(2)
+    low, high = np.asarray(camera.size, float), np.zeros(2)
     for vertices, _ in (first, second):
-        ahead = vertices[vertices[:, 2] > 0.05]
+        ahead = vertices[vertices[:, 2] > NEAR_M]
         if len(ahead):
-            pixels = ahead[:, :2] / ahead[:, 2:] * K[[0, 1], [0, 1]] + K[:2, 2]
+            pixels = camera.project(ahead)
             low, high = np.minimum(low, pixels.min(0)), np.maximum(high, pixels.max(0))
-    low, high = np.clip(low, 0, size), np.clip(high, 0, size)
+    low, high = np.clip(low, 0, camera.size), np.clip(high, 0, camera.size)
     if (high - low).min() <= 0:
         return None
     scale = _RASTER / (high - low).max()
     wide, tall = (max(round(float(side)), 1) for side in (high - low) * scale)
-    crop = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale], [0, 0, 1]]) @ K
-    drawn = [rasterise(v, faces, crop, (wide, tall), cull_back=True).covered for v, faces in (first, second)]
+    to_crop = np.array([[scale, 0, -low[0] * scale], [0, scale, -low[1] * scale], [0, 0, 1]])
+    crop = camera.warped(to_crop, (wide, tall))
+    drawn = [rasterise(v, faces, crop.K, crop.size, cull_back=True).covered for v, faces in (first, second)]
     overlap = float(mask_iou(drawn[0], drawn[1]))
     return overlap if np.isfinite(overlap) else None
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from dsr.errors import DatasetError
+from dsr.camera import PictureCamera
+from dsr.errors import CameraError, DatasetError
 
 TRUTH_SUFFIX = ".truth.json"
 
@@ -49,16 +50,14 @@ class TruePicture:
 
     Attributes:
         path: the picture.
-        size: (width, height) pixels.
-        K: (3, 3) intrinsics.
+        camera: its intrinsics and size.
         body_name: body asset the people were made with.
         body_sha256: hex digest of that asset's file.
         people: the people, left to right.
     """
 
     path: Path
-    size: tuple[int, int]
-    K: np.ndarray
+    camera: PictureCamera
     body_name: str
     body_sha256: str
     people: tuple[TruePerson, ...]
@@ -85,13 +84,12 @@ def _read(file: Path) -> TruePicture:
         data = json.loads(file.read_text(encoding="utf-8"))
         picture = TruePicture(
             path=file.with_name(data["image"]),
-            size=(int(data["image_size"][0]), int(data["image_size"][1])),
-            K=np.asarray(data["K"], dtype=np.float64).reshape(3, 3),
+            camera=PictureCamera(data["K"], data["image_size"]),
             body_name=str(data["body"]["name"]),
             body_sha256=str(data["body"]["sha256"]),
             people=tuple(_person(person) for person in data["people"]),
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, CameraError) as error:
         raise DatasetError(f"{file}: not a readable truth file ({type(error).__name__}: {error}).") from error
     if not picture.path.is_file():
         raise DatasetError(f"{file}: its picture {picture.path.name} is missing; render it again.")

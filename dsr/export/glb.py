@@ -196,21 +196,19 @@ def _shared_arrays(asset: BodyAsset) -> _SharedArrays:
 
 def _build_shared_arrays(asset: BodyAsset) -> _SharedArrays:
     faces = asset.faces.astype(np.int64)
-    corner_uv = None
+    texture = None
     if asset.uv is not None and asset.faces_uv is not None:
         pairs = faces.ravel() * len(asset.uv) + asset.faces_uv.ravel()
         unique, corners = np.unique(pairs, return_inverse=True)
         vertex, corner_uv = np.divmod(unique, len(asset.uv))
+        texture = asset.uv[corner_uv] * [1.0, -1.0] + [0.0, 1.0]  # glTF counts v downwards
     else:
         vertex, corners = np.unique(faces.ravel(), return_inverse=True)
     corners = corners.reshape(-1, 3).astype(np.uint16 if len(vertex) < 65535 else np.uint32)
     parts = skinning(asset)
     attributes = {"JOINTS_0": parts.joints[vertex], "WEIGHTS_0": parts.weights[vertex]}
-    if corner_uv is not None:
-        attributes["TEXCOORD_0"] = np.stack(
-            [asset.uv[corner_uv, 0], 1.0 - asset.uv[corner_uv, 1]],
-            axis=1,  # type: ignore[index]
-        ).astype(np.float32)
+    if texture is not None:
+        attributes["TEXCOORD_0"] = texture.astype(np.float32)
     interior = asset.interior if len(asset.interior) == len(faces) else np.zeros(len(faces), bool)
     indices = {"body": corners[~interior].ravel(), "interior": corners[interior].ravel()}
     return _SharedArrays(vertex, attributes, {name: part for name, part in indices.items() if len(part)})

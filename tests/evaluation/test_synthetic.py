@@ -12,6 +12,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from dsr.body import load_asset, pose_vertices, standing_height_m
+from dsr.camera import PictureCamera
 from dsr.cli.eval import main
 from dsr.cli.eval_synthetic import table
 from dsr.errors import DatasetError
@@ -62,7 +63,7 @@ def fitted(asset, truth, name: str = "p0", orient: np.ndarray | None = None, shi
 
 
 def result_of(picture, people) -> FitResult:
-    return FitResult("ok", str(picture.path), K=picture.K, people=people)
+    return FitResult("ok", str(picture.path), K=picture.camera.K, people=people)
 
 
 def test_truth_is_the_body_it_says(asset, picture) -> None:
@@ -71,7 +72,7 @@ def test_truth_is_the_body_it_says(asset, picture) -> None:
         for name in ("coco17", "blazepose33", "h36m17"):
             points = np.asarray(asset.keypoint_regressor(name) @ vertices)
             np.testing.assert_allclose(points, person.keypoints_cam_m[name], atol=2e-4)
-            pixels = points[:, :2] / points[:, 2:] * picture.K[0, 0] + picture.K[:2, 2]
+            pixels = points[:, :2] / points[:, 2:] * picture.camera.K[0, 0] + picture.camera.K[:2, 2]
             np.testing.assert_allclose(pixels, person.keypoints_px[name], atol=0.2)
 
 
@@ -157,12 +158,13 @@ def test_silhouettes_overlap_as_far_as_they_do(asset, picture) -> None:
         where = truth.transl + np.array([shift, 0, 0])
         return pose_vertices(asset, truth.betas, truth.body_pose, truth.global_orient, where), faces
 
-    assert silhouettes_iou(body(0), body(0), picture.K, picture.size) == 1.0
-    near, far = (silhouettes_iou(body(0), body(shift), picture.K, picture.size) for shift in (0.02, 0.1))
+    assert silhouettes_iou(body(0), body(0), picture.camera) == 1.0
+    near, far = (silhouettes_iou(body(0), body(shift), picture.camera) for shift in (0.02, 0.1))
     assert 0.3 < far < near < 0.97
-    assert silhouettes_iou(body(1e3), body(1e3), picture.K, picture.size) is None
-    half = (picture.size[0] // 2, picture.size[1])  # only what the picture shows counts
-    assert silhouettes_iou(body(0), body(-50.0), picture.K, half) in (0.0, None)
+    assert silhouettes_iou(body(1e3), body(1e3), picture.camera) is None
+    width, height = picture.camera.size
+    half = PictureCamera(picture.camera.K, (width // 2, height))  # only what the picture shows counts
+    assert silhouettes_iou(body(0), body(-50.0), half) in (0.0, None)
 
 
 def test_refinement_is_compared_on_the_same_people(asset, picture) -> None:

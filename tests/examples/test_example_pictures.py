@@ -27,8 +27,8 @@ def test_set_is_small_and_varied(pictures) -> None:
     assert len(pictures) >= 8
     assert sum(file.stat().st_size for file in IMAGES.iterdir()) < 3_000_000
     assert {len(picture.people) for picture in pictures} == {1, 2, 3}
-    assert any(picture.size[0] > picture.size[1] for picture in pictures)
-    assert any(picture.size[0] < picture.size[1] for picture in pictures)
+    assert any(picture.camera.size[0] > picture.camera.size[1] for picture in pictures)
+    assert any(picture.camera.size[0] < picture.camera.size[1] for picture in pictures)
     assert any(0.05 < person.visible_share < 0.95 for picture in pictures for person in picture.people)
 
 
@@ -46,11 +46,11 @@ def test_truth_belongs_to_the_installed_body(pictures) -> None:
 def test_exif_focal_gives_the_true_intrinsics(pictures) -> None:
     for picture in pictures:
         with Image.open(picture.path) as opened:
-            assert opened.size == picture.size
+            assert opened.size == picture.camera.size
             focal35 = opened.getexif().get_ifd(0x8769)[0xA405]
-        focal = focal35 * np.hypot(*picture.size) / 43.2666
-        np.testing.assert_allclose(picture.K[[0, 1], [0, 1]], focal, rtol=1e-5)
-        np.testing.assert_allclose(picture.K[:2, 2], np.array(picture.size) / 2)
+        focal = focal35 * np.hypot(*picture.camera.size) / 43.2666
+        np.testing.assert_allclose(picture.camera.K[[0, 1], [0, 1]], focal, rtol=1e-5)
+        np.testing.assert_allclose(picture.camera.K[:2, 2], np.array(picture.camera.size) / 2)
 
 
 def test_projected_people_are_where_the_picture_shows_them(pictures) -> None:
