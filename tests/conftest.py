@@ -1,4 +1,4 @@
-"""Fixtures for tests of the whole chain."""
+"""Fixtures for all tests: every device, and small pictures for the whole chain."""
 
 from __future__ import annotations
 
@@ -6,6 +6,16 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+
+
+@pytest.fixture(params=["cpu", "cuda"])
+def device(request: pytest.FixtureRequest) -> str:
+    """Every kind of device in turn."""
+    import torch
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device here")
+    return request.param
 
 
 @pytest.fixture

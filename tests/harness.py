@@ -1,4 +1,4 @@
-"""How close is close, per number type; gradients against finite differences; every device there is.
+"""How close is close, per number type, and gradients against finite differences. ``conftest`` has the devices.
 
 ``close`` measures differences against the scale of the expected values (their largest magnitude): rounding in a sum
 grows with what is summed, and a value that happens to be near zero is no more exact than its neighbours.
@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -61,14 +60,6 @@ def gradcheck(function: Callable[..., Any], *inputs: Tensor, second: bool = Fals
     assert torch.autograd.gradcheck(function, leaves, **options)
     if second:
         assert torch.autograd.gradgradcheck(function, leaves, **options)
-
-
-@pytest.fixture(
-    params=["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here"))]
-)
-def device(request: pytest.FixtureRequest) -> torch.device:
-    """Every device of this machine in turn."""
-    return torch.device(request.param)
 
 
 def _first(mask: Tensor) -> tuple[int, ...]:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from harness import gradcheck
 
 from dsr.camera import (
     homography,
@@ -85,13 +86,12 @@ def test_smallest_angles_are_exact_and_differentiable(offset: float) -> None:
 def test_gradients() -> None:
     K = intrinsics_matrix(700.0, 640, 480)[None]
     K[0, 1, 1] = 770.0  # at fx = fy the crop's stretch has a kink
-    K.requires_grad_()
-    centre = torch.tensor([[120.0, 400.0]], dtype=torch.float64, requires_grad=True)
-    box = torch.tensor([[40.0, 300.0, 180.0, 470.0]], dtype=torch.float64, requires_grad=True)
-    points = torch.tensor([[[0.3, -0.2, 2.0], [0.1, 0.4, 3.0]]], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(perspective_rotation, (K, centre))
-    assert torch.autograd.gradcheck(project, (points, K))
-    assert torch.autograd.gradcheck(lambda k, b: perspective_crop(k, b).homography, (K, box))
+    centre = torch.tensor([[120.0, 400.0]], dtype=torch.float64)
+    box = torch.tensor([[40.0, 300.0, 180.0, 470.0]], dtype=torch.float64)
+    points = torch.tensor([[[0.3, -0.2, 2.0], [0.1, 0.4, 3.0]]], dtype=torch.float64)
+    gradcheck(perspective_rotation, K, centre)
+    gradcheck(project, points, K)
+    gradcheck(lambda k, b: perspective_crop(k, b).homography, K, box)
 
 
 def test_twist_turns_about_the_aimed_ray() -> None:

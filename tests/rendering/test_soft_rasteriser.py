@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soft_reference
 import torch
+from harness import gradcheck
 from shared_data import vectors
 
 from dsr.errors import MissingExtraError, RenderError
@@ -123,8 +124,7 @@ def test_reference_gradients_are_right(settings, per_vertex):
         return (weights * torch.cat((colour, alpha[None]))).sum((1, 2, 3))
 
     K = torch.diag(torch.tensor([1 / 3, 1 / 3, 1.0], dtype=torch.float64)) @ K
-    inputs = [one.requires_grad_() for one in (vertices, attributes, K)]
-    assert torch.autograd.gradcheck(pictures, inputs, eps=1e-8, atol=1e-3, rtol=1e-3)
+    gradcheck(pictures, vertices, attributes, K, eps=1e-8, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("atomics", [False, True], ids=["plain", "atomics"])
