@@ -259,9 +259,14 @@ class OutputFolder:
         else:
             written = write_picture_files(result, body.asset, base, self._output_options)
         result.body["file"] = os.path.relpath(self.path / self.body_file, base.parent).replace(os.sep, "/")
-        outputs = {"outputs": [path.name for path in written]}
-        touched = {"sidecar": _sidecar_sha256(source.first_file), **source.stamp()}
-        run = {**self._made_with(source), **outputs, **touched}
+        details: list[dict[str, Any]] = [
+            {"outputs": [path.name for path in written]},
+            {"sidecar": _sidecar_sha256(source.first_file)},
+            source.stamp(),
+        ]
+        if isinstance(source, Clip):
+            details.reverse()  # the order that the files always had
+        run = {key: value for part in (self._made_with(source), *details) for key, value in part.items()}
         return written + save_result(result, json_path, run)
 
     def _made_with(self, source: InputPicture | Clip) -> dict[str, Any]:

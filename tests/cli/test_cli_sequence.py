@@ -69,7 +69,11 @@ def test_finished_clips_are_skipped_until_a_frame_changes(tmp_path, detector, ca
     assert changed != before
     os.utime(clip / "f8.png", ns=(1, 1))
     assert run(clip, "--sequence", "--fps", 12, out=out) == 0
-    assert (out / "walk.npz").stat().st_mtime_ns != changed
+    touched = (out / "walk.npz").stat().st_mtime_ns
+    assert touched != changed
+    (clip / "f7.camera.json").write_text('{"focal_px": 280}')  # beside the first frame
+    assert run(clip, "--sequence", "--fps", 12, out=out) == 0
+    assert (out / "walk.npz").stat().st_mtime_ns != touched
 
 
 def test_two_people_and_nobody_in_the_middle(tmp_path, detector):
@@ -83,6 +87,44 @@ def test_two_people_and_nobody_in_the_middle(tmp_path, detector):
     assert "2 of 8 frames" in result.people[0].warnings[0]
     document = json.loads((out / "walk.json").read_text())
     assert document["people"][1]["gaps"] == [[2, 5]] and document["people"][1]["last_frame"] == 7
+
+
+def test_a_gap_is_counted_in_seconds_of_the_clip(tmp_path, detector):
+    """Four frames are 0.4 s at 10 frames per second: longer than 0.3 s, shorter than 0.6 s."""
+    clip = folder(tmp_path / "walk", (1, 1, 0, 0, 0, 0, 1, 1))
+    gaps = {}
+    for limit in (0.3, 0.6):
+        assert run(clip, "--sequence", "--fps", 10, "--max-gap", limit, out=tmp_path / "out") == 0
+        gaps[limit] = [track.gaps for track in dsr.load_result(tmp_path / "out" / "walk.json").people]
+    assert gaps == {0.3: [[], []], 0.6: [[(2, 5)]]}
+
+
+def test_min_score_holds_for_clips_too(tmp_path, people, monkeypatch):
+    def detect(self, photo):
+        number = round(float(photo.rgb[20:-20, 20:-20, 0].mean()) / 25)
+        return [people[0][number], replace(people[1][number], score=0.4)]
+
+    monkeypatch.setattr("dsr.people.follower.PeopleFollower.detect", detect)
+    clip, out = folder(tmp_path / "walk", (3,) * 4), tmp_path / "out"
+    left = {}
+    for limit in ("0.3", "0.5", "0.95"):
+        assert run(clip, "--sequence", "--fps", 10, "--min-score", limit, out=out) == 0
+        result = dsr.load_result(out / "walk.json")
+        left[limit] = [bool(track.joints_cam_m[0, 0, 0] < 0) for track in result.people]
+    assert left == {"0.3": [True, False], "0.5": [True], "0.95": []}
+    assert result.status == "no_person" and "scores below --min-score 0.95" in result.message
+
+
+def test_the_people_asked_for_keep_their_ids(tmp_path, detector):
+    clip, out = folder(tmp_path / "walk", (3,) * 3), tmp_path / "out"
+    assert run(clip, "--sequence", "--fps", 10, "--person", "1", out=out) == 0
+    (track,) = dsr.load_result(out / "walk.json").people
+    assert (
+        track.id == "p1" and track.joints_cam_m[0, 0, 0] > 0 and {p.name for p in out.glob("*.glb")} == {"walk.p1.glb"}
+    )
+    assert run(clip, "--sequence", "--fps", 10, "--person", "2", out=out) == 0
+    assert "nobody is number 2: --person counts from the first to appear" in dsr.load_result(out / "walk.json").message
+    assert not list(out.glob("*.glb"))
 
 
 def test_nobody_at_all_is_fine(tmp_path, detector):

@@ -159,6 +159,20 @@ def test_a_height_is_kept_and_the_size_in_the_picture_with_it(tmp_path, checkpoi
     assert spans[1] == pytest.approx(spans[0], rel=0.02)
 
 
+def test_mirroring_is_switched_on_and_off(tmp_path, checkpoint):
+    """DSR was published without, so ``auto`` is ``off``; this network says much the same of every picture."""
+    truth = truth_keypoints(tmp_path / "keypoints", "street_walk")
+    pose = {}
+    for mirror in ("auto", "off", "on"):
+        options = FitOptions(
+            keypoints=tmp_path / "keypoints", focal=truth["K"][0][0], regressor=f"dsr:{checkpoint}", mirror=mirror
+        )
+        (person,) = next(dsr.fit_images(IMAGES / "street_walk.jpg", options)).people
+        pose[mirror] = person.body_pose
+    np.testing.assert_array_equal(pose["off"], pose["auto"])
+    assert np.abs(pose["on"] - pose["off"]).max() > 1e-5
+
+
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [

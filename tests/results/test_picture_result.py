@@ -2,11 +2,12 @@
 
 import json
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dsr.errors import ResultError
+from dsr.errors import ExportError, ResultError
 from dsr.results import FitResult, PersonResult, load_result, save_result
 
 
@@ -129,6 +130,22 @@ def test_saving_twice_gives_the_same_bytes_and_leaves_nothing_else(tmp_path):
     first = (tmp_path / "a.npz").read_bytes()
     save_result(make_result(), tmp_path / "a.json")
     assert (tmp_path / "a.npz").read_bytes() == first
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "a.npz"]
+
+
+def test_the_json_file_comes_last(tmp_path, monkeypatch):
+    """It says that all is complete: arrays that cannot be written leave none."""
+    order, replace = [], Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, target: (order.append(target.suffix), replace(self, target))[1])
+    save_result(make_result(), tmp_path / "a.json")
+    assert order == [".npz", ".json"]
+
+    def full(*arguments, **arrays):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(ExportError, match="no space left"):
+        save_result(make_result(), tmp_path / "b.json")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "a.npz"]
 
 

@@ -1,0 +1,176 @@
+"""The output folder: what is finished, what is removed, and what a failure leaves; the same for pictures and clips."""
+
+import json
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from cheap_bodies import cheap_fitter
+
+import dsr
+from dsr.errors import ImageError
+from dsr.files import weights_sha256
+from dsr.options import FitOptions, SequenceOptions
+from dsr.pipeline.chain import StageTimer, errors_as_status
+from dsr.pipeline.inputs import Clip, InputPicture, find_sources
+from dsr.pipeline.output_folder import OutputFolder
+from dsr.pipeline.output_options import OutputOptions
+from dsr.pipeline.people_finder import PeopleFinder
+from dsr.results import FitResult, SequenceResult
+
+
+@pytest.fixture(scope="module")
+def body():
+    return dsr.load_body("open-light")
+
+
+@pytest.fixture
+def make_folder(tmp_path, body):
+    def make(options=None, output_options=None, sequence=None) -> OutputFolder:
+        folder = OutputFolder(
+            tmp_path / "out", options or FitOptions(body="open-light"), output_options or OutputOptions(), sequence
+        )
+        folder.make()
+        folder.add_body(body.asset)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def clip(tmp_path, make_picture):
+    pictures = tuple(make_picture(tmp_path / "walk" / f"f{i}.png") for i in range(3))
+    return Clip(tmp_path / "walk", pictures)
+
+
+def nobody(clip: Clip, lifter: dict[str, str]) -> SequenceResult:
+    """A clip in which nobody could be fitted, lifted by this lifter."""
+    return SequenceResult(
+        "no_person",
+        str(clip.path),
+        "nobody",
+        image_size=(96, 128),
+        fps=30.0,
+        frame_indices=np.arange(3),
+        frame_times_s=np.arange(3) / 30,
+        frames_read=np.ones(3, bool),
+        K=np.tile(np.eye(3), (3, 1, 1)),
+        lifter=lifter,
+    )
+
+
+def test_a_picture_is_finished_for_the_same_options_only(tmp_path, make_picture, make_folder, body):
+    picture = InputPicture(make_picture(tmp_path / "a.jpg"))
+    options = FitOptions(body="open-light")
+    row = make_folder().write(cheap_fitter(options).fit_input(picture), picture, "a", body)
+    assert (row.status, row.outputs) == ("ok", ["a.p0.glb", "a.npz", "a.json"])
+    assert make_folder().is_finished(picture, "a") and not make_folder().is_finished(picture, "b")
+    assert not make_folder(replace(options, seed=1)).is_finished(picture, "a")
+    for changed in ({"formats": ("ply",)}, {"overlay": True}, {"side_view": True}, {"frame": "body"}):
+        assert not make_folder(output_options=OutputOptions(**changed)).is_finished(picture, "a")
+    assert make_folder(output_options=OutputOptions(formats=("glb",))).is_finished(picture, "a")
+    assert make_folder().plan([picture], []) == [
+        make_folder().plan([picture], [], overwrite=True)[0].__class__(picture, "a", True)
+    ]
+    (tmp_path / "out" / "a.npz").unlink()
+    assert not make_folder().is_finished(picture, "a")
+
+
+@pytest.mark.parametrize(
+    "changed", [{"fps": 12.0}, {"lifter": "shipped"}, {"max_gap_s": 2.0}], ids=["fps", "lifter", "gap"]
+)
+def test_a_clip_is_finished_for_the_same_options_only(make_folder, clip, body, changed):
+    sequence = SequenceOptions(lifter="none")
+    make_folder(sequence=sequence).write(nobody(clip, {"name": "none"}), clip, "walk", body)
+    assert make_folder(sequence=sequence).is_finished(clip, "walk")
+    assert not make_folder(sequence=replace(sequence, **changed)).is_finished(clip, "walk")
+
+
+def test_a_clip_is_finished_for_the_same_lifter_only(tmp_path, make_folder, clip, body):
+    weights = tmp_path / "lifter.safetensors"
+    weights.write_bytes(b"first")
+    sequence = SequenceOptions(lifter=str(weights))
+    record = {"name": str(weights), "sha256": weights_sha256(weights)}
+    make_folder(sequence=sequence).write(nobody(clip, record), clip, "walk", body)
+    assert make_folder(sequence=sequence).is_finished(clip, "walk")
+    weights.write_bytes(b"other")
+    assert not make_folder(sequence=sequence).is_finished(clip, "walk")
+    document = json.loads((tmp_path / "out" / "walk.json").read_text())
+    del document["lifter"]["sha256"]  # as it was written before files said by which weights
+    (tmp_path / "out" / "walk.json").write_text(json.dumps(document))
+    assert not make_folder(sequence=sequence).is_finished(clip, "walk")
+
+
+def test_a_clip_that_turns_bad_loses_its_old_results(tmp_path, make_folder, clip, body):
+    folder = make_folder()
+    folder.write(nobody(clip, {"name": "none"}), clip, "walk", body)
+    assert (tmp_path / "out" / "walk.npz").is_file()
+    row = folder.write(SequenceResult("unreadable", str(clip.path), "gone."), clip, "walk", body)
+    assert row.failed and row.message == "gone. The results of an earlier run were removed."
+    assert not list((tmp_path / "out").glob("walk*"))
+    folder.write(nobody(clip, {"name": "none"}), clip, "walk", body)
+    elsewhere = replace(clip, path=tmp_path / "elsewhere" / "walk")
+    folder.write(SequenceResult("unreadable", str(elsewhere.path), "gone."), elsewhere, "walk", body)
+    assert (tmp_path / "out" / "walk.npz").is_file()  # another clip's results stay
+
+
+def test_what_goes_wrong_while_writing_is_the_rows_message(tmp_path, make_picture, make_folder, body, monkeypatch):
+    picture = InputPicture(make_picture(tmp_path / "a.jpg"))
+    result = cheap_fitter(FitOptions(body="open-light")).fit_input(picture)
+    monkeypatch.setattr("dsr.export.write_person", lambda *arguments: 1 / 0)
+    row = make_folder().write(result, picture, "a", body)
+    assert row.failed and "unexpected ZeroDivisionError while writing: division by zero" in row.message
+    assert row.outputs == [] and not (tmp_path / "out" / "a.json").exists()
+
+
+def test_errors_become_the_status_they_name(caplog):
+    result = FitResult("ok", "a.jpg")
+    with errors_as_status(result):
+        raise ImageError("a.jpg has 1 pixel.", "too_small")
+    assert (result.status, result.message) == ("too_small", "a.jpg has 1 pixel.")
+    with errors_as_status(result):
+        raise RuntimeError("odd")
+    assert result.status == "failed" and "a.jpg: unexpected RuntimeError: odd." in result.message
+    assert "Traceback" in caplog.text
+    with pytest.raises(KeyboardInterrupt), errors_as_status(result):
+        raise KeyboardInterrupt
+
+
+def test_stages_that_come_again_add_up(monkeypatch):
+    times = iter([0.0, 1.0, 3.0, 7.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(times))
+    seconds, finished = {}, []
+    timer = StageTimer(seconds, finished.append)
+    for stage in ("lift", "fit", "lift"):
+        timer.lap(stage)
+    assert seconds == {"lift": 5.0, "fit": 2.0} and finished == ["lift", "fit", "lift"]
+
+
+def test_every_thread_has_its_detector(monkeypatch):
+    """Interpreters of the models cannot be shared between threads."""
+    monkeypatch.setattr("dsr.people.PeopleDetector", lambda quality, threads: object())
+    finder, detectors = PeopleFinder(FitOptions()), []
+
+    def ask():
+        assert finder.detector is finder.detector
+        detectors.append(finder.detector)
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({id(detector) for detector in detectors}) == 2
+
+
+def test_videos_are_clips_and_folders_only_where_that_is_said(tmp_path, make_picture, make_folder):
+    make_picture(tmp_path / "in" / "a.jpg")
+    video = tmp_path / "in" / "b.mp4"
+    video.write_bytes(b"x")
+    sources = find_sources([tmp_path / "in", video])
+    assert [(type(s), s.path.name) for s in sources] == [(InputPicture, "a.jpg"), (Clip, "b.mp4")]
+    assert [p.name for p in make_folder().plan(sources, ["A"])] == ["a.jpg", "b"]
+    assert [p.name for p in make_folder().plan(sources, [], limit=1)] == ["a"]
+    clips = find_sources([tmp_path / "in", video, video], sequence=True)
+    assert [(clip.path.name, clip.first_file.name) for clip in clips] == [("in", "a.jpg"), ("b.mp4", "b.mp4")]
