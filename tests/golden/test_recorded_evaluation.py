@@ -34,6 +34,8 @@ def joints():
     for name, options in {"scaled": {}, "rigid": {"scale": False}, "masked": {"mask": mask}}.items():
         parts = with_gradients(lambda p, o=options: evaluation.procrustes_align(p, t, **o), p)
         outputs |= {f"aligned {name} {key}": value for key, value in parts.items()}
+    mirrored = p * torch.tensor([-1.0, 1.0, 1.0])  # no turn brings it onto the target, and a mirror is none
+    outputs["pa mirrored"] = evaluation.pa_mpjpe(mirrored, t, reduction="sample")
     roots = numbers("root", 4, 3), numbers("other root", 4, 3)
     outputs["pve"] = evaluation.pve(p, t, predicted_root=roots[0], target_root=roots[1], reduction="sample")
     outputs["n_mpjpe"] = lifting.n_mpjpe(p, t)
