@@ -1,7 +1,7 @@
 """Commands that install what is missing beside this copy of the program, for the Python that runs it.
 
-Packages are named themselves, never the distribution with an extra: that works after any way of installing. Sources
-that were never installed are the exception: they are installed first.
+Packages are named themselves, never the distribution with an extra: that works after any way of installing. Where the
+program runs from a clone, they come in the clone's tested versions; sources that were never installed are installed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 
 DISTRIBUTION = "dsr-fit"
 """Name of the distribution; the import name is ``dsr``."""
+_SOURCES = Path(__file__).parents[1]
 
 
 def install_hint(extra: str) -> str:
@@ -73,9 +74,11 @@ def _requirements() -> dict[str, list[str]]:
 
 def _pip(*arguments: str) -> str:
     """``python -m pip install ...``; double quotes mean the same to every shell."""
-    words = [sys.executable or "python3", "-m", "pip", "install", *arguments]
+    constraints = _SOURCES / "constraints.txt"
+    tested = ("-c", str(constraints)) if constraints.is_file() else ()
+    words = [sys.executable or "python3", "-m", "pip", "install", *arguments, *tested]
     return " ".join(f'"{word}"' if re.search(r"[<>;|&\s\[\]]", word) else word for word in words)
 
 
 def _install_sources(target: str) -> str:
-    return f'cd "{Path(__file__).parents[1]}" && {_pip("-c", "constraints.txt", target)}'
+    return f'cd "{_SOURCES}" && {_pip(target)}'
