@@ -62,9 +62,13 @@ except KeyboardInterrupt:
 """
 
 
-def run(out: Path, config: RegressorTrainConfig = CONFIG, resume: bool = False, **more):
+def run(out: Path, config: RegressorTrainConfig = CONFIG, resume: bool = False):
+    return run_task(ToyTask(config), out, resume)
+
+
+def run_task(task, out: Path, resume: bool = False):
     out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, ToyTask(config), out, resume=resume, **more)
+    trainer = Trainer(task.config, task, out, resume=resume)
     return trainer, trainer.run()
 
 
@@ -211,6 +215,47 @@ def test_perspose_schedule_is_the_published_one():
     rates = [learning_rate(optim, float(epoch), 100) for epoch in golden["lr_epoch"]]
     np.testing.assert_allclose(rates, golden["lr"], rtol=1e-6)
     assert learning_rate(OptimConfig(lr=3e-5), 49.0, 50) == 3e-5  # DSR: constant
+
+
+def test_the_cosine_falls_from_the_rate_to_a_hundredth_of_it():
+    optim = OptimConfig(lr=1e-3, warmup_epochs=2, cosine="on")
+    rates = [learning_rate(optim, epoch, 12) for epoch in (2, 4.5, 7, 9.5, 12, 20)]
+    falls = [1, 0.5 + 0.5**1.5, 0.5, 0.5 - 0.5**1.5, 0, 0]
+    assert rates == pytest.approx([1e-3 * (0.01 + 0.99 * fall) for fall in falls])
+    assert learning_rate(optim, 1, 12) == pytest.approx(1e-3 * 1.01 / 2)  # still warming up
+
+
+def test_large_gradients_are_clipped(tmp_path):
+    """SGD's first step is as long as the rate times the limit, whatever the gradient."""
+
+    class Steep(Plain):
+        def make_optimizer(self, model):
+            return torch.optim.SGD(model.parameters(), lr=1.0)
+
+        def learning_rate(self, step, epoch_steps, total_steps):
+            return 0.1
+
+    def moved(clip):
+        config = replace(PLAIN, steps=1, optim=OptimConfig(clip=clip))
+        trainer, _ = run_task(Steep(config), tmp_path / str(clip))
+        torch.manual_seed(config.seed)
+        start = Steep(config).build_model().state_dict()
+        return sum(float((v - start[k]).square().sum()) for k, v in trainer.model.state_dict().items()) ** 0.5
+
+    assert moved(0.01) == pytest.approx(0.001, rel=1e-4)
+    assert moved(0.0) == pytest.approx(moved(1e6), rel=1e-9) and moved(0.0) > 0.01
+
+
+def test_measures_are_those_of_the_averaged_weights(tmp_path):
+    class Seen(ToyTask):
+        def validate(self, model, final):
+            self.weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            return super().validate(model, final)
+
+    task = Seen(replace(CONFIG, epochs=1))
+    trainer, _ = run_task(task, tmp_path)
+    assert all(torch.equal(task.weights[key], value) for key, value in trainer.average.weights.items())
+    assert not torch.equal(task.weights["0.weight"], trainer.model.state_dict()["0.weight"])
 
 
 def test_the_loop_knows_neither_bodies_nor_pictures_nor_lifters():
