@@ -63,6 +63,22 @@ def test_fit_finds_the_translation_and_takes_unseen_points_for_nothing():
     assert (fit_translation(points, pixels, K, 0 * seen) == 0).all()
 
 
+def test_fit_is_the_least_of_pixel_errors_times_depth():
+    """With pixels that no translation explains, and focal lengths that differ."""
+    rng = torch.Generator().manual_seed(1)
+    points = torch.rand(9, 3, generator=rng, dtype=torch.float64) - 0.5
+    K = torch.tensor([[500.0, 0, 320], [0, 1500, 240], [0, 0, 1]], dtype=torch.float64)
+    pixels = camera.project(points + torch.tensor([0.2, 0.1, 4.0]), K)
+    pixels = pixels + 30 * torch.randn(9, 2, generator=rng, dtype=torch.float64)
+    confidence = torch.rand(9, generator=rng, dtype=torch.float64)
+    transl = fit_translation(points, pixels, K, confidence).requires_grad_()
+    placed = points + transl
+    error = (camera.project(placed, K) - pixels) * placed[:, 2:]
+    (slope,) = torch.autograd.grad((confidence[:, None] * error.square()).sum(), transl)
+    scale = (confidence[:, None] * K[1, 1] * error.abs()).sum()
+    assert float((slope / scale).abs().max()) < 1e-6
+
+
 def body_points(count: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
     """Points of something the size of a person, and where its root joint is; origin near the chest as in SMPL."""
     rng = torch.Generator().manual_seed(3)
@@ -137,6 +153,22 @@ def test_a_perfect_prediction_comes_back_as_the_true_body(where):
     assert float((fitted.transl - transl).norm() / transl.norm()) < 0.004
     angle = math.degrees(math.acos(float(R[0, 2, 2])))
     assert angle > 9 or where == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("focal", [(1200.0, 1200.0), (1000.0, 1300.0)])
+@pytest.mark.parametrize("middle", [(960.0, 540.0), (60.0, 900.0), (1850.0, 100.0)])
+def test_a_square_metre_has_the_area_that_the_crop_gives_it(focal, middle):
+    """Anywhere in the picture: the depth makes up for the stretch of a flat picture far from its axis."""
+    weak, side, step = torch.tensor([[0.9, 0.0, 0.0]], dtype=torch.float64), 300.0, 1e-4
+    K = camera.intrinsics_matrix(1.0, 1920, 1080)
+    K[0, 0], K[1, 1] = focal
+    eye, zero = torch.eye(3, dtype=torch.float64)[None], torch.zeros(1, 3, dtype=torch.float64)
+    placed = place_in_picture(eye, weak, zero, K, torch.tensor([middle], dtype=torch.float64), side)
+    corners = torch.tensor([[[0.0, 0, 0], [step, 0, 0], [0, step, 0]]], dtype=torch.float64)
+    pixels = camera.project(posed(corners, zero, placed.global_orient, placed.transl), K)[0]
+    area = torch.linalg.det(pixels[1:] - pixels[0]) / step**2
+    torch.testing.assert_close(area, torch.tensor((side / 2 * 0.9) ** 2, dtype=torch.float64), rtol=2e-3, atol=0)
+    assert placed.rotation[0, 2, 2] < 0.85 or middle == (960.0, 540.0)
 
 
 def test_untrained_scales_still_stand_in_front_of_the_camera():

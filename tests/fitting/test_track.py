@@ -257,6 +257,26 @@ def test_derivatives_of_the_whole_track(body, walk):
             assert (costs[0] - costs[1]) / (2 * step) == pytest.approx(expected, rel=2e-4)
 
 
+def test_targets_say_how_far_each_part_is_trusted(walk):
+    """A lifter's joints err together: their sigma is 1.5 times what it says, of 15 mm at least."""
+    uncertainty = np.full((4, 17), 40.0)
+    uncertainty[0, 0], uncertainty[1, 1], uncertainty[2, 2] = 1.0, np.nan, np.inf
+    joints = walk.h36m[:4].copy()
+    joints[3, 3] = np.nan
+    seen = [walk.detections[0], None, *walk.detections[2:4]]
+    targets = track_targets(seen, CAMERA, FPS, None, LiftedJoints(joints, uncertainty))
+    expected = np.full((4, 17), 0.06)
+    expected[0, 0], expected[1, 1], expected[2, 2], expected[3, 3] = 0.0225, np.inf, np.inf, np.inf
+    np.testing.assert_allclose(targets.lifted_sigma, expected)
+    nose, wrist, thumb = 0, 15, 21
+    confidence = walk.detections[0].confidence
+    np.testing.assert_allclose(
+        targets.weight[0, [nose, wrist, thumb]], confidence[[nose, wrist, thumb]] ** 2 * [0.5, 1.0, 0.2], rtol=1e-6
+    )
+    assert targets.weight[1].sum() == 0 and float(targets.scale[1]) > 0
+    np.testing.assert_allclose(targets.rays[0, wrist] * 1100 + torch.tensor([640, 360]), seen[0].keypoints_px[wrist])
+
+
 def test_no_contact_where_everything_moves():
     moving = torch.arange(20.0).double()[:, None, None] * torch.tensor([0.1, 0.0, 0.0]).double().expand(1, 4, 3)
     up = torch.tensor([0.0, -1, 0], dtype=torch.float64)
