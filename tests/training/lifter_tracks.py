@@ -8,7 +8,7 @@ import numpy as np
 
 from dsr.tracks.track import PoseTrack
 from dsr.training.config import LogConfig
-from dsr.training.systems.lifter.config import LifterDataConfig, LifterTrainConfig
+from dsr.training.systems.lifter.config import MISSING_SIZES, LifterDataConfig, LifterTrainConfig
 from dsr.training.systems.lifter.presets import lifter_preset
 
 
@@ -44,7 +44,9 @@ def small_config(model: str = "mixste", **changes: object) -> LifterTrainConfig:
     config = replace(lifter_preset("mocap", model), data=("mocap:unused",), steps=6, epochs=3, batch=2)
     config = replace(
         config,
-        network=replace(config.network, frames=9, width=size, keep=3, heads=0 if model == "glagcn" else 2),
+        network=replace(
+            config.network, frames=9, width=size, keep=3, heads=0 if "heads" in MISSING_SIZES.get(model, ()) else 2
+        ),
         windows=LifterDataConfig(hop=4),
         log=LogConfig(every=1, overlays=0, checkpoint=3, keep=0, tensorboard="off"),
     )

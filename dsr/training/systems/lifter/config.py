@@ -164,6 +164,10 @@ def host_of(model: str) -> str:
     return model.rpartition("-")[2]
 
 
+MISSING_SIZES = {"glagcn": frozenset({"depth", "heads"}), "mhformer": frozenset({"depth"})}
+"""Lifter to the sizes that it has no argument for; depth is then as published, heads are refused."""
+
+
 def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
     """What :func:`dsr.lifting.build_lifter` is called with: only what differs from the published size.
 
@@ -174,14 +178,14 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
     made: dict[str, Any] = {
         key: getattr(network, key) for key in ("frames", "width", "heads", "inputs") if getattr(network, key)
     }
-    if home == "glagcn":
-        if made.pop("heads", 0):
-            raise UsageError("--network.heads: GLA-GCN has no attention heads.")
-        if network.frames:
-            made["widths"] = _thirds(network.frames)
+    missing = MISSING_SIZES.get(home, frozenset())
+    if "heads" in made and "heads" in missing:
+        raise UsageError(f"--network.heads: {config.model} has no attention heads.")
+    if home == "glagcn" and network.frames:
+        made["widths"] = _thirds(network.frames)
     if network.depth and home == "convformer":
         made |= {"spatial_blocks": network.depth, "temporal_blocks": network.depth}
-    elif network.depth and home not in ("mhformer", "glagcn"):
+    elif network.depth and "depth" not in missing:
         made["depth"] = network.depth
     if config.model.startswith(("hot-", "tpc-")):
         made |= {"keep": network.keep} if network.keep else {}

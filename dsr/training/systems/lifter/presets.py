@@ -14,6 +14,7 @@ from dsr.errors import UsageError
 from dsr.training.config import LogConfig, suggestion
 from dsr.training.config_file import read_config, read_yaml
 from dsr.training.systems.lifter.config import (
+    MISSING_SIZES,
     LifterDataConfig,
     LifterLossConfig,
     LifterOptimConfig,
@@ -132,7 +133,7 @@ def _mocap(model: str) -> LifterTrainConfig:
             frames=27,
             width=size,
             depth=depth,
-            heads=0 if host == "glagcn" else 4,
+            heads=0 if "heads" in MISSING_SIZES.get(host, ()) else 4,
             inputs=3,
             keep=9,
             before=before,
