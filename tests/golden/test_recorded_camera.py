@@ -9,6 +9,7 @@ from recorded import Recording, normal, numbers, rotations, with_gradients
 from torch import Tensor
 
 from dsr import camera
+from dsr.camera import crop_camera
 
 recording = Recording("camera")
 
@@ -115,6 +116,18 @@ def weak_perspective():
         "other focal": camera.camera_to_translation(weak, 1000.0, 256),
         "projected": camera.project_weak(points, weak),
         "back": camera.translation_to_camera(transl),
+    }
+
+
+@recording.case
+def crop_cameras():
+    weak = torch.cat((numbers("s", 5, 1, low=0.4, high=1.1), numbers("t", 5, 2, low=-0.3, high=0.3)), -1)
+    K, points = intrinsics(), 0.4 * normal("joints", 5, 24, 3)
+    transl = crop_camera.place_in_crop(weak, K, 640)
+    return {
+        "published": crop_camera.published_intrinsics(2, 256, weak),
+        "place": transl,
+        "seen": crop_camera.project_to_crop(points, transl, K, 640),
     }
 
 

@@ -14,6 +14,7 @@ from dsr.datasets import DsrView, PersPoseView
 from dsr.datasets.augment import FLIP49, SPIN24_FLIP, DsrAugment, crop_matrix, draw_dsr, turn_joints, turn_pose
 from dsr.datasets.mix import MixedSource
 from dsr.datasets.perspose_view import PersPoseAugment, draw_perspose
+from dsr.datasets.pixels import augment_pixels
 from dsr.mocap.bvh import Motion
 from dsr.mocap.gait import walking_motion
 from dsr.mocap.retarget import retarget_to_smpl
@@ -73,10 +74,12 @@ def perspose_view(drawn: PersPoseAugment, kind: str):
         changes |= {"pose_aa": None, "joints_m": {"h36m17": joints}}
     elif kind == "keypoints":
         changes |= {"pose_aa": None, "K": None, "joints_m": {}}
+    elif kind == "bedlam":
+        changes |= {"source": "bedlam-train", "height_m": 1.67, "shape_of": "open"}
     return numeric(PersPoseView(image_size=64, bodies=body).sample(record(**changes), drawn))
 
 
-for _kind in ("body", "joints", "keypoints"):
+for _kind in ("body", "joints", "keypoints", "bedlam"):
     recording.add(f"perspose view {_kind}", partial(perspose_view, PersPoseAugment(), _kind))
     recording.add(
         f"perspose view {_kind} turned", partial(perspose_view, PersPoseAugment(20.0, 0.8, (0.08, -0.05)), _kind)
@@ -92,6 +95,15 @@ def draws():
         "dsr": np.array([[d.flip, *d.gains, d.rotation_deg, d.scale] for d in dsr], np.float64),
         "perspose": np.array([[d.rotation_deg, d.scale, *d.aim, d.pixels] for d in perspose], np.float64),
     }
+
+
+@recording.case
+def changed_pixels():
+    """Means of the changed crops: where they are rounded to whole grey levels, a machine may decide otherwise."""
+    v, u = np.mgrid[:48, :48]
+    image = np.stack((5 * u, 5 * v, 2 * (u + v)), -1).astype(np.uint8)
+    changed = [augment_pixels(image, np.random.RandomState(seed)) for seed in range(40)]
+    return {"means": np.array([picture.mean((0, 1)) for picture in changed], np.float32)}
 
 
 @recording.case
