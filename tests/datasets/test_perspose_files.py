@@ -115,7 +115,7 @@ def test_smpl_tables_of_every_kind_give_the_same_records(tmp_path, packer):
     again = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(again.record(1).pose_aa, record.pose_aa)
     assert len(pickle.dumps(source)) < 1000
-    assert isinstance(source._columns.column("bbox"), np.memmap) is (packer == "plain")
+    assert isinstance(source._table.column("bbox"), np.memmap) is (packer == "plain")
 
 
 def test_files_of_the_real_joblib_are_read(tmp_path, monkeypatch):

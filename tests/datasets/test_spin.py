@@ -81,7 +81,7 @@ def test_uncompressed_columns_are_mapped_and_workers_get_no_data(tmp_path):
     npz, images = make(tmp_path)
     source = SpinSource(npz, images)
     source.record(0)
-    assert isinstance(source._columns.column("pose"), np.memmap)
+    assert isinstance(source._table.column("pose"), np.memmap)
     sent = pickle.dumps(source)
     big = columns()["pose"].nbytes
     assert len(sent) < big * N

@@ -121,7 +121,7 @@ def test_large_frames_are_reduced(tmp_path, monkeypatch):
 def test_without_pyav_one_sentence(tmp_path, monkeypatch):
     path = written(tmp_path / "a.mp4", frames=1)
     monkeypatch.setitem(__import__("sys").modules, "av", None)
-    with pytest.raises(MissingExtraError, match=r"dsr\[video\]"):
+    with pytest.raises(MissingExtraError, match=r"PyAV.*pip install .*av>="):
         read_info(path)
 
 
