@@ -64,7 +64,7 @@ def batches(task: Task, positions: BatchPositions, workers: int, pin_memory: boo
     """
     loader = DataLoader(
         _Samples(task),
-        batch_sampler=positions,  # type: ignore[arg-type]
+        batch_sampler=positions,
         collate_fn=_Collate(task),
         num_workers=workers,
         generator=torch.Generator().manual_seed(0),  # its own: the global one must not depend on restarts

@@ -136,9 +136,9 @@ def check_config(config: RunConfig) -> None:
 def _problem(value: Any, known: Mapping[str, Any]) -> str:
     """What is wrong with a value, as advice; empty where nothing is."""
     if isinstance(value, Path):
-        kind = known.get("exists")
-        there = {"file": value.is_file, "folder": value.is_dir}.get(kind, lambda: True)()
-        return "" if there else f"there is no such {kind}"
+        kind = known.get("exists", "")
+        missing = (kind == "file" and not value.is_file()) or (kind == "folder" and not value.is_dir())
+        return f"there is no such {kind}" if missing else ""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ""
     if not math.isfinite(value):

@@ -148,6 +148,9 @@ def test_blazepose_is_scored_on_the_same_people(asset, picture) -> None:
     assert versus["people"] == 1
     assert 20 < versus["blazepose_mpjpe_mm"] < 90 and versus["blazepose_pa_mpjpe_mm"] < versus["blazepose_mpjpe_mm"]
     assert versus["mpjpe_gain_percent"] > 95
+    assert versus["blazepose_mpjpe_mm"] < 0.9 * versus["blazepose_turned_mpjpe_mm"]  # the better reading is the rival
+    rival = versus["fit_mpjpe_mm"] / versus["blazepose_mpjpe_mm"]
+    assert versus["mpjpe_gain_percent"] == pytest.approx(100 * (1 - rival), rel=1e-9)
 
 
 def test_silhouettes_overlap_as_far_as_they_do(asset, picture) -> None:

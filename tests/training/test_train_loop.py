@@ -246,6 +246,12 @@ def test_large_gradients_are_clipped(tmp_path):
     assert moved(0.0) == pytest.approx(moved(1e6), rel=1e-9) and moved(0.0) > 0.01
 
 
+def test_validation_comes_every_so_many_epochs_and_at_the_end(tmp_path):
+    run(tmp_path, replace(CONFIG, epochs=5, validation=RegressorValidationConfig(count=4, every=2)))
+    history = json.loads((tmp_path / "metrics.json").read_text())["history"]
+    assert [line["epoch"] for line in history] == [1, 3, 4]
+
+
 def test_measures_are_those_of_the_averaged_weights(tmp_path):
     class Seen(ToyTask):
         def validate(self, model, final):

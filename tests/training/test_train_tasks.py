@@ -289,6 +289,14 @@ def test_priors_that_do_not_fit_are_named(tmp_path, what):
     assert load_prior(path, asset).shape == (len(asset.faces), 20)
 
 
+def test_networks_are_chosen_by_their_aligned_error():
+    rng = torch.Generator().manual_seed(0)
+    true = torch.randn(5, 24, 3, generator=rng)
+    predicted = 1.2 * true + 0.1 * torch.randn(5, 24, 3, generator=rng)
+    measures = pose_measures(predicted, true)
+    assert measures["score"] == measures["pa_mpjpe_mm"] < 0.8 * measures["mpjpe_mm"]
+
+
 def test_mean_pose_is_the_best_constant():
     torch.manual_seed(0)
     base = torch.randn(24, 3)
