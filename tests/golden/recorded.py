@@ -32,15 +32,18 @@ class Recording:
     def __init__(self, room: str) -> None:
         self.path = HERE / f"{room}.npz"
         self.cases: dict[str, Callable[[], Outputs]] = {}
+        self.tolerances: dict[str, float] = {}
 
     def case(self, function: Callable[[], Outputs]) -> Callable[[], Outputs]:
         """Add a function under its own name (a decorator)."""
         return self.add(function.__name__, function)
 
-    def add(self, name: str, function: Callable[[], Outputs]) -> Callable[[], Outputs]:
-        """Add a case."""
+    def add(self, name: str, function: Callable[[], Outputs], tolerance: float = 0.0) -> Callable[[], Outputs]:
+        """Add a case; a tolerance of its own is for what other processors round to other whole numbers."""
         assert name not in self.cases and "/" not in name
         self.cases[name] = function
+        if tolerance:
+            self.tolerances[name] = tolerance
         return function
 
     def compute(self, name: str) -> dict[str, tuple[np.ndarray, float | None]]:
@@ -55,7 +58,7 @@ class Recording:
             array = torch.as_tensor(value).detach().cpu()
             shape = "x".join(map(str, array.shape)) or "1"
             kind = "number" if array.is_floating_point() else "integer"
-            tolerance = TOLERANCES[array.dtype] if array.is_floating_point() else None
+            tolerance = self.tolerances.get(name, TOLERANCES[array.dtype]) if array.is_floating_point() else None
             values[f"{name}/{output} {kind} {shape}"] = digest(array), tolerance
         return values
 

@@ -97,13 +97,16 @@ def draws():
     }
 
 
-@recording.case
 def changed_pixels():
-    """Means of the changed crops: where they are rounded to whole grey levels, a machine may decide otherwise."""
+    """Means of the changed crops."""
     v, u = np.mgrid[:48, :48]
     image = np.stack((5 * u, 5 * v, 2 * (u + v)), -1).astype(np.uint8)
     changed = [augment_pixels(image, np.random.RandomState(seed)) for seed in range(40)]
     return {"means": np.array([picture.mean((0, 1)) for picture in changed], np.float32)}
+
+
+# OpenCV's colours are whole numbers that processors round in their own way: 0.3 of 255 grey levels in the mean
+recording.add("changed_pixels", changed_pixels, tolerance=5e-3)
 
 
 @recording.case
