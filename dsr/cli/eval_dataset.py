@@ -182,10 +182,10 @@ def _bodies(name: str, betas: int, protocol: Protocol, neutral_truth: bool, devi
     from dsr.body import load_body
     from dsr.errors import UsageError
 
-    own = name in ("open", "open-light")
-    count = None if own else betas
+    is_open = name in ("open", "open-light")
+    count = None if is_open else betas
     bodies = {"neutral": load_body(name, num_betas=count, device=device)}
-    if protocol.gendered and not neutral_truth and not own:
+    if protocol.gendered and not neutral_truth and not is_open:
         if Path(name).is_file():
             raise UsageError(
                 f"--body {name}: protocol {protocol.name} makes true meshes with the male and the female body; name "

@@ -146,12 +146,14 @@ def _train(command: TrainCommand) -> int:
         return EXIT_FINE
     claim(out, config, type(config)(), command.resume)
     from dsr.training.loop import Trainer
+    from dsr.training.ranks import Ranks
     from dsr.training.systems import make_task
 
+    first = Ranks.from_environment().first
     resumed = command.resume and can_resume(out)
-    progress = Progress("training", quiet=command.quiet, ticking=False)  # workers are forked
+    progress = Progress("training", quiet=command.quiet or not first, ticking=False)  # workers are forked
     trainer = Trainer(config, make_task(config), out, progress, resume=command.resume)
-    if trainer.ranks.first:
+    if first:
         write_config(out, config)
     with progress:
         if resumed:
@@ -159,7 +161,7 @@ def _train(command: TrainCommand) -> int:
         elif command.resume:
             progress.line(f"{out} holds no saved state yet: the run begins.")
         summary = trainer.run()
-    if trainer.ranks.first and not command.quiet:
+    if first and not command.quiet:
         say(sys.stdout, report(summary, out))
     return EXIT_FINE
 

@@ -103,5 +103,5 @@ def _rectification(t: int, beta1: float, beta2: float, threshold: float) -> tupl
     memory = longest - 2.0 * t * power / (1.0 - power)
     if memory <= threshold:
         return 1.0 / (1.0 - beta1**t), False
-    shares = (memory - 4) / (longest - 4) * (memory - 2) / memory * longest / (longest - 2)
-    return math.sqrt((1.0 - power) * shares) / (1.0 - beta1**t), True
+    variance_ratio = (memory - 4) / (longest - 4) * (memory - 2) / memory * longest / (longest - 2)
+    return math.sqrt((1.0 - power) * variance_ratio) / (1.0 - beta1**t), True

@@ -77,7 +77,7 @@ class Record:
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     """Whole lines of an earlier record; a line cut off by a kill is left out."""
-    found = []
+    lines = []
     if path.exists():
         for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
@@ -85,8 +85,8 @@ def _lines(path: Path) -> list[dict[str, Any]]:
             except ValueError:
                 continue
             if isinstance(line, dict) and isinstance(line.get("step"), int):
-                found.append(line)
-    return found
+                lines.append(line)
+    return lines
 
 
 def _history(path: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import json
 import pytest
 from safetensors.torch import load_file
 
-from dsr.cli.train import main
+from dsr.cli.train import main, report
 
 TOY = (
     "--system",
@@ -85,3 +85,41 @@ def test_published_presets_ask_for_their_data(tmp_path, capsys):
     assert "--data.root" in capsys.readouterr().err
     assert main(["--preset", "dsr", "--out", str(tmp_path / "b"), "--device", "cpu", "--data.root", str(tmp_path)]) == 2
     assert "h36m_train.npz" in capsys.readouterr().err
+
+
+def test_bad_values_of_a_lifter_are_refused_before_anything_is_made(tmp_path, capsys):
+    lifter = ["lifter", "--data", f"mocap:{tmp_path}", "--out", str(tmp_path / "run")]
+    for flags, words in (
+        (["--preset", "mocp"], "--preset mocp: there is no such preset; did you mean mocap?"),
+        (["--optim.ema", "1"], "--optim.ema 1.0: use a number from 0 to below 1."),
+        (["--network.positions", "10"], "--network.positions 10.0: use a number from 0 to below 10."),
+        (["--network.init", "/nowhere"], "--network.init /nowhere: there is no such file."),
+    ):
+        assert main([*lifter, *flags]) == 2
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("kind", [[], ["lifter"]])
+def test_every_kind_prints_what_it_would_do(kind, tmp_path, capsys):
+    flags = ["--out", str(tmp_path / "run"), "--epochs", "3", "--dry-run", *(["--data", "mocap:x"] if kind else [])]
+    assert main([*kind, *flags]) == 0
+    shown = capsys.readouterr().out
+    assert "epochs: 3\n" in shown and ("windows:" in shown) == bool(kind) and not (tmp_path / "run").exists()
+
+
+def test_a_run_of_another_kind_is_not_gone_on_with(tmp_path, capsys):
+    assert main(["--out", str(tmp_path), *TOY, "--epochs", "1"]) == 0
+    assert main(["lifter", "--out", str(tmp_path), "--resume", "--data", "mocap:x"]) == 2
+    assert "config.yaml: there is no key" in capsys.readouterr().err
+
+
+def test_reports_compare_with_the_constant_answer_or_are_one_line(tmp_path):
+    summary = {"steps": 4, "steps_now": 2, "seconds": 3.2, "metrics": {"mpjpe_mm": 90.04, "score": 90.0}}
+    assert report(summary, tmp_path) == f"4 steps, 2 of them now in 3 s; mpjpe_mm 90.0; see {tmp_path}"
+    summary["metrics"] = {"mpjpe_mm": 60.0, "mean_pose_mpjpe_mm": 80.0, "height_cm": 7.0, "score": 60.0}
+    lines = report(summary, tmp_path).splitlines()
+    assert lines[0] == f"4 steps, 2 of them now in 3 s; see {tmp_path}"
+    assert lines[2].split() == ["MPJPE,", "mm", "60.0", "80.0", "25.0", "%"]
+    assert lines[3].split() == ["height", "error,", "cm", "7.0"] and len(lines) == 4
+    assert report({**summary, "metrics": {}}, tmp_path) == lines[0]

@@ -60,11 +60,11 @@ def test_wrong_shapes_are_named() -> None:
 
 def test_pck_2d_is_relative_to_the_size() -> None:
     target = np.zeros((2, 2, 2))
-    found = np.array([[[3.0, 4.0], [0.0, 10.0]], [[3.0, 4.0], [0.0, 10.0]]])
+    predicted = np.array([[[3.0, 4.0], [0.0, 10.0]], [[3.0, 4.0], [0.0, 10.0]]])
     size = np.array([10.0, 20.0])
-    assert float(pck_2d(found, target, size)) == 0.75  # 5, 10 against 5; 5, 10 against 10
-    np.testing.assert_allclose(pck_2d(found, target, size, joints=True), [1.0, 0.5])
-    assert float(pck_2d(found, target, size, [[True, False], [True, False]])) == 1.0
+    assert float(pck_2d(predicted, target, size)) == 0.75  # 5, 10 against 5; 5, 10 against 10
+    np.testing.assert_allclose(pck_2d(predicted, target, size, joints=True), [1.0, 0.5])
+    assert float(pck_2d(predicted, target, size, [[True, False], [True, False]])) == 1.0
 
 
 def test_mask_overlap() -> None:

@@ -145,9 +145,9 @@ def test_the_released_gradient_is_the_loss_times_the_loss():
         torch.testing.assert_close(other, plain * total.detach(), rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize(("wanted", "other", "rate"), [(0, 50, 50), (20, 50, 25), (25, 75, 25), (0, 30, None)])
-def test_the_header_says_how_many_frames_a_second_were_seen(wanted, other, rate):
-    config = small_config("mixste", windows=LifterDataConfig(fps=wanted))
+@pytest.mark.parametrize(("fps", "other", "rate"), [(0, 50, 50), (20, 50, 25), (25, 75, 25), (0, 30, None)])
+def test_the_header_says_how_many_frames_a_second_were_seen(fps, other, rate):
+    config = small_config("mixste", windows=LifterDataConfig(fps=fps))
     task = LifterTask(config, [TRACKS[0], replace(TRACKS[1], fps=float(other))])
     task.build_model()
     task.prepare(torch.device("cpu"))

@@ -270,8 +270,8 @@ def test_the_loop_knows_neither_bodies_nor_pictures_nor_lifters():
     for file in sorted((HERE.parents[1] / "dsr/training").glob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("dsr"):
-                own = node.module.startswith("dsr.training.") and "systems" not in node.module
-                assert own or node.module in common, f"{file.name} imports {node.module}"
+                here = node.module.startswith("dsr.training.") and "systems" not in node.module
+                assert here or node.module in common, f"{file.name} imports {node.module}"
 
 
 def test_the_average_keeps_the_share_of_the_old_weights_that_its_decay_says():

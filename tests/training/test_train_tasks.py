@@ -68,8 +68,8 @@ def test_semantic_gradients_reach_pose_shape_and_camera(dsr):
     outputs = [x.detach().requires_grad_() for x in model(batch["image"])]
     K, transl = task._camera(outputs[2], batch)
     vertices = task.body(outputs[1], outputs[0][:, 1:], outputs[0][:, 0]).vertices + transl[:, None]
-    found = task._semantic(vertices, K, batch, batch["has_labels"])
-    sum(found.values()).backward()
+    terms = task._semantic(vertices, K, batch, batch["has_labels"])
+    sum(terms.values()).backward()
     assert all(x.grad is not None and x.grad.isfinite().all() and x.grad.abs().max() > 0 for x in outputs)
 
 
@@ -148,14 +148,14 @@ def test_shapes_of_made_up_people_do_not_teach_smpl(dsr, monkeypatch):
 def test_semantic_terms_take_the_forms_and_the_camera_of_the_configuration(dsr, monkeypatch):
     task, model, batch = dsr
     model.eval()
-    found = {}
+    losses = {}
     for camera in ("published", "own"):
         for form in ("published", "inside"):
             monkeypatch.setattr(task, "losses", replace(task.losses, crop_camera=camera, c_variant=form))
             with torch.no_grad():
-                found[camera, form] = float(task.terms(model, batch, 9, nullcontext)[1]["loss_dsr_c"])
+                losses[camera, form] = float(task.terms(model, batch, 9, nullcontext)[1]["loss_dsr_c"])
     model.train()
-    assert len({round(value, 5) for value in found.values()}) == 4
+    assert len({round(value, 5) for value in losses.values()}) == 4
 
 
 def test_labelled_poses_leave_the_shape_alone_to_learn(dsr, monkeypatch):

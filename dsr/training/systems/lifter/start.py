@@ -55,10 +55,10 @@ def start_recovery(model: Any) -> None:
             size = {"pos_embed_token": 0.5, "x_token": 0.2}.get(last, 0.3 if _over_frames(last) else 0.0)
             if size:
                 table.copy_(size * waves(max(table.shape[:-1]), table.shape[-1]).reshape(table.shape))
-        for layer, own in (("linear_q", 4.0), ("linear_k", 4.0), ("linear_v", 1.0), ("proj", 1.0)):
+        for layer, gain in (("linear_q", 4.0), ("linear_k", 4.0), ("linear_v", 1.0), ("proj", 1.0)):
             linear = getattr(attention, layer)
             linear.reset_parameters()
-            linear.weight.mul_(0.5).add_(own * torch.eye(len(linear.weight)))
+            linear.weight.mul_(0.5).add_(gain * torch.eye(len(linear.weight)))
             if linear.bias is not None:
                 linear.bias.zero_()
 
@@ -84,10 +84,10 @@ def start_from(model: nn.Module, path: Path) -> None:
         return
     from safetensors.torch import load_file
 
-    weights, own = load_file(path), model.state_dict()
+    weights, drawn = load_file(path), model.state_dict()
     for name, table in weights.items():
-        wanted = own[name].shape if name in own else table.shape
-        axes = [i for i, (a, b) in enumerate(zip(table.shape, wanted, strict=False)) if a != b]
-        if table.ndim == len(wanted) and len(axes) == 1 and table.shape[axes[0]] == frames:
-            weights[name] = table.mean(axes[0], keepdim=True) + 0.1 * own[name]
+        shape = drawn[name].shape if name in drawn else table.shape
+        axes = [i for i, (a, b) in enumerate(zip(table.shape, shape, strict=False)) if a != b]
+        if table.ndim == len(shape) and len(axes) == 1 and table.shape[axes[0]] == frames:
+            weights[name] = table.mean(axes[0], keepdim=True) + 0.1 * drawn[name]
     load_checkpoint(model, weights)

@@ -163,8 +163,7 @@ class LifterTask(Task):
         self.windows = cut_windows(tracks, self.frames, windows.hop or self.frames, windows.fps, self.centre)
         self.held_out = None
         if held_out and validation.count:
-            all_of_them = cut_windows(held_out, self.frames, self.frames, windows.fps, self.centre)
-            self.held_out = all_of_them
+            self.held_out = cut_windows(held_out, self.frames, self.frames, windows.fps, self.centre)
 
     def epoch_length(self) -> int:
         """Windows, mirrored ones included."""
