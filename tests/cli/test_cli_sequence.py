@@ -18,7 +18,10 @@ from dsr.checkpoints import read_header, shipped_file
 from dsr.cli.fit import main
 from dsr.extras import install_hint
 from dsr.files import file_sha256
-from dsr.pipeline.inputs import natural_order
+from dsr.pipeline.clip_fitter import SequenceFitter
+from dsr.pipeline.clip_outputs import overlay_frames
+from dsr.pipeline.clip_reader import ClipReader
+from dsr.pipeline.inputs import find_clips, natural_order
 
 
 def run(*arguments, out: Path) -> int:
@@ -173,6 +176,36 @@ def test_video_file_with_overlay(tmp_path, detector):
     assert run(path, broken, out=tmp_path / "out3") == 3
 
 
+def test_the_overlay_of_reduced_frames_lies_on_the_people(tmp_path, detector, monkeypatch):
+    """Frames with too many pixels are worked on at half their size; cameras are those of the full size."""
+    monkeypatch.setattr("dsr.image.video.MAX_PIXELS", SIZE[0] * SIZE[1] // 4)
+    (clip,) = find_clips([folder(tmp_path / "walk", (1,) * 4)])
+    options = dsr.FitOptions(quality="fast", body="open-light", focal=FOCAL)
+    fitter = SequenceFitter(options, dsr.SequenceOptions(fps=10, lifter="none"))
+    result = fitter.fit(clip)
+    assert result.image_size == SIZE
+    for number, drawn in enumerate(overlay_frames(result, clip, fitter.body, 10)):
+        assert drawn.shape == (SIZE[1] // 2, SIZE[0] // 2, 3)
+        plain = np.asarray(frame(number, 1))[0, 0].astype(int)
+        v, u = np.nonzero(np.abs(drawn.astype(int) - plain).max(-1) > 30)
+        joints = result.people[0].joints_cam_m[number] @ result.K[number].T
+        pixels = joints[:, :2] / joints[:, 2:] / 2
+        assert abs(u.mean() - pixels[:, 0].mean()) < 6 and abs(v.mean() - pixels[:, 1].mean()) < 12
+        assert np.ptp(v) < 1.5 * np.ptp(pixels[:, 1])
+
+
+def test_moments_without_a_frame_stay_in_the_clip(tmp_path, detector, monkeypatch):
+    """A camera that drops a frame: times and numbers of the others stay, the person is filled in."""
+    frames = ClipReader.frames
+    monkeypatch.setattr(ClipReader, "frames", lambda self: (f for f in frames(self) if f[0] != 2))
+    clip, out = folder(tmp_path / "walk", (1,) * 5), tmp_path / "out"
+    assert run(clip, "--sequence", "--fps", 10, out=out) == 0
+    result = dsr.load_result(out / "walk.json")
+    assert result.frames_read.tolist() == [True, True, False, True, True] and len(result.K) == 5
+    np.testing.assert_allclose(result.frame_times_s, [0, 0.1, 0.2, 0.3, 0.4])
+    assert [track.gaps for track in result.people] == [[(2, 2)]]
+
+
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
@@ -220,7 +253,8 @@ def test_lifter_is_used(tmp_path, detector, monkeypatch, people):
 
     seen = []
 
-    def lift(model, points, size, **more):
+    def lift(model, points, size, fps):
+        assert (size, fps) == (SIZE, 10.0)
         seen.append(points)
         joints = np.zeros((len(points), 17, 3), np.float32)
         joints[..., 1] = np.linspace(-0.5, 0.5, 17)
@@ -229,7 +263,8 @@ def test_lifter_is_used(tmp_path, detector, monkeypatch, people):
     monkeypatch.setattr("dsr.lifting.shipped.load_shipped", lambda kind: object())
     monkeypatch.setattr("dsr.lifting.lift_sequence", lift)
     clip = folder(tmp_path / "walk", (1, 0, 1, 1))
-    result = dsr.fit_sequence(clip, dsr.FitOptions(quality="fast", body="open-light"))
+    options = dsr.FitOptions(quality="fast", body="open-light")
+    result = dsr.fit_sequence(clip, options, dsr.SequenceOptions(fps=10))
     shipped = {"name": "shipped", "sha256": file_sha256(shipped_file("lifter_temporal.safetensors"))}
     assert result.lifter == shipped and seen[0].shape == (4, 17, 3) and np.isnan(seen[0][1]).all()
     assert np.allclose(seen[0][2, 4, :2], people[0][2].keypoints_px[23])
