@@ -177,10 +177,12 @@ def test_texture_seams_keep_every_corner(tmp_path):
     assert np.abs(got - (asset.uv[order] * [1, -1] + [0, 1])).max() < 1e-6
 
 
-def test_camera_sees_the_person_where_the_picture_does(tmp_path):
+@pytest.mark.parametrize("focal", [(700.0, 700.0), (700.0, 560.0)])
+def test_camera_sees_the_person_where_the_picture_does(focal, tmp_path):
     asset = toy_asset()
     person = posed(asset)
     centred = K.copy()
+    centred[[0, 1], [0, 1]] = focal
     centred[:2, 2] = SIZE[0] / 2, SIZE[1] / 2
     glb = Glb(write_person(person, asset, PictureCamera(centred, SIZE), tmp_path / "p.glb", "glb").read_bytes())
     vertices, _ = glb.skinned()
