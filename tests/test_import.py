@@ -19,7 +19,7 @@ def test_import_dsr_loads_nothing_heavy():
     assert loaded_after("import dsr; dsr.FitOptions; dsr.FitResult; dsr.load_result; dir(dsr)") == set()
 
 
-@pytest.mark.parametrize("command", ["fit", "doctor"])
+@pytest.mark.parametrize("command", ["fit", "eval", "train", "doctor"])
 def test_help_loads_nothing_heavy(command):
     assert loaded_after(f"from dsr.cli.{command} import main; assert main(['--help']) == 0") == set()
 

@@ -60,6 +60,14 @@ def test_every_benchmark_is_described():
     assert {word for word in listed if word.endswith(".py")} == files
 
 
+def test_moved_names_are_where_the_changelog_says():
+    rows = re.findall(r"^\| `dsr[\w.]*`: (.*?) \| `(dsr[\w.]*)` \|$", pages.page("CHANGELOG.md"), re.MULTILINE)
+    assert len(rows) > 10
+    for names, module in rows:
+        for name in pages.code_words(names):
+            assert _resolves(f"{module}.{name}"), f"{name} is not in {module}"
+
+
 def test_a_wrong_name_is_noticed():
     assert not _resolves("dsr.nowhere.label_prior") and not _resolves("dsr.clothing.nothing")
     assert _resolves("dsr.clothing.prior") and _resolves("dsr.fit_images") and _resolves("dsr.FitResult.people")
