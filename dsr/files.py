@@ -1,4 +1,4 @@
-"""Files that are either complete or not there (written beside the target, then renamed), and what tells them apart."""
+"""Files that are either complete or not there (written beside the target, then renamed), and their digests."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ EXIT_STOPPED = 4
 """A training run had to stop: nothing it was asked for is there."""
 
 
-def say(stream: Any, text: str) -> None:
+def write_line(stream: Any, text: str) -> None:
     """Write a line for people, whatever the stream's encoding can show."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
@@ -42,10 +42,10 @@ def run_command(
     except SystemExit as stop:  # the parser has said why
         return stop.code if isinstance(stop.code, int) else EXIT_USAGE
     except DsrError as error:
-        say(sys.stderr, f"{prog}: {error}")
+        write_line(sys.stderr, f"{prog}: {error}")
         return EXIT_STOPPED if isinstance(error, TrainingError) else EXIT_USAGE
     except KeyboardInterrupt:
-        say(sys.stderr, f"{prog}: {interrupted}")
+        write_line(sys.stderr, f"{prog}: {interrupted}")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer has to go somewhere

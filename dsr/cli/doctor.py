@@ -16,7 +16,7 @@ from pathlib import Path
 
 import tyro
 
-from dsr.cli.common import EXIT_FINE, EXIT_NOT_READY, run_command, say
+from dsr.cli.common import EXIT_FINE, EXIT_NOT_READY, run_command, write_line
 from dsr.errors import DsrError
 from dsr.extras import install_command, install_hint
 
@@ -102,11 +102,11 @@ def _print_checks(command: DoctorCommand) -> int:
         return EXIT_FINE if ready else EXIT_NOT_READY
     width = max(len(check.name) for check in checks) + 2
     for check in checks:
-        say(sys.stdout, f"{check.status:9}{check.name:{width}}{check.detail}")
+        write_line(sys.stdout, f"{check.status:9}{check.name:{width}}{check.detail}")
         if check.fix:
-            say(sys.stdout, f"{'':9}{'':{width}}-> {check.fix}")
-    say(sys.stdout, "")
-    say(
+            write_line(sys.stdout, f"{'':9}{'':{width}}-> {check.fix}")
+    write_line(sys.stdout, "")
+    write_line(
         sys.stdout,
         "Ready: dsr-fit can run." if ready else "Not ready: follow the arrows above, then run dsr-doctor again.",
     )

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from dsr.cli.common import EXIT_FINE, say
+from dsr.cli.common import EXIT_FINE, write_line
 from dsr.cli.eval_common import check_output, number, write_json
 from dsr.cli.progress import Progress
 from dsr.errors import UsageError
@@ -86,16 +86,16 @@ def run_lifter(command: LifterEvalCommand) -> int:
     frames, fps = sum(len(t) for t in tracks), sorted({t.fps for t in tracks})
     rates = " or ".join(f"{rate:g}" for rate in fps)
     seen = f", seen as {windows.keypoints}" if kind == "mocap" else ""
-    say(sys.stdout, f"{len(tracks)} tracks, {frames} frames, {rates} per second{seen}")
-    say(sys.stdout, table(reports, kind == "h36m"))
+    write_line(sys.stdout, f"{len(tracks)} tracks, {frames} frames, {rates} per second{seen}")
+    write_line(sys.stdout, table(reports, kind == "h36m"))
     for name in models if command.actions else ():
-        say(sys.stdout, _details(f"{name} by action", reports[name].actions))
+        write_line(sys.stdout, _details(f"{name} by action", reports[name].actions))
     if command.joints:
         names = list(next(iter(reports.values())).joints_mm)
-        say(sys.stdout, "\n" + f"{'MPJPE by joint, mm':<26}" + "".join(f"{n[-12:]:>13}" for n in reports))
+        write_line(sys.stdout, "\n" + f"{'MPJPE by joint, mm':<26}" + "".join(f"{n[-12:]:>13}" for n in reports))
         for joint in names:
             row = "".join(f"{r.joints_mm[joint]:>13.1f}" for r in reports.values())
-            say(sys.stdout, f"{joint:<26}{row}")
+            write_line(sys.stdout, f"{joint:<26}{row}")
     document = {
         "data": command.data,
         "tracks": len(tracks),

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from dsr.cli.common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, say
+from dsr.cli.common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, write_line
 from dsr.cli.fit_command import FitCommand
 from dsr.cli.progress import Progress, row_text
 from dsr.errors import ExportError, UsageError
@@ -95,7 +95,9 @@ class FitRun:
             if self._command.json_log:
                 _log_event("plan", input=str(source.path), action=action, name=planned.name)
             else:
-                say(sys.stdout, f"{action:8}{source.path} -> {with_ending(self._command.out / planned.name, '.*')}")
+                write_line(
+                    sys.stdout, f"{action:8}{source.path} -> {with_ending(self._command.out / planned.name, '.*')}"
+                )
         return EXIT_FINE
 
     def _work(self) -> int:
@@ -189,7 +191,7 @@ class FitRun:
             if self._command.json_log:
                 _log_event("frames", input=str(clip.path), done=done, expected=expected)
             else:
-                say(sys.stdout, f"{clip.path}: {done}{f' of {expected}' if expected else ''} frames looked at")
+                write_line(sys.stdout, f"{clip.path}: {done}{f' of {expected}' if expected else ''} frames looked at")
 
         return on_frame
 
@@ -204,7 +206,7 @@ class FitRun:
             write_report(self._command.out, rows + others, interrupted)
         except ExportError as error:
             self._report_failed = True
-            say(sys.stderr, f"dsr-fit: {error}")
+            write_line(sys.stderr, f"dsr-fit: {error}")
 
     def _exit_code(self) -> int:
         failed = sum(row.failed for row in self._rows.values())
@@ -233,7 +235,7 @@ class FitRun:
         parts.append("1 person" if counts["people"] == 1 else f"{counts['people']} people")
         parts += [f"{counts[k]} {k.replace('_', ' ')}" for k in ("without_people", "skipped", "failed") if counts[k]]
         stream = sys.stderr if self._command.json_log else sys.stdout
-        say(stream, f"{word} {', '.join(parts)} in {seconds:.1f} s; see {self._command.out / 'report.csv'}")
+        write_line(stream, f"{word} {', '.join(parts)} in {seconds:.1f} s; see {self._command.out / 'report.csv'}")
 
 
 def _log_event(event: str, **values: Any) -> None:

@@ -7,7 +7,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from dsr.cli.common import say
+from dsr.cli.common import write_line
 from dsr.results.report import Row
 
 _EVERY_S = 10.0
@@ -63,7 +63,7 @@ class Progress:
             self._bar.update(self._task, description=text, refresh=True)
         elif not self._quiet:
             self._shown = time.monotonic()
-            say(self._stream, text)
+            write_line(self._stream, text)
 
     def update(self, done: int, total: int | None = None, text: str = "") -> None:
         """So many are done: the bar moves; elsewhere a line, when the last one is ten seconds old.
@@ -85,7 +85,7 @@ class Progress:
         elif not self._quiet and now - self._shown >= _EVERY_S:
             self._shown = now
             left = self._left()
-            say(self._stream, f"{self._count()} {text or self._label}{f', {left}' if left else ''}")
+            write_line(self._stream, f"{self._count()} {text or self._label}{f', {left}' if left else ''}")
 
     def advance(self, text: str, seconds: float, failure: str = "") -> None:
         """One more is done, with a line of its own where there is no terminal.
@@ -103,16 +103,16 @@ class Progress:
             if failure:
                 self._above(line)
         elif not self._quiet:
-            say(self._stream, line)
+            write_line(self._stream, line)
         elif failure:
-            say(sys.stderr, failure)
+            write_line(sys.stderr, failure)
 
     def line(self, text: str) -> None:
         """A line that stays."""
         if self._bar is not None and self._stream.isatty():
             self._above(text)
         elif not self._quiet:
-            say(self._stream, text)
+            write_line(self._stream, text)
 
     def _above(self, text: str) -> None:
         self._bar.console.print(text, markup=False, highlight=False)

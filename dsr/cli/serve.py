@@ -118,7 +118,7 @@ class Worker:
         """Serve until the requests end, ``quit`` comes, or nobody asks for long."""
         self._send("hello", **hello())
         threading.Thread(target=self._read, daemon=True).start()
-        threading.Thread(target=_warm_up, daemon=True).start()
+        threading.Thread(target=warm_up, daemon=True).start()
         while True:
             try:
                 request = self._queue.get(timeout=self._idle_s or None)
@@ -323,7 +323,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Import what every fit needs while the user is still choosing a photograph."""
     import dsr.body
     import dsr.fitting

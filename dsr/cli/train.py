@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from dsr.cli.common import EXIT_FINE, run_command, say
+from dsr.cli.common import EXIT_FINE, run_command, write_line
 from dsr.cli.progress import Progress
 from dsr.training.config import RunConfig, check_config
 from dsr.training.config_file import to_yaml
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> int:
         if {"--list-presets", "--list_presets"} & set(arguments):
-            say(sys.stdout, _preset_list(kind))
+            write_line(sys.stdout, _preset_list(kind))
             return EXIT_FINE
         return _train(_parse(kind, arguments))
 
@@ -142,7 +142,7 @@ def _train(command: TrainCommand) -> int:
     config, out = command.run, command.out
     check_config(config)
     if command.dry_run:
-        say(sys.stdout, to_yaml(config).rstrip())
+        write_line(sys.stdout, to_yaml(config).rstrip())
         return EXIT_FINE
     claim(out, config, type(config)(), command.resume)
     from dsr.training.loop import Trainer
@@ -162,7 +162,7 @@ def _train(command: TrainCommand) -> int:
             progress.line(f"{out} holds no saved state yet: the run begins.")
         summary = trainer.run()
     if first and not command.quiet:
-        say(sys.stdout, report(summary, out))
+        write_line(sys.stdout, report(summary, out))
     return EXIT_FINE
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dsr.errors import UsageError
 
-OWN_PICTURES = (".overlay.jpg", ".side.jpg", ".upright.jpg")
+OUTPUT_PICTURES = (".overlay.jpg", ".side.jpg", ".upright.jpg")
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class InputPicture:
         return self.path
 
     def stamp(self) -> dict[str, int]:
-        """What tells that nobody has touched the picture: size and time; nothing where it cannot be looked at."""
+        """Size and time: the same as long as nobody has touched the picture; nothing where it cannot be looked at."""
         try:
             status = self.path.stat()
         except OSError:
@@ -73,7 +73,7 @@ class Clip:
         return self.pictures[0] if self.pictures else self.path
 
     def stamp(self) -> dict[str, str]:
-        """What tells that nobody has touched the clip: a digest of names, sizes and times."""
+        """A digest of names, sizes and times: the same as long as nobody has touched the clip."""
         digest = hashlib.sha256()
         for path in self.pictures or (self.path,):
             try:
@@ -133,12 +133,12 @@ def find_inputs(
     Raises:
         UsageError: if an argument names nothing, or a folder holds no picture.
     """
-    found: dict[str, InputPicture] = {}
+    pictures: dict[str, InputPicture] = {}
     skip_real = os.path.realpath(skip) if skip is not None else None
     for argument in arguments:
         for picture in _expand(os.fspath(argument), recursive, skip_real):
-            found.setdefault(os.path.abspath(picture.path), picture)  # noqa: PTH100 (resolving would merge linked names)
-    return list(found.values())
+            pictures.setdefault(os.path.abspath(picture.path), picture)  # noqa: PTH100 (resolving would merge linked names)
+    return list(pictures.values())
 
 
 def find_clips(arguments: Iterable[str | os.PathLike[str]], skip: Path | None = None) -> list[Clip]:
@@ -159,16 +159,16 @@ def find_clips(arguments: Iterable[str | os.PathLike[str]], skip: Path | None = 
     loose: list[Path] = []
     for argument in arguments:
         path = Path(argument).expanduser()
-        found = find_inputs([argument], skip=skip)
-        problems = [picture.problem for picture in found if picture.problem]
-        pictures = [picture.path for picture in found if not is_video(picture.path) and not picture.problem]
+        inputs = find_inputs([argument], skip=skip)
+        problems = [picture.problem for picture in inputs if picture.problem]
+        pictures = [picture.path for picture in inputs if not is_video(picture.path) and not picture.problem]
         if path.is_dir():
             whole = path if path.name else Path(os.path.abspath(path))  # noqa: PTH100 (a link keeps its own name)
             problem = "" if pictures else (problems[0] if problems else f"{path} holds no picture.")
             clips.append(Clip(whole, tuple(sorted(pictures, key=natural_order)), problem))
             continue
-        clips += [Clip(picture.path) for picture in found if is_video(picture.path)]
-        clips += [Clip(picture.path, problem=picture.problem) for picture in found if picture.problem]
+        clips += [Clip(picture.path) for picture in inputs if is_video(picture.path)]
+        clips += [Clip(picture.path, problem=picture.problem) for picture in inputs if picture.problem]
         loose += pictures
     if loose:
         parent = Path(os.path.abspath(loose[0])).parent  # noqa: PTH100
@@ -257,7 +257,7 @@ def _is_picture(path: Path) -> bool:
 
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         return False
-    for ending in OWN_PICTURES:
+    for ending in OUTPUT_PICTURES:
         if path.name.endswith(ending) and path.with_name(path.name[: -len(ending)] + ".json").is_file():
             return False
     return True

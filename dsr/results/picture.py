@@ -94,7 +94,7 @@ class FitResult:
         seed: the seed used.
         upright_file: name of the upright copy beside the saved result, "" where there is none.
         overlay_rgb: the upright picture at working size, (h, w, 3) uint8; in memory only, for overlays.
-        detections: what was found of each of ``people``, in the same order; in memory only, where asked for.
+        detections: of each of ``people``, in the same order; in memory only, where asked for.
         unrefined: ``people`` before the semantic refinement, if there was one; in memory only, where asked for.
     """
 

@@ -232,7 +232,7 @@ def test_ends_when_nobody_asks():
 
 
 def test_only_protocol_lines_reach_standard_output(tmp_path):
-    noisy = "import os, sys, dsr.cli.serve as s; s._warm_up = lambda: print('noise') or os.write(1, b'raw\\n'); "
+    noisy = "import os, sys, dsr.cli.serve as s; s.warm_up = lambda: print('noise') or os.write(1, b'raw\\n'); "
     code = "from dsr.cli.fit import main; sys.exit(main(['--serve', '--idle', '60']))"
     run = subprocess.run(
         [sys.executable, "-c", noisy + code],

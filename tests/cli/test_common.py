@@ -7,7 +7,7 @@ import pytest
 from cheap_bodies import cheap_fitter
 
 from dsr.cli import fit
-from dsr.cli.common import run_command, say
+from dsr.cli.common import run_command, write_line
 from dsr.errors import BodyError, TrainingError, UsageError
 
 
@@ -38,7 +38,7 @@ def test_the_exit_code_of_the_work_is_kept_and_defects_are_not_hidden():
 
 def test_lines_fit_the_encoding_of_the_stream(tmp_path):
     with (tmp_path / "ascii.txt").open("w", encoding="ascii") as stream:
-        say(stream, "Jürgen läuft")
+        write_line(stream, "Jürgen läuft")
     assert (tmp_path / "ascii.txt").read_text() == "J\\xfcrgen l\\xe4uft\n"
 
 
