@@ -44,13 +44,13 @@ def walking_motion(
         raise DatasetError(f"a walk of {seconds} s at {fps} frames per second has no frame.")
     rest = default_rest_joints() if rest is None else np.asarray(rest, np.float64)
     fine = max(1, round(_FINE_FPS / fps))  # support goes from foot to foot between frames
-    whole = _walk((np.arange((frames - 1) * fine + 1)) / (fps * fine), steps_per_s, turn_rad_s, heading_rad, rest)
+    whole = _gait((np.arange((frames - 1) * fine + 1)) / (fps * fine), steps_per_s, turn_rad_s, heading_rad, rest)
     return SmplMotion(
         whole.body_pose_rotmat[::fine], whole.global_orient[::fine], whole.root_position_m[::fine], fps, "walk"
     )
 
 
-def _walk(time: np.ndarray, steps_per_s: float, turn_rad_s: float, heading_rad: float, rest: np.ndarray) -> SmplMotion:
+def _gait(time: np.ndarray, steps_per_s: float, turn_rad_s: float, heading_rad: float, rest: np.ndarray) -> SmplMotion:
     frames = len(time)
     phase = np.pi * steps_per_s * time  # a step is half a cycle
     pose = np.zeros((frames, 24, 3))

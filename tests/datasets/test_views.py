@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from shared_data import vectors
 
 from dsr.body.joints import SMPL24_NAMES, flip_permutation
@@ -280,11 +280,16 @@ def test_training_reads_pictures_as_evaluation_does(tmp_path):
     assert (seen[1] - evaluated).abs().mean() > 0.2
 
 
-def test_upright_pictures_follow_their_orientation(tmp_path):
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_are_turned_upright(tmp_path, orientation):
     exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.fromarray(np.zeros((20, 30, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
-    assert read_picture(tmp_path / "a.jpg", "toy/0")[0].shape == (30, 20, 3)
+    exif[0x0112] = orientation
+    quarters = np.zeros((32, 48, 3), np.uint8)
+    quarters[:16, :24], quarters[:16, 24:], quarters[16:, 24:] = (250, 20, 20), (20, 250, 20), (20, 20, 250)
+    Image.fromarray(quarters).save(tmp_path / "a.jpg", exif=exif, quality=95, subsampling=0)
+    with Image.open(tmp_path / "a.jpg") as opened:
+        upright = np.asarray(ImageOps.exif_transpose(opened))
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.jpg", "toy/0")[0], upright)
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,16 @@ def test_inside_is_zero_at_a_perfect_render_and_grows_with_every_error():
     assert cost(wrong) > cost(thin) > 0
 
 
+@pytest.mark.parametrize(("side", "share"), [(3, 9 / (0.02 * SIZE**2)), (12, 1.0)])
+def test_inside_counts_people_who_hardly_show_as_two_percent_of_the_picture(side, share):
+    """An arm that the body leaves bare costs -log of the smallest probability, less where it is a few pixels."""
+    labels = torch.zeros(1, SIZE, SIZE, dtype=torch.int64)
+    labels[0, 5 : 5 + side, 7 : 7 + side] = 4
+    nothing = torch.zeros(1, 8, SIZE, SIZE)
+    loss = losses.dsr_c_loss(nothing, labels, alpha=nothing[:, 0], class_weights=torch.ones(1, 8), variant="inside")
+    assert loss.item() == pytest.approx(share * -math.log(1e-3 / 1.001), rel=1e-4)
+
+
 def test_inside_does_not_pay_for_leaving_uncertain_pixels_bare():
     """A sleeve where the prior says half arm, half shirt: covering it is not dearer than leaving it."""
     target = torch.full((1, 20, 20), 2)

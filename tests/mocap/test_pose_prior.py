@@ -132,7 +132,10 @@ def test_dtype_and_default():
     assert prior.means.dtype == torch.float32
     assert prior.to(dtype=torch.float64).whiten.dtype == torch.float64
     assert prior.means.shape[1:] == (63,)
-    assert shipped_file("pose_prior.safetensors").with_suffix(".md").read_text(encoding="utf-8").count("mocap.cs.cmu.edu") == 1
+    assert (
+        shipped_file("pose_prior.safetensors").with_suffix(".md").read_text(encoding="utf-8").count("mocap.cs.cmu.edu")
+        == 1
+    )
     assert shipped_file("pose_prior.safetensors").stat().st_size < 1_000_000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,14 @@ from dsr.people.candidates import anchor_centres, body_angle, body_length, decod
 from dsr.people.detector import hints_at_small_people, keypoint_box
 from dsr.people.landmarks import CROP_SIZE, RegionLandmarks, refine_by_heatmap, region_mask, rotate_world
 from dsr.people.regions import Pyramid, Region
-from dsr.people.suppression import Body, covered_fraction, merge_candidates, suppress_bodies, without_bodies
+from dsr.people.suppression import (
+    Body,
+    covered_fraction,
+    merge_candidates,
+    stands_apart,
+    suppress_bodies,
+    without_bodies,
+)
 
 
 def candidate(score: float, hips: tuple[float, float], top: tuple[float, float]) -> np.ndarray:
@@ -203,6 +211,24 @@ def test_nobody_twice_and_parts_go_but_neighbours_stay() -> None:
     assert set(map(id, kept)) == {id(whole), id(neighbour), id(small)}
     assert covered_fraction(part, [whole]) == 1.0
     assert covered_fraction(neighbour, [whole]) < 0.2
+
+
+def test_bodies_behind_others_stand_upright_beside_them() -> None:
+    """What is left of somebody who was painted over lies on that body, or is turned as nobody stands."""
+    front, beside = body((200, 200), 300), body((420, 200), 290)
+    assert stands_apart(beside, [front])
+    assert not stands_apart(body((205, 205), 280), [front])
+    for angle, apart in ((40, True), (-40, True), (50, False), (-50, False), (170, False)):
+        turned = replace(beside.landmarks, region=replace(beside.landmarks.region, angle=math.radians(angle)))
+        assert stands_apart(replace(beside, landmarks=turned), [front]) is apart, angle
+
+
+def test_candidates_that_overlap_by_a_third_are_one() -> None:
+    """The published threshold is 0.3 of the union."""
+    for shift, count in ((5.0, 1), (5.6, 2)):  # 0.333 and 0.282 of boxes of side 10
+        rows = np.zeros((2, 13))
+        rows[:, 0], rows[:, 1:5] = [0.9, 0.8], [[0, 0, 10, 10], [shift, 0, 10 + shift, 10]]
+        assert len(weighted_nms(rows)) == count, shift
 
 
 def test_a_body_taken_out_leaves_the_mean_colour() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from dsr.camera.weak_perspective import CROP, FOCAL, translation_to_camera
 from dsr.errors import CheckpointError, UsageError
 from dsr.people import Detection
 from dsr.regressors import build_regressor
-from dsr.regressors.crops import PeopleCrops, crop_people, square_of
+from dsr.regressors.crops import PeopleCrops, crop_detections, crop_people, square_of
 from dsr.regressors.inference import place_bodies, regress
 from dsr.regressors.loading import load_regressor
 from dsr.regressors.types import BodyPrediction
@@ -139,6 +140,30 @@ def test_pictures_scaled_down_are_averaged_and_published_ones_are_not():
     K = np.array([[800.0, 0, 400], [0, 800, 400], [0, 0, 1]])
     smooth, sharp = (crop_people(noise, K, "square", 100, **where, smooth=s).image[:, 0].std() for s in (True, False))
     assert smooth < 0.3 * sharp
+
+
+def test_the_working_size_of_a_picture_does_not_change_its_crops():
+    """Half the pixels for the same full picture: as much averaging per pixel of the crop."""
+    noise = np.random.default_rng(0).integers(0, 256, (400, 400, 1), dtype=np.uint8).repeat(3, 2)
+    K = np.array([[400.0, 0, 200], [0, 400, 200], [0, 0, 1]])
+    crops = []
+    for scale in (1.0, 0.5):
+        where = {"centres_px": np.full((1, 2), 200.0), "sides_px": np.array([400.0])}
+        where = {key: value / scale for key, value in where.items()}
+        box, camera = np.array([[0.0, 0, 400, 400]]) / scale, np.diag([1 / scale, 1 / scale, 1]) @ K
+        crops.append(crop_people(noise, camera, "square", 100, boxes_px=box, scale=scale, **where))
+    torch.testing.assert_close(crops[0].image, crops[1].image, atol=1e-4, rtol=0)
+    torch.testing.assert_close(crops[0].K_crop, crops[1].K_crop)
+
+
+def test_perspective_crops_of_detections_are_1_3_times_their_boxes():
+    """A box about the optical axis: the crop's focal length is f S over the side of the crop."""
+    K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    person = Detection(np.array([270.0, 140, 370, 340]), 0.9, "coco17", np.full((17, 2), 300.0), np.zeros(17))
+    model = SimpleNamespace(crop="perspective", image_size=256)
+    crops = crop_detections(np.zeros((480, 640, 3), np.uint8), 1.0, K, [person], model)
+    assert float(crops.K_crop[0, 0, 0]) == pytest.approx(500 * 256 / (1.3 * 200))
+    torch.testing.assert_close(crops.rotation[0], torch.eye(3).double())
 
 
 def test_the_square_is_1_2_times_the_keypoints_extent():

@@ -110,3 +110,12 @@ def test_memory_parts_give_the_same_picture(monkeypatch):
     whole = rasterise(vertices, faces, K, SIZE)
     monkeypatch.setattr("dsr.rendering.zbuffer._FRAGMENTS_AT_ONCE", 37)
     assert np.array_equal(rasterise(vertices, faces, K, SIZE).face_index, whole.face_index)
+
+
+def test_triangles_that_come_nearer_than_the_limit_are_left_out_whole():
+    vertices = np.array([[-1, -1, 0.04], [1, -1, 0.04], [0, 1, 0.04], [-9, -9, 2], [9, -9, 2], [0, 9, 0.049]])
+    faces = np.array([[0, 1, 2], [3, 4, 5]])
+    assert not rasterise(vertices, faces, K, SIZE).covered.any()
+    assert rasterise(vertices, faces, K, SIZE, near=0.045).face_index.max() == 1
+    assert rasterise(vertices, faces[:1], K, SIZE, near=0.01).covered.any()
+    assert not rasterise(-vertices, faces, K, SIZE, near=0.01).covered.any()

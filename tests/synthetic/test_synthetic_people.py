@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from bvh_toys import toy_motion, write_bvh
+from scipy.spatial.transform import Rotation
 
 from dsr.body import load_asset, load_body
 from dsr.body.joints import flip_permutation
@@ -210,6 +211,24 @@ def test_mocap_poses_come_from_the_folder_and_are_kept(tmp_path, monkeypatch):
     pose, tilt = again.draw(np.random.default_rng(0))
     np.testing.assert_allclose(np.linalg.det(pose), 1, atol=1e-5)
     assert tilt.shape == (3, 3)
+
+
+def test_mirrored_poses_mirror_heading_and_limbs_together():
+    """A frame that turns left with the left hip bent turns right with the right hip bent in the mirror."""
+    bend = np.zeros((23, 3))
+    bend[0] = -1.0, 0.0, 0.3  # the left hip
+    pose = Rotation.from_rotvec(bend).as_matrix()[None].astype(np.float32)
+    poses = MocapPoses(pose, Rotation.from_rotvec([[0.1, 0.7, 0.2]]).as_matrix().astype(np.float32))
+    seen = set()
+    for seed in range(12):
+        drawn, orient = poses.draw(np.random.default_rng(seed))
+        heading, hips = Rotation.from_matrix(orient).as_rotvec(), Rotation.from_matrix(drawn[:2]).as_rotvec()
+        side = int(heading[1] < 0)
+        np.testing.assert_allclose(heading, [0.1, -0.7, -0.2] if side else [0.1, 0.7, 0.2], atol=1e-5)
+        np.testing.assert_allclose(hips[side], [-1.0, 0.0, -0.3 if side else 0.3], atol=0.3)
+        assert np.abs(hips[1 - side]).max() < 0.3
+        seen.add(side)
+    assert seen == {0, 1}
 
 
 def test_settings_that_make_no_sense_are_refused(tmp_path, source):

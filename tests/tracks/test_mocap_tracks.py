@@ -165,6 +165,29 @@ def test_sides_are_exchanged_only_in_side_views() -> None:
     np.testing.assert_allclose(moved[~swapped, knee], side[~swapped, knee], atol=1e-3)
 
 
+def test_the_side_behind_is_less_certain() -> None:
+    """A limb a trunk's width behind its partner errs ``far_side`` times as much; the one in front as always."""
+    _, pixels, depth = _standing(6000)
+    noise = DetectorNoise(swaps_per_min=0, drops_per_min=0, bias=0, far_side=2.0)
+    level, _ = noise.apply(pixels, depth, (4000, 4000), 30.0, "h36m17", np.random.default_rng(0))
+    left = [name.startswith("left") for name in joint_names("h36m17")]
+    depth[:, left] += 0.25
+    turned, _ = noise.apply(pixels, depth, (4000, 4000), 30.0, "h36m17", np.random.default_rng(0))
+    ratio = (turned - pixels).std((0, 2)) / (level - pixels).std((0, 2))
+    np.testing.assert_allclose(ratio, np.where(left, 2.0, 1.0), rtol=1e-3)
+
+
+def test_the_face_keeps_its_sides() -> None:
+    _, pixels, depth = _standing(3000, "blazepose33")
+    pixels[..., 0] = 1500 + (pixels[..., 0] - 1500) * 0.1
+    noise = DetectorNoise(scale=0, swaps_per_min=60, drops_per_min=0)
+    moved, _ = noise.apply(pixels, depth, (4000, 4000), 30.0, "blazepose33", np.random.default_rng(0))
+    changed = (np.abs(moved - pixels).max(-1) > 0.01).mean(0)
+    names = joint_names("blazepose33")
+    face = np.array([any(part in name for part in ("nose", "eye", "ear", "mouth")) for name in names])
+    assert (changed[face] == 0).all() and (changed[~face] > 0.05).all()
+
+
 def test_refusals(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no \.bvh files"):
         mocap_tracks(tmp_path)
@@ -178,10 +201,10 @@ def test_refusals(clips: Path, tmp_path: Path) -> None:
         PoseTrack("t", "s", "a", "0", 30, np.zeros((3, 17, 2)), np.zeros((4, 17, 3)), (10, 10))
 
 
-def _standing(frames: int) -> tuple[int, np.ndarray, np.ndarray]:
-    """A person of 1000 pixels seen from the front, standing still: (T, 17, 2) pixels and (T, 17) depths."""
-    regressor = load_asset("open").keypoint_regressor("h36m17")
+def _standing(frames: int, kind: str = "h36m17") -> tuple[int, np.ndarray, np.ndarray]:
+    """A person of 1000 pixels seen from the front, standing still: (T, K, 2) pixels and (T, K) depths."""
+    regressor = load_asset("open").keypoint_regressor(kind)
     joints = regressor @ load_asset("open").v_template
     scale = 1000 / np.ptp(joints[:, 1])
     pixels = np.stack([1500 + joints[:, 0] * scale, 1300 - joints[:, 1] * scale], -1)
-    return frames, np.tile(pixels, (frames, 1, 1)), np.full((frames, 17), 4.0)
+    return frames, np.tile(pixels, (frames, 1, 1)), np.full((frames, len(pixels)), 4.0)
