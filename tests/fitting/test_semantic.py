@@ -139,25 +139,3 @@ def test_what_another_person_hides_is_left_alone(body):
     assert distance(together) < distance(alone)
     assert distance(together) < distance(start[0]) + 0.005
     assert [p.id for p in refine_semantic(start, both, CAMERA, body, FitOptions())] == ["p0", "p1"]
-
-
-def test_skin_is_told_from_cloth(body):
-    """The face's colour on the hands and face counts as skin; the shirt's does not."""
-    from dsr.fitting.semantic import skin_pixels
-
-    _, detection = person(body, torch.zeros(body.num_betas))
-    seen = detection.mask.probability > 0.5
-    rgb = np.full((SIZE[1], SIZE[0], 3), (90, 140, 90), np.uint8)
-    rgb[seen] = (40, 60, 160)
-    rows = np.arange(SIZE[1])[:, None]
-    head = seen & (rows < detection.keypoints_px[11:13, 1].min() - 8)
-    rgb[head] = (210, 160, 130)
-    for hand in (15, 16, 17, 18, 19, 20, 21, 22):
-        x, y = detection.keypoints_px[hand].astype(int)
-        rgb[y - 6 : y + 7, x - 6 : x + 7][seen[y - 6 : y + 7, x - 6 : x + 7]] = (205, 155, 128)
-    u, v = np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5
-    skin = skin_pixels(detection, detection.mask.probability, u, v, SIZE, rgb)
-    assert skin is not None
-    assert skin[head].mean() > 0.95
-    shirt = seen & (rgb == (40, 60, 160)).all(-1)
-    assert skin[shirt].mean() < 0.05 and not skin[~seen].any()

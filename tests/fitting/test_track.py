@@ -257,6 +257,23 @@ def test_derivatives_of_the_whole_track(body, walk):
             assert (costs[0] - costs[1]) / (2 * step) == pytest.approx(expected, rel=2e-4)
 
 
+def test_the_prior_says_less_where_nobody_was_seen(body, walk):
+    """There the neighbours know more: the prior's residual is taken times ``guess``."""
+    points, prior = track_points(body.asset, "blazepose33"), load_pose_prior("cpu")
+    seen = [walk.detections[0], None, walk.detections[2]]
+    targets = track_targets(seen, CAMERA, FPS)
+    with torch.no_grad(), one_thread():
+        state = track_start(seen, CAMERA, body, OPTIONS, points, prior, targets)
+        unseen, whole = (
+            linearise_track(points, prior, targets, state, TrackWeights(prior=0.9, guess=guess)) for guess in (0.5, 1.0)
+        )
+        pull, component, _ = prior.residual(state.theta[1:2])
+        cost = 0.9**2 * float(pull.square().sum() + 2 * prior.offset[component])
+    assert whole.cost - unseen.cost == pytest.approx((1 - 0.5**2) * cost, rel=1e-6)
+    change = whole.blocks[0] - unseen.blocks[0]
+    assert change[1].abs().max() > 0.1 and change[[0, 2]].abs().max() < 1e-9
+
+
 def test_targets_say_how_far_each_part_is_trusted(walk):
     """A lifter's joints err together: their sigma is 1.5 times what it says, of 15 mm at least."""
     uncertainty = np.full((4, 17), 40.0)

@@ -1,0 +1,109 @@
+"""The cost of single pictures: its gradient is its slope, and every term pulls as hard as its sigma says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from dsr.body import load_body
+from dsr.body.rotations import axis_angle_to_rotmat
+from dsr.fitting.keypoint_model import KeypointModel
+from dsr.fitting.problem import load_pose_prior
+from dsr.fitting.solver import FitWeights, State, Targets, linearise
+
+BATCH, FREE = 3, 1e9
+
+
+@pytest.fixture(scope="module")
+def model():
+    return KeypointModel(load_body("open").asset, "blazepose33")
+
+
+@pytest.fixture(scope="module")
+def problem(model):
+    """A state some way from its targets, with joints beyond their limits."""
+    generator = torch.Generator().manual_seed(2)
+
+    def normal(*shape, scale=1.0):
+        return scale * torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    root = axis_angle_to_rotmat(torch.tensor([3.0, 0.2, 0.1], dtype=torch.float64) + normal(BATCH, 3, scale=0.3))
+    place = torch.tensor([0.1, 0.0, 4.0], dtype=torch.float64) + normal(BATCH, 3, scale=0.2)
+    state = State(root, normal(BATCH, 63, scale=0.6), normal(BATCH, model.num_betas), place)
+    points = model.pose(state.root, state.theta, state.betas, state.transl).points
+    seen = points + normal(*points.shape, scale=0.05)
+    return state, Targets(
+        rays=seen[..., :2] / seen[..., 2:],
+        weight=torch.rand(BATCH, 33, generator=generator, dtype=torch.float64),
+        scale=torch.full((BATCH,), 0.4, dtype=torch.float64),
+        landmarks=seen - seen.mean(1, keepdim=True),
+        height=torch.full((BATCH,), 1.7, dtype=torch.float64),
+        betas=normal(BATCH, model.num_betas),
+        metric=True,
+    )
+
+
+def test_gradient_is_half_the_slope_of_the_cost(model, problem):
+    state, targets = problem
+    prior, weights = load_pose_prior("cpu"), FitWeights()
+    gradient = linearise(model, prior, targets, state, weights).gradient
+    generator, step = torch.Generator().manual_seed(0), 1e-7
+    for _ in range(4):
+        way = torch.randn(BATCH, model.num_parameters, generator=generator, dtype=torch.float64)
+        up, down = (linearise(model, prior, targets, state.step(s * way), weights).cost for s in (step, -step))
+        torch.testing.assert_close((up - down) / (2 * step), 2 * (gradient * way).sum(1), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("metric", [False, True])
+def test_only_the_size_of_the_landmarks_is_free(model, problem, metric):
+    state, targets = problem
+    weights = FitWeights(pixel=FREE, prior=0.0, limit_rad=FREE, beta=FREE, child=FREE, height_m=FREE)
+    targets = replace(targets, metric=metric)
+    larger = replace(targets, landmarks=2 * targets.landmarks + 0.3)
+    costs = [linearise(model, load_pose_prior("cpu"), t, state, weights).cost for t in (targets, larger)]
+    if metric:
+        assert (costs[1] > 5 * costs[0]).all()
+    else:
+        torch.testing.assert_close(*costs)
+
+
+def test_landmarks_pull_by_their_sigmas(model, problem):
+    """An error along the viewing direction counts by its own sigma, one across by the other."""
+    state, targets = problem
+    posed = model.pose(state.root, state.theta, state.betas, state.transl).points
+    free = FitWeights(pixel=FREE, prior=0.0, limit_rad=FREE, beta=FREE, child=FREE, height_m=FREE)
+    weights = replace(free, landmark_across_m=0.1, landmark_along_m=0.4)
+    weight = torch.ones_like(targets.weight)
+    for axis, sigma in enumerate((0.1, 0.1, 0.4)):
+        landmarks = posed.clone()
+        landmarks[:, 0, axis] += 0.33
+        moved = replace(targets, landmarks=landmarks, weight=weight)
+        expected = 0.33**2 * (1 - 1 / 33) / sigma**2  # the place is free: the mean of all points follows
+        cost = linearise(model, load_pose_prior("cpu"), moved, state, weights).cost
+        torch.testing.assert_close(cost, torch.full_like(cost, expected), rtol=1e-6, atol=1e-6)
+
+
+def test_limits_betas_and_height_have_their_curvature(model, problem):
+    state, targets = problem
+    prior = load_pose_prior("cpu")
+    free = FitWeights(pixel=FREE, landmark_across_m=FREE, landmark_along_m=FREE, prior=0.0)
+    free = replace(free, limit_rad=FREE, beta=FREE, child=FREE, height_m=FREE)
+    n, stop = model.num_betas, 66
+
+    def of(**changes):
+        return linearise(model, prior, targets, state, replace(free, **changes))
+
+    beyond = (state.theta > prior.upper) | (state.theta < prior.lower)
+    assert 0.02 < beyond.double().mean() < 0.9
+    limits = of(limit_rad=0.1)
+    torch.testing.assert_close(limits.normal.diagonal(dim1=1, dim2=2)[:, 3:stop], beyond.double() / 0.01)
+    shape = of(beta=0.5, child=0.2)
+    curvature = shape.normal.diagonal(dim1=1, dim2=2)[0, stop : stop + n]
+    expected = torch.full((n,), 4.0, dtype=torch.float64)
+    expected[model.child_axis] = 25.0
+    torch.testing.assert_close(curvature, expected)
+    torch.testing.assert_close(shape.cost, ((state.betas - targets.betas).square() * expected).sum(1))
+    height, _ = model.height(state.betas)
+    torch.testing.assert_close(of(height_m=0.01).cost, ((height - 1.7) / 0.01).square())
