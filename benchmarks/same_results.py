@@ -1,4 +1,4 @@
-"""Whether two output folders of ``dsr-fit`` hold the same results, byte by byte but for times: before and after a change.
+"""Whether two output folders of ``dsr-fit`` hold the same results, byte by byte but for times: before, after a change.
 
 Example:
     python benchmarks/same_results.py BEFORE AFTER
