@@ -24,6 +24,11 @@ def test_help_loads_nothing_heavy(command):
     assert loaded_after(f"from dsr.cli.{command} import main; assert main(['--help']) == 0") == set()
 
 
+def test_the_help_of_dsr_fit_does_not_even_load_numpy():
+    code = "from dsr.cli.fit import main; assert main(['--help']) == 0; import sys; assert 'numpy' not in sys.modules"
+    assert loaded_after(code) == set()
+
+
 def test_usage_errors_are_found_before_anything_heavy_is_loaded():
     code = "from dsr.cli.fit import main; assert main(['nothing-here.jpg', '--out', 'x', '--regressor', 'dsr']) == 2"
     assert loaded_after(code) == set()

@@ -247,6 +247,15 @@ def test_only_protocol_lines_reach_standard_output(tmp_path):
     assert "raw" in run.stderr and "noise" in run.stderr
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are another thing there")
+def test_a_worker_whose_answers_nobody_reads_ends_quietly():
+    command = [sys.executable, "-m", "dsr.cli.fit", "--serve"]
+    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    worker.stdout.close()
+    _, said = worker.communicate('{"request": "quit"}\n', timeout=120)
+    assert worker.returncode == 0 and said == ""
+
+
 def test_serve_stands_alone(capsys):
     assert cli.main(["photo.jpg", "--out", "o", "--serve"]) == 2
     assert "--serve" in capsys.readouterr().err
