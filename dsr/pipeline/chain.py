@@ -1,4 +1,4 @@
-"""What the chains of a picture and of a clip share: timed stages, errors that become a status, and nobody to fit."""
+"""What the chains of a picture and of a clip share: timed stages, errors as status, the camera, nobody to fit."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from dsr.errors import DsrError, ImageError
 from dsr.options import FitOptions, split_person
 from dsr.results.clip import SequenceResult
 from dsr.results.picture import FitResult
+
+if TYPE_CHECKING:
+    from dsr.body import BodyAsset
+    from dsr.camera import PictureCamera
+    from dsr.image import Photo
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +62,37 @@ def errors_as_status(result: FitResult | SequenceResult, doing: str = "") -> Ite
             f"{result.input_path}: unexpected {type(error).__name__}{doing}: {error}. "
             "This is a defect; please report it."
         )
+
+
+@contextmanager
+def whole_chain(result: FitResult | SequenceResult) -> Iterator[None]:
+    """The chain of one input: its errors become the status, and whoever was fitted before is left out; timed."""
+    started = time.perf_counter()
+    with errors_as_status(result):
+        yield
+    if result.status != "ok":
+        result.people = []
+    result.timing_s["total"] = time.perf_counter() - started
+
+
+def find_camera(result: FitResult | SequenceResult, photo: Photo, options: FitOptions) -> PictureCamera:
+    """The camera of a photograph, or of all frames of a clip by its first; the result says where it comes from.
+
+    Raises:
+        CameraError: if a sidecar gives a value that no photograph can have.
+    """
+    from dsr.camera import PictureCamera, intrinsics_matrix
+    from dsr.image import resolve_focal
+
+    focal = resolve_focal(photo, focal=options.focal, focal35=options.focal35, fov=options.fov)
+    result.focal_source, result.focal_detail = focal.source, focal.detail
+    K = intrinsics_matrix(focal.focal_px, photo.width, photo.height, focal.principal_px)
+    return PictureCamera(K.numpy(), (photo.width, photo.height))
+
+
+def body_record(asset: BodyAsset) -> dict[str, str]:
+    """What a result says of the body it was fitted with."""
+    return {"name": asset.name, "licence": asset.licence, "sha256": asset.sha256}
 
 
 def set_nobody(result: FitResult | SequenceResult, reason: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ import numpy as np
 
 from dsr.errors import DetectionError, DsrError, FittingError, ImageError, UsageError
 from dsr.options import FitOptions, SequenceOptions, check_options
-from dsr.pipeline.chain import StageTimer, errors_as_status, nobody_reason, set_nobody
+from dsr.pipeline.chain import StageTimer, body_record, find_camera, nobody_reason, set_nobody, whole_chain
 from dsr.pipeline.clip_lifter import ClipLifter
 from dsr.pipeline.clip_reader import ClipReader, open_clip
 from dsr.pipeline.inputs import Clip, find_clips
@@ -138,17 +137,11 @@ class SequenceFitter:
             A result; problems with the clip are in its ``status`` and ``message``, never raised.
         """
         result = SequenceResult(status="ok", input_path=os.fspath(clip.path), seed=self.options.seed)
-        started = time.perf_counter()
-        with errors_as_status(result):
+        with whole_chain(result):
             self._fit(clip, result, on_frame)
-        if result.status != "ok":
-            result.people = []
-        result.timing_s["total"] = time.perf_counter() - started
         return result
 
     def _fit(self, clip: Clip, result: SequenceResult, on_frame: OnFrame | None) -> None:
-        from dsr.camera import PictureCamera, intrinsics_matrix
-        from dsr.image import resolve_focal
         from dsr.people.keypoint_sets import in_one_set
         from dsr.people.tracking import select_tracks, track_people
 
@@ -156,16 +149,12 @@ class SequenceFitter:
         timer = StageTimer(result.timing_s)
         reader = open_clip(clip, self.sequence.fps)
         result.image_size, result.fps = reader.size, reader.fps
-        focal = resolve_focal(reader.first, focal=options.focal, focal35=options.focal35, fov=options.fov)
-        result.focal_source, result.focal_detail = focal.source, focal.detail
-        K = intrinsics_matrix(focal.focal_px, *reader.size, focal.principal_px)
-        camera = PictureCamera(K.numpy(), reader.size)
+        camera = find_camera(result, reader.first, options)
         frames = self._people(reader, result, on_frame)
         result.K = np.tile(camera.K, (len(frames), 1, 1))
         result.input_sha256 = reader.sha256
         result.warnings = _first_of(reader.problems)
-        asset = self.body.asset
-        result.body = {"name": asset.name, "licence": asset.licence, "sha256": asset.sha256}
+        result.body = body_record(self.body.asset)
         if frames and not result.frames_read.any():
             raise ImageError(f"{clip.path}: not one frame can be read.")
         timer.lap("people")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dsr.devices import choose_device
 from dsr.options import FitOptions, check_options
-from dsr.pipeline.chain import StageTimer, errors_as_status, nobody_reason, set_nobody
+from dsr.pipeline.chain import StageTimer, body_record, find_camera, nobody_reason, set_nobody, whole_chain
 from dsr.pipeline.inputs import InputPicture, find_inputs
 from dsr.pipeline.jobs import check_jobs, cores, ordered_map
 from dsr.pipeline.people_finder import PeopleFinder
@@ -183,12 +182,10 @@ class Fitter:
             A result; problems with the picture are in its ``status`` and ``message``, never raised.
         """
         result = FitResult(status="ok", input_path=os.fspath(path), seed=self.options.seed)
-        started = time.perf_counter()
-        with errors_as_status(result):
+        with whole_chain(result):
             self._fit(Path(path), result)
         if result.status != "ok":
-            result.people, result.detections, result.unrefined = [], None, None
-        result.timing_s["total"] = time.perf_counter() - started
+            result.detections = result.unrefined = None
         return result
 
     def fit_input(self, picture: InputPicture) -> FitResult:
@@ -199,8 +196,7 @@ class Fitter:
         return FitResult(status="unreadable", input_path=path, message=picture.problem, seed=self.options.seed)
 
     def _fit(self, path: Path, result: FitResult) -> None:
-        from dsr.camera import PictureCamera, intrinsics_matrix
-        from dsr.image import read_photo, resolve_focal
+        from dsr.image import read_photo
         from dsr.people import select_people
 
         options = self.options
@@ -212,18 +208,14 @@ class Fitter:
         result.warnings = list(photo.warnings)
         if self.keep_pictures:
             result.overlay_rgb = photo.rgb
-        focal = resolve_focal(photo, focal=options.focal, focal35=options.focal35, fov=options.fov)
-        result.focal_source, result.focal_detail = focal.source, focal.detail
-        K = intrinsics_matrix(focal.focal_px, photo.width, photo.height, focal.principal_px)
-        camera = PictureCamera(K.numpy(), result.image_size)
+        camera = find_camera(result, photo, options)
         result.K = camera.K
         timer.lap("read")
 
         everybody = self._find_people(photo)
         detections = select_people(everybody, options.person, options.min_score)
         timer.lap("people")
-        asset = self.body.asset
-        result.body = {"name": asset.name, "licence": asset.licence, "sha256": asset.sha256}
+        result.body = body_record(self.body.asset)
         if not detections:
             set_nobody(result, nobody_reason(result, [d.score for d in everybody], options))
             return
