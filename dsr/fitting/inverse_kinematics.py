@@ -39,8 +39,8 @@ def pose_from_landmarks(landmarks: Tensor, rest: Tensor) -> tuple[Tensor, Tensor
     twist = twist * (1.2 / twist.norm(dim=-1, keepdim=True).clamp(min=1.2))  # a spine turns no further
     third = axis_angle_to_rotmat(twist / 3)
     world[:, 0] = pelvis
-    for own, parent in ((3, 0), (6, 3), (9, 6)):
-        world[:, own] = world[:, parent] @ third
+    for joint, parent in ((3, 0), (6, 3), (9, 6)):
+        world[:, joint] = world[:, parent] @ third
     rest_head = _upright(rest[NOSE] - rest[list(EARS)].mean(0), rest[EARS[0]] - rest[EARS[1]])
     head = _upright(landmarks[:, NOSE] - mid["ear"], side_axis(EARS)) @ rest_head.T
     turn = rotmat_to_axis_angle(world[:, 9].transpose(1, 2) @ head)

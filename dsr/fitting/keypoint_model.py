@@ -77,17 +77,17 @@ class KeypointModel:
         rest = (asset.J_regressor.astype(np.float64) @ shapes.reshape(v, -1)).reshape(j, 3, 1 + n)
         weights = asset.weights.astype(np.float64)
         attached = np.stack([(regressor @ (weights[:, i, None] * shapes.reshape(v, -1))) for i in range(j)], 1)
-        share = regressor @ weights  # (K, J)
-        attached = attached.reshape(-1, j, 3, 1 + n) - share[..., None, None] * rest
+        blend = regressor @ weights  # (K, J)
+        attached = attached.reshape(-1, j, 3, 1 + n) - blend[..., None, None] * rest
 
         def tensor(array: np.ndarray) -> Tensor:
             return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
 
         self.dtype, self.device = dtype, torch.device(device)
-        self.num_betas, self.num_joints, self.num_keypoints = n, j, len(share)
+        self.num_betas, self.num_joints, self.num_keypoints = n, j, len(blend)
         self.num_parameters = 3 + 3 * POSED_JOINTS + n + 3
         self._attached, self._attached_dirs = tensor(attached[..., 0]), tensor(attached[..., 1:])
-        self._share, self._rest, self._rest_dirs = tensor(share), tensor(rest[..., 0]), tensor(rest[..., 1:])
+        self._blend, self._rest, self._rest_dirs = tensor(blend), tensor(rest[..., 0]), tensor(rest[..., 1:])
         parents = asset.parents
         self._levels = [
             (torch.as_tensor(level), torch.as_tensor(parents[level])) for level in tree_levels(parents, asset.name)[1:]
@@ -97,7 +97,7 @@ class KeypointModel:
             below[parents[child]] += below[child]
         self._below = tensor(below)
         self._parents = torch.as_tensor(parents[1 : 1 + POSED_JOINTS].copy())
-        self._share_below = self._share @ self._below.T  # (K, J): how much of a keypoint hangs below a joint
+        self._blend_below = self._blend @ self._below.T  # (K, J): how much of a keypoint hangs below a joint
         height = asset.v_template[:, 1]
         ends = shapes[[int(height.argmax()), int(height.argmin())], 1]
         self._height = tensor(ends[0] - ends[1])  # (1+n): standing height is linear in betas, all but exactly
@@ -123,17 +123,17 @@ class KeypointModel:
         world, position = turns.clone(), torch.empty_like(rest)
         slope = torch.empty(batch, self.num_joints, 3, self.num_betas, dtype=self.dtype, device=self.device)
         position[:, 0], slope[:, 0] = rest[:, 0] + transl, self._rest_dirs[0]
-        for own, parent in self._levels:
+        for joint, parent in self._levels:
             above = world[:, parent]
-            world[:, own] = above @ turns[:, own]
-            position[:, own] = position[:, parent] + (above @ (rest[:, own] - rest[:, parent])[..., None])[..., 0]
-            slope[:, own] = slope[:, parent] + above @ (self._rest_dirs[own] - self._rest_dirs[parent])
+            world[:, joint] = above @ turns[:, joint]
+            position[:, joint] = position[:, parent] + (above @ (rest[:, joint] - rest[:, parent])[..., None])[..., 0]
+            slope[:, joint] = slope[:, parent] + above @ (self._rest_dirs[joint] - self._rest_dirs[parent])
         attached = self._attached + torch.einsum("kjcn,bn->bkjc", self._attached_dirs, betas)
-        part = torch.einsum("bjxy,bkjy->bkjx", world, attached) + self._share[..., None] * position[:, None]
+        part = torch.einsum("bjxy,bkjy->bkjx", world, attached) + self._blend[..., None] * position[:, None]
         points = part.sum(2)
 
         # lever arm of everything a joint carries of a keypoint, about that joint
-        lever = torch.einsum("mj,bkjx->bkmx", self._below, part) - self._share_below[..., None] * position[:, None]
+        lever = torch.einsum("mj,bkjx->bkmx", self._below, part) - self._blend_below[..., None] * position[:, None]
         jacobian = torch.zeros(batch, self.num_keypoints, 3, self.num_parameters, dtype=self.dtype, device=self.device)
         jacobian[..., 0:3] = -cross_matrix(lever[:, :, 0])
         axes = world[:, self._parents] @ left_jacobian(theta.reshape(batch, POSED_JOINTS, 3))  # (B, 21, 3, 3)
@@ -142,7 +142,7 @@ class KeypointModel:
         jacobian[..., 3:stop] = turn.permute(0, 1, 3, 2, 4).flatten(3)
         jacobian[..., stop : stop + self.num_betas] = torch.einsum(
             "bjxy,kjyn->bkxn", world, self._attached_dirs
-        ) + torch.einsum("kj,bjxn->bkxn", self._share, slope)
+        ) + torch.einsum("kj,bjxn->bkxn", self._blend, slope)
         jacobian[..., -3:] = torch.eye(3, dtype=self.dtype, device=self.device)
         return PosedKeypoints(points, jacobian, position[:, 0], world, position)
 

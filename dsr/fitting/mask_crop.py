@@ -66,9 +66,9 @@ def mask_crop(
         raise FittingError("a person without a mask has no crop of it.")
     mask_box, box = np.asarray(mask.box_px, float), np.asarray(detections[i].box_px, float)
     rows, cols = mask.probability.shape
-    sure = mask.probability > 0.5
-    if sure.any():  # the mask's box may be far larger than the person
-        v, u = np.flatnonzero(sure.any(1)), np.flatnonzero(sure.any(0))
+    person_pixels = mask.probability > 0.5
+    if person_pixels.any():  # the mask's box may be far larger than the person
+        v, u = np.flatnonzero(person_pixels.any(1)), np.flatnonzero(person_pixels.any(0))
         cell = (mask_box[2:] - mask_box[:2]) / (cols, rows)
         person = np.concatenate([mask_box[:2] + cell * (u[0], v[0]), mask_box[:2] + cell * (u[-1] + 1, v[-1] + 1)])
         box = np.concatenate([np.minimum(box[:2], person[:2]), np.maximum(box[2:], person[2:])])

@@ -94,13 +94,13 @@ class _Terms:
             push[i : frames - 2 + i] += c * bend
         self.gradient += push @ jacobian if steady else torch.einsum("tr,trp->tp", push, jacobian)
         for reach in range(3):
-            share = value.new_zeros(frames - reach)
+            fraction = value.new_zeros(frames - reach)
             for i in range(3 - reach):
-                share[i : frames - 2 + i] += pattern[i] * pattern[i + reach]
+                fraction[i : frames - 2 + i] += pattern[i] * pattern[i + reach]
             square = (
                 jacobian.T @ jacobian if steady else (jacobian[: frames - reach].transpose(1, 2) @ jacobian[reach:])
             )
-            self.blocks[reach].add_(share[:, None, None] * square)
+            self.blocks[reach].add_(fraction[:, None, None] * square)
 
     def add_contact(self, feet: Tensor, jacobian: Tensor, weight: Tensor) -> None:
         """Steps of points (T, C, 3) with Jacobian (T, C, 3, P), weights (T-1, C)."""
@@ -141,11 +141,11 @@ def _shape_in_space(
     terms: _Terms, points: Tensor, jacobian: Tensor, target: Tensor, weight: Tensor, factor: Tensor
 ) -> None:
     """Points (T, K, 3) in space up to place and size, in the size of the target: a smaller body is no closer."""
-    share = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
-    mine, theirs, slope = (_centred(values, share) for values in (points, target, jacobian))
-    own2 = torch.einsum("tk,tkx->t", share, mine.square()).clamp(min=1e-9)[:, None, None]
-    ratio = (torch.einsum("tk,tkx->t", share, theirs.square())[:, None, None] / own2).sqrt()
-    growth = torch.einsum("tk,tkx,tkxp->tp", share, mine, slope)[:, None] / own2  # of the body's own size
+    fraction = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
+    mine, theirs, slope = (_centred(values, fraction) for values in (points, target, jacobian))
+    size2 = torch.einsum("tk,tkx->t", fraction, mine.square()).clamp(min=1e-9)[:, None, None]
+    ratio = (torch.einsum("tk,tkx->t", fraction, theirs.square())[:, None, None] / size2).sqrt()
+    growth = torch.einsum("tk,tkx,tkxp->tp", fraction, mine, slope)[:, None] / size2  # of the body's own size
     slope = slope - mine[..., None] * growth[:, :, None]
     terms.add(factor * (ratio * mine - theirs), (factor * ratio)[..., None] * slope)
 
@@ -188,6 +188,6 @@ def _parameters(
         terms.blocks[0][0, x:, x:] += frames * torch.outer(slope, slope)
 
 
-def _centred(values: Tensor, share: Tensor) -> Tensor:
-    """(T, K, ...) minus their mean by shares (T, K)."""
-    return values - torch.einsum("bk,bk...->b...", share, values)[:, None]
+def _centred(values: Tensor, fraction: Tensor) -> Tensor:
+    """(T, K, ...) minus their mean by fractions (T, K)."""
+    return values - torch.einsum("bk,bk...->b...", fraction, values)[:, None]
