@@ -33,15 +33,15 @@ def check_shape(name: str, tensor: Tensor, shape: str, sizes: dict[str, int]) ->
     """
     if not isinstance(tensor, Tensor):
         raise LossError(f"{name} must be a torch tensor, not {type(tensor).__name__}.")
-    wanted = shape.split()
-    fits = tensor.ndim == len(wanted)
-    for axis, size in zip(wanted, tensor.shape, strict=False):
+    axes = shape.split()
+    fits = tensor.ndim == len(axes)
+    for axis, size in zip(axes, tensor.shape, strict=False):
         expected = int(axis) if axis.isdigit() else sizes.setdefault(axis, size) if fits else size
         fits = fits and expected == size
     if not fits:
-        known = ", ".join(f"{axis}={sizes[axis]}" for axis in dict.fromkeys(wanted) if axis in sizes)
+        known = ", ".join(f"{axis}={sizes[axis]}" for axis in dict.fromkeys(axes) if axis in sizes)
         where = f" with {known}" if known else ""
-        raise LossError(f"{name} must have shape ({', '.join(wanted)}){where}, not {tuple(tensor.shape)}.")
+        raise LossError(f"{name} must have shape ({', '.join(axes)}){where}, not {tuple(tensor.shape)}.")
 
 
 def check_device(name: str, tensor: Tensor, like: Tensor) -> None:

@@ -83,8 +83,8 @@ def keypoint_regressors(
     sets: dict[str, csr_matrix] = {}
     for keypoint_set in KEYPOINT_SETS:
         table = _ALIASES.get(keypoint_set, {})
-        wanted = [table.get(name, name) for name in joint_names(keypoint_set)]
-        sets[keypoint_set] = csr_matrix(np.stack([rows.found[name] for name in wanted]))
+        rows_of_set = [table.get(name, name) for name in joint_names(keypoint_set)]
+        sets[keypoint_set] = csr_matrix(np.stack([rows.by_name[name] for name in rows_of_set]))
     return sets
 
 
@@ -115,13 +115,13 @@ class _Rows:
         self.vertices = v_template.astype(np.float64)
         dense = np.asarray(J_regressor.todense(), np.float64)
         self.joints = set(names)
-        self.found: dict[str, Row] = {name: row / (row.sum() or 1) for name, row in zip(names, dense, strict=True)}
+        self.by_name: dict[str, Row] = {name: row / (row.sum() or 1) for name, row in zip(names, dense, strict=True)}
 
     def place(self, name: str) -> np.ndarray:
-        return self.found[name] @ self.vertices
+        return self.by_name[name] @ self.vertices
 
     def blend(self, **parts: float) -> Row:
-        return np.sum([share * self.found[name] for name, share in parts.items()], axis=0)
+        return np.sum([share * self.by_name[name] for name, share in parts.items()], axis=0)
 
     def vertex(self, index: int) -> Row:
         row = np.zeros(len(self.vertices))
@@ -134,7 +134,7 @@ class _Rows:
             other = ids.get(name.replace("left", "right") if "left" in name else name.replace("right", "left"), index)
             is_left = self.vertices[index, 0] > self.vertices[other, 0]
             swap = other != index and is_left != ("left" in name)
-            self.found[name] = self.vertex(other if swap else index)
+            self.by_name[name] = self.vertex(other if swap else index)
 
     def add_face(self) -> None:
         """Corners of eyes and mouth: the skin in front, nearest to where they lie as seen from eyes and nose."""
@@ -146,9 +146,9 @@ class _Rows:
         )  # eyes to nose tip; the mouth is about 0.8 of it below the nose
         for side, sign in (("left", 1), ("right", -1)):
             eye = self.place(f"{side}_eye")
-            self.found[f"{side}_eye_inner"] = self.front(eye - sign * 0.25 * apart)
-            self.found[f"{side}_eye_outer"] = self.front(eye + sign * 0.22 * apart)
-            self.found[f"mouth_{side}"] = self.front(nose + 0.8 * drop + sign * 0.38 * apart)
+            self.by_name[f"{side}_eye_inner"] = self.front(eye - sign * 0.25 * apart)
+            self.by_name[f"{side}_eye_outer"] = self.front(eye + sign * 0.22 * apart)
+            self.by_name[f"mouth_{side}"] = self.front(nose + 0.8 * drop + sign * 0.38 * apart)
 
     def front(self, target: np.ndarray) -> Row:
         """The foremost vertex among those nearest to a point as seen from the front, near the point's depth."""
@@ -163,17 +163,17 @@ class _Rows:
         """BlazePose's hand points: the model's finger joints where it has them, else on the way to the finger tip."""
         for side in ("left", "right"):
             for finger, joint, share in (("index", 1, 0.5), ("pinky", 1, 0.5), ("thumb", 2, 0.6)):
-                own = f"{side}_{finger}{joint}"
+                finger_joint = f"{side}_{finger}{joint}"
                 parts = {f"{side}_wrist": 1 - share, f"{side}_{finger}_tip": share}
-                row = self.found[own] if own in self.joints else self.blend(**parts)
-                self.found[f"{side}_{finger}_knuckle"] = row
+                row = self.by_name[finger_joint] if finger_joint in self.joints else self.blend(**parts)
+                self.by_name[f"{side}_{finger}_knuckle"] = row
 
     def add_middles(self) -> None:
         """Points between joints, defined as on the open body."""
-        self.found["mid_hip"] = self.blend(left_hip=0.5, right_hip=0.5)
-        self.found["mid_shoulder"] = self.blend(left_shoulder=0.5, right_shoulder=0.5)
-        self.found["h36m_thorax"] = self.blend(neck=0.5, left_shoulder=0.25, right_shoulder=0.25)
-        self.found["h36m_spine"] = self.blend(mid_hip=0.5, h36m_thorax=0.5)
+        self.by_name["mid_hip"] = self.blend(left_hip=0.5, right_hip=0.5)
+        self.by_name["mid_shoulder"] = self.blend(left_shoulder=0.5, right_shoulder=0.5)
+        self.by_name["h36m_thorax"] = self.blend(neck=0.5, left_shoulder=0.25, right_shoulder=0.25)
+        self.by_name["h36m_spine"] = self.blend(mid_hip=0.5, h36m_thorax=0.5)
         crown = np.zeros(len(self.vertices))
         crown[np.argsort(-self.vertices[:, 1])[:30]] = 1 / 30
-        self.found["crown"] = crown
+        self.by_name["crown"] = crown

@@ -114,8 +114,8 @@ def find_licensed(name_or_path: str | Path, gender: str = "neutral") -> Path:
     if name in FAMILIES:
         family = FAMILIES[name]
         for folder in model_folders():
-            if found := _search(folder, family, gender):
-                return found
+            if file := _search(folder, family, gender):
+                return file
         raise BodyError(
             f"No {gender} {family.title} file was found in {', '.join(str(f) for f in model_folders())}: put "
             f"{family.files[gender][1]} (or .npz) into one of them; get it from {family.site} after registration."
@@ -125,8 +125,8 @@ def find_licensed(name_or_path: str | Path, gender: str = "neutral") -> Path:
         return path
     if path.is_dir():
         for family in FAMILIES.values():
-            if found := _search(path, family, gender):
-                return found
+            if file := _search(path, family, gender):
+                return file
         smpl, smplx = FAMILIES["smpl"], FAMILIES["smplx"]
         raise BodyError(
             f"{path} holds no {gender} body model: expected {smpl.files[gender][1]} or .npz (from {smpl.site}) or "
@@ -143,7 +143,7 @@ def _search(folder: Path, family: _Family, gender: str, depth: int = 4) -> Path 
     """The first of the family's file names in a folder and the folders below it, upper and lower case alike."""
     if not folder.is_dir():
         return None
-    found: dict[str, Path] = {}
+    by_name: dict[str, Path] = {}
     for here, folders, files in os.walk(folder):
         level = len(Path(here).relative_to(folder).parts)
         folders[:] = sorted(f for f in folders if not f.startswith(".")) if level < depth else []
@@ -151,9 +151,9 @@ def _search(folder: Path, family: _Family, gender: str, depth: int = 4) -> Path 
             path = Path(here, file)
             if file.lower().endswith(".npz") and is_asset_file(path):
                 continue  # the copy that lies beside results
-            found.setdefault(file.lower(), path)
-            found.setdefault(f"{path.parent.name}/{file}".lower(), path)
-    return next((found[name.lower()] for name in family.files[gender] if name.lower() in found), None)
+            by_name.setdefault(file.lower(), path)
+            by_name.setdefault(f"{path.parent.name}/{file}".lower(), path)
+    return next((by_name[name.lower()] for name in family.files[gender] if name.lower() in by_name), None)
 
 
 def convert(data: dict[str, Any], path: Path, num_betas: int | None = None) -> BodyAsset:
@@ -259,17 +259,17 @@ def _numpy(value: Any) -> np.ndarray:
 
 def _shape_directions(data: dict[str, Any], family: _Family, num_betas: int | None) -> tuple[np.ndarray, int]:
     """Shape columns, followed for SMPL-X by expression columns, and how many those are."""
-    columns = np.asarray(data["shapedirs"])
-    if columns.ndim != 3:
-        raise ValueError(f"shapedirs has shape {columns.shape}")
-    expressions = columns[..., :0]
+    directions = np.asarray(data["shapedirs"])
+    if directions.ndim != 3:
+        raise ValueError(f"shapedirs has shape {directions.shape}")
+    expressions = directions[..., :0]
     if family.key == "smplx":
-        start = 300 if columns.shape[2] > 300 else min(10, columns.shape[2])
-        expressions = np.asarray(data["exprdirs"]) if data.get("exprdirs") is not None else columns[..., start:]
+        start = 300 if directions.shape[2] > 300 else min(10, directions.shape[2])
+        expressions = np.asarray(data["exprdirs"]) if data.get("exprdirs") is not None else directions[..., start:]
         expressions = expressions[..., :DEFAULT_EXPRESSIONS]
-        columns = columns[..., :start]
-    columns = columns[..., : num_betas or DEFAULT_BETAS]
-    both = np.concatenate((columns, expressions), 2).astype(np.float32)
+        directions = directions[..., :start]
+    directions = directions[..., : num_betas or DEFAULT_BETAS]
+    both = np.concatenate((directions, expressions), 2).astype(np.float32)
     return np.ascontiguousarray(both), expressions.shape[2]
 
 

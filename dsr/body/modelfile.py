@@ -47,16 +47,18 @@ def read_model_file(path: Path) -> dict[str, Any]:
             if zipfile.is_zipfile(stream):
                 return _read_npz(path)
             stream.seek(0)
-            found = read_pickle(stream, path, MODEL_KEYS)
+            content = read_pickle(stream, path, MODEL_KEYS)
     except OSError as error:
         raise BodyError(f"{path} cannot be read ({error.strerror or error}).") from error
-    if not isinstance(found, dict):
-        raise BodyError(f"{path} is not a body model: it holds a {type(found).__name__} where a dictionary is needed.")
-    return found
+    if not isinstance(content, dict):
+        raise BodyError(
+            f"{path} is not a body model: it holds a {type(content).__name__} where a dictionary is needed."
+        )
+    return content
 
 
 def _read_npz(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    arrays: dict[str, Any] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             entries = {info.filename: info for info in archive.infolist()}
@@ -70,10 +72,10 @@ def _read_npz(path: Path) -> dict[str, Any]:
                     raise BodyError(f"{path}: {key} claims {info.file_size} bytes, more than any body model has.")
                 with archive.open(info) as stream:
                     data = stream.read(_MAX_ENTRY + 1)
-                found[key] = _read_npy(data, f"{path} ({key})")
+                arrays[key] = _read_npy(data, f"{path} ({key})")
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise BodyError(f"{path} is a damaged .npz file ({error}); fetch it again.") from error
-    return found
+    return arrays
 
 
 def _read_npy(data: bytes, where: str) -> Any:

@@ -158,7 +158,7 @@ def fit_skeleton(joints_m: Tensor, rest_m: Tensor, *, planar: bool, fallback: bo
     root, shift = align_triangles(rest[:, ROOT_TRIANGLE], target[:, ROOT_TRIANGLE])
     solved[:, :4] = rest[:, :4] @ root.mT + shift[:, None]
     straight = unit(bones_rest @ root.mT)  # where a bone points whose joints coincide
-    wanted = unit(target - target[:, _PARENTS], straight) * lengths if fallback else straight
+    reachable = unit(target - target[:, _PARENTS], straight) * lengths if fallback else straight
     chest = root
     for first, last, parent in _LEVELS:
         if first == 15:  # the chest's children go before theirs
@@ -169,7 +169,7 @@ def fit_skeleton(joints_m: Tensor, rest_m: Tensor, *, planar: bool, fallback: bo
         start = solved[:, parent : parent + last - first]
         bone = _bone(target[:, level] - start, lengths[:, level], straight[:, level], planar)
         if fallback:
-            other = wanted[:, level]
+            other = reachable[:, level]
             far = torch.linalg.vector_norm(other - bone, dim=-1, keepdim=True) >= FALLBACK_M
             bone = torch.where(far, other, bone)
         solved[:, level] = start + bone

@@ -72,8 +72,8 @@ class BodyTransfer:
 
     def __init__(self, source: Body, target: Body) -> None:
         for body in (source, target):
-            own = tuple(int(p) for p in body.asset.parents[:_SHARED_JOINTS])
-            if own != tuple(SMPL24_PARENTS[:_SHARED_JOINTS]):
+            parents = tuple(int(p) for p in body.asset.parents[:_SHARED_JOINTS])
+            if parents != tuple(SMPL24_PARENTS[:_SHARED_JOINTS]):
                 raise BodyError(f"The body {body.asset.name} has not SMPL's joints; poses cannot be carried over.")
         self.source, self.target = source, target
 
@@ -200,10 +200,10 @@ def _rest_skeleton(asset: BodyAsset) -> tuple[np.ndarray, np.ndarray]:
 @lru_cache(maxsize=8)
 def _has_girths(asset: BodyAsset) -> bool:
     try:
-        found = measure_body(asset)
+        sizes = measure_body(asset)
     except BodyError:
         return False
-    return min(found.chest_m, found.waist_m, found.hip_m) > 0.1
+    return min(sizes.chest_m, sizes.waist_m, sizes.hip_m) > 0.1
 
 
 @lru_cache(maxsize=8)
@@ -220,11 +220,11 @@ def _slopes(asset: BodyAsset, girths: bool) -> np.ndarray:
 def _solve_shape(source: BodyAsset, target: BodyAsset, betas: np.ndarray) -> np.ndarray:
     """Betas (m,) of the target that give the source's measures; the slopes of the average body do for all steps."""
     girths = _has_girths(source) and _has_girths(target)
-    wanted = _measure(source, betas, girths)
-    slopes = _slopes(target, girths) / wanted.sigma[:, None]
+    goal = _measure(source, betas, girths)
+    slopes = _slopes(target, girths) / goal.sigma[:, None]
     normal = slopes.T @ slopes + np.eye(slopes.shape[1]) / _SIGMA_BETA**2
-    found = np.zeros(slopes.shape[1])
+    solution = np.zeros(slopes.shape[1])
     for _ in range(_STEPS):
-        residual = (wanted.values - _measure(target, found, girths).values) / wanted.sigma
-        found = found + np.linalg.solve(normal, slopes.T @ residual - found / _SIGMA_BETA**2)
-    return np.pad(found, (0, target.num_betas - len(found)))
+        residual = (goal.values - _measure(target, solution, girths).values) / goal.sigma
+        solution = solution + np.linalg.solve(normal, slopes.T @ residual - solution / _SIGMA_BETA**2)
+    return np.pad(solution, (0, target.num_betas - len(solution)))

@@ -21,11 +21,7 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "header": ("read_header",),
-        "load": (
-            "CheckpointReport",
-            "load_checkpoint",
-            "read_state_dict",
-        ),
+        "load": ("CheckpointReport", "load_checkpoint", "read_state_dict"),
         "shipped": ("shipped_file",),
         "write": ("write_weights",),
     },

@@ -77,14 +77,14 @@ def load_checkpoint(
     if isinstance(model, (nn.DataParallel, nn.parallel.DistributedDataParallel)):
         model = model.module
     with _entries(path_or_state_dict) as (entries, layout, where):
-        wanted = model.state_dict()
-        matched, extra, ignored = _match(wanted, entries, layout, where)
-        missing = [key for key in wanted if key not in matched]
+        needed = model.state_dict()
+        matched, extra, ignored = _match(needed, entries, layout, where)
+        missing = [key for key in needed if key not in matched]
         lacking = [key for key in missing if not (_is_mean(key) and getattr(model, "has_licensed_mean", False))]
         if not matched or (strict and (extra or lacking)):
-            raise CheckpointError(_explain(model, wanted, entries, lacking, extra, where))
-        own = {key: wanted[key] for key in matched}
-        filled = check_entries(own, {key: entries[name] for key, name in matched.items()}, where, _describe(model))
+            raise CheckpointError(_explain(model, needed, entries, lacking, extra, where))
+        to_fill = {key: needed[key] for key in matched}
+        filled = check_entries(to_fill, {key: entries[name] for key, name in matched.items()}, where, _describe(model))
     model.load_state_dict(filled, strict=False)
     return CheckpointReport(tuple(missing), tuple(extra), tuple(ignored), layout, where, len(filled))
 
@@ -103,13 +103,13 @@ def read_state_dict(source: str | Path | Mapping[str, Any]) -> dict[str, Tensor]
 
 
 def check_entries(
-    wanted: Mapping[str, Tensor], found: Mapping[str, Any], where: str, network: str
+    needed: Mapping[str, Tensor], entries: Mapping[str, Any], where: str, network: str
 ) -> dict[str, Tensor]:
-    """Entries with the shapes and types a network wants, every one of them finite.
+    """Entries with the shapes and types a network needs, every one of them finite.
 
     Args:
-        wanted: the network's own entries.
-        found: entries by the network's names; others are not looked at.
+        needed: the network's own entries.
+        entries: of the file by the network's names; others are not looked at.
         where: the file, for messages.
         network: what it is called, for messages.
 
@@ -117,17 +117,17 @@ def check_entries(
         CheckpointError: naming the first entry that is missing, has another shape or is not finite.
     """
     checked = {}
-    for key, own in wanted.items():
-        if key not in found:
+    for key, tensor in needed.items():
+        if key not in entries:
             raise CheckpointError(f"{where} does not fit {network}: it has no entry {key}.")
-        if tuple(found[key].shape) != tuple(own.shape):
+        if tuple(entries[key].shape) != tuple(tensor.shape):
             raise CheckpointError(
-                f"{where} does not fit {network}: {key} has shape {tuple(found[key].shape)} where {tuple(own.shape)} "
-                "is needed; build the network as it was trained."
+                f"{where} does not fit {network}: {key} has shape {tuple(entries[key].shape)} where "
+                f"{tuple(tensor.shape)} is needed; build the network as it was trained."
             )
-        value = _tensor(found[key], key, where).to(own.dtype)
+        value = _tensor(entries[key], key, where).to(tensor.dtype)
         if not _finite(value):
-            raise CheckpointError(f"{where} cannot be used: {key} holds values that are not finite in {own.dtype}.")
+            raise CheckpointError(f"{where} cannot be used: {key} holds values that are not finite in {tensor.dtype}.")
         checked[key] = value
     return checked
 
@@ -179,20 +179,20 @@ def _tensor(value: Any, key: str, where: str) -> Tensor:
 
 
 def _match(
-    wanted: Mapping[str, Tensor], entries: Mapping[str, Any], layout: Layout, where: str
+    needed: Mapping[str, Tensor], entries: Mapping[str, Any], layout: Layout, where: str
 ) -> tuple[dict[str, str], list[str], list[str]]:
     """The network's names to the file's, and the names in the file that fit nothing, as extra and as ignored."""
-    bare_names = Counter(map(_bare, wanted))
-    by_bare_name = {_bare(key): key for key in wanted if bare_names[_bare(key)] == 1}
+    bare_names = Counter(map(_bare, needed))
+    by_bare_name = {_bare(key): key for key in needed if bare_names[_bare(key)] == 1}
     matched: dict[str, str] = {}
     extra: list[str] = []
     ignored: list[str] = []
     lightning = layout == "state_dict" and any(name.startswith("model.") for name in entries)
     for name in entries:
         plain = name
-        while plain not in wanted and plain.startswith(("module.", "model.")):
+        while plain not in needed and plain.startswith(("module.", "model.")):
             plain = plain.partition(".")[2]
-        key = plain if plain in wanted else by_bare_name.get(_bare(plain))
+        key = plain if plain in needed else by_bare_name.get(_bare(plain))
         if lightning and not name.startswith("model."):
             ignored.append(name)  # of the training, beside the network
         elif key is None:
@@ -215,7 +215,7 @@ def _bare(key: str) -> str:
 
 def _explain(
     model: nn.Module,
-    wanted: Mapping[str, Tensor],
+    needed: Mapping[str, Tensor],
     entries: Iterable[str],
     missing: list[str],
     extra: list[str],
@@ -225,7 +225,7 @@ def _explain(
     network, system = _describe(model), _system(entries)
     parts = []
     if missing:
-        parts.append(f"{len(missing)} of the network's {len(wanted)} entries are missing, {missing[0]} first")
+        parts.append(f"{len(missing)} of the network's {len(needed)} entries are missing, {missing[0]} first")
     if extra:
         parts.append(f"{len(extra)} entries are not of this network, {extra[0]} first")
     text = f"{where} does not fit {network}: {' and '.join(parts)}."

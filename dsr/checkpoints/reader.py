@@ -317,14 +317,14 @@ def _attach(content: Any, read: Callable[[_Storage], bytes]) -> None:
 
 def _tensors(content: Any) -> list[LazyTensor]:
     """All tensors in nested dicts, lists and tuples, each once."""
-    found: dict[int, LazyTensor] = {}
+    tensors: dict[int, LazyTensor] = {}
     seen: set[int] = set()
     todo = [content]
     while todo:
         item = todo.pop()
         if isinstance(item, LazyTensor):
-            found[id(item)] = item
+            tensors[id(item)] = item
         elif isinstance(item, (dict, list, tuple)) and id(item) not in seen:
             seen.add(id(item))
             todo.extend(item.values() if isinstance(item, dict) else item)
-    return list(found.values())
+    return list(tensors.values())

@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 if TYPE_CHECKING:
-    from dsr.clothing.labels import CLOTHED_CLASSES as CLOTHED_CLASSES
     from dsr.clothing.labels import IGNORE as IGNORE
     from dsr.clothing.labels import LABEL_MIRROR as LABEL_MIRROR
-    from dsr.clothing.labels import LABEL_TO_CLASS as LABEL_TO_CLASS
     from dsr.clothing.labels import LABELS as LABELS
-    from dsr.clothing.labels import MINIMALLY_CLOTHED as MINIMALLY_CLOTHED
     from dsr.clothing.labels import PALETTE_RGB as PALETTE_RGB
     from dsr.clothing.labels import keep_window as keep_window
     from dsr.clothing.labels import keypoint_window as keypoint_window
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
     from dsr.clothing.targets import clothed_attributes as clothed_attributes
     from dsr.clothing.targets import clothed_target as clothed_target
     from dsr.clothing.targets import distance_map as distance_map
-    from dsr.clothing.targets import minimally_clothed_attributes as minimally_clothed_attributes
     from dsr.clothing.targets import minimally_clothed_target as minimally_clothed_target
     from dsr.clothing.targets import semantic_attributes as semantic_attributes
 
@@ -37,12 +33,9 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "labels": (
-            "CLOTHED_CLASSES",
             "IGNORE",
             "LABELS",
             "LABEL_MIRROR",
-            "LABEL_TO_CLASS",
-            "MINIMALLY_CLOTHED",
             "PALETTE_RGB",
             "keep_window",
             "keypoint_window",
@@ -58,7 +51,6 @@ __getattr__, __dir__, __all__ = attach(
             "clothed_attributes",
             "clothed_target",
             "distance_map",
-            "minimally_clothed_attributes",
             "minimally_clothed_target",
             "semantic_attributes",
         ),

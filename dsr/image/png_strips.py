@@ -63,10 +63,10 @@ def png_strips(stream: BinaryIO, rows: int, exif: Image.Exif) -> Iterator[Image.
                 exif.load(data)
         elif kind == b"IDAT":
             while data and done < height:
-                wanted = min(rows, height - done) * stride
-                buffer += inflater.decompress(data, wanted - len(buffer))
+                needed = min(rows, height - done) * stride
+                buffer += inflater.decompress(data, needed - len(buffer))
                 data = inflater.unconsumed_tail
-                if len(buffer) == wanted:
+                if len(buffer) == needed:
                     strip, previous = _decode_strip(bytes(buffer), previous, header, colour, width, stride, extra)
                     done += strip.height
                     buffer.clear()

@@ -74,11 +74,11 @@ def read_sidecar(path: Path) -> SidecarCamera:
         raise CameraError(f"The camera sidecar {path} cannot be read: {error.strerror or error}.") from None
     except (ValueError, RecursionError) as error:
         raise CameraError(f"The camera sidecar {path} is not valid JSON ({error}).") from None
-    found = [key for key in KEYS if isinstance(content, dict) and key in content]
-    if len(found) != 1:
-        number = "none" if not found else " and ".join(found)
+    keys = [key for key in KEYS if isinstance(content, dict) and key in content]
+    if len(keys) != 1:
+        number = "none" if not keys else " and ".join(keys)
         raise CameraError(f"The camera sidecar {path} must hold exactly one of {', '.join(KEYS)}; it holds {number}.")
-    key = found[0]
+    key = keys[0]
     if key == "K":
         return _from_intrinsics(path, content["K"])
     value = content[key]

@@ -162,8 +162,8 @@ class SequenceLifter(WindowLifter):
     def _choose(self, tokens: Tensor, noise: Tensor | None, copies: int) -> Tensor:
         assert self.pruning is not None
         if copies > 1 and not self.pruning.recover:
-            own = tokens.shape[0] // copies
-            return self._choose(tokens[:own], noise if noise is None else noise[:own], 1).repeat(copies, 1)
+            first = tokens.shape[0] // copies
+            return self._choose(tokens[:first], noise if noise is None else noise[:first], 1).repeat(copies, 1)
         if noise is None:
             noise = torch.rand(tokens.shape[:2], device=tokens.device) if self.training else self._tie_noise
         features = self.frame_features(tokens)

@@ -71,8 +71,8 @@ class FrameSelection:
     def clusters(self) -> Tensor:
         """(B, F) place in ``order`` of the kept frame nearest to each frame; kept frames belong to themselves."""
         nearest = self.distance.gather(1, self.order[..., None].expand(-1, -1, self.distance.shape[-1])).argmin(1)
-        own = torch.arange(self.order.shape[1], device=nearest.device).expand_as(self.order)
-        return nearest.scatter(1, self.order, own)
+        positions = torch.arange(self.order.shape[1], device=nearest.device).expand_as(self.order)
+        return nearest.scatter(1, self.order, positions)
 
 
 @torch.no_grad()

@@ -65,11 +65,11 @@ class PriorGraph(nn.Module):
         whole = self.adjacency + self.adj2
         whole = (whole + whole.T) / 2.0
         eye = torch.eye(len(whole), dtype=whole.dtype, device=whole.device)
-        own = (whole * eye).sum(1)
+        self_weight = (whole * eye).sum(1)
         # Two products with one wide matrix; the self weight is a row scale, the rest one n x n product.
         both = x @ self.W.transpose(0, 1).flatten(1)
         self_part, other = both.chunk(2, -1)
-        return own[:, None] * (self.M * self_part) + (whole * (1.0 - eye)) @ (self.M * other) + self.bias
+        return self_weight[:, None] * (self.M * self_part) + (whole * (1.0 - eye)) @ (self.M * other) + self.bias
 
 
 class PriorUnit(nn.Module):

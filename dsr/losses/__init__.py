@@ -40,39 +40,12 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "clothed": ("dsr_c_loss",),
-        "keypoint": (
-            "keypoint_2d_loss",
-            "keypoint_3d_loss",
-            "source_confidence",
-        ),
-        "parameter": (
-            "betas_loss",
-            "camera_scale_loss",
-            "pose_loss",
-            "vertex_loss",
-        ),
-        "perspose": (
-            "PersPoseOutputs",
-            "perspose_losses",
-        ),
+        "keypoint": ("keypoint_2d_loss", "keypoint_3d_loss", "source_confidence"),
+        "parameter": ("betas_loss", "camera_scale_loss", "pose_loss", "vertex_loss"),
+        "perspose": ("PersPoseOutputs", "perspose_losses"),
         "perspose_weights": ("PERSPOSE_WEIGHTS",),
-        "semantic": (
-            "SemanticLosses",
-            "dsr_mc_loss",
-            "semantic_losses",
-        ),
-        "silhouette": (
-            "containment_loss",
-            "coverage_loss",
-            "iou_loss",
-            "soft_iou",
-        ),
-        "weights": (
-            "LossWeights",
-            "PUBLISHED_DEFAULTS",
-            "PUBLISHED_TRAINING",
-            "TERMS",
-            "weighted_total",
-        ),
+        "semantic": ("SemanticLosses", "dsr_mc_loss", "semantic_losses"),
+        "silhouette": ("containment_loss", "coverage_loss", "iou_loss", "soft_iou"),
+        "weights": ("PUBLISHED_DEFAULTS", "PUBLISHED_TRAINING", "TERMS", "LossWeights", "weighted_total"),
     },
 )

@@ -20,15 +20,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "bvh": (
-            "Motion",
-            "read_bvh",
-        ),
+        "bvh": ("Motion", "read_bvh"),
         "pose_prior": ("PosePrior",),
-        "retarget": (
-            "SmplMotion",
-            "load_mocap",
-            "retarget_to_smpl",
-        ),
+        "retarget": ("SmplMotion", "load_mocap", "retarget_to_smpl"),
     },
 )

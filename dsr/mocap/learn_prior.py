@@ -198,8 +198,8 @@ def fit_mixture(poses: np.ndarray, pairs: int, iterations: int, seed: int, broad
     Returns:
         2 * pairs + 1 components, pair by pair, the broad one last.
     """
-    shares = _first_shares(poses, pairs, np.random.default_rng(seed))
-    mixture = _maximise(poses, shares)
+    responsibilities = _first_responsibilities(poses, pairs, np.random.default_rng(seed))
+    mixture = _maximise(poses, responsibilities)
     for _ in range(iterations):
         joint = mixture.log_joint(poses)
         mixture = _maximise(poses, np.exp(joint - logsumexp(joint, axis=-1, keepdims=True)))
@@ -212,7 +212,7 @@ def fit_mixture(poses: np.ndarray, pairs: int, iterations: int, seed: int, broad
     )
 
 
-def _first_shares(poses: np.ndarray, pairs: int, rng: np.random.Generator) -> np.ndarray:
+def _first_responsibilities(poses: np.ndarray, pairs: int, rng: np.random.Generator) -> np.ndarray:
     """Hard assignments (N, 2 * pairs) by k-means++ seeds and a few steps of k-means, in mirrored pairs."""
     centres = poses[[rng.integers(len(poses))]]
     centres = np.concatenate([centres, mirror_poses(centres)])
@@ -222,8 +222,10 @@ def _first_shares(poses: np.ndarray, pairs: int, rng: np.random.Generator) -> np
         centres = np.concatenate([centres, new, mirror_poses(new)])
     for _ in range(10):
         nearest = _squared_distance(poses, centres).argmin(-1)
-        own = [poses[nearest == k] for k in range(2 * pairs)]
-        means = np.stack([mine.mean(0) if len(mine) else centre for mine, centre in zip(own, centres, strict=True)])
+        clusters = [poses[nearest == k] for k in range(2 * pairs)]
+        means = np.stack(
+            [mine.mean(0) if len(mine) else centre for mine, centre in zip(clusters, centres, strict=True)]
+        )
         swapped = mirror_poses(means.reshape(pairs, 2, DIMENSIONS)[:, ::-1])
         centres = (means.reshape(pairs, 2, DIMENSIONS) + swapped).reshape(2 * pairs, DIMENSIONS) / 2
     return np.eye(2 * pairs)[_squared_distance(poses, centres).argmin(-1)]
@@ -233,12 +235,12 @@ def _squared_distance(poses: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return np.stack([np.square(poses - centre).sum(-1) for centre in centres], axis=-1)
 
 
-def _maximise(poses: np.ndarray, shares: np.ndarray) -> Mixture:
+def _maximise(poses: np.ndarray, responsibilities: np.ndarray) -> Mixture:
     """Weights, means and covariances from the shares (N, 2 * pairs); each pair is made an exact mirror image."""
     flip = mirror_poses(np.arange(DIMENSIONS) + 1.0)  # signed permutation as numbers
     order, sign = np.abs(flip).astype(int) - 1, np.sign(flip)
     weights, means, covariances = [], [], []
-    for left, right in shares.reshape(len(poses), -1, 2).transpose(1, 2, 0):
+    for left, right in responsibilities.reshape(len(poses), -1, 2).transpose(1, 2, 0):
         total = left.sum() + right.sum()
         mean = (left @ poses + right @ mirror_poses(poses)) / total
         covariance = np.zeros((DIMENSIONS, DIMENSIONS))

@@ -121,7 +121,7 @@ class CandidateFinder:
         """
         scale = INPUT_SIZE / side
         small = pyramid.resized(scale)
-        found = [np.zeros((0, CANDIDATE_COLUMNS))]
+        candidates = [np.zeros((0, CANDIDATE_COLUMNS))]
         for v in tile_starts(small.shape[0], INPUT_SIZE):
             for u in tile_starts(small.shape[1], INPUT_SIZE):
                 column, row = round(u), round(v)
@@ -131,8 +131,8 @@ class CandidateFinder:
                 tile[:, 1:] += np.tile([column, row], 6)
                 tile[:, 1::2] *= pyramid.width / small.shape[1]
                 tile[:, 2::2] *= pyramid.height / small.shape[0]
-                found.append(tile)
-        return np.concatenate(found)
+                candidates.append(tile)
+        return np.concatenate(candidates)
 
 
 def _window(image: np.ndarray, column: int, row: int) -> np.ndarray:

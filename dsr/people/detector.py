@@ -166,13 +166,13 @@ class PeopleDetector:
         if not rest:
             return []
         peeled = Pyramid(without_bodies(rgb, sure))
-        found = []
+        confirmed = []
         for body in rest:
             again = self._body(peeled, body.landmarks.region, body.candidate_score)
             if again and is_plausible(again):
-                found.append(again)
-        kept = suppress_bodies(sure + [body for body in found if stands_apart(body, sure)])
-        return [body for body in kept if body in found]
+                confirmed.append(again)
+        kept = suppress_bodies(sure + [body for body in confirmed if stands_apart(body, sure)])
+        return [body for body in kept if body in confirmed]
 
     def _candidates(self, pyramid: Pyramid) -> np.ndarray:
         """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints."""
@@ -183,8 +183,8 @@ class PeopleDetector:
             parts.append(self._finder.in_tiles(pyramid, float(shorter), MIN_HINT))
         last = self.settings.always[-1]
         for n in self.settings.on_cue:
-            found = merge_candidates(np.concatenate(parts))
-            if np.any(found[:, 0] >= MIN_SCORE) and not hints_at_small_people(found, longer / last):
+            merged = merge_candidates(np.concatenate(parts))
+            if np.any(merged[:, 0] >= MIN_SCORE) and not hints_at_small_people(merged, longer / last):
                 break
             parts.append(self._finder.in_tiles(pyramid, longer / n, MIN_HINT))
             last = n
@@ -200,11 +200,11 @@ class PeopleDetector:
             first = Body(self._landmarks(pyramid, region), score)
             if any(is_clearly(body, first) for body in bodies):
                 continue  # no further pass for somebody who was found already
-            found = [self._finished(pyramid, first)]
-            unsure = found[0] is None or found[0].landmarks.presence < SURE_PRESENCE
-            if unsure and abs(region.angle) > UPSIDE_DOWN:  # the detector turns people whose face it cannot see
-                found.append(self._body(pyramid, region.upright(), score))
-            seen = [body for body in found if body is not None and is_plausible(body)]
+            passes = [self._finished(pyramid, first)]
+            doubtful = passes[0] is None or passes[0].landmarks.presence < SURE_PRESENCE
+            if doubtful and abs(region.angle) > UPSIDE_DOWN:  # the detector turns people whose face it cannot see
+                passes.append(self._body(pyramid, region.upright(), score))
+            seen = [body for body in passes if body is not None and is_plausible(body)]
             bodies += sorted(seen, key=lambda body: -body.rank)[:1]
         return bodies
 

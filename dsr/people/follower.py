@@ -42,15 +42,16 @@ class PeopleFollower:
             self._since = self._every
             return []
         self._since += 1
-        found: list[Detection] | None = None
+        detections: list[Detection] | None = None
         if self._since < self._every and self._known:
-            found = self._follow(photo)
-        if found is None:
-            found = self._detector.detect(photo)
+            detections = self._follow(photo)
+        if detections is None:
+            detections = self._detector.detect(photo)
             self._since = 0
-        found = [replace(d, mask=None) for d in found]  # silhouettes of a whole clip would not fit into memory
-        self._before, self._known = self._known, found
-        return found
+        # Silhouettes of a whole clip would not fit into memory.
+        detections = [replace(d, mask=None) for d in detections]
+        self._before, self._known = self._known, detections
+        return detections
 
     def _follow(self, photo: Photo) -> list[Detection] | None:
         """The people known, where they should be now; None where that is not safe."""
@@ -62,12 +63,12 @@ class PeopleFollower:
         if _crowded(boxes):
             return None
         room = _MARGIN * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
-        found = self._detector.detect_in_boxes(
+        detections = self._detector.detect_in_boxes(
             photo, np.concatenate([boxes[:, :2] - room, boxes[:, 2:] + room], 1), "blazepose"
         )
-        if any(d.score < _LOST for d in found) or _crowded(np.stack([d.box_px for d in found])):
+        if any(d.score < _LOST for d in detections) or _crowded(np.stack([d.box_px for d in detections])):
             return None
-        return found
+        return detections
 
 
 def _middle(detection: Detection) -> np.ndarray:

@@ -57,10 +57,10 @@ def load_detections(
             detector = PeopleDetector()
         return detector.detect_in_boxes(photo, rows, path.name)
     if isinstance(data, dict) and "people" in data:
-        found = _openpose_people(data, path)
+        point_sets = _openpose_people(data, path)
     else:
-        found = _coco_people(data, path, photo.path)
-    people = [_detection(points, name, photo, path) for points, name in found]
+        point_sets = _coco_people(data, path, photo.path)
+    people = [_detection(points, name, photo, path) for points, name in point_sets]
     return left_to_right([person for person in people if person is not None])
 
 
@@ -124,34 +124,34 @@ def _read_json(path: Path) -> Any:
 
 def _openpose_people(data: dict[str, Any], path: Path) -> list[tuple[np.ndarray, str]]:
     """Points (K, 3) and their keypoint set of each person of an OpenPose file."""
-    people = data["people"]
-    if not isinstance(people, list):
+    entries = data["people"]
+    if not isinstance(entries, list):
         raise DetectionError(f"{path}: 'people' is not a list; expected an OpenPose JSON file")
-    found = []
-    for person in people:
+    people = []
+    for person in entries:
         points = _points(person.get("pose_keypoints_2d") if isinstance(person, dict) else None, path)
         if len(points) == 25:
-            found.append((points, "openpose25"))
+            people.append((points, "openpose25"))
         elif len(points) == 18:
-            found.append((points[_COCO17_OF_OPENPOSE18], "coco17"))
+            people.append((points[_COCO17_OF_OPENPOSE18], "coco17"))
         else:
             raise DetectionError(
                 f"{path}: a person has {len(points)} keypoints; expected OpenPose's BODY_25 (25) or COCO (18) layout"
             )
-    return found
+    return people
 
 
 def _coco_people(data: Any, path: Path, picture: Path) -> list[tuple[np.ndarray, str]]:
     """Points (17, 3) of each person of one picture in a COCO keypoint file."""
-    found = []
+    people = []
     for row in _coco_rows(data, path, picture):
         points = _points(row.get("keypoints"), path)
         if len(points) != 17:
             raise DetectionError(f"{path}: a person has {len(points)} keypoints; expected COCO's 17")
         if np.all(np.isin(points[:, 2], (0, 1, 2))):  # annotations: 0 not labelled, 1 hidden, 2 visible
             points[:, 2] = np.array([0.0, 0.5, 1.0])[points[:, 2].astype(int)]
-        found.append((points, "coco17"))
-    return found
+        people.append((points, "coco17"))
+    return people
 
 
 def _coco_rows(data: Any, path: Path, picture: Path) -> list[dict[str, Any]]:

@@ -84,10 +84,10 @@ class Pyramid:
 
     def level(self, reduction: float) -> tuple[Image, float]:
         """The coarsest copy still at least as fine as ``reduction`` picture pixels per pixel, and its own reduction."""
-        wanted = max(0, math.floor(math.log2(max(reduction, 1.0))))
-        while len(self._levels) <= wanted and min(self._levels[-1].size) >= 2:
+        level = max(0, math.floor(math.log2(max(reduction, 1.0))))
+        while len(self._levels) <= level and min(self._levels[-1].size) >= 2:
             self._levels.append(self._levels[-1].reduce(2))
-        index = min(wanted, len(self._levels) - 1)
+        index = min(level, len(self._levels) - 1)
         return self._levels[index], float(2**index)
 
     def crop(self, region: Region, size: int) -> np.ndarray:

@@ -121,19 +121,19 @@ def same_person(a: Body, b: Body) -> bool:
     return bool(agreement(a, b) > 0.45 or torso < 0.1 or head < 0.06)
 
 
-def same_region(found: Body, region: Region) -> bool:
+def same_region(body: Body, region: Region) -> bool:
     """True where a region is the one a sure body was found in, so that the model would say the same again."""
-    own = found.landmarks.region
-    apart = np.hypot(own.u - region.u, own.v - region.v) / own.side
-    turned = abs((own.angle - region.angle + np.pi) % (2 * np.pi) - np.pi)
-    sure = found.landmarks.presence >= SURE_PRESENCE
-    return bool(sure and apart < 0.06 and abs(np.log(own.side / region.side)) < 0.2 and turned < 0.3)
+    seen_region = body.landmarks.region
+    apart = np.hypot(seen_region.u - region.u, seen_region.v - region.v) / seen_region.side
+    turned = abs((seen_region.angle - region.angle + np.pi) % (2 * np.pi) - np.pi)
+    sure = body.landmarks.presence >= SURE_PRESENCE
+    return bool(sure and apart < 0.06 and abs(np.log(seen_region.side / region.side)) < 0.2 and turned < 0.3)
 
 
-def is_clearly(found: Body, first: Body) -> bool:
+def is_clearly(body: Body, first: Body) -> bool:
     """True where the first pass on a candidate shows a body that is sure already, no smaller and no better."""
-    better = found.landmarks.presence >= SURE_PRESENCE and found.rank >= first.rank and found.size >= 0.9 * first.size
-    return better and agreement(found, first) > 0.7
+    better = body.landmarks.presence >= SURE_PRESENCE and body.rank >= first.rank and body.size >= 0.9 * first.size
+    return better and agreement(body, first) > 0.7
 
 
 def agreement(a: Body, b: Body) -> float:

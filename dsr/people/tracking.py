@@ -94,9 +94,9 @@ def track_people(
     fade = max(0.5, 1 - 1 / (_COASTING_S * fps))
     tracks: list[_Open] = []
     active: list[_Open] = []
-    for number, found in enumerate(frames):
+    for number, detections in enumerate(frames):
         active = [track for track in active if number - track.frames[-1] <= max_gap]
-        usable = _once([d for d in found if np.isfinite(d.box_px).all()])
+        usable = _once([d for d in detections if np.isfinite(d.box_px).all()])
         taken: set[int] = set()
         if active and usable:
             affinity = np.array([[_affinity(track, number, fade, d) for d in usable] for track in active])

@@ -94,9 +94,9 @@ def architecture(system: str, state: dict[str, Tensor], header: dict[str, str] |
         header: texts of its safetensors header.
     """
     shapes = {re.sub(r"^(?:(?:module|model|backbone|head)\.)+", "", key): tuple(v.shape) for key, v in state.items()}
-    found = _hmr(shapes) if system == "dsr" else _perspose(shapes)
+    config = _hmr(shapes) if system == "dsr" else _perspose(shapes)
     size = _image_size(header or {})
-    return {**found, "image_size": size} if size else found
+    return {**config, "image_size": size} if size else config
 
 
 def has_heads(state: Mapping[str, Tensor]) -> bool:

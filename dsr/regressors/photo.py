@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,7 +34,7 @@ _LEAST_KEYPOINTS = 6
 
 @dataclass(frozen=True)
 class PredictedPeople:
-    """Bodies of the people of one picture, on the wanted body, in the original camera.
+    """Bodies of the people of one picture, on the body asked for, in the original camera.
 
     Attributes:
         bodies: their parameters, on the body's device.
@@ -46,19 +46,19 @@ class PredictedPeople:
 
 
 class PhotoRegressor:
-    """A network and the body its results are wanted on.
+    """A network and the body its results are for.
 
     Args:
         loaded: the network.
-        body: the body wanted, on the network's device.
+        body: the body the results are for, on the network's device.
         mirror: average with the mirrored crops; by default as published, which is for PersPose only.
         smpl: where to look for SMPL when the network speaks of it and the body is another one: a path, or ``smpl`` for
             the folders that are searched.
 
     Attributes:
         source: the body that the network's numbers are read with.
-        exact: False where that is a stand-in, because there is no SMPL file.
-        gendered: whether the body wanted is the female or male one; networks speak of the neutral one.
+        exact: False where it takes the place of SMPL, because there is no SMPL file.
+        gendered: whether that body is the female or male one; networks speak of the neutral one.
 
     Raises:
         BodyError: if an SMPL file is there and cannot be read, or poses cannot be carried over to the body.
@@ -93,10 +93,10 @@ class PhotoRegressor:
                 stays.
         """
         crops = crop_detections(rgb, scale, K, detections, self.loaded.model)
-        found = regress(self.loaded.model, crops, self.source, mirror=self.mirror)
+        people = regress(self.loaded.model, crops, self.source, mirror=self.mirror)
         if not self.exact:
-            found = self._without_shape(found)
-        pose, betas, transl = (x.to(self.body.faces.device) for x in (found.pose_rotmat, found.betas, found.transl))
+            people = self._without_shape(people)
+        pose, betas, transl = (x.to(self.body.faces.device) for x in (people.pose_rotmat, people.betas, people.transl))
         if self._transfer is not None:
             bodies = self._transfer(pose, betas, transl)
         else:
@@ -113,8 +113,8 @@ class PhotoRegressor:
         device = self.body.faces.device
         if self.loaded.body == "open":
             return (self.body if _is_open(self.body) else load_body("open-light", device=device)), True
-        own = self.body.num_joints == NUM_JOINTS and not _is_open(self.body)
-        if own and not self.gendered:
+        is_smpl = self.body.num_joints == NUM_JOINTS and not _is_open(self.body)
+        if is_smpl and not self.gendered:
             return self.body, True
         from dsr.body.licensed import find_licensed
 
@@ -125,18 +125,18 @@ class PhotoRegressor:
         else:
             betas = NUM_BETAS if self.loaded.system == "perspose" else None
             return load_body(path, num_betas=betas, device=device), True
-        if own:
+        if is_smpl:
             return self.body, True
         name = self.body.asset.path if _is_open(self.body) and self.body.asset.path else "open-light"
         if self.loaded.system == "perspose":  # its search over the first coefficient is all of the shape that is left
             return Body(load_asset(name, num_betas=1)).to(device), False
         return (self.body if _is_open(self.body) else load_body(name, device=device)), False
 
-    def _without_shape(self, found: RegressedBodies) -> RegressedBodies:
+    def _without_shape(self, people: RegressedBodies) -> RegressedBodies:
         """Betas of SMPL on a body that is not SMPL: none for DSR, the searched size for PersPose."""
         if self.loaded.system == "perspose":
-            return found
-        return RegressedBodies(found.pose_rotmat, torch.zeros_like(found.betas), found.transl, found.prediction)
+            return people
+        return replace(people, betas=torch.zeros_like(people.betas))
 
     def _with_height(self, bodies: PosedBody, height_m: float) -> PosedBody:
         from dsr.body import standing_height_m
@@ -161,9 +161,9 @@ class PhotoRegressor:
             camera = torch.as_tensor(K).to(points)
             rays = (pixels - camera[:2, 2]) / camera.diagonal()[:2]
             weight = torch.as_tensor(np.where(seen, detection.confidence, 0.0)).to(points)
-            found = translation_from_rays(points, rays[None], weight[None])[0]
-            if bool((points[0, :, 2] + found[2] > 0.1).all()):
-                transl[i] = found.to(transl)
+            place = translation_from_rays(points, rays[None], weight[None])[0]
+            if bool((points[0, :, 2] + place[2] > 0.1).all()):
+                transl[i] = place.to(transl)
         return PosedBody(bodies.pose_rotmat, bodies.betas, transl)
 
     def _warnings(self) -> tuple[str, ...]:

@@ -19,14 +19,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "renderer": (
-            "RenderOutput",
-            "SemanticRenderer",
-        ),
+        "renderer": ("RenderOutput", "SemanticRenderer"),
         "settings": ("RenderSettings",),
-        "zbuffer": (
-            "ZBuffer",
-            "rasterise",
-        ),
+        "zbuffer": ("ZBuffer", "rasterise"),
     },
 )

@@ -68,7 +68,7 @@ class SemanticRenderer:
         threads: CPU threads of the Warp backend; default: torch's number.
 
     Raises:
-        MissingExtraError: if the wanted backend is not installed.
+        MissingExtraError: if that backend is not installed.
 
     Example:
         >>> render = SemanticRenderer(RenderSettings(sigma=1e-5))
@@ -151,12 +151,12 @@ def _backend(name: str, threads: int | None) -> Backend:
         raise RenderError(f'backend is {name!r}: give "auto", "warp" or "pytorch3d"')
     from importlib.util import find_spec
 
-    found = [one for one in ("warp", "pytorch3d") if find_spec(one) is not None]
-    wanted = found[0] if name == "auto" and found else name
-    if wanted not in found:
+    installed = [one for one in ("warp", "pytorch3d") if find_spec(one) is not None]
+    chosen = installed[0] if name == "auto" and installed else name
+    if chosen not in installed:
         hint = "build PyTorch3D for your torch" if name == "pytorch3d" else install_command("warp-lang")
         raise MissingExtraError(f"The renderer's backend {name!r} is not installed: {hint}")
-    if wanted == "warp":
+    if chosen == "warp":
         from dsr.rendering.warp_backend import WarpBackend
 
         return WarpBackend(threads)
@@ -217,8 +217,8 @@ def _per_vertex(attributes: Tensor, num_faces: int, num_vertices: int, attribute
         if rows == num_faces == num_vertices:
             raise RenderError('attributes fits the faces and the vertices: say attributes_at="faces" or "vertices"')
         attributes_at = "vertices" if rows == num_vertices else "faces"
-    wanted = num_vertices if attributes_at == "vertices" else num_faces
-    if rows != wanted:
+    expected = num_vertices if attributes_at == "vertices" else num_faces
+    if rows != expected:
         raise RenderError(f"attributes has {rows} rows for {num_faces} faces and {num_vertices} vertices")
     return attributes_at == "vertices"
 

@@ -61,13 +61,13 @@ def kernels(device: str, atomic: bool) -> Any:
     from dsr.rendering import _kernels
 
     warp.load_module(_kernels, device=device)
-    found = dict(vars(_kernels))
+    names = dict(vars(_kernels))
     if atomic:
         from dsr.rendering import _kernels_atomic
 
         warp.load_module(_kernels_atomic, device=device)
-        found.update(vars(_kernels_atomic))
-    return SimpleNamespace(**{name: value for name, value in found.items() if not name.startswith("_")})
+        names.update(vars(_kernels_atomic))
+    return SimpleNamespace(**{name: value for name, value in names.items() if not name.startswith("_")})
 
 
 def _writable(folder: Path) -> bool:
@@ -259,16 +259,16 @@ class _Soft(torch.autograd.Function):
         points, values = screen.view(-1, 3), attributes.view(-1)
         mesh = [points, job.faces]
         if job.atomic:
-            found = torch.full((pixels,), _FARTHEST, dtype=torch.int64, device=device)
+            nearest = torch.full((pixels,), _FARTHEST, dtype=torch.int64, device=device)
             log_keep = screen.new_zeros(pixels)
             first, dim = job.threads_of(0, job.rows)
             scene = job.scene_of(0, job.rows)
             job.launch(k.clear, pixels, [scene, colour, total, peak, keep, depth, face_index], device)
-            job.launch(k.find_peak, dim, [scene, first, *mesh, job.depth_range, peak, found], device)
+            job.launch(k.find_peak, dim, [scene, first, *mesh, job.depth_range, peak, nearest], device)
             inputs = [scene, first, *mesh, values, job.depth_range, peak, colour, total, log_keep]
             job.launch(k.accumulate, dim, inputs, device)
-            face_index = torch.where(found < _FARTHEST, found & 0xFFFFFFFF, -1)
-            depth = torch.where(found < _FARTHEST, (found >> 32).to(torch.float32) * 1e-6, 0.0)
+            face_index = torch.where(nearest < _FARTHEST, nearest & 0xFFFFFFFF, -1)
+            depth = torch.where(nearest < _FARTHEST, (nearest >> 32).to(torch.float32) * 1e-6, 0.0)
             keep = log_keep.exp_()
 
         def paint(_: int, first_row: int, last_row: int) -> None:

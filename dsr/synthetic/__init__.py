@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 if TYPE_CHECKING:
-    from dsr.synthetic.mhclo import Garment as Garment
-    from dsr.synthetic.mhclo import assemble_base as assemble_base
-    from dsr.synthetic.mhclo import load_garment as load_garment
     from dsr.synthetic.people import SyntheticSource as SyntheticSource
     from dsr.synthetic.records import PersonRecord as PersonRecord
     from dsr.synthetic.records import RecordSource as RecordSource
@@ -20,15 +17,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "mhclo": (
-            "Garment",
-            "assemble_base",
-            "load_garment",
-        ),
         "people": ("SyntheticSource",),
-        "records": (
-            "PersonRecord",
-            "RecordSource",
-        ),
+        "records": ("PersonRecord", "RecordSource"),
     },
 )

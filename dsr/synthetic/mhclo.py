@@ -207,10 +207,10 @@ def load_garment(path: str | Path) -> Garment:
     """
     path = Path(path)
     if path.is_dir():
-        found = sorted(path.glob("*.mhclo"))
-        if len(found) != 1:
-            raise DatasetError(f"{path}: expected one .mhclo file in this folder, found {len(found)}; name the file.")
-        path = found[0]
+        files = sorted(path.glob("*.mhclo"))
+        if len(files) != 1:
+            raise DatasetError(f"{path}: expected one .mhclo file in this folder, found {len(files)}; name the file.")
+        path = files[0]
     text = _read(path)
     header, bindings, deleted = _parse_mhclo(text, path)
     indices = np.array([row[0] for row in bindings], dtype=np.int64).reshape(-1, 3)

@@ -10,45 +10,24 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 if TYPE_CHECKING:
-    from dsr.tracks.cameras import LabCamera as LabCamera
-    from dsr.tracks.cameras import read_cameras as read_cameras
     from dsr.tracks.files import load_h36m as load_h36m
     from dsr.tracks.files import load_mpi_inf_3dhp as load_mpi_inf_3dhp
     from dsr.tracks.keypoints import detector_to_h36m17 as detector_to_h36m17
-    from dsr.tracks.mocap import CameraRange as CameraRange
     from dsr.tracks.mocap import mocap_tracks as mocap_tracks
     from dsr.tracks.noise import DetectorNoise as DetectorNoise
     from dsr.tracks.skeleton import H36M17 as H36M17
-    from dsr.tracks.skeleton import Skeleton as Skeleton
     from dsr.tracks.skeleton import mirror as mirror
     from dsr.tracks.skeleton import normalise_screen as normalise_screen
-    from dsr.tracks.skeleton import unnormalise_screen as unnormalise_screen
     from dsr.tracks.track import PoseTrack as PoseTrack
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "cameras": (
-            "LabCamera",
-            "read_cameras",
-        ),
-        "files": (
-            "load_h36m",
-            "load_mpi_inf_3dhp",
-        ),
+        "files": ("load_h36m", "load_mpi_inf_3dhp"),
         "keypoints": ("detector_to_h36m17",),
-        "mocap": (
-            "CameraRange",
-            "mocap_tracks",
-        ),
+        "mocap": ("mocap_tracks",),
         "noise": ("DetectorNoise",),
-        "skeleton": (
-            "H36M17",
-            "Skeleton",
-            "mirror",
-            "normalise_screen",
-            "unnormalise_screen",
-        ),
+        "skeleton": ("H36M17", "mirror", "normalise_screen"),
         "track": ("PoseTrack",),
     },
 )

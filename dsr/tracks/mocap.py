@@ -108,7 +108,7 @@ class JointSource:
 
     rest: np.ndarray
     places: np.ndarray
-    shares: np.ndarray
+    bone_weights: np.ndarray
 
     @staticmethod
     def of(kind: str, asset: BodyAsset | None = None) -> JointSource:
@@ -123,12 +123,12 @@ class JointSource:
         used = np.unique(regressor.indices)
         share = regressor[:, used].toarray()[..., None] * asset.weights[used]
         rest = np.einsum("jv,vxb->jxb", asset.J_regressor.toarray(), shaped, optimize=True)
-        places, shares = np.einsum("kvj,vxb->kjxb", share, shaped[used], optimize=True), share.sum(1)
+        places, bone_weights = np.einsum("kvj,vxb->kjxb", share, shaped[used], optimize=True), share.sum(1)
         if kind == "h36m17":
             bones = _skeleton_rows()
             inner = bones.any(1)
-            shares[inner], places[inner] = bones[inner], bones[inner, :, None, None] * rest
-        return JointSource(rest, places, shares)
+            bone_weights[inner], places[inner] = bones[inner], bones[inner, :, None, None] * rest
+        return JointSource(rest, places, bone_weights)
 
     def pose(self, motion: SmplMotion, betas: np.ndarray) -> np.ndarray:
         """(T, K, 3) keypoints in the clip's world, metres, on a body of shape ``betas`` (10,).
@@ -145,9 +145,9 @@ class JointSource:
         for joint, parent in enumerate(SMPL24_PARENTS[1:], 1):
             turns[:, joint] = turns[:, parent] @ motion.body_pose_rotmat[:, joint - 1]
             joints[:, joint] = joints[:, parent] + turns[:, parent] @ (rest[joint] - rest[parent])
-        local = places - self.shares[..., None] * rest
+        local = places - self.bone_weights[..., None] * rest
         turned = np.swapaxes(turns, 1, 2).reshape(-1, 72) @ local.reshape(len(local), 72).T
-        moved = turned.reshape(len(motion), 3, -1).swapaxes(1, 2) + np.einsum("kj,tjx->tkx", self.shares, joints)
+        moved = turned.reshape(len(motion), 3, -1).swapaxes(1, 2) + np.einsum("kj,tjx->tkx", self.bone_weights, joints)
         return moved
 
 

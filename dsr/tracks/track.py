@@ -52,13 +52,13 @@ class PoseTrack:
             DatasetError: naming the track and the array that does not fit.
         """
         frames, joints = self.joints_m.shape[:2] if self.joints_m.ndim == 3 else (0, 0)
-        wanted = {
+        shapes = {
             "joints_m": (frames, joints, 3),
             "keypoints_px": (frames, joints, 2),
             "confidence": (frames, joints),
             "valid": (frames,),
         }
-        for key, shape in wanted.items():
+        for key, shape in shapes.items():
             array = getattr(self, key)
             if array is not None and (array.shape != shape or not frames):
                 raise DatasetError(f"Track {self.name}: {key} has shape {array.shape} where {shape} is expected.")

@@ -12,7 +12,8 @@ from dsr.errors import UsageError
 from dsr.lifting import build_lifter, lift_sequence
 from dsr.lifting.base import SequenceLifter, WindowLifter
 from dsr.lifting.inference import fill_gaps
-from dsr.tracks import detector_to_h36m17, mirror, normalise_screen, unnormalise_screen
+from dsr.tracks import detector_to_h36m17, mirror, normalise_screen
+from dsr.tracks.skeleton import unnormalise_screen
 
 SIZE = (640, 480)
 TINY = {

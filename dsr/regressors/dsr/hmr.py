@@ -71,7 +71,7 @@ def load_mean_params(path: str | Path) -> MeanParams:
         CheckpointError: if the file cannot be read or an entry is missing or has another size.
     """
     sizes = {"pose": 6 * NUM_JOINTS, "shape": 10, "cam": 3}
-    found = {}
+    arrays = {}
     try:
         with np.load(path, allow_pickle=False) as file:
             for key, size in sizes.items():
@@ -80,12 +80,12 @@ def load_mean_params(path: str | Path) -> MeanParams:
                 array = np.asarray(file[key])
                 if array.size != size or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
                     raise CheckpointError(f"{path}: {key} has shape {array.shape} where {size} numbers are needed.")
-                found[key] = torch.from_numpy(array.astype(np.float32).reshape(size))
+                arrays[key] = torch.from_numpy(array.astype(np.float32).reshape(size))
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from error
     except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{path} is not an .npz file of plain numbers, or is damaged ({error}).") from error
-    return MeanParams(found["pose"], found["shape"], found["cam"])
+    return MeanParams(arrays["pose"], arrays["shape"], arrays["cam"])
 
 
 class IterativeHead(nn.Module):

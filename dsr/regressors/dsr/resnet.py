@@ -142,14 +142,14 @@ def load_imagenet_weights(backbone: ResNet, source: str | Path | Mapping[str, Te
 
     where = "the given weights" if not isinstance(source, (str, Path)) else str(source)
     entries = read_state_dict(source)
-    found = {key: value for key, value in entries.items() if not key.startswith("fc.")}
-    wanted = backbone.state_dict()
-    for key, value in wanted.items():
+    weights = {key: value for key, value in entries.items() if not key.startswith("fc.")}
+    needed = backbone.state_dict()
+    for key, value in needed.items():
         if key.endswith("num_batches_tracked"):
-            found.setdefault(key, value)
-    if "conv1.weight" not in found:
+            weights.setdefault(key, value)
+    if "conv1.weight" not in weights:
         raise CheckpointError(
             f"{where} holds no ImageNet weights of a ResNet: there is no entry conv1.weight; give torchvision's file "
             f"for {backbone.name}."
         )
-    backbone.load_state_dict(check_entries(wanted, found, where, backbone.name))
+    backbone.load_state_dict(check_entries(needed, weights, where, backbone.name))

@@ -147,13 +147,13 @@ class ExchangeModule(nn.Module):
 
     def forward(self, branches: list[Tensor]) -> list[Tensor]:
         """Branches in, branches out, same shapes."""
-        own = [steps(x) for steps, x in zip(self.branches, branches, strict=True)]
+        branched = [steps(x) for steps, x in zip(self.branches, branches, strict=True)]
         fused = []
         for target, sources in enumerate(self.fuse_layers):
-            total = own[target]
+            total = branched[target]
             for source, step in enumerate(cast(nn.ModuleList, sources)):
                 if source != target:
-                    total = total + step(own[source])
+                    total = total + step(branched[source])
             fused.append(self.relu(total))
         return fused
 

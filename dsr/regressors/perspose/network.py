@@ -240,20 +240,20 @@ class PersPose(nn.Module):
         from dsr.errors import CheckpointError
 
         what, state = ("the state dict", weights) if isinstance(weights, dict) else (weights, read_state_dict(weights))
-        own = self.backbone.state_dict()
+        needed = self.backbone.state_dict()
         state = {key.removeprefix("module.").removeprefix("backbone."): value for key, value in state.items()}
-        found = {key: value for key, value in state.items() if key in own}
-        for key, value in found.items():
-            if value.shape != own[key].shape:
+        matching = {key: value for key, value in state.items() if key in needed}
+        for key, value in matching.items():
+            if value.shape != needed[key].shape:
                 raise CheckpointError(
                     f"{what} does not fit this HRNet: {key} has shape {tuple(value.shape)} where "
-                    f"{tuple(own[key].shape)} is needed; use the weights of the same width."
+                    f"{tuple(needed[key].shape)} is needed; use the weights of the same width."
                 )
         for part in ("conv1.", "layer1.", "stage2.", "stage3.", "stage4."):
-            if not any(key.startswith(part) for key in found):
+            if not any(key.startswith(part) for key in matching):
                 raise CheckpointError(f"{what} is not an HRNet: it has no {part}* entries.")
-        self.backbone.load_state_dict(found, strict=False)
-        return sorted(own.keys() - found.keys())
+        self.backbone.load_state_dict(matching, strict=False)
+        return sorted(needed.keys() - matching.keys())
 
 
 def _halves(estimate: PersPoseEstimate, count: int) -> Iterator[dict[str, Any]]:
