@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from dsr.errors import DsrError, ImageError
 from dsr.options import FitOptions, split_person
+from dsr.results.base import InputResult
 from dsr.results.clip import SequenceResult
-from dsr.results.picture import FitResult
 
 if TYPE_CHECKING:
     from dsr.body import BodyAsset
@@ -43,7 +43,7 @@ class StageTimer:
 
 
 @contextmanager
-def errors_as_status(result: FitResult | SequenceResult, doing: str = "") -> Iterator[None]:
+def errors_as_status(result: InputResult, doing: str = "") -> Iterator[None]:
     """Whatever goes wrong inside becomes the result's status and message; one bad input never stops the rest.
 
     Args:
@@ -65,7 +65,7 @@ def errors_as_status(result: FitResult | SequenceResult, doing: str = "") -> Ite
 
 
 @contextmanager
-def whole_chain(result: FitResult | SequenceResult) -> Iterator[None]:
+def whole_chain(result: InputResult) -> Iterator[None]:
     """The chain of one input: its errors become the status, and whoever was fitted before is left out; timed."""
     started = time.perf_counter()
     with errors_as_status(result):
@@ -75,7 +75,7 @@ def whole_chain(result: FitResult | SequenceResult) -> Iterator[None]:
     result.timing_s["total"] = time.perf_counter() - started
 
 
-def find_camera(result: FitResult | SequenceResult, photo: Photo, options: FitOptions) -> PictureCamera:
+def find_camera(result: InputResult, photo: Photo, options: FitOptions) -> PictureCamera:
     """The camera of a photograph, or of all frames of a clip by its first; the result says where it comes from.
 
     Raises:
@@ -95,12 +95,12 @@ def body_record(asset: BodyAsset) -> dict[str, str]:
     return {"name": asset.name, "licence": asset.licence, "sha256": asset.sha256}
 
 
-def set_nobody(result: FitResult | SequenceResult, reason: str) -> None:
+def set_nobody(result: InputResult, reason: str) -> None:
     """Make a result one in which there is nobody to fit; that is no failure."""
     result.status, result.message = "no_person", f"{result.input_path}: {reason}"
 
 
-def nobody_reason(result: FitResult | SequenceResult, scores: Sequence[float], options: FitOptions) -> str:
+def nobody_reason(result: InputResult, scores: Sequence[float], options: FitOptions) -> str:
     """Why there is nobody to fit: nobody was found, or nobody of those found was asked for.
 
     Args:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsr.results.files import CLIP_SCHEMA, document_head, document_tail, json_number, json_numbers, residuals_document
+from dsr.results.base import InputResult, common_fields, document_head, document_tail
+from dsr.results.files import CLIP_SCHEMA, json_number, json_numbers, residuals_document
 from dsr.results.picture import PersonResult
 
 if TYPE_CHECKING:
@@ -93,49 +94,28 @@ class TrackResult:
 
 
 @dataclass
-class SequenceResult:
-    """Everything found in one clip.
+class SequenceResult(InputResult):
+    """Everything found in one clip: beside the fields of :class:`~dsr.results.base.InputResult` the following.
 
     Attributes:
-        status: ``ok``, ``no_person``, ``unreadable``, ``unsupported``, ``too_small``, ``too_large`` or ``failed``.
-        message: one sentence where the status is not ``ok``.
         input_path: the video, or the folder of the frames.
         input_sha256: hex digest of the file, or of the frames' digests.
-        image_size: (width, height) of the full, upright picture in pixels.
+        K: (F, 3, 3) intrinsics of the full, upright picture, frame by frame.
+        people: in the order of appearance, then from the left.
         fps: frames per second.
         frame_indices: (F,) frame numbers from 0.
         frame_times_s: (F,) seconds after the first frame.
         frames_read: (F,) False where a frame is missing or damaged.
-        K: (F, 3, 3) intrinsics of the full, upright picture, frame by frame.
-        focal_source: as in :class:`~dsr.results.picture.FitResult`.
-        focal_detail: as in :class:`~dsr.results.picture.FitResult`.
-        body: as in :class:`~dsr.results.picture.FitResult`.
         lifter: what lifted the keypoints: ``name`` (``shipped``, or the path of a file) and ``sha256`` of its file.
             ``name`` alone, ``none``, where the detector's own 3D landmarks had to do or there was nobody to lift.
-        people: in the order of appearance, then from the left.
-        warnings: sentences for the user about the clip.
-        timing_s: seconds per stage.
-        seed: the seed used.
     """
 
-    status: str
-    input_path: str
-    message: str = ""
-    input_sha256: str = ""
-    image_size: tuple[int, int] = (0, 0)
+    people: list[TrackResult] = field(default_factory=list)
     fps: float = 0.0
     frame_indices: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     frame_times_s: np.ndarray = field(default_factory=lambda: np.zeros(0))
     frames_read: np.ndarray = field(default_factory=lambda: np.zeros(0, bool))
-    K: np.ndarray | None = None
-    focal_source: str = ""
-    focal_detail: str = ""
-    body: dict[str, str] = field(default_factory=dict)
     lifter: dict[str, str] = field(default_factory=lambda: {"name": "none"})
-    people: list[TrackResult] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    timing_s: dict[str, float] = field(default_factory=dict)
-    seed: int = 0
 
     def people_at(self, frame: int, asset: BodyAsset) -> list[PersonResult]:
         """Everybody in one frame with vertices, in the order of :attr:`people`; numpy alone.
@@ -199,9 +179,7 @@ def clip_document(result: SequenceResult) -> dict[str, Any]:
     """The JSON file."""
     K = None if result.K is None or not len(result.K) else result.K[0].tolist()
     return {
-        **document_head(
-            CLIP_SCHEMA, _CONVENTION, result.status, result.message, result.input_path, result.input_sha256
-        ),
+        **document_head(result, CLIP_SCHEMA, _CONVENTION),
         "image": {"width": int(result.image_size[0]), "height": int(result.image_size[1])},
         "clip": {
             "fps": float(result.fps),
@@ -213,7 +191,7 @@ def clip_document(result: SequenceResult) -> dict[str, Any]:
         "lifter": dict(result.lifter),
         "arrays": "",
         "people": [_track_document(track) for track in result.people],
-        **document_tail(result.warnings, result.timing_s, result.seed),
+        **document_tail(result),
     }
 
 
@@ -250,24 +228,12 @@ def clip_from_files(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
                 **of_track,
             )
         )
-    camera = document["camera"]
     return SequenceResult(
-        status=document["status"],
-        message=document["message"],
-        input_path=document["input"]["path"],
-        input_sha256=document["input"]["sha256"],
-        image_size=(document["image"]["width"], document["image"]["height"]),
+        **common_fields(document, arrays),
+        people=people,
         fps=float(arrays["fps"]),
         frame_indices=arrays["frame_indices"],
         frame_times_s=arrays["frame_times_s"],
         frames_read=arrays["frames_read"],
-        K=None if camera["K"] is None else arrays["K"],
-        focal_source=camera["focal_source"],
-        focal_detail=camera["focal_detail"],
-        body=document["body"],
         lifter=document["lifter"],
-        people=people,
-        warnings=document["warnings"],
-        timing_s=document["timing_s"],
-        seed=document["seed"],
     )

@@ -24,31 +24,6 @@ SCHEMA_VERSION = 1
 """Version of both schemas."""
 
 
-def document_head(schema: str, convention: str, status: str, message: str, path: str, sha256: str) -> dict[str, Any]:
-    """The first entries of a JSON file: what it is, who wrote it, and which input it is about."""
-    from dsr import __version__
-
-    absolute = os.path.abspath(path)  # noqa: PTH100 (a link keeps its own name)
-    return {
-        "schema": schema,
-        "schema_version": SCHEMA_VERSION,
-        "tool": {"name": "dsr", "version": __version__},
-        "convention": convention,
-        "status": status,
-        "message": message,
-        "input": {"path": path, "absolute_path": absolute, "sha256": sha256},
-    }
-
-
-def document_tail(warnings: list[str], timing_s: Mapping[str, float], seed: int) -> dict[str, Any]:
-    """The last entries of a JSON file."""
-    return {
-        "warnings": list(warnings),
-        "timing_s": {stage: round(float(seconds), 4) for stage, seconds in timing_s.items()},
-        "seed": int(seed),
-    }
-
-
 def residuals_document(residuals: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float | None]]:
     """The residuals of a person, with None for what JSON cannot say."""
     return {

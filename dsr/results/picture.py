@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from dsr.results.files import (
-    PICTURE_SCHEMA,
-    document_head,
-    document_tail,
-    json_number,
-    json_numbers,
-    residuals_document,
-)
+from dsr.results.base import InputResult, common_fields, document_head, document_tail
+from dsr.results.files import PICTURE_SCHEMA, json_number, json_numbers, residuals_document
 
 if TYPE_CHECKING:
     from dsr.people.types import Detection
@@ -71,49 +65,26 @@ class PersonResult:
 
 
 @dataclass
-class FitResult:
-    """Everything found in one picture.
+class FitResult(InputResult):
+    """Everything found in one picture: beside the fields of :class:`~dsr.results.base.InputResult` the following.
 
     Attributes:
-        status: ``ok``, ``no_person``, ``unreadable``, ``unsupported``, ``too_small``, ``too_large`` or ``failed``.
-        message: one sentence where the status is not ``ok``.
-        input_path: the picture as it was named.
-        input_sha256: hex digest of the file ("" where it could not be read).
-        image_size: (width, height) of the full, upright picture in pixels.
+        K: (3, 3) intrinsics of the full, upright picture.
+        people: fitted people, left to right.
         upright_differs: True where Blender would not show the file as we saw it (orientation, format), so that an
             upright copy is written beside the result.
-        K: (3, 3) intrinsics of the full, upright picture.
-        focal_source: ``flag``, ``sidecar``, ``exif``, ``name`` or ``default``.
-        focal_detail: how the focal length was worked out, a short sentence.
-        body: ``name``, ``licence`` and ``sha256`` of the body asset; once saved also ``file``, relative to the result.
+        upright_file: name of the upright copy beside the saved result, "" where there is none.
         regressor: what predicted the bodies first: ``name`` (``default``, ``dsr`` or ``perspose``); for a network also
             ``checkpoint``, ``sha256`` of that file and ``body``, the kind of body it was trained for.
-        people: fitted people, left to right.
-        warnings: sentences for the user about the picture.
-        timing_s: seconds per stage.
-        seed: the seed used.
-        upright_file: name of the upright copy beside the saved result, "" where there is none.
         overlay_rgb: the upright picture at working size, (h, w, 3) uint8; in memory only, for overlays.
         detections: of each of ``people``, in the same order; in memory only, where asked for.
         unrefined: ``people`` before the semantic refinement, if there was one; in memory only, where asked for.
     """
 
-    status: str
-    input_path: str
-    message: str = ""
-    input_sha256: str = ""
-    image_size: tuple[int, int] = (0, 0)
-    upright_differs: bool = False
-    K: np.ndarray | None = None
-    focal_source: str = ""
-    focal_detail: str = ""
-    body: dict[str, str] = field(default_factory=dict)
-    regressor: dict[str, str] = field(default_factory=lambda: {"name": "default"})
     people: list[PersonResult] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    timing_s: dict[str, float] = field(default_factory=dict)
-    seed: int = 0
+    upright_differs: bool = False
     upright_file: str = ""
+    regressor: dict[str, str] = field(default_factory=lambda: {"name": "default"})
     overlay_rgb: np.ndarray | None = field(default=None, repr=False, compare=False)
     detections: list[Detection] | None = field(default=None, repr=False, compare=False)
     unrefined: list[PersonResult] | None = field(default=None, repr=False, compare=False)
@@ -144,9 +115,7 @@ def picture_document(result: FitResult) -> dict[str, Any]:
     """The JSON file."""
     K = None if result.K is None else np.asarray(result.K, np.float64)
     return {
-        **document_head(
-            PICTURE_SCHEMA, _CONVENTION, result.status, result.message, result.input_path, result.input_sha256
-        ),
+        **document_head(result, PICTURE_SCHEMA, _CONVENTION),
         "image": {
             "width": int(result.image_size[0]),
             "height": int(result.image_size[1]),
@@ -162,7 +131,7 @@ def picture_document(result: FitResult) -> dict[str, Any]:
         "regressor": dict(result.regressor),
         "arrays": "",
         "people": [_person_document(person) for person in result.people],
-        **document_tail(result.warnings, result.timing_s, result.seed),
+        **document_tail(result),
     }
 
 
@@ -188,26 +157,12 @@ def _person_document(person: PersonResult) -> dict[str, Any]:
 
 def picture_from_files(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> FitResult:
     """The result that :func:`picture_document` and :func:`picture_arrays` were made of."""
-    people = [_person(entry, i, arrays) for i, entry in enumerate(document["people"])]
-    image = document["image"]
-    camera = document["camera"]
     return FitResult(
-        status=document["status"],
-        message=document["message"],
-        input_path=document["input"]["path"],
-        input_sha256=document["input"]["sha256"],
-        image_size=(image["width"], image["height"]),
-        upright_differs=image["upright_differs"],
-        upright_file=image["upright_file"],
-        K=None if camera["K"] is None else arrays["K"],
-        focal_source=camera["focal_source"],
-        focal_detail=camera["focal_detail"],
-        body=document["body"],
+        **common_fields(document, arrays),
+        people=[_person(entry, i, arrays) for i, entry in enumerate(document["people"])],
+        upright_differs=document["image"]["upright_differs"],
+        upright_file=document["image"]["upright_file"],
         regressor=document.get("regressor", {"name": "default"}),
-        people=people,
-        warnings=document["warnings"],
-        timing_s=document["timing_s"],
-        seed=document["seed"],
     )
 
 

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dsr.results.clip import SequenceResult
-from dsr.results.picture import FitResult
+from dsr.results.base import InputResult
 
 REPORT_SCHEMA = "dsr.report"
 FINE = ("ok", "no_person")
@@ -59,7 +58,7 @@ class Row:
         return self.status not in FINE
 
 
-def row_of(result: FitResult | SequenceResult, name: str, outputs: Iterable[str], seconds: float) -> Row:
+def row_of(result: InputResult, name: str, outputs: Iterable[str], seconds: float) -> Row:
     """The report's row of a result."""
     relative = _median(result, "reprojection_rel")
     return Row(
@@ -119,7 +118,7 @@ def read_rows(folder: Path) -> list[Row]:
         return []
 
 
-def _median(result: FitResult | SequenceResult, name: str) -> float | None:
+def _median(result: InputResult, name: str) -> float | None:
     values = [p.residuals.get("fit", {}).get(name) for p in result.people]
     numbers = [v for v in values if v is not None and np.isfinite(v)]
     return float(np.median(numbers)) if numbers else None
