@@ -1,4 +1,4 @@
-"""Parity with the golden vectors of PersPose's released code (looked for in ../shared from the project's root)."""
+"""Parity with the golden vectors of PersPose's released code."""
 
 from __future__ import annotations
 

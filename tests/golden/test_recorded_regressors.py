@@ -51,7 +51,7 @@ def hmr(backbone: str):
         "after one correction": torch.cat([part.flatten(1) for part in once], 1),
         "averaged pose": averaged.pose_rotmat,
         "averaged betas": averaged.betas,
-        "averaged camera": averaged.weak_camera if hasattr(averaged, "weak_camera") else averaged.camera,
+        "averaged camera": averaged.camera,
         "trained": trained,
         "gradients": parameter_gradients(trained, model),
         "drop_rates": torch.tensor(drop_rates).double(),
