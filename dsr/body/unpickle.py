@@ -29,6 +29,19 @@ from dsr.body.pickled_objects import (
 )
 from dsr.errors import BodyError
 
+DAMAGE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    MemoryError,
+    RecursionError,
+    AssertionError,
+    struct.error,
+)
+"""What reading a damaged pickle raises, besides what the pickle module has for it."""
+
 
 def _encode(text: Any, encoding: Any = "utf-8") -> bytes:
     """_codecs.encode as Python 3 writes bytes into old protocols."""
@@ -220,18 +233,5 @@ def read_pickle(stream: IO[bytes], where: Path | str, keys: Collection[str] | No
         ) from None
     except (EOFError, pickle.UnpicklingError) as error:
         raise BodyError(f"{where} is cut off or is not a pickle file ({error or 'it ends too early'}).") from error
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise BodyError(f"{where} is damaged or is not a body model ({type(error).__name__}: {error}).") from error
-
-
-_DAMAGE = (
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    RecursionError,
-    AssertionError,
-    struct.error,
-)

@@ -23,6 +23,7 @@ from typing import IO, Any, ClassVar
 import torch
 from torch import Tensor
 
+from dsr.body.unpickle import DAMAGE
 from dsr.errors import CheckpointError
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of torch's format before 1.6
@@ -39,22 +40,7 @@ _DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-_DAMAGE = (
-    pickle.UnpicklingError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    RecursionError,
-    RuntimeError,
-    AssertionError,
-    struct.error,
-)
+_DAMAGE = (*DAMAGE, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)
 _TENSOR_FUNCTIONS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")
 
 

@@ -18,7 +18,7 @@ from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera import warp_crop
 from dsr.camera.network_input import CROP_MARGIN, normalise_image
 from dsr.camera.weak_perspective import CROP, FOCAL
-from dsr.clothing.labels import PALETTE_RGB, keep_window, keypoint_window, mirror_labels, palette_to_labels
+from dsr.clothing.labels import IGNORE, PALETTE_RGB, keep_window, keypoint_window, mirror_labels, palette_to_labels
 from dsr.clothing.targets import MIN_PIXELS, clothed_target, minimally_clothed_target
 from dsr.datasets.augment import (
     COCO17_TO_SPIN24,
@@ -31,7 +31,7 @@ from dsr.datasets.augment import (
     turn_joints,
     turn_pose,
 )
-from dsr.datasets.pictures import IGNORE, read_labels, read_picture, warp_labels
+from dsr.datasets.pictures import read_labels, read_picture, warp_labels
 from dsr.errors import DatasetError
 from dsr.synthetic.records import PersonRecord
 

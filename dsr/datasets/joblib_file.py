@@ -12,7 +12,6 @@ import gzip
 import lzma
 import math
 import pickle
-import struct
 import tempfile
 import zipfile
 import zlib
@@ -24,28 +23,13 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from dsr.body.pickled_objects import PickledArray, PickledArrayClass, PickledObject, RefusedError, Resolver
-from dsr.body.unpickle import ArrayUnpickler, BoundedFile
+from dsr.body.unpickle import DAMAGE, ArrayUnpickler, BoundedFile
 from dsr.datasets.table_file import NpzTable, Table
 from dsr.errors import DatasetError
 
 _MAX_UNPACKED = 16 << 30
 _PIECE = 1 << 22
-_DAMAGE = (
-    OSError,
-    EOFError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    ArithmeticError,
-    MemoryError,
-    RecursionError,
-    AssertionError,
-    struct.error,
-    zlib.error,
-    lzma.LZMAError,
-    pickle.UnpicklingError,
-)
+_DAMAGE = (*DAMAGE, OSError, EOFError, zlib.error, lzma.LZMAError, pickle.UnpicklingError)
 
 
 def open_table(path: str | Path) -> Table:

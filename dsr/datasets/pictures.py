@@ -9,12 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dsr.clothing.labels import IGNORE, LABELS, palette_to_labels
 from dsr.errors import DatasetError
-
-IGNORE = -1
-"""Label id of a pixel that is not known (as :data:`dsr.clothing.IGNORE`)."""
-_LABELS = 20
-_TRANSPOSE = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # EXIF orientation -> PIL.Image.Transpose
+from dsr.image.decode import TRANSPOSE
 
 
 def read_picture(image: Path | np.ndarray, where: str, *, reduce: float = 1.0) -> tuple[np.ndarray, float]:
@@ -52,8 +49,8 @@ def read_picture(image: Path | np.ndarray, where: str, *, reduce: float = 1.0) -
             factor = width / opened.size[0]
             orientation = opened.getexif().get(0x0112, 1) if opened.info.get("exif") else 1
             upright = opened.convert("RGB")
-            if orientation in _TRANSPOSE:
-                upright = upright.transpose(Image.Transpose(_TRANSPOSE[orientation]))
+            if orientation in TRANSPOSE:
+                upright = upright.transpose(TRANSPOSE[orientation])
             return np.asarray(upright), factor
     except FileNotFoundError:
         raise DatasetError(f"{image}, the picture of {where}, does not exist: check the image folder.") from None
@@ -116,8 +113,6 @@ def warp_labels(
         return warped.astype(np.int64)
     import torch
 
-    from dsr.clothing.labels import palette_to_labels
-
     ids = palette_to_labels(torch.from_numpy(warped)[None])[0].numpy()
     if outside != IGNORE:
         ids[(warped == 1).all(-1)] = outside
@@ -126,8 +121,6 @@ def warp_labels(
 
 def _palette_ids(palette: np.ndarray) -> np.ndarray:
     """Label id of every index of a PNG's palette (3 N), (256,) int16."""
-    from dsr.clothing.labels import palette_to_labels
-
     colours = np.full((256, 3), 1, np.uint8)  # no label's colour
     colours[: len(palette) // 3] = palette.reshape(-1, 3)
     return palette_to_labels(colours[None, None])[0, 0].numpy().astype(np.int16)
@@ -136,6 +129,8 @@ def _palette_ids(palette: np.ndarray) -> np.ndarray:
 def _ids(labels: np.ndarray, what: str) -> np.ndarray:
     if labels.ndim != 2 or labels.dtype.kind not in "iu":
         raise DatasetError(f"{what} must be (H, W) integer ids, not {labels.shape} {labels.dtype}.")
-    if labels.size and (int(labels.min()) < IGNORE or int(labels.max()) >= _LABELS):
-        raise DatasetError(f"{what} holds ids from {labels.min()} to {labels.max()}; they go from -1 to {_LABELS - 1}.")
+    if labels.size and (int(labels.min()) < IGNORE or int(labels.max()) >= len(LABELS)):
+        raise DatasetError(
+            f"{what} holds ids from {labels.min()} to {labels.max()}; they go from -1 to {len(LABELS) - 1}."
+        )
     return np.ascontiguousarray(labels, dtype=np.int16)

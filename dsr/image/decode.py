@@ -16,7 +16,7 @@ from dsr.image.png_strips import can_strip, png_strips
 NEUTRAL = (128, 128, 128)
 """Ground laid under transparent pixels: mid grey hides neither a dark nor a bright person."""
 _STRIP_PIXELS = 2**20
-_TRANSPOSE = {
+TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -25,6 +25,7 @@ _TRANSPOSE = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+"""What sets a picture of each EXIF orientation but 1 upright."""
 _DECODER_BYTES_PER_PIXEL = {"WEBP": 16, "HEIF": 9, "AVIF": 10, "GIF": 5}
 """Measured peak of decoders that hold planes or canvases of their own besides the picture."""
 
@@ -121,7 +122,7 @@ def decode(
     if not turned_on_load:
         orientation = _valid_orientation(exif.get(0x0112))
         if orientation != 1:
-            rgb_image = rgb_image.transpose(_TRANSPOSE[orientation])
+            rgb_image = rgb_image.transpose(TRANSPOSE[orientation])
         if orientation >= 5:
             width, height = height, width
     return Decoded(np.array(rgb_image), width, height, orientation, exif, differs, warnings)

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dsr.body.asset_file import OPEN_FILES
 from dsr.checkpoints import load_checkpoint, read_header, read_state_dict
 from dsr.errors import CheckpointError, UsageError
 from dsr.files import file_sha256
@@ -22,7 +23,6 @@ from dsr.options import split_regressor
 from dsr.regressors.dsr.resnet import ARCHITECTURES, Bottleneck
 from dsr.regressors.registry import build_regressor
 
-OPEN_BODIES = ("open", "open-light")
 LARGEST_CROP = 2048
 """Side of the largest crop, pixels, that the header of a file may ask for."""
 MEAN_FILE = "smpl_mean_params.npz"
@@ -153,4 +153,4 @@ def _image_size(header: dict[str, str]) -> int | None:
 
 def _trained_on(header: dict[str, str]) -> str:
     name = Path(header.get("body", "")).stem.lower().removeprefix("dsr_").replace("_", "-")
-    return "open" if name in OPEN_BODIES else "smpl"
+    return "open" if name in OPEN_FILES else "smpl"
