@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from _clock import measure, say  # noqa: E402
 
-PUBLISHED_SECONDS = {"mixste": 2.2, "hot-mixste": 1.25}  # the authors' code on 2 cores, as the issue tells
+PUBLISHED_SECONDS = {"mixste": 2.2, "hot-mixste": 1.25}  # the authors' code on 2 cores
 HOSTS = {
     "hot-mixste": "mixste",
     "tpc-mixste": "mixste",

@@ -33,7 +33,6 @@ ORDER = [
     "losses",
     "regressors",
     "lifting",
-    "adaptation",
     "fitting",
     "export",
     "pipeline",

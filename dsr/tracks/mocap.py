@@ -103,7 +103,7 @@ class JointSource:
     Attributes:
         rest: (24, 3, 1 + B) rest joints, mean and shape directions.
         places: (K, 24, 3, 1 + B) weighted rest places.
-        shares: (K, 24) bones' shares of a keypoint.
+        bone_weights: (K, 24) weights of the bones a keypoint moves with.
     """
 
     rest: np.ndarray
