@@ -11,21 +11,22 @@ from dsr.errors import UsageError
 
 SYSTEMS = ("dsr", "perspose")
 """Networks that ``--regressor`` takes (:data:`dsr.regressors.REGRESSORS`)."""
+CHECKPOINT_FORMS = " or ".join(f"{name}:CHECKPOINT" for name in SYSTEMS)
+"""How ``--regressor`` names them, for messages."""
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """Options of :func:`dsr.fit_images`; the comment under a field is its help text in ``dsr-fit``."""
+    """Options of :func:`dsr.fit_images`; the line under a field is its help text in ``dsr-fit``."""
 
     person: str = "all"
-    """Who to fit: ``all``, ``largest``, ``largest:N`` (up to N people), or a number counted from the left, starting at
-    0."""
+    """Who to fit: all, largest, largest:N (up to N people), or a number that counts from the left, from 0."""
     min_score: float = 0.5
     """Detections below this score are ignored (0 to 1)."""
     keypoints: Path | None = None
-    """Keypoints to use instead of the detector: a folder of ``<stem>_keypoints.json`` (OpenPose) or one COCO JSON."""
+    """Keypoints instead of the detector's: a folder of OpenPose files (NAME_keypoints.json) or one COCO JSON."""
     boxes: Path | None = None
-    """JSON file of person boxes to use instead of the detector: ``{"photo.jpg": [[x, y, width, height], ...]}``."""
+    """JSON file of boxes instead of the detector's: {"photo.jpg": [[x, y, width, height], ...]}."""
     focal: float | None = None
     """Focal length in pixels of the full, upright picture."""
     focal35: float | None = None
@@ -35,22 +36,19 @@ class FitOptions:
     height: float | None = None
     """Body height in metres; fixes the metric scale for everybody in the picture."""
     body: str = "open"
-    """Body model: ``open``, or a path to a licensed SMPL or SMPL-X file."""
+    """Body model: open, or a path to a licensed SMPL or SMPL-X file."""
     regressor: str = "default"
-    """What predicts the body first: ``default`` fits from the detector's 3D landmarks; ``dsr:CHECKPOINT`` and
-    ``perspose:CHECKPOINT`` are networks, with the file of their weights."""
+    """What predicts the body first: default (the landmarks), or a network: dsr:CHECKPOINT, perspose:CHECKPOINT."""
     mirror: Literal["auto", "on", "off"] = "auto"
-    """Average the network with its answer for the mirrored picture: ``auto`` does so for perspose, as published."""
+    """Average the network with its answer for the mirrored picture; auto does so for perspose, as published."""
     refine: Literal["none", "joints", "semantic", "all"] = "none"
-    """Extra refinement: ``joints`` runs more starts and keeps the best (with a network: fits its body to the
-    keypoints), ``semantic`` pulls the body onto the person's silhouette, ``all`` does both."""
+    """Extra refinement: joints (more starts; a network's body to the keypoints), semantic (to the silhouette), all."""
     quality: Literal["fast", "standard", "best"] = "standard"
     """How much time to spend on finding people and fitting them."""
     clothing: Literal["auto", "tight", "off"] = "auto"
-    """What the semantic refinement makes of clothing: ``auto`` keeps the body inside of it, ``tight`` and ``off`` treat
-    it as skin."""
+    """Semantic refinement of clothing: auto keeps the body inside of it, tight and off treat it as skin."""
     device: str = "auto"
-    """``auto``, ``cpu`` or ``cuda``."""
+    """auto, cpu or cuda."""
     seed: int = 0
     """Seed of everything random; the same seed gives the same bodies."""
 
@@ -131,6 +129,16 @@ def check_options(options: FitOptions) -> None:
         raise UsageError(f"--seed {options.seed}: use a whole number from 0 to 2**63 - 1.")
 
 
+def check_lifter(name: str) -> None:
+    """Refuse a lifter that is neither ``shipped`` nor ``none`` nor a file.
+
+    Raises:
+        UsageError: if there is no such file.
+    """
+    if name not in ("shipped", "none") and not Path(name).expanduser().is_file():
+        raise UsageError(f"--lifter {name}: use shipped, none, or the file of a lifter's weights.")
+
+
 def split_person(text: str) -> tuple[int | None, int | None]:
     """Take the choice of people apart: ``all``, ``largest``, ``largest:N`` or a number.
 
@@ -171,8 +179,7 @@ def split_regressor(text: str) -> tuple[str, Path] | None:
     system, _, path = text.partition(":")
     if system not in SYSTEMS or not path:
         raise UsageError(
-            f"--regressor {text!r}: use default, or {' or '.join(f'{name}:CHECKPOINT' for name in SYSTEMS)} with the "
-            "file of the network's weights."
+            f"--regressor {text!r}: use default, or {CHECKPOINT_FORMS} with the file of the network's weights."
         )
     file = Path(path).expanduser()
     if not file.is_file():

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from dsr.evaluation.datasets import DatasetReport
     from dsr.evaluation.protocols import Protocol
 
-_BETAS = {"dsr": 10, "perspose": 11}
-"""Shape coefficients of SMPL that the published networks use."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class DatasetCommand:
@@ -32,8 +29,7 @@ class DatasetCommand:
     """
 
     data: Path
-    """The data set: an npz in the layout of SPIN (imgname, center, scale, and pose and shape or S), or a file in that
-    of PersPose (file_name, bbox, cam_intrinsics, ...), joblib or npz."""
+    """The data set: an npz in SPIN's layout, or a table in that of PersPose (joblib or npz)."""
     images: Path | None = None
     """Folder that the pictures' names are relative to; the file's own folder by default."""
     regressor: str | None = None
@@ -43,8 +39,7 @@ class DatasetCommand:
     save_predictions: Path | None = None
     """Also write the predictions to this npz file."""
     body: str | None = None
-    """Body the network was trained with: open, open-light, a licensed file, or a folder with the official files of all
-    genders. By default what the checkpoint says: smpl (looked for in body_models/) for official ones."""
+    """Body the network was trained with: open, open-light, a file or a folder; what the checkpoint says by default."""
     h36m_regressor: Path | None = None
     """J_regressor_h36m.npy, which published figures need; without it the body's own regressor is used."""
     masks: Path | None = None
@@ -52,11 +47,9 @@ class DatasetCommand:
     neutral_truth: bool = False
     """Make true meshes with the neutral body even where the protocol has them gendered."""
     orientation: Literal["auto", "crop", "picture"] = "auto"
-    """What is compared: the orientation in the camera of the crop, as DSR's figures are published, or turned back to
-    the full picture's camera; auto does as published for the network."""
+    """Camera that is compared in: the crop's, the full picture's, or as the network's figures were published (auto)."""
     crop: Literal["auto", "box", "truth"] = "auto"
-    """What PersPose's crops are fitted to: the data set's box, or the true mesh, which is kinder and how its figures
-    are published; auto: the true mesh for protocols called perspose-*."""
+    """What PersPose's crops are fitted to: the data set's box, or the true mesh (as published; auto: perspose-*)."""
     mirror: Literal["auto", "on", "off"] = "auto"
     """Average with the mirrored crop; auto does as published: PersPose does, DSR does not."""
     every: int | None = None
@@ -116,7 +109,7 @@ def _evaluate(command: DatasetCommand, protocol: Protocol) -> DatasetReport:
 
         assert command.regressor is not None
         loaded = load_regressor(command.regressor, device)
-        bodies = _bodies(command.body or loaded.body, _BETAS[loaded.system], protocol, command.neutral_truth, device)
+        bodies = _bodies(command.body or loaded.body, loaded.num_betas, protocol, command.neutral_truth, device)
         rows = rows_of(source, every, command.limit)
         check_truth(source, protocol, rows)
         with Progress("predicting", len(rows), stream=sys.stderr) as progress:

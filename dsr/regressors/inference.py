@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -56,26 +56,25 @@ def predict(
     Args:
         model: a :class:`dsr.regressors.Regressor`.
         crops: of any number of people and pictures.
-        body: the body whose skeleton PersPose's inverse kinematics uses; on the model's device.
+        body: the body whose skeleton networks with ``fits_skeleton`` fit; on the model's device.
         batch_size: people at a time.
         mirror: average with the mirrored crops; by default as published, which is for PersPose only.
 
     Returns:
         Bodies in the cameras of the crops, float32, on the CPU.
     """
-    perspective = getattr(model, "crop", "square") == "perspective"
-    mirror = perspective if mirror is None else mirror
+    mirror = getattr(model, "crop", "square") == "perspective" if mirror is None else mirror
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     parts = []
     for start in range(0, len(crops), batch_size):
         some = crops.select(slice(start, start + batch_size))
-        extra: dict[str, Any] = {}
-        if perspective:
-            extra = {"body": body, "encode": None if bool(some.known.all()) else some.known.to(device)}
+        encode = None if bool(some.known.all()) else some.known.to(device)
         # PersPose decides for itself what may be coarse.
         coarse = device.type == "cuda" and not hasattr(model, "autocast")
         with torch.no_grad(), torch.autocast("cuda", torch.bfloat16) if coarse else nullcontext():
-            part = model.predict(some.image.to(device), some.K_crop.float().to(device), mirror=mirror, **extra)  # type: ignore[operator]
+            part = model.predict(  # type: ignore[operator]
+                some.image.to(device), some.K_crop.float().to(device), mirror=mirror, body=body, encode=encode
+            )
         parts.append(part)
     if not parts:
         raise UsageError("There is nobody to predict: give at least one crop.")

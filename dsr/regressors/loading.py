@@ -19,9 +19,8 @@ from dsr.body.asset_file import OPEN_FILES
 from dsr.checkpoints import load_checkpoint, read_header, read_state_dict
 from dsr.errors import CheckpointError, UsageError
 from dsr.files import file_sha256
-from dsr.options import split_regressor
-from dsr.regressors.dsr.resnet import ARCHITECTURES, Bottleneck
-from dsr.regressors.registry import build_regressor
+from dsr.options import CHECKPOINT_FORMS, split_regressor
+from dsr.regressors.registry import build_regressor, regressor_class
 
 LARGEST_CROP = 2048
 """Side of the largest crop, pixels, that the header of a file may ask for."""
@@ -35,7 +34,7 @@ class LoadedRegressor:
 
     Attributes:
         model: in evaluation mode, without gradients.
-        system: ``dsr`` or ``perspose``.
+        system: its name in :data:`dsr.regressors.REGRESSORS`.
         path: of its weights.
         sha256: of the file.
         body: ``open`` where it was trained here with the open body, else ``smpl``.
@@ -46,6 +45,11 @@ class LoadedRegressor:
     path: Path
     sha256: str
     body: str
+
+    @property
+    def num_betas(self) -> int:
+        """Shape coefficients of the body it was trained with."""
+        return int(getattr(self.model, "num_betas"))  # noqa: B009
 
     def record(self) -> dict[str, str]:
         """What a result says about it."""
@@ -70,7 +74,7 @@ def load_regressor(name: str, device: str = "cpu") -> LoadedRegressor:
     """
     parsed = split_regressor(name)
     if parsed is None:
-        raise UsageError("--regressor default is not a network; use dsr:CHECKPOINT or perspose:CHECKPOINT.")
+        raise UsageError(f"--regressor default is not a network; use {CHECKPOINT_FORMS}.")
     system, path = parsed
     header = read_header(path)
     try:
@@ -89,12 +93,21 @@ def architecture(system: str, state: dict[str, Tensor], header: dict[str, str] |
     """Settings for :func:`build_regressor` that fit a file; those published where it does not tell.
 
     Args:
-        system: ``dsr`` or ``perspose``.
+        system: the network's name.
         state: its entries under any of the layouts' names.
         header: texts of its safetensors header.
+
+    Raises:
+        UsageError: if there is no such network, it does not say how its files are read, or the header makes no sense.
     """
+    network = regressor_class(system)
+    if not hasattr(network, "architecture"):
+        raise UsageError(
+            f"the class {network.__name__} of {system} has no architecture(shapes), which reads a network's size off "
+            "its file (dsr.regressors.Regressor)."
+        )
     shapes = {re.sub(r"^(?:(?:module|model|backbone|head)\.)+", "", key): tuple(v.shape) for key, v in state.items()}
-    config = _hmr(shapes) if system == "dsr" else _perspose(shapes)
+    config = network.architecture(shapes)
     size = _image_size(header or {})
     return {**config, "image_size": size} if size else config
 
@@ -102,37 +115,6 @@ def architecture(system: str, state: dict[str, Tensor], header: dict[str, str] |
 def has_heads(state: Mapping[str, Tensor]) -> bool:
     """Whether a file holds a whole regressor, of either kind, and not a backbone alone."""
     return any(key.endswith(("decpose.weight", "hm_layer.weight")) for key in state)
-
-
-def _hmr(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    counts = tuple(_count(shapes, rf"layer{stage}\.(\d+)\.conv1\.weight") for stage in range(1, 5))
-    deep = "layer1.0.conv3.weight" in shapes
-    config: dict[str, Any] = {}
-    for name, (block, blocks) in ARCHITECTURES.items():
-        if blocks == counts and (block is Bottleneck) == deep:
-            config["backbone"] = name
-    if len(shapes.get("fc1.weight", ())) == 2:
-        config["hidden"] = shapes["fc1.weight"][0]
-    if len(shapes.get("decshape.weight", ())) == 2:
-        config["num_betas"] = shapes["decshape.weight"][0]
-    return config
-
-
-def _perspose(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
-    config: dict[str, Any] = {}
-    if len(shapes.get("hm_layer.weight", ())) == 4:
-        config["width"] = shapes["hm_layer.weight"][1]
-    modules = tuple(_count(shapes, rf"stage{stage}\.(\d+)\.branches\.0\.0\.conv1\.weight") for stage in (2, 3, 4))
-    blocks = _count(shapes, r"stage2\.0\.branches\.0\.(\d+)\.conv1\.weight")
-    if min(*modules, blocks) > 0:
-        config |= {"modules": modules, "blocks": blocks}
-    if len(shapes.get("incre_modules.0.0.conv1.weight", ())) == 4:
-        config["head_planes"] = shapes["incre_modules.0.0.conv1.weight"][0]
-    return config
-
-
-def _count(shapes: dict[str, tuple[int, ...]], pattern: str) -> int:
-    return sum(re.fullmatch(pattern, key) is not None for key in shapes)
 
 
 def _image_size(header: dict[str, str]) -> int | None:

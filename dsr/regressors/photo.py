@@ -24,7 +24,6 @@ from dsr.errors import BodyError
 from dsr.regressors.crops import crop_detections
 from dsr.regressors.inference import RegressedBodies, regress
 from dsr.regressors.loading import LoadedRegressor
-from dsr.regressors.perspose.decode import NUM_BETAS
 
 if TYPE_CHECKING:
     from dsr.people import Detection
@@ -56,6 +55,7 @@ class PhotoRegressor:
             the folders that are searched.
 
     Attributes:
+        fits_skeleton: whether the network fits pose and size to whichever body it is given.
         source: the body that the network's numbers are read with.
         exact: False where it takes the place of SMPL, because there is no SMPL file.
         gendered: whether that body is the female or male one; networks speak of the neutral one.
@@ -68,6 +68,7 @@ class PhotoRegressor:
         self, loaded: LoadedRegressor, body: Body, mirror: bool | None = None, smpl: str | Path = "smpl"
     ) -> None:
         self.loaded, self.body, self.mirror = loaded, body, mirror
+        self.fits_skeleton = bool(getattr(loaded.model, "fits_skeleton"))  # noqa: B009
         self.gendered = not _is_open(body) and re.search(r"male|_[fm]_", body.asset.name.lower()) is not None
         self.source, self.exact = self._source(smpl)
         same = self.source is body or (_is_open(self.source) and _is_open(body))
@@ -123,18 +124,17 @@ class PhotoRegressor:
         except BodyError:
             pass
         else:
-            betas = NUM_BETAS if self.loaded.system == "perspose" else None
-            return load_body(path, num_betas=betas, device=device), True
+            return load_body(path, num_betas=self.loaded.num_betas, device=device), True
         if is_smpl:
             return self.body, True
         name = self.body.asset.path if _is_open(self.body) and self.body.asset.path else "open-light"
-        if self.loaded.system == "perspose":  # its search over the first coefficient is all of the shape that is left
+        if self.fits_skeleton:  # its search over the first coefficient is all of the shape that is left
             return Body(load_asset(name, num_betas=1)).to(device), False
         return (self.body if _is_open(self.body) else load_body(name, device=device)), False
 
     def _without_shape(self, people: RegressedBodies) -> RegressedBodies:
-        """Betas of SMPL on a body that is not SMPL: none for DSR, the searched size for PersPose."""
-        if self.loaded.system == "perspose":
+        """Betas of SMPL on a body that is not SMPL: none, or the size that was searched on that very body."""
+        if self.fits_skeleton:
             return people
         return replace(people, betas=torch.zeros_like(people.betas))
 
@@ -174,7 +174,7 @@ class PhotoRegressor:
             )
         if self.exact:
             return ()
-        kept = "only its size" if self.loaded.system == "perspose" else "an average shape"
+        kept = "only its size" if self.fits_skeleton else "an average shape"
         return (
             f"The network {self.loaded.system} was trained for SMPL, whose file was not found: bodies have the pose it "
             f"predicts but {kept}, and stand where the keypoints say; put SMPL_NEUTRAL.pkl into body_models/, or "

@@ -17,6 +17,27 @@ REGRESSORS = {
 """Name to ``module:class``."""
 
 
+def regressor_class(name: str) -> Any:
+    """The class of a network, which follows :class:`dsr.regressors.Regressor`.
+
+    Args:
+        name: one of :data:`REGRESSORS`.
+
+    Raises:
+        UsageError: if there is no such network.
+    """
+    try:
+        module, _, kind = REGRESSORS[name].partition(":")
+    except KeyError:
+        if name == "default":
+            raise UsageError(
+                "The default regressor is no network: dsr.fit_images and dsr-fit start from the people detector's "
+                f"3D landmarks. Networks are {' and '.join(REGRESSORS)}."
+            ) from None
+        raise UsageError(f"There is no regressor {name!r}; choose one of {', '.join(REGRESSORS)}.") from None
+    return getattr(import_module(module), kind)
+
+
 def build_regressor(name: str, **config: Any) -> nn.Module:
     """An untrained network from crops to bodies; see :func:`dsr.load_checkpoint` for its weights.
 
@@ -36,16 +57,7 @@ def build_regressor(name: str, **config: Any) -> nn.Module:
         >>> model.image_size
         128
     """
-    try:
-        module, _, kind = REGRESSORS[name].partition(":")
-    except KeyError:
-        if name == "default":
-            raise UsageError(
-                "The default regressor is no network: dsr.fit_images and dsr-fit start from the people detector's "
-                f"3D landmarks. Networks are {' and '.join(REGRESSORS)}."
-            ) from None
-        raise UsageError(f"There is no regressor {name!r}; choose one of {', '.join(REGRESSORS)}.") from None
-    build = getattr(import_module(module), kind)
+    build = regressor_class(name)
     try:
         model: nn.Module = build(**config)
     except TypeError as error:

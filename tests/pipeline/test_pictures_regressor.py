@@ -213,6 +213,7 @@ class Fixed(torch.nn.Module):
     def __init__(self, crop, betas):
         super().__init__()
         self.crop, self.betas, self.bodies = crop, torch.tensor(betas), []
+        self.num_betas, self.fits_skeleton = (10, False) if crop == "square" else (11, True)
 
     def predict(self, image, K_crop, *, mirror=False, body=None, encode=None):
         count = len(image)

@@ -8,12 +8,13 @@ crop, whose y points down: a person who stands upright and looks at the camera h
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -24,8 +25,11 @@ from dsr.body.rotations import axis_angle_to_rotmat, nearest_rotmat, rot6d_to_ro
 from dsr.checkpoints import shipped_file
 from dsr.devices import evaluating
 from dsr.errors import CheckpointError, UsageError
-from dsr.regressors.dsr.resnet import ResNet, load_imagenet_weights
+from dsr.regressors.dsr.resnet import ARCHITECTURES, Bottleneck, ResNet, load_imagenet_weights
 from dsr.regressors.types import BodyPrediction
+
+if TYPE_CHECKING:
+    from dsr.body import Body
 
 NUM_JOINTS = 24
 MEAN_SCALE = 0.9
@@ -165,6 +169,7 @@ class HMR(nn.Module):
 
     name = "dsr"
     crop: Literal["square", "perspective"] = "square"
+    fits_skeleton = False
 
     def __init__(
         self,
@@ -195,6 +200,7 @@ class HMR(nn.Module):
                 f"{6 * NUM_JOINTS} and {num_betas} are needed."
             )
         self.image_size = image_size
+        self.num_betas = num_betas
         self.has_licensed_mean = licensed_mean
         self.backbone = ResNet(backbone)
         if imagenet is not None:
@@ -214,7 +220,15 @@ class HMR(nn.Module):
         return pose, betas, camera
 
     @torch.no_grad()
-    def predict(self, image: Tensor, K_crop: Tensor | None = None, *, mirror: bool = False) -> BodyPrediction:
+    def predict(
+        self,
+        image: Tensor,
+        K_crop: Tensor | None = None,
+        *,
+        mirror: bool = False,
+        body: Body | None = None,
+        encode: Tensor | None = None,
+    ) -> BodyPrediction:
         """Bodies of a batch of crops, as in :meth:`dsr.regressors.Regressor.predict`.
 
         The network runs as in evaluation; its parts are left in the modes they were in.
@@ -224,6 +238,8 @@ class HMR(nn.Module):
             K_crop: not used: the network assumes a focal length of its own (:mod:`dsr.camera.weak_perspective`).
             mirror: average with the prediction for the mirrored crop: rotations by their chordal mean (of two: the
                 midpoint of the turn between them), betas and camera by their mean.
+            body: not used.
+            encode: not used.
         """
         with evaluating(self):
             if not mirror:
@@ -235,6 +251,24 @@ class HMR(nn.Module):
         pose = nearest_rotmat(pose + mirror_pose(other_pose))
         camera = (camera + other_camera * camera.new_tensor([1.0, -1.0, 1.0])) / 2
         return BodyPrediction(pose, (betas + other_betas) / 2, camera)
+
+    @staticmethod
+    def architecture(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+        """Backbone, width of the head and number of betas, as in :meth:`dsr.regressors.Regressor.architecture`."""
+        counts = tuple(
+            sum(re.fullmatch(rf"layer{stage}\.(\d+)\.conv1\.weight", key) is not None for key in shapes)
+            for stage in range(1, 5)
+        )
+        deep = "layer1.0.conv3.weight" in shapes
+        config: dict[str, Any] = {}
+        for name, (block, blocks) in ARCHITECTURES.items():
+            if blocks == counts and (block is Bottleneck) == deep:
+                config["backbone"] = name
+        if len(shapes.get("fc1.weight", ())) == 2:
+            config["hidden"] = shapes["fc1.weight"][0]
+        if len(shapes.get("decshape.weight", ())) == 2:
+            config["num_betas"] = shapes["decshape.weight"][0]
+        return config
 
 
 def mirror_pose(pose_rotmat: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ closed-form inverse kinematics turns them into SMPL's parameters (specification 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import lru_cache
@@ -66,6 +67,8 @@ class PersPose(nn.Module):
 
     name = "perspose"
     crop: Literal["square", "perspective"] = "perspective"
+    num_betas = NUM_BETAS
+    fits_skeleton = True
 
     def __init__(
         self,
@@ -254,6 +257,24 @@ class PersPose(nn.Module):
                 raise CheckpointError(f"{what} is not an HRNet: it has no {part}* entries.")
         self.backbone.load_state_dict(matching, strict=False)
         return sorted(needed.keys() - matching.keys())
+
+    @staticmethod
+    def architecture(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
+        """Sizes of HRNet, as in :meth:`dsr.regressors.Regressor.architecture`."""
+
+        def count(pattern: str) -> int:
+            return sum(re.fullmatch(pattern, key) is not None for key in shapes)
+
+        config: dict[str, Any] = {}
+        if len(shapes.get("hm_layer.weight", ())) == 4:
+            config["width"] = shapes["hm_layer.weight"][1]
+        modules = tuple(count(rf"stage{stage}\.(\d+)\.branches\.0\.0\.conv1\.weight") for stage in (2, 3, 4))
+        blocks = count(r"stage2\.0\.branches\.0\.(\d+)\.conv1\.weight")
+        if min(*modules, blocks) > 0:
+            config |= {"modules": modules, "blocks": blocks}
+        if len(shapes.get("incre_modules.0.0.conv1.weight", ())) == 4:
+            config["head_planes"] = shapes["incre_modules.0.0.conv1.weight"][0]
+        return config
 
 
 def _halves(estimate: PersPoseEstimate, count: int) -> Iterator[dict[str, Any]]:
