@@ -20,28 +20,28 @@ class FitCommand(FitOptions):
 
     Results go into the output folder: a mesh per person (NAME.p0.glb), everything found (NAME.json, NAME.npz), and one
     report.csv and report.json. Finished pictures are skipped when the command is run again. Video files, and folders of
-    frames with --sequence, become one animated NAME.p0.glb per person.
-    Exit codes: 0 all fine (nobody in a picture is fine), 2 usage, 3 some pictures failed, 4 all failed,
-    130 interrupted.
+    frames with --sequence, become one animated NAME.p0.glb per person. Exit codes: 0 all fine (nobody in a picture is
+    fine), 2 usage, 3 some pictures failed, 4 all failed, 130 interrupted.
     """
 
-    inputs: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT")]
+    inputs: Annotated[
+        tuple[str, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="INPUT...", help_behavior_hint="(required)"),
+    ]
     """Pictures, video files, folders, globs, or text lists with one path per line."""
     sequence: bool = False
-    """Each folder holds the frames of one clip (in natural order of their names): people are followed through it, with
-    one shape, smooth in time, feet on the ground."""
+    """Each folder holds the frames of one clip: people are followed, with one shape, smooth, feet on the ground."""
     fps: float | None = None
     """Frames per second of clips: 30 for a folder of frames; a video file says it itself."""
     lifter: str = "shipped"
-    """What turns a clip's keypoints into 3D joints: shipped, none (the detector's own 3D landmarks), or a file of
-    weights."""
+    """What gives a clip's 3D joints: shipped, none (the detector's own landmarks), or a file of weights."""
     max_gap: float = 1.0
     """Seconds for which somebody in a clip may be hidden and stay the same person; the gap is filled in and marked."""
     out: Path
     """Folder for the results; made if it is not there."""
     format: str = "glb"
-    """Comma list of mesh formats: obj, ply, glb, and fbx, bvh, usd, blend with the blender extra. NPZ + JSON are always
-    written."""
+    """Comma list of mesh formats: obj, ply, glb; with the blender extra fbx, bvh, usd, blend. NPZ + JSON always."""
     overlay: bool = False
     """Also write NAME.overlay.jpg: the bodies drawn over the picture; NAME.overlay.mp4 for a clip."""
     side_view: bool = False
@@ -53,7 +53,7 @@ class FitCommand(FitOptions):
     jobs: int = 0
     """Pictures worked on at a time; 0 chooses by the processor. The results do not depend on it."""
     overwrite: bool = False
-    """Do finished pictures again instead of skipping them."""
+    """Do finished pictures again. A picture done again loses files of its earlier run that are not asked for now."""
     limit: int | None = None
     """Take only this many pictures, the first ones."""
     fail_fast: bool = False

@@ -17,7 +17,7 @@ from dsr.cli.fit_command import FitCommand
 from dsr.cli.progress import Progress, row_text
 from dsr.errors import ExportError, UsageError
 from dsr.files import with_ending
-from dsr.options import check_options
+from dsr.options import check_lifter, check_options
 from dsr.pipeline.body_file import body_file_name
 from dsr.pipeline.clip_fitter import OnFrame, SequenceFitter, check_sequence_options
 from dsr.pipeline.inputs import Clip, InputPicture, find_sources
@@ -55,6 +55,7 @@ class FitRun:
         self._command, self._make_fitter = command, make_fitter or Fitter
         self._options, self._sequence = command.fit_options(), command.sequence_options()
         check_options(self._options)
+        check_lifter(self._sequence.lifter)
         self._output_options = command.output_options()
         self._folder = OutputFolder(command.out, self._options, self._output_options, self._sequence)
         self._planned: list[PlannedOutput] = []
@@ -234,6 +235,8 @@ class FitRun:
         parts = [f"{n} {kind}{'s' * (n != 1)}" for n, kind in kinds if n] or ["0 pictures"]
         parts.append("1 person" if counts["people"] == 1 else f"{counts['people']} people")
         parts += [f"{counts[k]} {k.replace('_', ' ')}" for k in ("without_people", "skipped", "failed") if counts[k]]
+        if removed := len(self._folder.removed):
+            parts.append(f"{removed} file{'s' * (removed != 1)} of an earlier run removed")
         stream = sys.stderr if self._command.json_log else sys.stdout
         write_line(stream, f"{word} {', '.join(parts)} in {seconds:.1f} s; see {self._command.out / 'report.csv'}")
 

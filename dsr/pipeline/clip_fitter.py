@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from dsr.errors import DetectionError, DsrError, FittingError, ImageError, UsageError
-from dsr.options import FitOptions, SequenceOptions, check_options
+from dsr.options import FitOptions, SequenceOptions, check_lifter, check_options
 from dsr.pipeline.chain import StageTimer, body_record, find_camera, nobody_reason, set_nobody, whole_chain
 from dsr.pipeline.clip_lifter import ClipLifter
 from dsr.pipeline.clip_reader import ClipReader, open_clip
@@ -50,8 +49,7 @@ def check_sequence_options(options: FitOptions, sequence: SequenceOptions) -> No
         raise UsageError("--boxes is for single pictures; give --keypoints for a clip, or let the detector look.")
     if not math.isfinite(sequence.max_gap_s) or not 0 <= sequence.max_gap_s <= 60:
         raise UsageError(f"--max-gap {sequence.max_gap_s:g}: use a number from 0 to 60 seconds.")
-    if sequence.lifter not in ("shipped", "none") and not Path(sequence.lifter).expanduser().is_file():
-        raise UsageError(f"--lifter {sequence.lifter}: use shipped, none, or the file of a lifter's weights.")
+    check_lifter(sequence.lifter)
 
 
 def fit_sequence(

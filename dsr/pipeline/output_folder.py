@@ -57,6 +57,7 @@ class OutputFolder:
 
     Attributes:
         body_file: file name of the body's copy, once :meth:`add_body` has put it there.
+        removed: files of earlier runs that :meth:`write` has deleted.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class OutputFolder:
         sequence: SequenceOptions | None = None,
     ) -> None:
         self.path, self.body_file = path, ""
+        self.removed: list[Path] = []
         self._options, self._output_options = options, output_options
         self._sequence = sequence or SequenceOptions()
 
@@ -171,7 +173,7 @@ class OutputFolder:
             body: the body that the people were fitted with.
 
         Returns:
-            The row of the report.
+            The row of the report; a warning where files of an earlier run were removed.
         """
         started = time.perf_counter()
         earlier = _read_earlier(self.json_path(name))
@@ -181,10 +183,15 @@ class OutputFolder:
                 written = self._write_files(result, source, name, body)
         failed = result.status not in FINE
         keep = set() if failed else {path.name for path in written}
-        if self.remove_stale(earlier, source, name, keep, everything=failed) and failed:
+        removed = self.remove_stale(earlier, source, name, keep, everything=failed)
+        self.removed += removed
+        if removed and failed:
             result.message += " The results of an earlier run were removed."
         outputs = [path.relative_to(self.path).as_posix() for path in written]
-        return row_of(result, name, outputs, result.timing_s.get("total", 0.0) + time.perf_counter() - started)
+        row = row_of(result, name, outputs, result.timing_s.get("total", 0.0) + time.perf_counter() - started)
+        if removed and not failed:
+            row.warnings.append(f"Files of an earlier run were removed: {', '.join(path.name for path in removed)}.")
+        return row
 
     def remove_stale(
         self,
@@ -193,7 +200,7 @@ class OutputFolder:
         name: str,
         keep: set[str],
         everything: bool = False,
-    ) -> int:
+    ) -> list[Path]:
         """Delete what an earlier fit of the same input wrote and this one did not.
 
         Args:
@@ -204,25 +211,25 @@ class OutputFolder:
             everything: also the JSON file and the arrays (the input cannot be used any more).
 
         Returns:
-            How many files were deleted; what cannot be deleted stays.
+            The files that were deleted; what cannot be deleted stays.
         """
         absolute = os.path.abspath(source.path)  # noqa: PTH100 (a link keeps its own name)
         if document is None or document.get("input", {}).get("absolute_path") != absolute:
-            return 0
+            return []
         json_path = self.json_path(name)
         run = document.get("run")
         outputs = run.get("outputs", []) if isinstance(run, dict) else []
         files = [file for file in outputs if isinstance(file, str)] if isinstance(outputs, list) else []
         if everything:
             files += [json_path.name, f"{json_path.stem}.npz"]
-        removed = 0
+        removed = []
         for file in dict.fromkeys(files):
             path = json_path.with_name(file) if file and Path(file).name == file else None
             if path is None or file in keep or not file.startswith(f"{json_path.stem}."):
                 continue
             try:
                 path.unlink()
-                removed += 1
+                removed.append(path)
             except OSError:
                 continue
         return removed

@@ -44,7 +44,7 @@ class UpdateConfig:
 
 @dataclass(frozen=True)
 class OptimConfig(UpdateConfig):
-    """Optimiser and schedule (:mod:`dsr.training.schedule`)."""
+    """Optimiser and schedule."""
 
     name: Literal["adam", "adamw"] = "adam"
     """adam: one group; adamw: no decay of biases and 1-D parameters."""

@@ -197,6 +197,7 @@ def test_a_full_disk_fails_the_picture_and_leaves_no_pieces(folder, tmp_path, mo
         (["in", "--out", "o", "--refine", "magic"], "--refine"),
         (["in", "--out", "o", "--regressor", "perspose"], "--regressor 'perspose': use default, or dsr:CHECKPOINT"),
         (["in", "--out", "o", "--body", "nowhere.npz"], "nowhere.npz"),
+        (["in", "--out", "o", "--lifter", "foo"], "--lifter foo: use shipped, none, or the file"),
         (["in", "--out", "o", "--limit", "0"], "--limit 0"),
         (["in", "--out", "o", "--jobs", "-2"], "--jobs -2"),
         (["in", "--out", "o", "--focal", "500", "--fov", "60"], "only one of"),
@@ -214,6 +215,7 @@ def test_usage_errors_say_what_is_wrong_and_write_nothing(folder, tmp_path, monk
 def test_help_and_licences_are_no_errors(capsys):
     assert main(["--help"]) == 0
     told = capsys.readouterr().out
+    assert "[OPTIONS] INPUT..." in told and "(default: )" not in told
     for flag in (
         "--out",
         "--format",
@@ -490,6 +492,18 @@ def test_a_new_fit_leaves_nothing_of_the_old_one(folder, tmp_path, make_picture)
     mine = {f for f in files(out) if f.startswith("b.")}
     assert mine == {*rows(out)["b.png"]["outputs"], "b.p7.glb"} and not mine & {"b.p1.glb", "b.p0.obj", "b.overlay.jpg"}
     assert {"a.p0.obj", "a.overlay.jpg"} <= files(out)
+
+
+def test_files_of_another_run_are_removed_and_named(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert run(folder, "--out", out, "--format", "glb,ply", "--overlay") == 0
+    assert "removed" not in capsys.readouterr().out and not any("removed" in w for w in rows(out)["a.jpg"]["warnings"])
+    stale = {name for name in files(out) if name.endswith((".ply", ".overlay.jpg"))}
+    assert run(folder, "--out", out) == 0
+    assert f"{len(stale)} files of an earlier run removed" in capsys.readouterr().out
+    assert stale and not stale & files(out)
+    warnings = " ".join(" ".join(row["warnings"]) for row in rows(out).values())
+    assert all(name in warnings for name in stale)
 
 
 def test_files_outside_the_result_are_never_deleted(folder, tmp_path):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import itertools
 import re
 
 import pages
@@ -19,6 +21,14 @@ SECTIONS = {
     "dsr-doctor": ("doctor", []),
 }
 """Heading to module of the command and the arguments before ``--help``."""
+FIELDS = [
+    "dsr/options.py",
+    "dsr/losses/weights.py",
+    "dsr/training/config.py",
+    *(f"dsr/training/systems/{kind}/config.py" for kind in ("lifter", "regressor")),
+    *(f"dsr/cli/{name}.py" for name in ("fit_command", "eval_dataset", "eval_lifter", "eval_synthetic", "train")),
+]
+"""Files whose fields are options of commands."""
 
 
 def options_of_help(command: str, arguments: list[str], capsys) -> set[str]:
@@ -46,6 +56,32 @@ def options_of_page(text: str) -> set[str]:
     rows = [row for row in text.splitlines() if row.startswith("|") or not row.startswith("    ")]
     words = pages.code_words("\n".join(rows))
     return {word for word in words if re.fullmatch(r"--[a-z0-9][\w.-]*", word)}
+
+
+@pytest.mark.parametrize("title", SECTIONS)
+def test_help_is_plain_text(title, capsys, monkeypatch):
+    """No markup of docstrings."""
+    monkeypatch.setenv("COLUMNS", "200")
+    command, *calls = SECTIONS[title]
+    for arguments in calls:
+        assert importlib.import_module(f"dsr.cli.{command}").main([*arguments, "--help"]) == 0
+        text = capsys.readouterr().out
+        assert not re.search(r"``|:\w+:`", text), text
+
+
+@pytest.mark.parametrize("file", FIELDS)
+def test_the_help_of_a_field_is_one_line(file):
+    """The parser keeps the line breaks of longer ones, in the middle of its boxes."""
+    fields = [
+        (before.target, text.value.value)
+        for node in ast.walk(ast.parse(pages.page(file)))
+        if isinstance(node, ast.ClassDef)
+        for before, text in itertools.pairwise(node.body)
+        if isinstance(before, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
+    ]
+    assert fields
+    for target, text in fields:
+        assert "\n" not in text, f"{file}: {ast.unparse(target)}"
 
 
 def test_every_command_has_its_part():

@@ -42,8 +42,7 @@ class NetworkConfig:
     rescale: Switch = "off"
     """Bring people to one size on the screen before anything else; published lifters do not."""
     positions: float = field(default=0.0, metadata={"at_least": 0, "below": 10})
-    """Standard deviation of the positional tables at the start, which sets joints apart from the first step on; HoT's
-    recovery then also starts by comparing times. 0: as published (mostly zeros)."""
+    """Spread of the positional tables at the start, which sets joints (HoT: and times) apart; 0: as published."""
     init: Path | None = field(default=None, metadata={"exists": "file"})
     """Weights to start from (official checkpoint or safetensors); a lifter of another window length will do."""
 
@@ -53,8 +52,7 @@ class LifterDataConfig:
     """Windows of the training data."""
 
     keypoints: str = "h36m17"
-    """2D input of mocap: h36m17 (projected joints with noise), or a detector's set turned into the 17 joints
-    (blazepose33, coco17)."""
+    """2D input of mocap: h36m17 (projected, with noise), or a detector's set made the 17: blazepose33, coco17."""
     noise: Switch = "on"
     """Detector-like noise on mocap's 2D joints."""
     cameras: int = field(default=2, metadata={"above": 0})
@@ -128,10 +126,9 @@ class LifterTrainConfig(RunConfig):
     """Everything a run depends on; RUN/config.yaml holds the resolved one."""
 
     model: str = "mixste"
-    """Lifter; dsr.lifting.LIFTERS has the names."""
+    """Lifter; --list-presets shows the names."""
     data: tuple[str, ...] = field(default=(), metadata={"may_change": True})
-    """Where the tracks come from: mocap:DIR (BVH clips), h36m:DIR (data_3d_h36m.npz and a data_2d_h36m_*.npz),
-    3dhp:FILE (data_train_3dhp.npz); several are mixed."""
+    """Where tracks come from: mocap:DIR (BVH clips), h36m:DIR (its npz files), 3dhp:FILE; several are mixed."""
     epochs: int = field(default=160, metadata={"above": 0, "may_change": True})
     """Epochs of the run."""
     batch: int = field(default=4, metadata={"above": 0})

@@ -5,12 +5,18 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dsr.errors import UsageError
 from dsr.losses.perspose_weights import TERMS
 from dsr.losses.weights import LossWeights
-from dsr.training.config import OptimConfig, RunConfig, Switch, ValidationConfig
+from dsr.training.config import OptimConfig, RunConfig, Switch, ValidationConfig, suggestion
+from dsr.training.systems import REGRESSOR_TASKS
+
+if TYPE_CHECKING:
+    System = str
+else:
+    System = Literal[tuple(REGRESSOR_TASKS)]  # the flag and its help list the tasks that there are
 
 
 @dataclass(frozen=True)
@@ -34,11 +40,9 @@ class DataConfig:
     """What is trained on."""
 
     mix: dict[str, float] = field(default_factory=lambda: {"synthetic": 1.0})
-    """Data sets and their shares: synthetic; h36m, coco, 3dpw, mpi-inf-3dhp (dsr) or 3dhp, bedlam-train,
-    bedlam-val (perspose)."""
+    """Shares of data sets: synthetic; h36m, coco, 3dpw, mpi-inf-3dhp (dsr) or 3dhp, bedlam-train, bedlam-val."""
     root: Path | None = field(default=None, metadata={"exists": "folder", "may_change": True})
-    """Folder of the data sets in the published layout (dsr: dataset_extras and dataset_folders, perspose: NAME/);
-    synthetic needs none."""
+    """Folder of the data sets as published (dsr: dataset_extras, dataset_folders; perspose: NAME/)."""
     epoch_samples: int = field(default=0, metadata={"at_least": 0})
     """Samples of an epoch; 0: as published (dsr: the longest data set, perspose: 300000)."""
     flip: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
@@ -76,11 +80,9 @@ class LossConfig(LossWeights):
     dsr: Switch = "on"
     """off: train without the semantic terms (keypoints and parameters only)."""
     crop_camera: Literal["published", "own"] = "published"
-    """Camera of the 2D keypoints and the semantic terms: published (f = 5000 px, seen from far away), or own: the
-    crop's intrinsics where those of the picture are known."""
+    """Camera of keypoints and semantic terms: published (f = 5000 px), or own: the picture's where it is known."""
     semantic_pose: Literal["predicted", "labelled"] = "predicted"
-    """Pose the semantic terms are drawn in: the predicted one, or the labels' where there is one, placed by the 2D
-    keypoints; the terms then teach the shape alone."""
+    """Pose the semantic terms are drawn in: predicted, or the labels' where known (terms then teach shape alone)."""
     backend: Literal["auto", "warp", "pytorch3d"] = field(default="auto", metadata={"may_change": True})
     """Renderer of the semantic terms."""
     prior: Path | None = field(default=None, metadata={"exists": "file"})
@@ -111,7 +113,7 @@ class RegressorValidationConfig(ValidationConfig):
 class RegressorTrainConfig(RunConfig):
     """Everything a run depends on; RUN/config.yaml holds the resolved one."""
 
-    system: Literal["dsr", "perspose", "toy"] = "dsr"
+    system: System = "dsr"
     """Which network; toy is a small regression for tests."""
     body: str = "open-light"
     """Body: open-light, open, or a licensed SMPL file."""
@@ -127,7 +129,11 @@ class RegressorTrainConfig(RunConfig):
         return self.system
 
     def check(self) -> None:
-        """Refuse mixtures of nothing and weights that are not PersPose's twelve."""
+        """Refuse systems that are not there, mixtures of nothing and weights that are not PersPose's twelve."""
+        if self.system not in REGRESSOR_TASKS:
+            raise UsageError(
+                f"--system {self.system}: there is no such network; {suggestion(self.system, REGRESSOR_TASKS)}"
+            )
         mix, weights = self.data.mix, self.perspose.weights
         if not mix or any(not (math.isfinite(s) and s >= 0) for s in mix.values()):
             raise UsageError("--data.mix: name at least one data set, each with a share of 0 or more.")
