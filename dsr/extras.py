@@ -1,7 +1,8 @@
 """Commands that install what is missing beside this copy of the program, for the Python that runs it.
 
 Packages are named themselves, never the distribution with an extra: that works after any way of installing. Where the
-program runs from a clone, they come in the clone's tested versions; sources that were never installed are installed.
+program runs from a clone, they come in the clone's tested versions; elsewhere the program's requirements with an upper
+bound are named too, so that pip keeps them and what they need. Sources that were never installed are installed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def install_hint(extra: str) -> str:
         KeyError: if the installed distribution has no such extra.
     """
     table = _requirements()
-    return _pip(*extra_packages(extra)) if table else _install_sources(f".[{extra}]")
+    return _pip(*extra_packages(extra), *_bounded()) if table else _install_sources(f".[{extra}]")
 
 
 def install_command(*packages: str) -> str:
@@ -43,7 +44,7 @@ def install_command(*packages: str) -> str:
     if not table:
         return _install_sources(".")
     versions = {re.split(r"[<>=!~ ]", requirement)[0]: requirement for requirement in table[""]}
-    return _pip(*(versions.get(name, name) for name in packages))
+    return _pip(*(versions.get(name, name) for name in packages), *_bounded())
 
 
 def extra_packages(extra: str) -> tuple[str, ...]:
@@ -72,11 +73,27 @@ def _requirements() -> dict[str, list[str]]:
     return table
 
 
+def _constraints() -> Path | None:
+    """The tested versions, where the program runs from a clone."""
+    file = _SOURCES / "constraints.txt"
+    return file if file.is_file() else None
+
+
+def _bounded() -> list[str]:
+    """The program's requirements that do not take every later version: pip forgets those that a command does not name.
+
+    mediapipe, for one, needs an older protobuf than the newest onnx would bring.
+    """
+    return (
+        [] if _constraints() else [requirement for requirement in _requirements()[""] if re.search("<|==", requirement)]
+    )
+
+
 def _pip(*arguments: str) -> str:
     """``python -m pip install ...``; double quotes mean the same to every shell."""
-    constraints = _SOURCES / "constraints.txt"
-    tested = ("-c", str(constraints)) if constraints.is_file() else ()
-    words = [sys.executable or "python3", "-m", "pip", "install", *arguments, *tested]
+    constraints = _constraints()
+    tested = ("-c", str(constraints)) if constraints else ()
+    words = [sys.executable or "python3", "-m", "pip", "install", *dict.fromkeys(arguments), *tested]
     return " ".join(f'"{word}"' if re.search(r"[<>;|&\s\[\]]", word) else word for word in words)
 
 

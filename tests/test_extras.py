@@ -62,9 +62,24 @@ def test_packages_of_the_program_come_in_the_version_it_asks_for():
 
 def test_a_clone_gets_tested_versions_and_other_copies_need_no_file(monkeypatch, tmp_path):
     monkeypatch.setattr(extras, "_SOURCES", tmp_path)
-    assert extras.install_hint("video").endswith(' -m pip install "av>=14.0"')
+    assert ' -m pip install "av>=14.0" ' in extras.install_hint("video") and " -c " not in extras.install_hint("video")
     (tmp_path / "constraints.txt").touch()
     assert extras.install_hint("video").endswith(f' -m pip install "av>=14.0" -c {tmp_path}/constraints.txt')
+
+
+def test_without_tested_versions_what_the_program_needs_keeps_its_version(monkeypatch, tmp_path):
+    """pip minds nothing that is installed but not named: onnx would bring a protobuf too new for mediapipe."""
+    monkeypatch.setattr(extras, "_SOURCES", tmp_path)
+    lines = re.findall(r'^    "([\w-]+)([^"]+)"', PROJECT.partition("[project.optional")[0], re.MULTILINE)
+    bounded = {(name, versions(rest)) for name, rest in lines if re.search("<|==", rest)}
+    assert {name for name, _ in bounded} == {"numpy", "mediapipe"}
+    for command in (*map(extras.install_hint, ("onnx", "video", "smplx")), extras.install_command("mediapipe")):
+        named = {(re.split("[<>=]", word)[0], versions(word)) for word in shlex.split(command)}
+        assert bounded <= named and command.count("mediapipe") == 1
+
+
+def versions(requirement: str) -> frozenset[str]:
+    return frozenset(re.findall("[<>=]+[^,]+", requirement))
 
 
 def test_a_shell_reads_the_hint_as_it_is_meant(tmp_path):
