@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import make_dataclass
+from typing import Annotated, Any, Union
 
 import tyro
 
@@ -23,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv) or ["synthetic"]
+    arguments = list(sys.argv[1:] if argv is None else argv)
     return run_command("dsr-eval", lambda: _evaluate(arguments))
 
 
@@ -31,11 +32,24 @@ def _evaluate(arguments: list[str]) -> int:
     from dsr.evaluation.protocols import PROTOCOLS
 
     datasets = {name: _subcommand(name, protocol.title) for name, protocol in PROTOCOLS.items()}
-    command = tyro.extras.subcommand_cli_from_dict(
-        {"synthetic": SyntheticCommand, "lifter": LifterEvalCommand, **datasets},
+    titles = {
+        "synthetic": "Rendered people with known bodies.",
+        "lifter": "Skeleton lifters on held-out tracks.",
+        **{name: f"{protocol.title}." for name, protocol in PROTOCOLS.items()},
+    }
+    commands: dict[str, Any] = {"synthetic": SyntheticCommand, "lifter": LifterEvalCommand, **datasets}
+    overview = arguments[:1] in (["--help"], ["-h"])  # one line each; a subcommand's own help says more
+    kinds = [
+        Annotated[kind, tyro.conf.subcommand(name, description=titles[name] if overview else None)]
+        for name, kind in commands.items()
+    ]
+    command: Any = tyro.cli(
+        Union[tuple(kinds)],  # type: ignore[arg-type]  # noqa: UP007
         prog="dsr-eval",
         args=arguments,
-        description="Measure how good the bodies are; without arguments, on the generated benchmark.",
+        default=SyntheticCommand(),
+        description="Measure how good the bodies are: dsr-eval on the generated benchmark, dsr-eval PROTOCOL on your "
+        "copy of a data set.",
         config=(tyro.conf.FlagCreatePairsOff, tyro.conf.OmitArgPrefixes),
     )
     if isinstance(command, SyntheticCommand):

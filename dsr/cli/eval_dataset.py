@@ -6,11 +6,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
 
 from dsr.cli.common import EXIT_FINE
 from dsr.cli.eval_common import check_output, number, write_json
 from dsr.cli.progress import Progress
+from dsr.options import CHECKPOINT_FORMS
 
 if TYPE_CHECKING:
     from dsr.body import Body
@@ -32,8 +35,7 @@ class DatasetCommand:
     """The data set: an npz in SPIN's layout, or a table in that of PersPose (joblib or npz)."""
     images: Path | None = None
     """Folder that the pictures' names are relative to; the file's own folder by default."""
-    regressor: str | None = None
-    """The network: dsr:CHECKPOINT or perspose:CHECKPOINT."""
+    regressor: Annotated[str | None, tyro.conf.arg(help=f"The network: {CHECKPOINT_FORMS}.")] = None
     predictions: Path | None = None
     """Score these saved predictions instead of running a network; no picture is read."""
     save_predictions: Path | None = None
@@ -78,8 +80,8 @@ def run_dataset(protocol_name: str, command: DatasetCommand) -> int:
     protocol = find_protocol(protocol_name)
     if (command.regressor is None) == (command.predictions is None):
         raise UsageError(
-            "give either --regressor dsr:CHECKPOINT (or perspose:CHECKPOINT) to run a network, or --predictions FILE "
-            "to score what an earlier run saved."
+            f"give either --regressor {CHECKPOINT_FORMS} to run a network, or --predictions FILE to score what an "
+            "earlier run saved."
         )
     for flag, value in (("--every", command.every), ("--limit", command.limit), ("--batch-size", command.batch_size)):
         if value is not None and value < 1:

@@ -72,9 +72,10 @@ def load_truth(folder: str | Path) -> list[TruePicture]:
     folder = Path(folder)
     files = sorted(folder.glob(f"*{TRUTH_SUFFIX}"))
     if not files:
+        problem = f"no *{TRUTH_SUFFIX} files there" if folder.is_dir() else "there is no such folder"
         raise DatasetError(
-            f"{folder}: no *{TRUTH_SUFFIX} files there; render some with examples/render_people.py or name "
-            "another folder."
+            f"{folder}: {problem}; render pictures with examples/render_people.py, or name another folder "
+            "(dsr-eval synthetic --truth FOLDER)."
         )
     return [_read(file) for file in files]
 

@@ -188,10 +188,13 @@ def test_tracks_are_thinned():
 
 
 def test_no_window_is_refused():
-    with pytest.raises(UsageError, match="no window"):
-        cut_windows([smooth_track(9, valid=np.zeros(9, bool))], 9, 9)
-    with pytest.raises(UsageError, match="none are given"):
+    empty = smooth_track(12, valid=np.zeros(12, bool))
+    with pytest.raises(UsageError, match="in 1 track with 12 frames: none has 9 valid frames in a row"):
+        cut_windows([empty], 9, 9)
+    with pytest.raises(UsageError, match="no window to train on in 0 tracks with 0 frames"):
         cut_windows([], 9, 9)
+    with pytest.raises(UsageError, match=r"^--data [^,]*, training part: no window .* smaller --network\.frames"):
+        prepared([empty], 9, flip=False)
 
 
 def test_a_batch_does_not_change_the_tracks():

@@ -10,12 +10,13 @@ from dsr.training.config import RunConfig
 if TYPE_CHECKING:
     from dsr.training.task import Task
 
-TASKS = {
+REGRESSOR_TASKS = {
     "dsr": "dsr.training.systems.dsr:DsrTask",
     "perspose": "dsr.training.systems.perspose:PersPoseTask",
-    "lifter": "dsr.training.systems.lifter.task:LifterTask",
     "toy": "dsr.training.systems.toy:ToyTask",
 }
+"""What ``--system`` of image-to-body training takes -> ``module:class``."""
+TASKS = {**REGRESSOR_TASKS, "lifter": "dsr.training.systems.lifter.task:LifterTask"}
 """``config.task_name()`` -> ``module:class``; the class takes the configuration."""
 
 

@@ -90,7 +90,11 @@ def cut_windows(tracks: list[PoseTrack], frames: int, hop: int, fps: float = 0.0
         end.append(np.full(len(begins), total + length))
         total += length
     if not tracks or not sum(map(len, first)):
-        raise UsageError("The tracks hold no window to train on: all frames are marked as invalid, or none are given.")
+        window = "a valid frame" if centre else f"{frames} valid frames in a row"
+        raise UsageError(
+            f"no window to train on in {len(tracks)} track{'s' * (len(tracks) != 1)} with {total} frames: none has "
+            f"{window}. Give more clips{'' if centre else ', or a smaller --network.frames'}."
+        )
     x, y, begins, start_at, end_at = (np.concatenate(part) for part in (inputs, targets, first, start, end))
     return Windows(x, y, begins, start_at, end_at, frames)
 
@@ -160,10 +164,17 @@ class LifterTask(Task):
             held_out = validation_tracks(self.config.data, windows) if validation.count else []
         rates = {track.fps / stride(track, windows.fps) for track in tracks}
         self.fps = rates.pop() if len(rates) == 1 else None
-        self.windows = cut_windows(tracks, self.frames, windows.hop or self.frames, windows.fps, self.centre)
+        self.windows = self._cut("training", tracks, windows.hop or self.frames)
         self.held_out = None
         if held_out and validation.count:
-            self.held_out = cut_windows(held_out, self.frames, self.frames, windows.fps, self.centre)
+            self.held_out = self._cut("held-out", held_out, self.frames)
+
+    def _cut(self, purpose: str, tracks: list[PoseTrack], hop: int) -> Windows:
+        """Windows of the run's size; where there are none, the message names the data."""
+        try:
+            return cut_windows(tracks, self.frames, hop, self.config.windows.fps, self.centre)
+        except UsageError as error:
+            raise UsageError(f"--data {' '.join(self.config.data)}, {purpose} part: {error}") from error
 
     def epoch_length(self) -> int:
         """Windows, mirrored ones included."""
