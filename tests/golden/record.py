@@ -1,7 +1,8 @@
 """Record our own outputs: ``python tests/golden/record.py [ROOM ...]``.
 
-Run it only where the authors' vectors are beside the project and their tests pass: what it writes is what every clone
-without them compares with. It prints which outputs changed; without a change no file is touched.
+Run it after adding cases, for a new lifter say, or after a change of outputs on purpose; what it writes is what every
+clone compares with. It prints per room how many outputs are new, changed, gone and as before: an addition changes none.
+Where outputs change, the tests against the authors' vectors have to pass too, on a machine that has those vectors.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=", ".join(rooms))
     for room in parser.parse_args(argv).rooms or rooms:
         recording = importlib.import_module(f"test_recorded_{room}").recording
-        changed = recording.write()
-        size = recording.path.stat().st_size
-        print(f"{room}: {len(recording.cases)} cases, {size / 1024:.0f} kB, {len(changed)} outputs changed")  # noqa: T201
-        for key in changed[:10]:
-            print(f"  {key}")  # noqa: T201
+        changes = recording.write()
+        size = recording.path.stat().st_size / 1024
+        named = {"new": changes.added, "changed": changes.changed, "gone": changes.gone}
+        counts = ", ".join(f"{len(keys)} {word}" for word, keys in named.items())
+        print(f"{room}: {len(recording.cases)} cases, {size:.0f} kB; outputs: {counts}, {changes.unchanged} as before")  # noqa: T201
+        for word, keys in named.items():
+            for key in keys[:10]:
+                print(f"  {word}: {key}")  # noqa: T201
     return 0
 
 

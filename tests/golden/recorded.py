@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,16 @@ WHOLE = 192
 """Outputs of up to so many numbers are kept whole; of larger ones block sums with random signs, and a sample."""
 _BLOCKS, _SAMPLE = 128, 64
 Outputs = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What a recording did to its room's file: names of outputs, and how many are as before."""
+
+    added: list[str]
+    changed: list[str]
+    gone: list[str]
+    unchanged: int
 
 
 class Recording:
@@ -69,27 +80,30 @@ class Recording:
         values = self.compute(name)
         gone, new = sorted(kept.keys() - values.keys()), sorted(values.keys() - kept.keys())
         assert not gone and not new, (
-            f"recorded {gone}, computed {new}: if that is meant, run python tests/golden/record.py where the authors' "
-            "vectors are beside the project and agree"
+            f"recorded {gone}, computed {new}: if that is meant, run python tests/golden/record.py"
         )
         for key, (value, tolerance) in values.items():
             assert_close(value, kept[key], relative=tolerance, what=key)
 
-    def write(self) -> list[str]:
-        """Record all cases; the names of outputs that are new or have changed."""
+    def write(self) -> Changes:
+        """Record all cases; without a change the file is left alone."""
         old = dict(np.load(self.path, allow_pickle=False)) if self.path.exists() else {}
-        new, changed = {}, []
+        new, added, changed = {}, [], []
         for name in sorted(self.cases):
             for key, (value, tolerance) in sorted(self.compute(name).items()):
+                new[key] = value
+                if key not in old:
+                    added.append(key)
+                    continue
                 try:
                     assert_close(value, old[key], relative=tolerance)
                     new[key] = old[key]  # the last bits of another machine are no reason to change the file
-                except (KeyError, AssertionError):
+                except AssertionError:
                     changed.append(key)
-                    new[key] = value
-        if changed or new.keys() != old.keys():
+        gone = sorted(old.keys() - new.keys())
+        if added or changed or gone:
             np.savez_compressed(self.path, **new)
-        return changed
+        return Changes(added, changed, gone, len(new) - len(added) - len(changed))
 
 
 def digest(value: Tensor) -> np.ndarray:

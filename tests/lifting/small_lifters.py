@@ -14,6 +14,7 @@ ALL = {
     "hot-mixste": {**SMALL, "keep": 3, "before": 1},
     "tpc-mixste": {**SMALL, "keep": 3, "before": 1},
     "ktpformer": SMALL,
+    "hot-ktpformer": {**SMALL, "keep": 3, "before": 1},
     "mhformer": {"frames": 9, "width": 16, "hidden": 32},
     "tpc-mhformer": {"frames": 9, "width": 16, "hidden": 32, "keep": 3},
     "motionbert": {**SMALL, **AGGREGATED},

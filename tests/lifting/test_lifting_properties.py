@@ -10,18 +10,21 @@ from small_lifters import AGGREGATED, ALL, SMALL, keypoints, made
 from torch import nn
 
 from dsr.errors import UsageError
-from dsr.lifting import build_lifter, select_frames
+from dsr.lifting import LIFTERS, build_lifter, select_frames
 from dsr.lifting.hourglass import take_frames
 from dsr.lifting.priors import PriorGraph, PriorUnit, kinematic_topology
 from dsr.lifting.transformer import DropPath, drop_rates
 
 NEW_HOSTS = {
-    "hot-ktpformer": {**SMALL, "keep": 3, "before": 1},
     "mhformer": {"frames": 9, "width": 16, "hidden": 32, "keep": 3, "before": 1, "recover": True},
     "motionbert": {**SMALL, **AGGREGATED, "priors": True},
     "hot-motionbert": {**SMALL, **AGGREGATED, "keep": 3, "priors": True},
     "motionagformer": {**SMALL, **AGGREGATED, "priors": True},
 }
+
+
+def test_every_lifter_has_a_small_size():
+    assert set(ALL) == set(LIFTERS)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -77,7 +80,7 @@ def test_priors_and_pruning_change_their_new_hosts():
         assert any("kpattention.attn.kpa" in key for key in names[0])
         assert any("tpattention.attn.tpa" in key for key in names[0])
         assert not any("priors" in key for key in names[1])
-    model = made("hot-ktpformer", NEW_HOSTS["hot-ktpformer"]).eval()
+    model = made("hot-ktpformer", ALL["hot-ktpformer"]).eval()
     _, index = model.lift(keypoints(model))
     assert index.shape == (2, 3)
     lengths = []
