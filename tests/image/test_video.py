@@ -39,6 +39,15 @@ def test_round_trip(tmp_path):
     assert frames[3].time_s == pytest.approx(3 / 25)
 
 
+@pytest.mark.parametrize("fps", [23.976, 25.0, 29.97])
+def test_no_frame_of_an_even_clip_is_lost(tmp_path, fps):
+    """Time stamps times the rate come out a little below whole numbers; that is still the frame of that number."""
+    path = tmp_path / "a.mp4"
+    write_video(path, (picture(n % 20) for n in range(60)), fps, (96, 64))
+    frames = list(read_frames(read_info(path), problems := []))
+    assert [f.number for f in frames] == list(range(60)) and problems == []
+
+
 @pytest.mark.parametrize("turn", [90, 180, 270])
 def test_orientation_of_telephones(tmp_path, turn):
     path = tmp_path / "turned.mp4"
