@@ -53,6 +53,17 @@ def test_openpose_coco18_becomes_coco17_by_name(tmp_path: Path) -> None:
         assert found.keypoints_px[index, 0] == 100 + layout.index(name)
 
 
+def test_boxes_of_imported_people_end_at_the_borders_of_the_picture(tmp_path: Path) -> None:
+    far, inside = np.array(person(25)).reshape(-1, 3), np.array(person(25)).reshape(-1, 3)
+    far[:2, :2] = [[-30, -20], [700, 520]]
+    inside[:2, :2] = [[150, 10], [630, 470]]  # farther right than the picture is high
+    people = [{"pose_keypoints_2d": points.reshape(-1).tolist()} for points in (far, inside)]
+    write(tmp_path / "team_0007_keypoints.json", {"people": people})
+    found = sorted(load_detections(tmp_path, photo()), key=lambda d: d.keypoints_px[:, 0].min())
+    assert [d.box_px.tolist() for d in found] == [[0, 0, 640, 480], [102, 10, 630, 470]]
+    assert found[0].keypoints_px[1].tolist() == [700, 520], "keypoints stay where they are"
+
+
 def test_unseen_people_and_points(tmp_path: Path) -> None:
     values = person(25)
     values[3:6] = [0.0, 0.0, 0.0]
@@ -178,6 +189,7 @@ def test_select_people() -> None:
     assert chosen("largest:2", 0.5) == [(10, 0), (30, 1)]
     assert chosen("largest:9") == chosen("all")
     assert chosen("1", 0.5) == [(30, 1)]
+    assert chosen("0") == [(10, 0)] and chosen("0", 0.5) == [(10, 0)]  # the first, not everybody
     assert chosen("5") == [] and select_people([], "largest") == []
     for wrong in ("biggest", "-1", "1.5", "", "largest:", "largest:0", "largest:-1", "largest:two", "all:2"):
         with pytest.raises(UsageError, match="largest"):

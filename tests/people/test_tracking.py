@@ -54,6 +54,21 @@ def test_gap_longer_than_allowed_starts_somebody_new():
     assert [t.gaps for t in track_people(frames, FPS, max_gap_s=2.0)] == [[(20, 59)]]
 
 
+@pytest.mark.parametrize("fps", [10.0, 60.0])
+@pytest.mark.parametrize(("hidden_s", "people"), [(0.8, 1), (1.2, 2)])
+def test_gaps_are_counted_in_seconds_at_any_frame_rate(fps, hidden_s, people):
+    gone, back = round(2 * fps), round((2 + hidden_s) * fps)
+    frames = [[] if gone <= t < back else [person(100)] for t in range(back + round(2 * fps))]
+    assert len(track_people(frames, fps, max_gap_s=1.0)) == people
+
+
+@pytest.mark.parametrize("fps", [10.0, 60.0])
+@pytest.mark.parametrize(("seen_s", "people"), [(0.1, 1), (0.4, 2)])
+def test_mistakes_are_told_from_people_in_seconds_at_any_frame_rate(fps, seen_s, people):
+    frames = [[person(100)] + ([person(400)] if fps <= t < (1 + seen_s) * fps else []) for t in range(round(4 * fps))]
+    assert len(track_people(frames, fps)) == people
+
+
 def test_ghosts_and_second_detections_are_dropped():
     frames = []
     for t in range(50):
