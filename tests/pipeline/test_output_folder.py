@@ -102,6 +102,44 @@ def test_a_clip_is_finished_for_the_same_lifter_only(tmp_path, make_folder, clip
     assert not make_folder(sequence=sequence).is_finished(clip, "walk")
 
 
+def test_a_file_of_weights_is_the_same_however_it_is_named(tmp_path, make_folder, clip, body, monkeypatch):
+    weights = tmp_path / "lifter.safetensors"
+    weights.write_bytes(b"first")
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    record = {"name": "lifter.safetensors", "sha256": weights_sha256(weights)}
+    make_folder(sequence=SequenceOptions(lifter="lifter.safetensors")).write(nobody(clip, record), clip, "walk", body)
+    monkeypatch.chdir(tmp_path / "other")
+    assert make_folder(sequence=SequenceOptions(lifter=str(weights))).is_finished(clip, "walk")
+    assert SequenceOptions(lifter="a.safetensors").record()["lifter"] == str(tmp_path / "other" / "a.safetensors")
+    for system in ("dsr", "perspose"):
+        record = FitOptions(regressor=f"{system}:a.safetensors").record()
+        assert record["regressor"] == f"{system}:{tmp_path / 'other' / 'a.safetensors'}"
+
+
+@pytest.mark.parametrize("kind", ["picture", "clip"])
+def test_what_was_made_with_another_sidecar_is_not_finished(tmp_path, make_picture, make_folder, clip, body, kind):
+    source = InputPicture(make_picture(tmp_path / "a.jpg")) if kind == "picture" else clip
+    sidecar = source.first_file.with_suffix(".camera.json")
+
+    def write() -> None:
+        fitter = cheap_fitter(FitOptions(body="open-light"))
+        result = fitter.fit_input(source) if kind == "picture" else nobody(clip, {"name": "none"})
+        folder.write(result, source, "a", body)
+        assert folder.is_finished(source, "a")
+
+    folder = make_folder(sequence=SequenceOptions(lifter="none"))
+    write()
+    sidecar.write_text('{"focal_px": 100}')
+    assert not folder.is_finished(source, "a")
+    write()
+    sidecar.write_text('{"focal_px": 200}')
+    assert not folder.is_finished(source, "a")
+    write()
+    sidecar.unlink()
+    assert not folder.is_finished(source, "a")
+
+
 def test_a_clip_that_turns_bad_loses_its_old_results(tmp_path, make_folder, clip, body):
     folder = make_folder()
     folder.write(nobody(clip, {"name": "none"}), clip, "walk", body)

@@ -1,0 +1,86 @@
+"""The frames of a clip with everybody drawn over them: one for every moment, everybody in one colour throughout."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsr.body import load_body
+from dsr.pipeline.clip_outputs import overlay_frames
+from dsr.pipeline.clip_reader import ClipReader
+from dsr.pipeline.inputs import Clip
+from dsr.results import SequenceResult, TrackResult
+
+COUNT = 5
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body("open-light")
+
+
+@pytest.fixture
+def clip(tmp_path):
+    """Frames whose grey tells their number."""
+    pictures = tuple(tmp_path / f"f{n}.png" for n in range(COUNT))
+    for n, path in enumerate(pictures):
+        Image.new("RGB", (96, 64), (40 * n,) * 3).save(path)
+    return Clip(tmp_path, pictures)
+
+
+def made_result(clip, people=()):
+    K = np.array([[100.0, 0, 48], [0, 100, 32], [0, 0, 1]])
+    return SequenceResult(
+        "ok",
+        str(clip.path),
+        image_size=(96, 64),
+        fps=10.0,
+        frame_indices=np.arange(COUNT),
+        frame_times_s=np.arange(COUNT) / 10,
+        frames_read=np.ones(COUNT, bool),
+        K=np.tile(K, (COUNT, 1, 1)),
+        people=list(people),
+    )
+
+
+def made_track(body, name, first, last):
+    n, joints = last - first + 1, body.num_joints
+    return TrackResult(
+        id=name,
+        frames=np.arange(first, last + 1),
+        observed=np.ones(n, bool),
+        score=0.9,
+        keypoint_set="blazepose33",
+        keypoints_px=np.zeros((n, 33, 3)),
+        boxes_px=np.zeros((n, 4)),
+        betas=np.zeros(body.num_betas),
+        global_orient=np.zeros((n, 3)),
+        body_pose=np.zeros((n, joints - 1, 3)),
+        transl=np.tile([0.0, 0.0, 4.0], (n, 1)),
+        joints_cam_m=np.zeros((n, joints, 3)),
+        contacts=np.zeros((n, 4), bool),
+        height_m=1.7,
+    )
+
+
+def test_a_missing_frame_shows_the_one_before(clip, body, monkeypatch):
+    """Of frame 1 nothing came, frame 3 is damaged: the overlay lasts as long as the clip."""
+    frames = ClipReader.frames
+
+    def some(self):
+        return ((n, t, None if n == 3 else photo) for n, t, photo in frames(self) if n != 1)
+
+    monkeypatch.setattr(ClipReader, "frames", some)
+    shown = [int(rgb[0, 0, 0]) for rgb in overlay_frames(made_result(clip), clip, body, 10.0)]
+    assert shown == [0, 0, 80, 80, 160]
+
+
+def test_everybody_keeps_one_colour_through_the_clip(clip, body, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        "dsr.export.overlay.draw_bodies", lambda picture, people, asset, K, colours: drawn.append(list(colours))
+    )
+    people = [made_track(body, "p0", 0, 2), made_track(body, "p1", 1, 4)]
+    assert len(list(overlay_frames(made_result(clip, people), clip, body, 10.0))) == COUNT
+    assert drawn == [[0], [0, 1], [0, 1], [1], [1]]
