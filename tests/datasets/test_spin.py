@@ -64,6 +64,14 @@ def test_records_hold_the_rows(tmp_path, save):
     np.testing.assert_allclose((first.box_px[:2] + first.box_px[2:]) / 2, given["center"][0])
 
 
+def test_the_box_is_the_crop_without_its_margin(tmp_path):
+    """SPIN's scale is 1.2 times the side of the person's box, in units of 200 pixels."""
+    source = SpinSource(*make(tmp_path, scale=np.array([0.2, 0.3, 0.6])))
+    for i, side in enumerate((200 * 0.2 / 1.2, 50.0, 100.0)):
+        centre = columns()["center"][i]
+        np.testing.assert_allclose(source.record(i).box_px, [*(centre - side / 2), *(centre + side / 2)])
+
+
 def test_label_maps_are_found_under_names_of_their_pictures(tmp_path):
     """Published code strips the letters j, p and g from both ends of a name, not its extension."""
     npz, images = make(tmp_path)
