@@ -142,6 +142,16 @@ def test_pictures_scaled_down_are_averaged_and_published_ones_are_not():
     assert smooth < 0.3 * sharp
 
 
+def test_averaging_moves_nothing_in_pictures_whose_sides_do_not_divide():
+    """A smooth ramp looks the same averaged or not, at the far end of a picture of 643 x 67 too."""
+    ramp = np.add.outer(np.zeros(67), np.linspace(20, 220, 643))[..., None].repeat(3, 2).round().astype(np.uint8)
+    where = {"centres_px": np.array([[600.0, 33.5]]), "sides_px": np.array([64.0]), "boxes_px": np.zeros((1, 4))}
+    K = np.array([[600.0, 0, 321.5], [0, 600, 33.5], [0, 0, 1]])
+    smooth, sharp = (crop_people(ramp, K, "square", 16, **where, smooth=s).image for s in (True, False))
+    inside = (..., slice(2, -2), slice(2, -2))
+    torch.testing.assert_close(smooth[inside], sharp[inside], atol=0.03, rtol=0)
+
+
 def test_the_working_size_of_a_picture_does_not_change_its_crops():
     """Half the pixels for the same full picture: as much averaging per pixel of the crop."""
     noise = np.random.default_rng(0).integers(0, 256, (400, 400, 1), dtype=np.uint8).repeat(3, 2)
