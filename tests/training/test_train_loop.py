@@ -264,6 +264,17 @@ def test_measures_are_those_of_the_averaged_weights(tmp_path):
     assert not torch.equal(task.weights["0.weight"], trainer.model.state_dict()["0.weight"])
 
 
+def test_the_best_weights_are_those_that_were_measured(tmp_path):
+    """The average where there is one, in the file of the best and in that of the epoch; the last are the run's own."""
+    config = replace(CONFIG, epochs=1, log=replace(CONFIG.log, keep=1))
+    trainer, _ = run(tmp_path, config)
+    averaged = trainer.average.weights["0.weight"]
+    for name in ("best", "epoch_0000", "last.ema"):
+        assert torch.equal(load_file(tmp_path / f"{name}.safetensors")["0.weight"], averaged), name
+    assert torch.equal(load_file(tmp_path / "last.safetensors")["0.weight"], trainer.model.state_dict()["0.weight"])
+    assert not torch.equal(averaged, trainer.model.state_dict()["0.weight"])
+
+
 def test_the_loop_knows_neither_bodies_nor_pictures_nor_lifters():
     """What stands in the folder itself imports of the package what every system needs, and no system."""
     common = {"dsr.checkpoints", "dsr.devices", "dsr.errors", "dsr.extras", "dsr.files"}
