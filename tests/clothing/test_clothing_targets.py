@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from dsr import clothing
+from dsr.body import load_asset
+from dsr.clothing.labels import MINIMALLY_CLOTHED
+from dsr.clothing.prior import mirror_faces, triangle_centres
 
 
 def random(*shape, seed=0):
@@ -31,3 +35,26 @@ def test_attributes_of_a_prior_are_probabilities_of_all_classes():
     torch.testing.assert_close(nine[..., 1:].sum(-1), torch.ones(2, 50))
     torch.testing.assert_close(nine[0, :, 0], prior[:, 19] + prior[:, 13])
     assert (nine[1, :, 0] == 0).all()
+
+
+def test_the_mirror_of_a_triangle_is_across_the_middle_of_the_body():
+    asset = load_asset("open-light")
+    centres, mirrored = triangle_centres(asset), mirror_faces(asset)
+    np.testing.assert_allclose(centres[mirrored], centres * [-1, 1, 1], atol=0.03)
+    sides = np.abs(centres[:, 0]) > 0.05
+    np.testing.assert_array_equal(np.sign(centres[mirrored, 0])[sides], -np.sign(centres[sides, 0]))
+
+
+@pytest.mark.parametrize("compat", [False, True])
+def test_labels_and_classes_count_with_more_pixels_than_the_least(compat):
+    """Of exactly ``min_pixels`` a label is still noise, one more and it counts, with the mask and the weight."""
+    face, arm = (clothing.LABELS.index(name) for name in ("face", "leftArm"))
+    labels = torch.zeros(1, 8, 8, dtype=torch.int64)
+    labels[0, 0, :5], labels[0, 1, :6] = face, arm
+    target = clothing.minimally_clothed_target(labels, min_pixels=5, compat=compat)
+    named = dict(zip(MINIMALLY_CLOTHED, target.valid[0].tolist(), strict=True))
+    assert [name for name, valid in named.items() if valid] == ["leftArm"]
+    assert torch.equal(target.mask[0], (labels[0] == arm).float())
+    clothed = clothing.clothed_target(labels, min_pixels=5, compat=compat)
+    weights, classes = clothed.weights[0], clothed.classes[0]
+    assert weights[classes[0, 0]] == 0 and weights[classes[1, 0]] > 0
