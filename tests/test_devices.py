@@ -1,0 +1,35 @@
+"""What is asked of torch for a while is as it was before afterwards."""
+
+import pytest
+import torch
+
+from dsr.devices import evaluating, one_thread
+
+
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+@pytest.mark.parametrize("error", [None, ZeroDivisionError])
+def test_one_thread_inside_and_all_of_them_again_afterwards(error):
+    try:
+        with one_thread():
+            assert torch.get_num_threads() == 1
+            if error:
+                raise error
+    except ZeroDivisionError:
+        pass
+    assert torch.get_num_threads() == 3
+
+
+def test_parts_that_were_frozen_stay_frozen():
+    model = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.BatchNorm1d(1)).train()
+    model[1].eval()
+    with evaluating(model):
+        assert not any(module.training for module in model.modules())
+    assert [module.training for module in model.modules()] == [True, True, False]
