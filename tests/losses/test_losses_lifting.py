@@ -22,6 +22,17 @@ def same(ours, expected, absolute=1e-6):
     assert float(ours) == pytest.approx(float(expected), abs=absolute)
 
 
+def test_moving_as_the_truth_does_is_no_velocity_error():
+    """Where a body is says nothing about how it moves; a joint that drifts by 3 cm a frame is off by 3 cm."""
+    generator = torch.Generator().manual_seed(0)
+    target = torch.randn(2, 5, 17, 3, generator=generator)
+    same(losses.velocity_error(target + torch.tensor([1.0, -2.0, 0.5]), target), 0.0)
+    drift = torch.zeros_like(target)
+    drift[:, :, 4, 1] = 0.03 * torch.arange(5.0)
+    same(losses.velocity_error(target + drift, target), 0.03 / 17)
+    same(losses.velocity_error(target[:, :1] + 1, target[:, :1]), 0.0)
+
+
 def test_losses_of_ktpformer():
     g = tensors("ktpformer", "losses")
     pred, target = g["pred"], g["target"]
