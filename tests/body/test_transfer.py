@@ -56,6 +56,18 @@ def test_the_same_body_gets_the_same_parameters(opened):
     torch.testing.assert_close(same.transl, transl, atol=1e-5, rtol=0)
 
 
+def test_a_shape_is_carried_over_without_a_facial_expression(opened, smpl):
+    """Of SMPL-X's betas the last ones are the face's; they stay 0, and the body is as tall as without them."""
+    with_face = Body(replace(smpl.asset, num_expressions=3))
+    betas = torch.tensor([[2.0, -1.0, 0.5, 0, 0, 0, 0, 0, 0, 0]])
+    carried = BodyTransfer(opened, with_face).shape(betas)
+    assert carried.shape == (1, 10) and not carried[:, 7:].any() and carried[:, :7].any()
+    height, before = (
+        float(standing_height_m(body.asset, b.numpy())[0]) for body, b in ((with_face, carried), (opened, betas))
+    )
+    assert height == pytest.approx(before, abs=0.03)
+
+
 @pytest.mark.parametrize("direction", ["to the open body", "back"])
 def test_limbs_lie_where_they_lay_and_sizes_are_kept(opened, smpl, direction):
     source, target = (smpl, opened) if direction == "to the open body" else (opened, smpl)
