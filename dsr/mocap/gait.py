@@ -9,6 +9,7 @@ from dsr.errors import DatasetError
 from dsr.mocap.retarget import SmplMotion, default_rest_joints
 
 _FINE_FPS = 480.0
+_STANDING_KNEE = 0.12
 _HIPS, _KNEES, _ANKLES, _SHOULDERS, _ELBOWS = (1, 2), (4, 5), (7, 8), (16, 17), (18, 19)
 
 
@@ -57,8 +58,8 @@ def _gait(time: np.ndarray, steps_per_s: float, turn_rad_s: float, heading_rad: 
     for side, sign in enumerate((1.0, -1.0)):
         swing = np.sin(phase) * sign
         lifting = np.clip(np.cos(phase) * sign, 0, None)  # the leg that swings forward is bent
-        pose[:, _HIPS[side], 0] = -0.38 * swing - 0.35 * lifting
-        pose[:, _KNEES[side], 0] = 0.12 + 0.85 * lifting
+        pose[:, _HIPS[side], 0] = -0.38 * swing - 0.35 * lifting - _lean_of_leg(rest, side)
+        pose[:, _KNEES[side], 0] = _STANDING_KNEE + 0.85 * lifting
         pose[:, _SHOULDERS[side], 2] = -sign * 1.2  # arms hang
         pose[:, _ELBOWS[side], 1] = -sign * (0.35 + 0.1 * swing)
     turns = Rotation.from_rotvec(pose.reshape(-1, 3)).as_matrix().reshape(frames, 24, 3, 3)
@@ -78,3 +79,13 @@ def _gait(time: np.ndarray, steps_per_s: float, turn_rad_s: float, heading_rad: 
     lowest = (ankles[..., 1] + root[:, None, 1]).min()
     root[:, 1] += rest[7, 1] - rest[:, 1].min() - lowest
     return SmplMotion(motion.body_pose_rotmat, motion.global_orient, root, 0.0, "walk")
+
+
+def _lean_of_leg(rest: np.ndarray, side: int) -> float:
+    """How far the ankle of a leg that stands is behind its hip, radians: turned by it, the leg swings evenly.
+
+    Both ankles are then at one height when the support goes from foot to foot, and the walker neither sinks nor rises.
+    """
+    hip, knee, ankle = (rest[joints[side]] for joints in (_HIPS, _KNEES, _ANKLES))
+    leg = knee - hip + Rotation.from_euler("x", _STANDING_KNEE).apply(ankle - knee)
+    return float(np.arctan2(-leg[2], -leg[1]))

@@ -46,6 +46,16 @@ def test_one_foot_stands_while_the_walker_goes_on_over_the_ground(joints):
     assert joints[:, ANKLES, 1].min() == pytest.approx(0.05, abs=0.03)
 
 
+@pytest.mark.parametrize(("turn", "cadence"), [(0.0, 2.0), (0.3, 1.6)])
+def test_the_walker_stays_on_the_ground(turn, cadence):
+    motion = walking_motion(10.0, 40.0, steps_per_s=cadence, turn_rad_s=turn)
+    height, lowest = motion.root_position_m[:, 1], motion.joints()[:, ANKLES, 1].min(1)
+    assert np.ptp(lowest) < 0.003, "the foot that carries is at one height in every step"
+    step = round(40.0 / cadence)
+    np.testing.assert_allclose(height[step:], height[:-step], atol=0.002)  # a step is like the one before
+    assert 0.02 < np.ptp(height) < 0.1
+
+
 def test_a_turning_walk_comes_round():
     path = walking_motion(8.0, 20.0, turn_rad_s=2 * np.pi / 8).root_position_m[:, [0, 2]]
     assert np.linalg.norm(path[-1] - path[0]) < 0.3 < 1.0 < np.ptp(path[:, 0])
