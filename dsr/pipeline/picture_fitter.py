@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dsr.devices import choose_device
-from dsr.options import FitOptions, check_options
+from dsr.options import FitOptions, check_options, split_regressor
 from dsr.pipeline.chain import StageTimer, body_record, find_camera, nobody_reason, set_nobody, whole_chain
 from dsr.pipeline.inputs import InputPicture, find_inputs
 from dsr.pipeline.jobs import check_jobs, cores, ordered_map
@@ -138,9 +138,14 @@ class Fitter:
         with self._lock:
             if self._body is None:
                 from dsr.body import load_body
+                from dsr.body.licensed import DEFAULT_BETAS
 
-                # PersPose has 11 shape coefficients, of licensed bodies 10 are loaded otherwise
-                betas = 11 if self.options.regressor.startswith("perspose:") else None
+                betas, network = None, split_regressor(self.options.regressor)
+                if network is not None:
+                    from dsr.regressors.registry import regressor_class
+
+                    count = regressor_class(network[0]).num_betas
+                    betas = count if count > DEFAULT_BETAS else None  # PersPose has 11
                 self._body = load_body(self.options.body, num_betas=betas).to(choose_device(self.options.device))
             return self._body
 

@@ -39,7 +39,7 @@ class Regressor(Protocol):
         crop: how crops are cut: ``square`` from the picture as it is (DSR), ``perspective`` from the virtual camera
             turned towards the person (PersPose, :func:`dsr.camera.perspective_crop`). With perspective crops,
             predictions are averaged with those of the mirrored crops unless told otherwise.
-        num_betas: shape coefficients of the body it was trained with.
+        num_betas: shape coefficients of the body it was trained with; of the class, those published.
         fits_skeleton: whether ``predict`` fits pose and size to the skeleton of ``body`` (PersPose's inverse
             kinematics), so that the first shape coefficient holds for whichever body it was given.
     """

@@ -10,6 +10,9 @@ import re
 import pages
 import pytest
 
+from dsr.options import SYSTEMS
+from dsr.training.systems import REGRESSOR_TASKS
+
 PAGE = pages.page("docs/cli.md")
 SECTIONS = {
     "dsr-fit": ("fit", [], ["--serve"]),
@@ -67,6 +70,26 @@ def test_help_is_plain_text(title, capsys, monkeypatch):
         assert importlib.import_module(f"dsr.cli.{command}").main([*arguments, "--help"]) == 0
         text = capsys.readouterr().out
         assert not re.search(r"``|:\w+:`", text), text
+
+
+@pytest.mark.parametrize(
+    ("title", "command", "arguments"), [("dsr-fit", "fit", []), ("dsr-eval PROTOCOL", "eval", ["3dpw"])]
+)
+def test_regressor_names_every_network(title, command, arguments, capsys, monkeypatch):
+    """The help and the page: ``--regressor dsr:CHECKPOINT|perspose:CHECKPOINT``."""
+    monkeypatch.setenv("COLUMNS", "200")
+    assert importlib.import_module(f"dsr.cli.{command}").main([*arguments, "--help"]) == 0
+    text = re.sub(r"[\s│]+", " ", capsys.readouterr().out)
+    entry = re.search(r" --regressor \S*STR .*? --\w", text)
+    assert entry and re.findall(r"(\w+):CHECKPOINT", entry[0]) == list(SYSTEMS)
+    row = next(row for row in pages.section(PAGE, title).splitlines() if row.startswith("| `--regressor"))
+    assert re.findall(r"(\w+):(?:CKPT|CHECKPOINT)", row.partition("` |")[0]) == list(SYSTEMS)
+
+
+def test_system_lists_every_task():
+    row = next(row for row in pages.section(PAGE, "dsr-train, image to body").splitlines() if "`--system" in row)
+    choices = re.search(r"`--system ([^`]*)`", row)
+    assert choices and choices[1].split(r"\|") == list(REGRESSOR_TASKS)
 
 
 @pytest.mark.parametrize("file", FIELDS)

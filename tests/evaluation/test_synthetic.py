@@ -16,6 +16,7 @@ from dsr.camera import PictureCamera
 from dsr.cli.eval import main
 from dsr.cli.eval_synthetic import table
 from dsr.errors import DatasetError
+from dsr.evaluation.protocols import PROTOCOLS
 from dsr.evaluation.scores import limb12_index, sides_right, silhouettes_iou, yaw_error_deg
 from dsr.evaluation.summary import SyntheticReport, summarise
 from dsr.evaluation.synthetic import match_people, score_picture
@@ -153,6 +154,16 @@ def test_blazepose_is_scored_on_the_same_people(asset, picture) -> None:
     assert versus["mpjpe_gain_percent"] == pytest.approx(100 * (1 - rival), rel=1e-9)
 
 
+def test_the_table_says_on_which_side_of_blazepose_the_fit_is(asset, picture) -> None:
+    report = SyntheticReport()
+    kept = result_of(picture, [fitted(asset, picture.people[0])])
+    score_picture(picture, kept, asset, asset, report)
+    report.summary = summarise(report)
+    report.summary["versus_blazepose"] |= {"mpjpe_gain_percent": 12.34, "pa_mpjpe_gain_percent": -6.4}
+    lines = table(report).splitlines()
+    assert "fit 12.3 % below BlazePose (MPJPE, against its better reading), 6.4 % above it (PA-MPJPE)" in lines
+
+
 def test_silhouettes_overlap_as_far_as_they_do(asset, picture) -> None:
     truth = picture.people[0]
     faces = asset.faces[~asset.interior]
@@ -244,9 +255,25 @@ def test_command_fits_an_example_and_writes_json(tmp_path: Path, capsys) -> None
 def test_command_refuses_nonsense(tmp_path: Path, capsys) -> None:
     assert main(["synthetic", "--truth", str(tmp_path)]) == 2
     assert "truth.json" in capsys.readouterr().err
+    assert main(["synthetic", "--truth", str(tmp_path / "none")]) == 2
+    assert "none: there is no such folder; " in (message := capsys.readouterr().err) and "--truth FOLDER" in message
     assert main(["synthetic", "--no-such-flag"]) == 2
     assert main(["synthetic", "--limit", "0"]) == 2
     assert main(["synthetic", "--json", str(tmp_path / "no" / "o.json")]) == 2
+
+
+def test_overview_has_a_line_per_subcommand_and_synthetic_by_default(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert "(default: synthetic)" in text and "required" not in text
+    subcommands = text.partition("(default: synthetic)")[2].strip("─╰╯│ \n").splitlines()
+    assert all("•" in line for line in subcommands) and len(subcommands) == 2 + len(PROTOCOLS)
+    assert main(["3dpw", "--help"]) == 0
+    assert "Exit codes" in capsys.readouterr().out
+    monkeypatch.chdir(tmp_path)  # where there are no examples
+    assert main([]) == 2
+    assert "--truth FOLDER" in capsys.readouterr().err
 
 
 def test_truth_of_another_body_is_refused(tmp_path: Path, capsys) -> None:

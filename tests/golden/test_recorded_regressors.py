@@ -11,7 +11,7 @@ from recorded import Recording, layout, normal, numbers, parameter_gradients, ro
 from test_recorded_body import rest_skeleton
 from torch import Tensor
 
-from dsr.regressors import build_regressor
+from dsr.regressors import REGRESSORS, build_regressor
 from dsr.regressors.dsr.hmr import MeanParams, mirror_pose
 from dsr.regressors.perspose import decode as decoding
 
@@ -58,10 +58,6 @@ def hmr(backbone: str):
     }
 
 
-for _name in ("resnet18", "resnet50"):
-    recording.add(f"dsr {_name}", partial(hmr, _name))
-
-
 @recording.case
 def dsr_mean():
     """Where the iterations start without a licensed mean."""
@@ -81,7 +77,6 @@ def crops() -> tuple[Tensor, Tensor]:
     return normal("picture", 3, 3, 64, 64), K
 
 
-@recording.case
 def perspose():
     model = small("perspose", **PERSPOSE).eval()
     image, K = crops()
@@ -98,6 +93,16 @@ def perspose():
     trained = model.train()(image, K)
     together = torch.cat([getattr(trained, key).flatten(1) for key in vars(trained)], 1)
     return outputs | {"trained": together, "gradients": parameter_gradients(together, model)}
+
+
+SMALL = {
+    "dsr": {"dsr resnet18": partial(hmr, "resnet18"), "dsr resnet50": partial(hmr, "resnet50")},
+    "perspose": {"perspose": perspose},
+}
+"""Network to its cases of a small size, with seeded weights."""
+for _cases in SMALL.values():
+    for _name, _compute in _cases.items():
+        recording.add(_name, _compute)
 
 
 @recording.case
@@ -138,8 +143,13 @@ def mean_of_the_right_size() -> MeanParams:
     return MeanParams(torch.zeros(144), torch.zeros(10), torch.zeros(3))
 
 
-for _name in ("dsr", "perspose"):
+for _name in REGRESSORS:
     recording.add(f"published {_name}", partial(published, _name))
+
+
+def test_every_registered_network_is_recorded():
+    assert set(SMALL) == set(REGRESSORS)
+    assert all(cases for cases in SMALL.values())
 
 
 @pytest.mark.parametrize("name", recording.cases)

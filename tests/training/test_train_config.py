@@ -168,6 +168,16 @@ def test_refusals_name_the_flag_and_what_to_do(changes, sentence):
     assert str(caught.value) == sentence
 
 
+def test_systems_are_the_registered_ones():
+    with pytest.raises(UsageError, match="system is 'dsrr': use dsr or perspose or toy"):
+        from_dict({"system": "dsrr"}, RegressorTrainConfig())
+    for name in ("persposs", "lifter"):
+        with pytest.raises(
+            UsageError, match=f"--system {name}: there is no such network; (did you mean|choose one of)"
+        ):
+            check_config(RegressorTrainConfig(system=name))
+
+
 def test_borders_of_bounds_are_allowed():
     borders = {"data": {"flip": 1.0, "noise": 0.0}, "optim": {"ema": 0.0}, "seed": 0, "log": {"keep": 0}}
     check_config(from_dict(borders, RegressorTrainConfig()))

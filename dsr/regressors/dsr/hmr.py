@@ -169,6 +169,7 @@ class HMR(nn.Module):
 
     name = "dsr"
     crop: Literal["square", "perspective"] = "square"
+    num_betas = 10
     fits_skeleton = False
 
     def __init__(
