@@ -38,7 +38,7 @@ class FitOptions:
     body: str = "open"
     """Body model: open, or a path to a licensed SMPL or SMPL-X file."""
     regressor: str = "default"
-    """What predicts the body first: default (the landmarks), or a network: dsr:CHECKPOINT, perspose:CHECKPOINT."""
+    """First guess: default (landmarks), or a network: dsr:CHECKPOINT, perspose:CHECKPOINT."""
     mirror: Literal["auto", "on", "off"] = "auto"
     """Average the network with its answer for the mirrored picture; auto does so for perspose, as published."""
     refine: Literal["none", "joints", "semantic", "all"] = "none"

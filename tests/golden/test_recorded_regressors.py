@@ -128,7 +128,7 @@ def perspose_decoding():
 
 def published(name: str):
     with torch.device("meta"):
-        model = build_regressor(name) if name != "dsr" else build_regressor(name, mean=mean_of_the_right_size())
+        model = build_regressor(name)
     eps = [float(m.eps) for m in model.modules() if hasattr(m, "eps")]
     rates = [float(m.p) for m in model.modules() if isinstance(m, torch.nn.Dropout)]
     return {
@@ -137,10 +137,6 @@ def published(name: str):
         "eps": torch.tensor(eps, dtype=torch.float64, device="cpu"),
         "drop_rates": torch.tensor(rates, dtype=torch.float64, device="cpu"),
     }
-
-
-def mean_of_the_right_size() -> MeanParams:
-    return MeanParams(torch.zeros(144), torch.zeros(10), torch.zeros(3))
 
 
 for _name in REGRESSORS:

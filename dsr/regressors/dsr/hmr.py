@@ -59,10 +59,11 @@ class MeanParams:
         weights = np.exp(prior["log_weights"].astype(np.float64))
         pose = np.zeros((NUM_JOINTS, 3))
         pose[1:22] = (weights @ prior["means"] / weights.sum()).reshape(21, 3)
-        rotmat = axis_angle_to_rotmat(torch.from_numpy(pose))
-        rotmat[0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
-        camera = torch.tensor([MEAN_SCALE, 0.0, 0.0])
-        return cls(rotmat_to_rot6d(rotmat).reshape(-1).float(), torch.zeros(num_betas), camera)
+        with torch.device("cpu"):  # also for a network that is laid out on another device, or on none
+            rotmat = axis_angle_to_rotmat(torch.from_numpy(pose))
+            rotmat[0] = torch.diag(torch.tensor([1.0, -1.0, -1.0]))
+            camera = torch.tensor([MEAN_SCALE, 0.0, 0.0])
+            return cls(rotmat_to_rot6d(rotmat).reshape(-1).float(), torch.zeros(num_betas), camera)
 
 
 def load_mean_params(path: str | Path) -> MeanParams:
