@@ -43,8 +43,9 @@ def _evaluate(arguments: list[str]) -> int:
         Annotated[kind, tyro.conf.subcommand(name, description=titles[name] if overview else None)]
         for name, kind in commands.items()
     ]
+    any_kind: Any = Union[tuple(kinds)]  # noqa: UP007
     command: Any = tyro.cli(
-        Union[tuple(kinds)],  # type: ignore[arg-type]  # noqa: UP007
+        any_kind,
         prog="dsr-eval",
         args=arguments,
         default=SyntheticCommand(),

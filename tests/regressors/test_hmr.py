@@ -9,7 +9,7 @@ from torch import nn
 
 from dsr.body import axis_angle_to_rotmat, flip_permutation, load_body, rotmat_to_axis_angle
 from dsr.errors import CheckpointError, UsageError
-from dsr.regressors import HMR, build_regressor, load_imagenet_weights
+from dsr.regressors import HMR, REGRESSORS, build_regressor, load_imagenet_weights
 from dsr.regressors.dsr.hmr import MeanParams, load_mean_params, mirror_pose
 from dsr.regressors.dsr.resnet import ResNet
 
@@ -176,7 +176,7 @@ def test_settings_that_make_no_sense(config):
 
 
 def test_unknown_networks_are_named():
-    with pytest.raises(UsageError, match="dsr, perspose"):
+    with pytest.raises(UsageError, match=f"choose one of {', '.join(REGRESSORS)}"):
         build_regressor("hmr3000")
-    with pytest.raises(UsageError, match=r"no network.*dsr and perspose"):
+    with pytest.raises(UsageError, match=f"no network.*{' and '.join(REGRESSORS)}"):
         build_regressor("default")

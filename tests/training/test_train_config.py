@@ -12,6 +12,7 @@ from dsr.training.config import OptimConfig, check_config, flat, may_change
 from dsr.training.config_file import from_dict, read_config, to_dict, to_yaml
 from dsr.training.systems.lifter.config import LifterTrainConfig
 from dsr.training.systems.lifter.presets import lifter_preset
+from dsr.training.systems import REGRESSOR_TASKS
 from dsr.training.systems.regressor.config import RegressorTrainConfig
 from dsr.training.systems.regressor.presets import PRESETS, base_config, preset
 
@@ -169,7 +170,7 @@ def test_refusals_name_the_flag_and_what_to_do(changes, sentence):
 
 
 def test_systems_are_the_registered_ones():
-    with pytest.raises(UsageError, match="system is 'dsrr': use dsr or perspose or toy"):
+    with pytest.raises(UsageError, match=f"system is 'dsrr': use {' or '.join(REGRESSOR_TASKS)}"):
         from_dict({"system": "dsrr"}, RegressorTrainConfig())
     for name in ("persposs", "lifter"):
         with pytest.raises(
