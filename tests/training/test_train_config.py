@@ -10,9 +10,9 @@ import pytest
 from dsr.errors import UsageError
 from dsr.training.config import OptimConfig, check_config, flat, may_change
 from dsr.training.config_file import from_dict, read_config, to_dict, to_yaml
+from dsr.training.systems import REGRESSOR_TASKS
 from dsr.training.systems.lifter.config import LifterTrainConfig
 from dsr.training.systems.lifter.presets import lifter_preset
-from dsr.training.systems import REGRESSOR_TASKS
 from dsr.training.systems.regressor.config import RegressorTrainConfig
 from dsr.training.systems.regressor.presets import PRESETS, base_config, preset
 
