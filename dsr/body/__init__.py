@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from dsr.body.rotations import axis_angle_to_rotmat as axis_angle_to_rotmat
     from dsr.body.rotations import rot6d_to_rotmat as rot6d_to_rotmat
     from dsr.body.rotations import rotmat_to_axis_angle as rotmat_to_axis_angle
+    from dsr.body.shapes import betas_for as betas_for
+    from dsr.body.shapes import measure_shape as measure_shape
+    from dsr.body.shapes import shape_direction as shape_direction
     from dsr.body.spin_joints import joints49 as joints49
     from dsr.body.spin_joints import load_extra_regressor as load_extra_regressor
     from dsr.body.transfer import BodyTransfer as BodyTransfer
@@ -43,6 +46,7 @@ __getattr__, __dir__, __all__ = attach(
         "measure": ("Measurements", "measure_body", "standing_height_m"),
         "numpy_lbs": ("pose_vertices", "skeleton"),
         "rotations": ("axis_angle_to_rotmat", "rot6d_to_rotmat", "rotmat_to_axis_angle"),
+        "shapes": ("betas_for", "measure_shape", "shape_direction"),
         "spin_joints": ("joints49", "load_extra_regressor"),
         "transfer": ("BodyTransfer",),
     },

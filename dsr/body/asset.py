@@ -35,6 +35,10 @@ class BodyAsset:
         interior: (F,) bool, True for mouth cavity, eyeballs and the like.
         base_index: (V,) int64 MakeHuman base-mesh vertex of every vertex, or None.
         keypoint_regressors: per keypoint set a sparse (K, V) matrix.
+        tape: sparse (K, V) points that :mod:`dsr.body.tape` measures at, or None.
+        tape_names: their K names; points of one ring share a name.
+        sex_mean: (2, n) mean of the first n betas over men and over women, or None.
+        sex_cov: (2, n, n) their covariances, or None.
         joint_names: names of the J joints.
         part_names: names of the parts.
         num_expressions: how many of the last betas are facial expression (SMPL-X).
@@ -57,6 +61,10 @@ class BodyAsset:
     interior: np.ndarray = field(default_factory=lambda: np.zeros(0, bool), repr=False)
     base_index: np.ndarray | None = field(default=None, repr=False)
     keypoint_regressors: dict[str, csr_matrix] = field(default_factory=dict, repr=False)
+    tape: csr_matrix | None = field(default=None, repr=False)
+    tape_names: tuple[str, ...] = field(default=(), repr=False)
+    sex_mean: np.ndarray | None = field(default=None, repr=False)
+    sex_cov: np.ndarray | None = field(default=None, repr=False)
     joint_names: tuple[str, ...] = field(default=(), repr=False)
     part_names: tuple[str, ...] = field(default=(), repr=False)
     num_expressions: int = 0
@@ -99,6 +107,7 @@ class BodyAsset:
         """
         where = self.path or self.name
         v, j, f = self.num_vertices, len(self.parents), len(self.faces)
+        n = 0 if self.sex_mean is None else self.sex_mean.shape[-1]
         shapes: dict[str, tuple[Any, tuple[int | None, ...]]] = {
             "v_template": (self.v_template, (v, 3)),
             "shapedirs": (self.shapedirs, (v, 3, None)),
@@ -110,14 +119,17 @@ class BodyAsset:
             "interior": (self.interior, (f,)),
             "f_uv": (self.faces_uv, (f, 3)),
             "base_index": (self.base_index, (v,)),
+            "tape": (self.tape, (len(self.tape_names), v)),
+            "sex_mean": (self.sex_mean, (2, n)),
+            "sex_cov": (self.sex_cov, (2, n, n)),
             **{f"kp_{k}": (m, (None, v)) for k, m in self.keypoint_regressors.items()},
         }
         for key, (array, expected) in shapes.items():
             if array is None:
                 continue
             sizes = zip(array.shape, expected, strict=False)
-            if len(array.shape) != len(expected) or any(n not in (None, size) for size, n in sizes):
-                shown = ", ".join("any" if n is None else str(n) for n in expected)
+            if len(array.shape) != len(expected) or any(need not in (None, size) for size, need in sizes):
+                shown = ", ".join("any" if need is None else str(need) for need in expected)
                 raise BodyError(f"{where}: {key} has shape {tuple(array.shape)} where ({shown}) is needed.")
         for key in ("v_template", "shapedirs", "weights"):
             if not np.isfinite(getattr(self, key)).all():
@@ -126,6 +138,8 @@ class BodyAsset:
             raise BodyError(f"{where}: faces point at vertices that do not exist.")
         if np.abs(self.weights.sum(1) - 1).max(initial=0) > 1e-3:
             raise BodyError(f"{where}: skinning weights do not sum to 1.")
+        if n > self.num_betas:
+            raise BodyError(f"{where}: sex_mean speaks of {n} betas where there are {self.num_betas}.")
         tree_levels(self.parents, str(where))
         return self
 

@@ -96,6 +96,10 @@ def read_asset(path: Path) -> BodyAsset:
             interior=_plain(arrays.get("interior", np.zeros(len(f))), bool),
             base_index=_plain(arrays["base_index"], np.int64) if "base_index" in arrays else None,
             keypoint_regressors={k: _sparse(arrays, f"kp_{k}") for k in KEYPOINT_SETS if f"kp_{k}_row" in arrays},
+            tape=_sparse(arrays, "tape") if "tape_row" in arrays else None,
+            tape_names=tuple(str(n) for n in arrays.get("tape_names", ())),
+            sex_mean=_plain(arrays["sex_mean"], np.float64) if "sex_mean" in arrays else None,
+            sex_cov=_plain(arrays["sex_cov"], np.float64) if "sex_cov" in arrays else None,
             joint_names=tuple(str(n) for n in arrays.get("joint_names", ())),
             part_names=part_names,
             num_expressions=int(arrays.get("num_expressions", 0)),
@@ -133,8 +137,13 @@ def save_asset(asset: BodyAsset, path: str | os.PathLike[str]) -> None:
         "uv": asset.uv,
         "f_uv": asset.faces_uv,
         "base_index": asset.base_index,
+        "sex_mean": asset.sex_mean,
+        "sex_cov": asset.sex_cov,
     }
     matrices = {"J_regressor": asset.J_regressor, **{f"kp_{k}": m for k, m in asset.keypoint_regressors.items()}}
+    if asset.tape is not None:
+        arrays["tape_names"] = np.array(asset.tape_names, dtype=str)
+        matrices["tape"] = asset.tape
     for key, matrix in matrices.items():
         coo = matrix.tocoo()
         arrays |= {f"{key}_row": coo.row, f"{key}_col": coo.col, f"{key}_val": coo.data, f"{key}_shape": coo.shape}

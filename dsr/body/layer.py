@@ -150,6 +150,34 @@ class Body(nn.Module):
         columns = vertices.permute(1, 0, 2).reshape(self.num_vertices, -1)
         return torch.sparse.mm(regressor, columns).unflatten(1, (-1, 3)).permute(1, 0, 2)
 
+    def measure(self, betas: Tensor | np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Stature, weight and 48 lengths, breadths and girths by name, as :func:`dsr.body.shapes.measure_shape`.
+
+        Args:
+            betas: (..., n); None is the average body.
+
+        Returns:
+            Arrays (...) in metres, ``weight`` in kilograms.
+
+        Raises:
+            BodyError: if the body holds no marked points.
+        """
+        from dsr.body.shapes import measure_shape
+
+        return measure_shape(self.asset, _plain(betas))
+
+    def betas_for(self, sex: str | None = None, **targets: float) -> np.ndarray:
+        """The most likely betas (B,) for measures such as ``height_m=1.8, mass_kg=75, chest_cm=95``.
+
+        As :func:`dsr.body.shapes.betas_for`, which says how measures are named.
+
+        Raises:
+            BodyError: for an unknown measure, or if the body holds no marked points or no distribution of its betas.
+        """
+        from dsr.body.shapes import betas_for
+
+        return betas_for(self.asset, sex, **targets)
+
     @classmethod
     def from_smplx(cls, model: Any, dtype: torch.dtype = torch.float32) -> Body:
         """The same body as an object of the ``smplx`` package (SMPL, SMPL-H or SMPL-X), expression after the shape.
@@ -264,6 +292,10 @@ class Body(nn.Module):
     def _apply(self, *args: Any, **kwargs: Any) -> Body:
         self._regressors.clear()
         return super()._apply(*args, **kwargs)
+
+
+def _plain(betas: Tensor | np.ndarray | None) -> np.ndarray | None:
+    return betas.detach().cpu().numpy() if isinstance(betas, Tensor) else betas
 
 
 def load_body(

@@ -34,5 +34,10 @@ def load_asset(
         if num_betas is None:
             return asset
         shapes, expressions = np.split(asset.shapedirs, [asset.num_betas - asset.num_expressions], 2)
-        return replace(asset, shapedirs=np.concatenate((shapes[..., :num_betas], expressions), 2))
+        return replace(
+            asset,
+            shapedirs=np.concatenate((shapes[..., :num_betas], expressions), 2),
+            sex_mean=None if asset.sex_mean is None else asset.sex_mean[:, :num_betas],
+            sex_cov=None if asset.sex_cov is None else asset.sex_cov[:, :num_betas, :num_betas],
+        )
     return load_licensed(name_or_path, gender=gender, num_betas=num_betas)

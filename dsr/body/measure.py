@@ -60,7 +60,7 @@ def measure_body(asset: BodyAsset, betas: np.ndarray | None = None) -> Measureme
         True
     """
     vertices, joints = rest_shape(asset, np.zeros(1) if betas is None else betas)
-    skin = _skin_faces(asset)
+    skin = skin_faces(asset)
     torso = _torso_faces(asset)
     edges = face_edges(torso)
     low, high = _level(asset, joints, "hip"), _level(asset, joints, "shoulder")
@@ -95,7 +95,7 @@ def standing_height_m(asset: BodyAsset, betas: np.ndarray) -> np.ndarray:
         (...) metres.
     """
     betas = np.asarray(betas, np.float32)
-    rows = np.flatnonzero(_used(_skin_faces(asset), asset.num_vertices))
+    rows = np.flatnonzero(_used(skin_faces(asset), asset.num_vertices))
     heights = asset.v_template[rows, 1] + betas @ asset.shapedirs[rows, 1, : betas.shape[-1]].T
     return np.ptp(heights, axis=-1)
 
@@ -143,14 +143,14 @@ def volume_m3(vertices: np.ndarray, faces: np.ndarray) -> float:
     """
     corners = vertices[faces]
     total = np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
-    rims, labels = _rims(faces, len(vertices))
+    rims, labels = open_edges(faces, len(vertices))
     for label in np.unique(labels):
         start, end = vertices[rims[labels == label, 0]], vertices[rims[labels == label, 1]]
         total += np.einsum("ei,ei->", np.cross(end, start), np.broadcast_to(start.mean(0), start.shape))
     return float(abs(total) / 6)
 
 
-def _rims(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def open_edges(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Directed edges (E, 2) without a neighbouring face, and the number of the hole each belongs to."""
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
@@ -165,15 +165,28 @@ def _rims(faces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     return rims, component[rims[:, 0]]
 
 
+def close_holes(faces: np.ndarray, count: int) -> np.ndarray:
+    """The triangles (F, 3) of a mesh of ``count`` vertices and, for every hole, a fan around one of its vertices."""
+    rims, labels = open_edges(faces, count)
+    fans = [faces]
+    for label in np.unique(labels):
+        edge = rims[labels == label]
+        fans.append(np.stack((np.full(len(edge), edge[0, 0]), edge[:, 1], edge[:, 0]), 1))
+    closed = np.concatenate(fans)
+    corners = np.sort(closed, 1)
+    return closed[(corners[:, 1:] != corners[:, :-1]).all(1)]
+
+
+def skin_faces(asset: BodyAsset) -> np.ndarray:
+    """Triangles (F, 3) of the outer skin, without eyeballs, mouth cavity and the like."""
+    return asset.faces[~asset.interior] if len(asset.interior) else asset.faces
+
+
 def _used(faces: np.ndarray, count: int) -> np.ndarray:
     """(V,) True for vertices that a face uses."""
     used = np.zeros(count, bool)
     used[faces] = True
     return used
-
-
-def _skin_faces(asset: BodyAsset) -> np.ndarray:
-    return asset.faces[~asset.interior] if len(asset.interior) else asset.faces
 
 
 def _level(asset: BodyAsset, joints: np.ndarray, name: str) -> float:
