@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from regressors import RegressorFitter, Row, blend, thin
+from tpose import FLIP
 
 # Where BlazePose marks a point, away from the anatomical one: left side of the T-pose, millimetres (x out, y up,
 # z forward). Robust least squares over the detector's landmarks on 150 people rendered by examples/render_people.py
@@ -55,6 +56,7 @@ def keypoint_rows(
     anny_points: dict[str, np.ndarray],
     heads: dict[str, np.ndarray],
     mouth_left: Row,
+    h36m_joints: list[Row],
 ) -> dict[str, list[Row]]:
     """Rows of coco17, h36m17, blazepose33 and openpose25.
 
@@ -64,6 +66,7 @@ def keypoint_rows(
         anny_points: Anny's own dense keypoint rows (V,) by name (COCO body, toes and heels; Apache-2.0).
         heads: (N, 3) T-posed heads of the finger bones by name (left hand only).
         mouth_left: row of the left corner of the mouth.
+        h36m_joints: rows of the 24 joints as Human3.6M has them.
     """
     point = {name: thin(row) for name, row in anny_points.items()}
     for name in list(point):  # exact left/right symmetry
@@ -105,10 +108,35 @@ def keypoint_rows(
         openpose += [point[f"{side}_{name}"] for name in ("big_toe", "small_toe", "heel")]
     return {
         "coco17": [point[name] for name in COCO17],
-        "h36m17": _h36m(fitter, joints, point["nose"]),
+        "h36m17": _h36m(fitter, h36m_joints, point["nose"]),
         "blazepose33": blazepose,
         "openpose25": openpose,
     }
+
+
+H36M_HIPS, H36M_SHOULDERS = 1.53, 0.86
+"""How far Human3.6M's hips and shoulder joints lie apart, over the distance of the anatomical ones: 0.265 m and 0.26 to
+0.30 m on people of 1.7 to 1.8 m."""
+
+
+def h36m_skeleton(fitter: RegressorFitter, joints: np.ndarray, template: np.ndarray) -> dict[int, Row]:
+    """Rows of hips and shoulders, by joint, where Human3.6M's skeletons have them.
+
+    Args:
+        fitter: solver over straight and bent bodies.
+        joints: (N, 24, 3) their joints.
+        template: (24, 3) joints of the template.
+    """
+    rows: dict[int, Row] = {}
+    for left, factor in ((1, H36M_HIPS), (16, H36M_SHOULDERS)):
+        right = int(FLIP[left])
+        out = (factor - 1) / 2
+        targets, centre = (
+            (1 + out) * points[..., left, :] - out * points[..., right, :] for points in (joints, template)
+        )
+        rows[left] = fitter.solve(targets, count=300, centre=centre)
+        rows[right] = fitter.flip(rows[left])
+    return rows
 
 
 def _marked(fitter: RegressorFitter, point: dict[str, Row], name: str, move_mm: tuple[float, float, float]) -> Row:
