@@ -34,6 +34,16 @@ def mocap() -> Path:
     return _folder("mocap", "the motion capture")
 
 
+def real_views() -> Path:
+    """Photographs with 3D truth."""
+    return _folder("real_views", "the photographs with 3D truth")
+
+
+def anthropometry() -> Path:
+    """Measures of real people."""
+    return _folder("anthropometry", "the measures of real people")
+
+
 def makehuman() -> Path:
     """Archives of MakeHuman's clothes."""
     return _folder("makehuman", "MakeHuman's clothes")
