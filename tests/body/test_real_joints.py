@@ -58,7 +58,7 @@ def test_every_moment_counts_once(benchmark):
     joints, people = benchmark("real_joints").distinct_poses(real_views() / "truth.json")
     assert joints.shape == (8, 12, 3) and len(people) == 8 and len(set(people)) == 2
     thighs = np.linalg.norm(joints[:, 0] - joints[:, 1], axis=1)
-    assert ((thighs > 0.3) & (thighs < 0.55)).all()  # metres
+    assert ((thighs > 0.25) & (thighs < 0.55)).all()  # metres
 
 
 def test_the_error_is_of_the_person_at_the_true_place(benchmark, monkeypatch, tmp_path, capsys):
