@@ -119,6 +119,7 @@ class Trainer:
             if self.record is not None:
                 self.record.close()
             if self._started_group:
+                self.wrapped = self.model
                 self.ranks.end()
         seconds = time.perf_counter() - started
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,8 @@ class Ranks:
         return True
 
     def end(self) -> None:
-        """Leave the other processes."""
+        """Leave the other processes; nobody may hold the wrapped network any more."""
+        gc.collect()  # the wrapper is part of a circle; where it outlives the group, gloo's threads can abort the process
         dist.destroy_process_group()
 
     def any(self, flag: bool, device: torch.device) -> bool:
