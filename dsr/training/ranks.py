@@ -60,7 +60,7 @@ class Ranks:
 
     def end(self) -> None:
         """Leave the other processes; nobody may hold the wrapped network any more."""
-        gc.collect()  # the wrapper is part of a circle; where it outlives the group, gloo's threads can abort the process
+        gc.collect()  # the wrapper is part of a circle; outliving the group, its threads can abort the process
         dist.destroy_process_group()
 
     def any(self, flag: bool, device: torch.device) -> bool:
