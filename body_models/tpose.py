@@ -92,10 +92,9 @@ def to_y_up(points: np.ndarray) -> np.ndarray:
 
 
 def four_strongest(weights: np.ndarray) -> np.ndarray:
-    """Keep each row's four largest weights and make rows sum to one."""
-    kept = np.zeros_like(weights)
-    rows, strongest = np.arange(len(weights))[:, None], np.argsort(-weights, axis=1, kind="stable")[:, :4]
-    kept[rows, strongest] = weights[rows, strongest]
+    """Keep each row's four largest weights and make rows sum to one; of equal ones at the end none, for symmetry."""
+    fifth = np.sort(weights, axis=1)[:, -5:-4]
+    kept = np.where(weights > fifth + 1e-9, weights, 0.0)
     kept[kept < 1e-3] = 0
     return kept / kept.sum(1, keepdims=True)
 
