@@ -11,6 +11,8 @@ from dsr._lazy import attach
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset as BodyAsset
+    from dsr.body.directions import Direction as Direction
+    from dsr.body.directions import named_directions as named_directions
     from dsr.body.joints import JOINT_SETS as JOINT_SETS
     from dsr.body.joints import KEYPOINT_SETS as KEYPOINT_SETS
     from dsr.body.joints import PARENTS as PARENTS
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from dsr.body.rotations import rotmat_to_axis_angle as rotmat_to_axis_angle
     from dsr.body.shapes import betas_for as betas_for
     from dsr.body.shapes import measure_shape as measure_shape
-    from dsr.body.shapes import shape_direction as shape_direction
     from dsr.body.spin_joints import joints49 as joints49
     from dsr.body.spin_joints import load_extra_regressor as load_extra_regressor
     from dsr.body.transfer import BodyTransfer as BodyTransfer
@@ -40,13 +41,14 @@ __getattr__, __dir__, __all__ = attach(
     __name__,
     {
         "asset": ("BodyAsset",),
+        "directions": ("Direction", "named_directions"),
         "joints": ("JOINT_SETS", "KEYPOINT_SETS", "PARENTS", "flip_pairs", "flip_permutation", "joint_names"),
         "layer": ("Body", "BodyOutput", "load_body"),
         "load": ("load_asset",),
         "measure": ("Measurements", "measure_body", "standing_height_m"),
         "numpy_lbs": ("pose_vertices", "skeleton"),
         "rotations": ("axis_angle_to_rotmat", "rot6d_to_rotmat", "rotmat_to_axis_angle"),
-        "shapes": ("betas_for", "measure_shape", "shape_direction"),
+        "shapes": ("betas_for", "measure_shape"),
         "spin_joints": ("joints49", "load_extra_regressor"),
         "transfer": ("BodyTransfer",),
     },

@@ -16,6 +16,9 @@ from dsr.errors import BodyError
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
+CHILD_BETA = 10
+"""Which beta of an open body leads to a child: +1 is six years old. The others are components of adults."""
+
 
 @dataclass(frozen=True, eq=False)
 class BodyAsset:
@@ -39,6 +42,11 @@ class BodyAsset:
         tape_names: their K names; points of one ring share a name.
         sex_mean: (2, n) mean of the first n betas over men and over women, or None.
         sex_cov: (2, n, n) their covariances, or None.
+        directions: (D, n) change of the first n betas per unit of every named direction, or None
+            (:mod:`dsr.body.directions`).
+        direction_names: names of the D directions.
+        direction_units: their units.
+        direction_spreads: (D,) by how much people differ along each, in its unit, or None.
         joint_names: names of the J joints.
         part_names: names of the parts.
         num_expressions: how many of the last betas are facial expression (SMPL-X).
@@ -65,6 +73,10 @@ class BodyAsset:
     tape_names: tuple[str, ...] = field(default=(), repr=False)
     sex_mean: np.ndarray | None = field(default=None, repr=False)
     sex_cov: np.ndarray | None = field(default=None, repr=False)
+    directions: np.ndarray | None = field(default=None, repr=False)
+    direction_names: tuple[str, ...] = field(default=(), repr=False)
+    direction_units: tuple[str, ...] = field(default=(), repr=False)
+    direction_spreads: np.ndarray | None = field(default=None, repr=False)
     joint_names: tuple[str, ...] = field(default=(), repr=False)
     part_names: tuple[str, ...] = field(default=(), repr=False)
     num_expressions: int = 0
@@ -88,6 +100,12 @@ class BodyAsset:
         """Number of shape coefficients B."""
         return int(self.shapedirs.shape[2])
 
+    @property
+    def child_beta(self) -> int | None:
+        """Which beta leads to a child; None for bodies that have none."""
+        has_one = self.name.startswith("open") and self.num_betas - self.num_expressions > CHILD_BETA
+        return CHILD_BETA if has_one else None
+
     def keypoint_regressor(self, name: str) -> csr_matrix:
         """Sparse (K, V) regressor of a keypoint set.
 
@@ -108,6 +126,7 @@ class BodyAsset:
         where = self.path or self.name
         v, j, f = self.num_vertices, len(self.parents), len(self.faces)
         n = 0 if self.sex_mean is None else self.sex_mean.shape[-1]
+        named = len(self.direction_names)
         shapes: dict[str, tuple[Any, tuple[int | None, ...]]] = {
             "v_template": (self.v_template, (v, 3)),
             "shapedirs": (self.shapedirs, (v, 3, None)),
@@ -122,6 +141,9 @@ class BodyAsset:
             "tape": (self.tape, (len(self.tape_names), v)),
             "sex_mean": (self.sex_mean, (2, n)),
             "sex_cov": (self.sex_cov, (2, n, n)),
+            "directions": (self.directions, (named, None)),
+            "direction_units": (np.array(self.direction_units), (named,)),
+            "direction_spreads": (self.direction_spreads, (named,)),
             **{f"kp_{k}": (m, (None, v)) for k, m in self.keypoint_regressors.items()},
         }
         for key, (array, expected) in shapes.items():
@@ -140,6 +162,10 @@ class BodyAsset:
             raise BodyError(f"{where}: skinning weights do not sum to 1.")
         if n > self.num_betas:
             raise BodyError(f"{where}: sex_mean speaks of {n} betas where there are {self.num_betas}.")
+        if self.directions is not None and self.directions.shape[1] > self.num_betas:
+            raise BodyError(
+                f"{where}: directions change {self.directions.shape[1]} betas where there are {self.num_betas}."
+            )
         tree_levels(self.parents, str(where))
         return self
 

@@ -100,6 +100,12 @@ def read_asset(path: Path) -> BodyAsset:
             tape_names=tuple(str(n) for n in arrays.get("tape_names", ())),
             sex_mean=_plain(arrays["sex_mean"], np.float64) if "sex_mean" in arrays else None,
             sex_cov=_plain(arrays["sex_cov"], np.float64) if "sex_cov" in arrays else None,
+            directions=_plain(arrays["directions"], np.float64) if "directions" in arrays else None,
+            direction_names=tuple(str(n) for n in arrays.get("direction_names", ())),
+            direction_units=tuple(str(n) for n in arrays.get("direction_units", ())),
+            direction_spreads=_plain(arrays["direction_spreads"], np.float64)
+            if "direction_spreads" in arrays
+            else None,
             joint_names=tuple(str(n) for n in arrays.get("joint_names", ())),
             part_names=part_names,
             num_expressions=int(arrays.get("num_expressions", 0)),
@@ -139,11 +145,16 @@ def save_asset(asset: BodyAsset, path: str | os.PathLike[str]) -> None:
         "base_index": asset.base_index,
         "sex_mean": asset.sex_mean,
         "sex_cov": asset.sex_cov,
+        "directions": asset.directions,
+        "direction_spreads": asset.direction_spreads,
     }
     matrices = {"J_regressor": asset.J_regressor, **{f"kp_{k}": m for k, m in asset.keypoint_regressors.items()}}
     if asset.tape is not None:
         arrays["tape_names"] = np.array(asset.tape_names, dtype=str)
         matrices["tape"] = asset.tape
+    if asset.directions is not None:
+        arrays["direction_names"] = np.array(asset.direction_names, dtype=str)
+        arrays["direction_units"] = np.array(asset.direction_units, dtype=str)
     for key, matrix in matrices.items():
         coo = matrix.tocoo()
         arrays |= {f"{key}_row": coo.row, f"{key}_col": coo.col, f"{key}_val": coo.data, f"{key}_shape": coo.shape}

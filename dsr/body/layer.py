@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from dsr.body.asset import BodyAsset, tree_levels
+from dsr.body.directions import Direction, named_directions
 from dsr.body.load import load_asset
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.body.skinning import skin, skin_blocks
@@ -178,6 +179,16 @@ class Body(nn.Module):
 
         return betas_for(self.asset, sex, **targets)
 
+    def directions(self) -> dict[str, Direction]:
+        """Named directions of the betas: height, mass, muscle, age, sex, lengths and breadths, for sliders.
+
+        As :func:`dsr.body.directions.named_directions`, which says what stays as it is.
+
+        Raises:
+            BodyError: if the body has none.
+        """
+        return named_directions(self.asset)
+
     @classmethod
     def from_smplx(cls, model: Any, dtype: torch.dtype = torch.float32) -> Body:
         """The same body as an object of the ``smplx`` package (SMPL, SMPL-H or SMPL-X), expression after the shape.
@@ -191,17 +202,18 @@ class Body(nn.Module):
         return cls(asset_from_smplx(model), dtype)
 
     def _betas(self, betas: Tensor | None) -> Tensor:
+        """Betas (B, n) as given: directions behind them are not multiplied."""
         like = self._joint_template
         if betas is None:
-            return like.new_zeros(1, self.num_betas)
+            return like.new_zeros(1, 0)
         betas = betas.to(like)
         if betas.dim() != 2 or betas.shape[1] > self.num_betas:
             raise BodyError(f"betas have shape {tuple(betas.shape)} where (B, up to {self.num_betas}) is needed.")
-        missing = self.num_betas - betas.shape[1]
-        return torch.nn.functional.pad(betas, (0, missing)) if missing else betas
+        return betas
 
     def _rest_joints(self, betas: Tensor) -> Tensor:
-        return torch.addmm(self._joint_template.reshape(1, -1), betas, self._joint_dirs).unflatten(1, (-1, 3))
+        directions = self._joint_dirs[: betas.shape[1]]
+        return torch.addmm(self._joint_template.reshape(1, -1), betas, directions).unflatten(1, (-1, 3))
 
     def _rotations(self, pose: Tensor | None, count: int, what: str) -> Tensor:
         """Rotation matrices (B, count, 3, 3) from any accepted form."""
@@ -261,7 +273,7 @@ class Body(nn.Module):
     def _skin(self, betas: Tensor, transforms: Tensor, rotations: Tensor) -> Tensor:
         """Vertices (B, V, 3): blend shapes, then the weighted transforms of the joints."""
         features = self._features(betas, rotations)
-        shaped = torch.addmm(self._template, features, self._directions).unflatten(1, (3, -1))
+        shaped = torch.addmm(self._template, features, self._directions[: features.shape[1]]).unflatten(1, (3, -1))
         affine = self._affine(betas, transforms)
         shaped = shaped.expand(len(affine), -1, -1)
         return (skin_blocks if self.fused else skin)(affine, shaped, self._weights)
@@ -270,6 +282,7 @@ class Body(nn.Module):
         """What the rest vertices are linear in, (B, L): betas, and R - I of every joint where there are correctives."""
         if self.asset.posedirs is None:
             return betas
+        betas = torch.nn.functional.pad(betas, (0, self.num_betas - betas.shape[1]))
         bends = (rotations - torch.eye(3, dtype=rotations.dtype, device=rotations.device)).flatten(1)
         batch = max(len(betas), len(bends))
         return torch.cat((betas.expand(batch, -1), bends.expand(batch, -1)), 1)

@@ -39,5 +39,6 @@ def load_asset(
             shapedirs=np.concatenate((shapes[..., :num_betas], expressions), 2),
             sex_mean=None if asset.sex_mean is None else asset.sex_mean[:, :num_betas],
             sex_cov=None if asset.sex_cov is None else asset.sex_cov[:, :num_betas, :num_betas],
+            directions=None if asset.directions is None else asset.directions[:, :num_betas],
         )
     return load_licensed(name_or_path, gender=gender, num_betas=num_betas)

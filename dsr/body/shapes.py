@@ -159,49 +159,6 @@ def most_likely(asset: BodyAsset, targets: np.ndarray, sex: str | None = None) -
     return np.concatenate([betas, np.zeros((len(betas), asset.num_betas - betas.shape[1]))], 1)
 
 
-DIRECTIONS = {
-    "height": ("stature",),
-    "mass": ("weight",),
-    "leg_length": ("crotch_height", "stature"),
-    "shoulder_breadth": ("biacromial_breadth", "stature", "weight"),
-    "hip_breadth": ("hip_breadth", "stature", "weight"),
-    "muscle": ("biceps_girth", "waist_girth", "stature", "weight"),
-    "sex": (),
-}
-"""Named directions: the measure that grows by one spread of its own, and those that stay as they are."""
-
-
-def shape_direction(asset: BodyAsset, name: str) -> np.ndarray:
-    """Betas (B,) of a named direction for sliders: one spread of the measure more, the most likely way.
-
-    Args:
-        asset: a body with marked points.
-        name: one of :data:`DIRECTIONS`; ``sex`` leads from the middle to the average woman, ``age`` does not exist, for
-            the betas hold no years.
-
-    Raises:
-        BodyError: for another name.
-    """
-    if name not in DIRECTIONS:
-        raise BodyError(f"{name}: no direction of that name; known are {', '.join(DIRECTIONS)}.")
-    (men, men_cov), (women, women_cov) = (_distribution(asset, sex) for sex in range(2))
-    mean, cov = (men + women) / 2, (men_cov + women_cov) / 2
-    if name == "sex":
-        step = (women - men) / 2
-    else:
-        at = mean[None].clone().requires_grad_()
-        rows = [
-            torch.autograd.grad(v.sum(), at, retain_graph=True)[0][0]
-            for v in measure_tensor(asset, at, DIRECTIONS[name])
-        ]
-        slopes = torch.stack(rows)
-        between = slopes @ cov @ slopes.T
-        goal = torch.zeros(len(slopes), dtype=torch.float64)
-        goal[0] = between[0, 0].sqrt()
-        step = cov @ slopes.T @ torch.linalg.solve(between, goal)
-    return np.concatenate([step.numpy(), np.zeros(asset.num_betas - len(step))])
-
-
 def _distribution(asset: BodyAsset, sex: int) -> tuple[Tensor, Tensor]:
     """Mean (n,) and covariance (n, n) of the betas of one sex."""
     if asset.sex_mean is None or asset.sex_cov is None:
@@ -215,7 +172,8 @@ def _distribution(asset: BodyAsset, sex: int) -> tuple[Tensor, Tensor]:
 def _solve(asset: BodyAsset, targets: np.ndarray, sex: int) -> tuple[np.ndarray, np.ndarray]:
     """Gauss-Newton in whitened betas; the betas (N, C) and minus twice their log likelihood (N,)."""
     mean, cov = _distribution(asset, sex)
-    root = torch.linalg.cholesky(cov)
+    values, vectors = torch.linalg.eigh(cov)
+    root = vectors * values.clamp(min=0).sqrt()  # no variance at all along the child's beta
     aims = torch.from_numpy(targets)
     asked = torch.isfinite(aims)
     columns = torch.nonzero(asked.any(0)).flatten()
