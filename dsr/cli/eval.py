@@ -13,6 +13,7 @@ from dsr.cli.common import run_command
 from dsr.cli.eval_dataset import DatasetCommand, run_dataset
 from dsr.cli.eval_lifter import LifterEvalCommand, run_lifter
 from dsr.cli.eval_synthetic import SyntheticCommand, run_synthetic
+from dsr.cli.eval_views import ViewsCommand, run_views
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,10 +35,16 @@ def _evaluate(arguments: list[str]) -> int:
     datasets = {name: _subcommand(name, protocol.title) for name, protocol in PROTOCOLS.items()}
     titles = {
         "synthetic": "Rendered people with known bodies.",
+        "views": "Photographs with 3D truth.",
         "lifter": "Skeleton lifters on held-out tracks.",
         **{name: f"{protocol.title}." for name, protocol in PROTOCOLS.items()},
     }
-    commands: dict[str, Any] = {"synthetic": SyntheticCommand, "lifter": LifterEvalCommand, **datasets}
+    commands: dict[str, Any] = {
+        "synthetic": SyntheticCommand,
+        "views": ViewsCommand,
+        "lifter": LifterEvalCommand,
+        **datasets,
+    }
     overview = arguments[:1] in (["--help"], ["-h"])  # one line each; a subcommand's own help says more
     kinds = [
         Annotated[kind, tyro.conf.subcommand(name, description=titles[name] if overview else None)]
@@ -55,6 +62,8 @@ def _evaluate(arguments: list[str]) -> int:
     )
     if isinstance(command, SyntheticCommand):
         return run_synthetic(command)
+    if isinstance(command, ViewsCommand):
+        return run_views(command)
     if isinstance(command, LifterEvalCommand):
         return run_lifter(command)
     return run_dataset(next(name for name, kind in datasets.items() if isinstance(command, kind)), command)
