@@ -72,8 +72,14 @@ class RegressorFitter:
         index = np.fromiter(row, dtype=np.int64)
         return np.einsum("v,nvc->nc", np.fromiter(row.values(), dtype=np.float64), self.vertices[:, index])
 
-    def joints(self, joints: np.ndarray, weights: np.ndarray) -> tuple[list[Row], np.ndarray]:
-        """Rows of the 24 joints and their errors in millimetres, (24,) root mean square over the sample."""
+    def joints(self, joints: np.ndarray, weights: np.ndarray, still: np.ndarray) -> tuple[list[Row], np.ndarray]:
+        """Rows of the 24 joints and their errors in millimetres, (24,) root mean square over the sample.
+
+        Args:
+            joints: (N, 24, 3) of the fitter's shapes.
+            weights: (V, 24) skinning weights.
+            still: (V,) True for vertices that no facial action moves; no others carry a joint.
+        """
         rows: list[Row] = [{} for _ in range(24)]
         for joint in range(24):
             if FLIP[joint] < joint:
@@ -82,7 +88,7 @@ class RegressorFitter:
             family = [joint, *np.flatnonzero(joint == PARENTS)]
             if joint > 0:
                 family.append(PARENTS[joint])
-            allowed = weights[:, family].sum(1) > 0.5
+            allowed = still & (weights[:, family].sum(1) > 0.5)
             rows[joint] = self.solve(joints[:, joint], allowed, count=400, central=FLIP[joint] == joint)
         return rows, self.error_mm(rows, joints)
 

@@ -48,6 +48,12 @@ SMPLX55_NAMES: Final = (
     *(f"right_{finger}{i}" for finger in _FINGERS for i in (1, 2, 3)),
 )
 SMPLH52_NAMES: Final = (*SMPL24_NAMES[:22], *SMPLX55_NAMES[25:])
+SMPLX55_PARENTS: Final = (
+    *SMPL24_PARENTS[:22],
+    *(15, 15, 15),
+    *(parent for finger in range(5) for parent in (20, 25 + 3 * finger, 26 + 3 * finger)),
+    *(parent for finger in range(5) for parent in (21, 40 + 3 * finger, 41 + 3 * finger)),
+)
 
 COCO17_NAMES: Final = (
     "nose",
