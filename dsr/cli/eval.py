@@ -12,6 +12,7 @@ import tyro
 from dsr.cli.common import run_command
 from dsr.cli.eval_dataset import DatasetCommand, run_dataset
 from dsr.cli.eval_lifter import LifterEvalCommand, run_lifter
+from dsr.cli.eval_people import PeopleCommand, run_people
 from dsr.cli.eval_synthetic import SyntheticCommand, run_synthetic
 from dsr.cli.eval_views import ViewsCommand, run_views
 
@@ -36,12 +37,14 @@ def _evaluate(arguments: list[str]) -> int:
     titles = {
         "synthetic": "Rendered people with known bodies.",
         "views": "Photographs with 3D truth.",
+        "people": "Photographs with annotated people.",
         "lifter": "Skeleton lifters on held-out tracks.",
         **{name: f"{protocol.title}." for name, protocol in PROTOCOLS.items()},
     }
     commands: dict[str, Any] = {
         "synthetic": SyntheticCommand,
         "views": ViewsCommand,
+        "people": PeopleCommand,
         "lifter": LifterEvalCommand,
         **datasets,
     }
@@ -64,6 +67,8 @@ def _evaluate(arguments: list[str]) -> int:
         return run_synthetic(command)
     if isinstance(command, ViewsCommand):
         return run_views(command)
+    if isinstance(command, PeopleCommand):
+        return run_people(command)
     if isinstance(command, LifterEvalCommand):
         return run_lifter(command)
     return run_dataset(next(name for name, kind in datasets.items() if isinstance(command, kind)), command)

@@ -126,7 +126,7 @@ def table(report: ViewsReport, verbose: bool = False) -> str:
         "",
         "PA: mean distance of 12 limb joints after a similarity alignment, over everybody found; PA w/o: without those",
         "astray (found, but with keypoints 30 % of the box away); MPJPE: hips on each other; centred: means on each",
-        "other; detector: the 3D landmarks the fit was given (PA). trunk, legs: angle between fitted and true direction;",
+        "other; detector: the 3D landmarks the fit was given (PA). trunk, legs: angle of fitted and true direction;",
         "to cam: leans further to the camera. knees, elbows: mean error without sign; bias: with it, positive is too",
         "straight.",
     ]
@@ -149,9 +149,14 @@ def _view_line(score: ViewScore) -> str:
         f"  {label} {number(left, digits=0)}/{number(right, digits=0)}"
         for label, (left, right) in (("knees", score.knees_deg), ("elbows", score.elbows_deg))
     )
+    leans = "".join(
+        f"  {label} {number(lean, digits=0):>3} ({number(towards, digits=0)})"
+        for label, lean, towards in (
+            ("trunk", score.trunk_lean_deg, score.trunk_towards_deg),
+            ("legs", score.legs_lean_deg, score.legs_towards_deg),
+        )
+    )
     return (
         f"{name:<42}PA {number(score.pa_mpjpe_mm):>6}  detector {number(score.landmarks_pa_mpjpe_mm):>6}"
-        f"  2D {number(score.keypoints_percent):>4} %{' astray' if score.astray else ''}"
-        f"  trunk {number(score.trunk_lean_deg, digits=0):>3} ({number(score.trunk_towards_deg, digits=0)})  legs {number(score.legs_lean_deg, digits=0):>3}"
-        f" ({number(score.legs_towards_deg, digits=0)}){pairs}"
+        f"  2D {number(score.keypoints_percent):>4} %{leans}{pairs}{'  astray' if score.astray else ''}"
     )

@@ -1,4 +1,4 @@
-"""Detections with true limb joints in place of the detector's: tells the detector's share of an error from the fit's."""
+"""Detections with true limb joints in place of the detector's: tells its share of an error from the fit's."""
 
 from __future__ import annotations
 

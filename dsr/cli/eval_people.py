@@ -1,0 +1,117 @@
+"""``dsr-eval people``: who of the annotated people of pictures is found."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from dsr.cli.common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_SOME_FAILED, write_line
+from dsr.cli.eval_common import check_output, number, write_json
+from dsr.cli.progress import Progress
+from dsr.errors import UsageError
+from dsr.options import FitOptions
+
+if TYPE_CHECKING:
+    from dsr.evaluation.people_found import PeopleReport
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleCommand:
+    """Who of the people annotated in pictures (COCO keypoints) is found, and how many joints are right.
+
+    For example: dsr-eval people FOLDER. FOLDER holds pictures and truth.json (docs/benchmarks.md).
+    Exit codes: 0 all fine (people missed are), 2 usage, 3 some pictures could not be fitted, 4 none could.
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Pictures with their truth.json."""
+    annotations: Path | None = None
+    """The COCO keypoint file, if it is not truth.json in the folder."""
+    complete: bool = False
+    """Everybody is annotated: whoever else is found is nobody."""
+    json: Path | None = None
+    """Also write everything measured to this file."""
+    verbose: bool = False
+    """Also print one line per person."""
+    limit: int | None = None
+    """Take only this many pictures, the first ones."""
+    jobs: int = 1
+    """Pictures fitted at a time; 0 chooses by the processor."""
+    fit: FitOptions = field(default_factory=FitOptions)
+    """How to fit, as for dsr-fit."""
+
+
+def run_people(command: PeopleCommand) -> int:
+    """Run ``dsr-eval people``; the exit code."""
+    if command.limit is not None and command.limit < 1:
+        raise UsageError(f"--limit {command.limit}: use a whole number from 1.")
+    check_output("--json", command.json)
+    from dsr.evaluation.coco_people import load_annotations
+    from dsr.evaluation.people_found import evaluate_people
+
+    pictures = load_annotations(command.folder, command.annotations)[: command.limit]
+    with Progress("fitting", stream=sys.stderr) as progress:
+        report = evaluate_people(pictures, command.fit, jobs=command.jobs, on_progress=progress.update)
+    write_line(sys.stdout, table(report, command.complete, command.verbose))
+    document = {
+        "folder": str(command.folder),
+        "fit": command.fit.record(),
+        "complete": command.complete,
+        **report.to_json(),
+    }
+    write_json("--json", command.json, document)
+    if not report.failed:
+        return EXIT_FINE
+    return EXIT_ALL_FAILED if len(report.failed) == len(pictures) else EXIT_SOME_FAILED
+
+
+def table(report: PeopleReport, complete: bool = False, verbose: bool = False) -> str:
+    """The report for people to read.
+
+    Args:
+        report: the scores.
+        complete: whether everybody is annotated.
+        verbose: one line per person as well.
+    """
+    summary = report.summary()
+    others = "nobody" if complete else "unannotated"
+    lines = [f"{'picture':<34}{'annotated':>10}{'found':>7}{'second':>8}{others:>13}"]
+    for picture in report.pictures:
+        name = picture.picture if len(picture.picture) <= 33 else "…" + picture.picture[-32:]
+        lines.append(f"{name:<34}{picture.annotated:>10}{picture.found:>7}{picture.second:>8}{picture.unannotated:>13}")
+    lines += [
+        f"{'all':<34}{summary['all']['annotated']:>10}{summary['all']['found']:>7}{summary['second']:>8}"
+        f"{summary['unannotated']:>13}",
+        "",
+        f"{'who':<24}{'annotated':>10}{'found':>7}{'%':>7}{'keypoints %':>13}{'body %':>8}{'distance %':>12}",
+    ]
+    rows = {**summary["strata"], "all": summary["all"]}
+    lines += [_row(name, figures) for name, figures in rows.items()]
+    bodies = summary["all"]["found"] + summary["second"] + summary["unannotated"]
+    if complete and bodies:
+        share = 100 * (summary["second"] + summary["unannotated"]) / bodies
+        lines.append(f"bodies where nobody is, or a second one: {number(share)} % of {bodies}")
+    if verbose:
+        lines.append("")
+        for person in report.people:
+            state = f"distance {number(person.distance_percent)} %" if person.found else "not found"
+            lines.append(f"{person.picture} {person.person}: {', '.join(person.strata)}: {state}")
+    lines += [
+        "",
+        "found: mean distance of the visible joints below 20 % of the annotated box's longer side; second: one more body",
+        "on somebody annotated; keypoints, body: joints within 5 % of the box, of the detector and of the fitted body.",
+    ]
+    lines += [f"not fitted: {line}" for line in report.failed]
+    return "\n".join(lines)
+
+
+def _row(name: str, figures: dict[str, Any]) -> str:
+    right = number(figures["detector_joints_percent"], digits=0), number(figures["body_joints_percent"], digits=0)
+    return (
+        f"{name:<24}{figures['annotated']:>10}{figures['found']:>7}{number(figures['found_percent'], digits=0):>7}"
+        f"{right[0]:>13}{right[1]:>8}{number(figures['distance_percent']):>12}"
+    )
