@@ -102,8 +102,8 @@ def table(report: PeopleReport, complete: bool = False, verbose: bool = False) -
             lines.append(f"{person.picture} {person.person}: {', '.join(person.strata)}: {state}")
     lines += [
         "",
-        "found: mean distance of the visible joints below 20 % of the annotated box's longer side; second: one more body",
-        "on somebody annotated; keypoints, body: joints within 5 % of the box, of the detector and of the fitted body.",
+        "found: mean distance of the visible joints below 20 % of the annotated box's longer side; second: one more",
+        "body on somebody annotated; keypoints, body: joints within 5 % of the box, the detector's and the fitted body's.",
     ]
     lines += [f"not fitted: {line}" for line in report.failed]
     return "\n".join(lines)
