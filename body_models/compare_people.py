@@ -16,7 +16,8 @@ from match_people import held_out
 from measurements import TABLE, read_table
 
 from dsr.body import load_asset
-from dsr.body.shapes import measure_shape, most_likely
+from dsr.body.likely_shapes import most_likely
+from dsr.body.shapes import measure_shape
 from dsr.body.tape import GIRTHS, LENGTHS
 
 PROPORTIONS = {

@@ -34,7 +34,9 @@ class FitOptions:
     fov: float | None = None
     """Horizontal field of view in degrees."""
     height: float | None = None
-    """Body height in metres; fixes the metric scale for everybody in the picture."""
+    """Body height in metres; fixes the metric scale for everybody in the picture. 1.20 is a child."""
+    mass: float | None = None
+    """Body mass in kilograms, for everybody in the picture; with --height or alone."""
     body: str = "open"
     """Body model: open, or a path to a licensed SMPL or SMPL-X file."""
     regressor: str = "default"
@@ -107,7 +109,9 @@ def check_options(options: FitOptions) -> None:
     if options.fov is not None:
         _in_range("--fov", options.fov, 0.1, 179.0, "degrees")
     if options.height is not None:
-        _in_range("--height", options.height, 0.4, 2.8, "metres")
+        _check_height(options.height)
+    if options.mass is not None:
+        _check_mass(options.mass, options.height)
     if options.keypoints is not None and not options.keypoints.exists():
         raise UsageError(f"--keypoints {options.keypoints}: no such folder or file.")
     if options.boxes is not None and not options.boxes.is_file():
@@ -185,6 +189,22 @@ def split_regressor(text: str) -> tuple[str, Path] | None:
     if not file.is_file():
         raise UsageError(f"--regressor {text}: there is no file {file}.")
     return system, file
+
+
+def _check_height(height: float) -> None:
+    if 40 <= height <= 280:
+        raise UsageError(f"--height {height:g}: metres are meant; for {height:g} cm say --height {height / 100:g}.")
+    _in_range("--height", height, 0.5, 2.6, "metres")
+
+
+def _check_mass(mass: float, height: float | None) -> None:
+    _in_range("--mass", mass, 3.0, 400.0, "kilograms")
+    index = 22.0 if height is None else mass / height**2
+    if not 9.0 <= index <= 100.0:
+        raise UsageError(
+            f"--height {height:g} with --mass {mass:g}: a body mass index of {index:.0f}, which nobody has; height in "
+            "metres and mass in kilograms are meant."
+        )
 
 
 def _in_range(flag: str, value: float, low: float, high: float, unit: str = "") -> None:

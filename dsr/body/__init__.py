@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from dsr.body.layer import Body as Body
     from dsr.body.layer import BodyOutput as BodyOutput
     from dsr.body.layer import load_body as load_body
+    from dsr.body.likely_shapes import betas_for as betas_for
     from dsr.body.load import load_asset as load_asset
     from dsr.body.measure import Measurements as Measurements
     from dsr.body.measure import measure_body as measure_body
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from dsr.body.rotations import axis_angle_to_rotmat as axis_angle_to_rotmat
     from dsr.body.rotations import rot6d_to_rotmat as rot6d_to_rotmat
     from dsr.body.rotations import rotmat_to_axis_angle as rotmat_to_axis_angle
-    from dsr.body.shapes import betas_for as betas_for
     from dsr.body.shapes import measure_shape as measure_shape
     from dsr.body.spin_joints import joints49 as joints49
     from dsr.body.spin_joints import load_extra_regressor as load_extra_regressor
@@ -44,11 +44,12 @@ __getattr__, __dir__, __all__ = attach(
         "directions": ("Direction", "named_directions"),
         "joints": ("JOINT_SETS", "KEYPOINT_SETS", "PARENTS", "flip_pairs", "flip_permutation", "joint_names"),
         "layer": ("Body", "BodyOutput", "load_body"),
+        "likely_shapes": ("betas_for",),
         "load": ("load_asset",),
         "measure": ("Measurements", "measure_body", "standing_height_m"),
         "numpy_lbs": ("pose_vertices", "skeleton"),
         "rotations": ("axis_angle_to_rotmat", "rot6d_to_rotmat", "rotmat_to_axis_angle"),
-        "shapes": ("betas_for", "measure_shape"),
+        "shapes": ("measure_shape",),
         "spin_joints": ("joints49", "load_extra_regressor"),
         "transfer": ("BodyTransfer",),
     },

@@ -34,6 +34,9 @@ class BodyAsset:
         posedirs: (V, 3, 9 (J-1)) float32 pose correctives, or None.
         uv: (T, 2) float32 texture coordinates, or None.
         faces_uv: (F, 3) int32 indices into ``uv``, or None.
+        quads: (Q, 4) int32 the faces as polygons: triangles 2q and 2q + 1 are the corners (0, 1, 2) and (0, 2, 3) of
+            quad q. None where the model has triangles only.
+        quads_uv: (Q, 4) int32 indices into ``uv``, or None.
         part_ids: (F,) int32 index into ``part_names``.
         interior: (F,) bool, True for mouth cavity, eyeballs and the like.
         base_index: (V,) int64 MakeHuman base-mesh vertex of every vertex, or None.
@@ -49,7 +52,8 @@ class BodyAsset:
         direction_spreads: (D,) by how much people differ along each, in its unit, or None.
         joint_names: names of the J joints.
         part_names: names of the parts.
-        num_expressions: how many of the last betas are facial expression (SMPL-X).
+        num_expressions: how many of the last betas are facial expression (SMPL-X, open-x).
+        expression_names: their names, or none.
         name: short name of the model.
         licence: one line.
         sha256: hex digest of the file.
@@ -65,6 +69,8 @@ class BodyAsset:
     posedirs: np.ndarray | None = field(default=None, repr=False)
     uv: np.ndarray | None = field(default=None, repr=False)
     faces_uv: np.ndarray | None = field(default=None, repr=False)
+    quads: np.ndarray | None = field(default=None, repr=False)
+    quads_uv: np.ndarray | None = field(default=None, repr=False)
     part_ids: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int32), repr=False)
     interior: np.ndarray = field(default_factory=lambda: np.zeros(0, bool), repr=False)
     base_index: np.ndarray | None = field(default=None, repr=False)
@@ -80,6 +86,7 @@ class BodyAsset:
     joint_names: tuple[str, ...] = field(default=(), repr=False)
     part_names: tuple[str, ...] = field(default=(), repr=False)
     num_expressions: int = 0
+    expression_names: tuple[str, ...] = ()
     name: str = "body"
     licence: str = ""
     sha256: str = ""
@@ -101,9 +108,14 @@ class BodyAsset:
         return int(self.shapedirs.shape[2])
 
     @property
+    def num_shapes(self) -> int:
+        """How many of the betas, the first ones, are shape; the others are facial expression."""
+        return self.num_betas - self.num_expressions
+
+    @property
     def child_beta(self) -> int | None:
         """Which beta leads to a child; None for bodies that have none."""
-        has_one = self.name.startswith("open") and self.num_betas - self.num_expressions > CHILD_BETA
+        has_one = self.name.startswith("open") and self.num_shapes > CHILD_BETA
         return CHILD_BETA if has_one else None
 
     def keypoint_regressor(self, name: str) -> csr_matrix:
@@ -137,6 +149,8 @@ class BodyAsset:
             "part_ids": (self.part_ids, (f,)),
             "interior": (self.interior, (f,)),
             "f_uv": (self.faces_uv, (f, 3)),
+            "quads": (self.quads, (f // 2, 4)),
+            "quads_uv": (self.quads_uv, (f // 2, 4)),
             "base_index": (self.base_index, (v,)),
             "tape": (self.tape, (len(self.tape_names), v)),
             "sex_mean": (self.sex_mean, (2, n)),
@@ -158,8 +172,15 @@ class BodyAsset:
                 raise BodyError(f"{where}: {key} holds numbers that are not finite.")
         if f and not (self.faces.min() >= 0 and self.faces.max() < v):
             raise BodyError(f"{where}: faces point at vertices that do not exist.")
+        for key, quads, faces in (("quads", self.quads, self.faces), ("quads_uv", self.quads_uv, self.faces_uv)):
+            if quads is not None and not np.array_equal(split_quads(quads), faces):
+                raise BodyError(f"{where}: the triangles are not those of {key}.")
         if np.abs(self.weights.sum(1) - 1).max(initial=0) > 1e-3:
             raise BodyError(f"{where}: skinning weights do not sum to 1.")
+        if self.expression_names and len(self.expression_names) != self.num_expressions:
+            raise BodyError(
+                f"{where}: {len(self.expression_names)} names for {self.num_expressions} facial expressions."
+            )
         if n > self.num_betas:
             raise BodyError(f"{where}: sex_mean speaks of {n} betas where there are {self.num_betas}.")
         if self.directions is not None and self.directions.shape[1] > self.num_betas:
@@ -168,6 +189,11 @@ class BodyAsset:
             )
         tree_levels(self.parents, str(where))
         return self
+
+
+def split_quads(quads: np.ndarray) -> np.ndarray:
+    """Triangles (2 Q, 3) of quads (Q, 4): corners (0, 1, 2) and (0, 2, 3) of each."""
+    return quads[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3)
 
 
 def tree_levels(parents: np.ndarray, where: str = "body") -> list[np.ndarray]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from dsr.files import file_sha256
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-OPEN_FILES = {"open": "DSR_OPEN.npz", "open-light": "DSR_OPEN_LIGHT.npz"}
+OPEN_FILES = {"open": "DSR_OPEN.npz", "open-light": "DSR_OPEN_LIGHT.npz", "open-x": "DSR_OPEN_X.npz"}
 """Names that :func:`dsr.body.load_asset` knows, and their files in ``body_models/open``."""
 
 _REQUIRED = ("v_template", "shapedirs", "weights", "kintree_table", "f")
@@ -58,11 +59,48 @@ def find_open(name: str = "open") -> Path:
 
 def is_asset_file(path: Path) -> bool:
     """True for an npz of our layout, such as the copy of the body beside results."""
+    return {"v_template.npy", "J_regressor_row.npy"} <= _entries(path)
+
+
+def is_addition_file(path: Path) -> bool:
+    """True for an npz that says how a body differs from the open one beside it, as ``DSR_OPEN_X.npz`` does."""
+    return "open_sha256.npy" in _entries(path)
+
+
+def read_addition(path: Path) -> BodyAsset:
+    """Read the open body with another skeleton and facial expressions, from a file that holds only these.
+
+    Mesh, betas, parts and keypoints are those of ``DSR_OPEN.npz`` in the same folder.
+
+    Raises:
+        BodyError: if one of the two files cannot be read, or they were not made for each other.
+    """
+    arrays = _arrays(path)
+    base = read_asset(path.with_name(OPEN_FILES["open"]))
+    if _text(arrays["open_sha256"]) != base.sha256:
+        raise BodyError(
+            f"{path} was made for another {base.path.name if base.path else base.name} than the one beside it; fetch "
+            "both again, or run body_models/build_open_x.py."
+        )
     try:
-        with zipfile.ZipFile(path) as archive:
-            return "J_regressor_row.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return False
+        names = tuple(str(n) for n in arrays["expression_names"])
+        offsets = _sparse(arrays, "expressions").toarray().reshape(len(names), base.num_vertices, 3)
+        return replace(
+            base,
+            shapedirs=np.concatenate((base.shapedirs, offsets.transpose(1, 2, 0)), 2),
+            num_expressions=len(names),
+            expression_names=names,
+            weights=_plain(arrays["weights"], np.float32),
+            parents=clean_parents(arrays["kintree_table"][0]),
+            J_regressor=_sparse(arrays, "J_regressor"),
+            joint_names=tuple(str(n) for n in arrays["joint_names"]),
+            name=_text(arrays["name"]),
+            licence=_text(arrays["licence"]),
+            sha256=file_sha256(path),
+            path=path,
+        ).check()
+    except (KeyError, IndexError, ValueError) as error:
+        raise BodyError(f"{path} does not fit the open body: {error}.") from error
 
 
 def read_asset(path: Path) -> BodyAsset:
@@ -71,11 +109,7 @@ def read_asset(path: Path) -> BodyAsset:
     Raises:
         BodyError: if it cannot be read or its arrays do not fit together; names the file and the array.
     """
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in data.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise BodyError(f"{path} cannot be read as a body asset ({error}); fetch it again.") from error
+    arrays = _arrays(path)
     missing = [key for key in _REQUIRED if key not in arrays]
     if missing:
         raise BodyError(f"{path} is not a body asset: {', '.join(missing)} missing.")
@@ -92,6 +126,8 @@ def read_asset(path: Path) -> BodyAsset:
             posedirs=_plain(arrays["posedirs"], np.float32) if "posedirs" in arrays else None,
             uv=_plain(arrays["uv"], np.float32) if "uv" in arrays else None,
             faces_uv=_plain(arrays["f_uv"], np.int32) if "f_uv" in arrays else None,
+            quads=_plain(arrays["quads"], np.int32) if "quads" in arrays else None,
+            quads_uv=_plain(arrays["quads_uv"], np.int32) if "quads_uv" in arrays else None,
             part_ids=_plain(arrays.get("part_ids", np.zeros(len(f))), np.int32),
             interior=_plain(arrays.get("interior", np.zeros(len(f))), bool),
             base_index=_plain(arrays["base_index"], np.int64) if "base_index" in arrays else None,
@@ -109,6 +145,7 @@ def read_asset(path: Path) -> BodyAsset:
             joint_names=tuple(str(n) for n in arrays.get("joint_names", ())),
             part_names=part_names,
             num_expressions=int(arrays.get("num_expressions", 0)),
+            expression_names=tuple(str(n) for n in arrays.get("expression_names", ())),
             name=_text(arrays.get("name", path.stem)),
             licence=_text(arrays.get("licence", "")),
             sha256=file_sha256(path),
@@ -125,9 +162,10 @@ def save_asset(asset: BodyAsset, path: str | os.PathLike[str]) -> None:
         asset: the body, also one converted from a licensed file; its licence goes along and still holds.
         path: the file, ending in ``.npz``.
     """
+    half = asset.shapedirs.astype(np.float16)  # what the open body's files hold
     arrays: dict[str, Any] = {
         "v_template": asset.v_template,
-        "shapedirs": asset.shapedirs,
+        "shapedirs": half if np.array_equal(half, asset.shapedirs) else asset.shapedirs,
         "weights": asset.weights,
         "kintree_table": np.stack([asset.parents, np.arange(asset.num_joints)]),
         "f": asset.faces,
@@ -137,11 +175,14 @@ def save_asset(asset: BodyAsset, path: str | os.PathLike[str]) -> None:
         "part_names": np.array(asset.part_names, dtype=str),
         "name": np.array(asset.name),
         "num_expressions": np.array(asset.num_expressions),
+        "expression_names": np.array(asset.expression_names, dtype=str),
         "licence": np.array(asset.licence),
         "source_sha256": np.array(asset.sha256),
         "posedirs": asset.posedirs,
         "uv": asset.uv,
         "f_uv": asset.faces_uv,
+        "quads": asset.quads,
+        "quads_uv": asset.quads_uv,
         "base_index": asset.base_index,
         "sex_mean": asset.sex_mean,
         "sex_cov": asset.sex_cov,
@@ -159,6 +200,22 @@ def save_asset(asset: BodyAsset, path: str | os.PathLike[str]) -> None:
         coo = matrix.tocoo()
         arrays |= {f"{key}_row": coo.row, f"{key}_col": coo.col, f"{key}_val": coo.data, f"{key}_shape": coo.shape}
     np.savez_compressed(path, **{key: value for key, value in arrays.items() if value is not None})
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            return {key: data[key] for key in data.files}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise BodyError(f"{path} cannot be read as a body asset ({error}); fetch it again.") from error
+
+
+def _entries(path: Path) -> set[str]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return set()
 
 
 def _plain(array: Any, dtype: Any) -> np.ndarray:

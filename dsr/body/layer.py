@@ -170,12 +170,12 @@ class Body(nn.Module):
     def betas_for(self, sex: str | None = None, **targets: float) -> np.ndarray:
         """The most likely betas (B,) for measures such as ``height_m=1.8, mass_kg=75, chest_cm=95``.
 
-        As :func:`dsr.body.shapes.betas_for`, which says how measures are named.
+        As :func:`dsr.body.likely_shapes.betas_for`, which says how measures are named.
 
         Raises:
             BodyError: for an unknown measure, or if the body holds no marked points or no distribution of its betas.
         """
-        from dsr.body.shapes import betas_for
+        from dsr.body.likely_shapes import betas_for
 
         return betas_for(self.asset, sex, **targets)
 

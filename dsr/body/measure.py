@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -98,6 +99,24 @@ def standing_height_m(asset: BodyAsset, betas: np.ndarray) -> np.ndarray:
     rows = np.flatnonzero(_used(skin_faces(asset), asset.num_vertices))
     heights = asset.v_template[rows, 1] + betas @ asset.shapedirs[rows, 1, : betas.shape[-1]].T
     return np.ptp(heights, axis=-1)
+
+
+def skin_mass_kg(asset: BodyAsset, betas: np.ndarray) -> float:
+    """Mass of one shape, quickly: :data:`DENSITY` times the volume inside the outer skin with its holes closed.
+
+    Args:
+        asset: the body model.
+        betas: (n,) shape coefficients.
+    """
+    vertices = asset.v_template.astype(np.float64) + asset.shapedirs[..., : len(betas)] @ betas
+    corners = vertices[_closed_skin(asset)]
+    six = np.einsum("fi,fi->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))
+    return float(DENSITY * abs(six) / 6)
+
+
+@lru_cache(maxsize=8)
+def _closed_skin(asset: BodyAsset) -> np.ndarray:
+    return close_holes(skin_faces(asset).astype(np.int64), asset.num_vertices)
 
 
 def face_edges(faces: np.ndarray) -> np.ndarray:

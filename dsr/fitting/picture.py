@@ -40,7 +40,7 @@ def fit_people(
         detections: people, left to right; each is named after its ``number``, or else its place in the list.
         camera: of the full, upright picture.
         body: body layer; its asset needs the detections' keypoint set.
-        options: ``height``, ``quality`` and ``refine`` are used.
+        options: ``height``, ``mass``, ``quality`` and ``refine`` are used.
         start: bodies to start from, a network's for example, in the picture's camera and in the order of the
             detections. Their 3D keypoints then take the place of the detector's 3D landmarks, and are trusted more.
 

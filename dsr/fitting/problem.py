@@ -17,10 +17,11 @@ from torch import Tensor
 from dsr.body import Body
 from dsr.body.asset import BodyAsset
 from dsr.body.joints import joint_names
+from dsr.body.known_size import known_size
 from dsr.camera import PictureCamera, perspective_rotation
 from dsr.errors import FittingError
 from dsr.fitting.keypoint_model import KeypointModel
-from dsr.fitting.solver import Targets
+from dsr.fitting.solver import LinearMass, Targets
 from dsr.mocap.pose_prior import PosePrior
 from dsr.options import FitOptions
 from dsr.people.types import Detection
@@ -90,7 +91,7 @@ def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, 
         detections: the people.
         camera: of the full, upright picture.
         body: body layer; its asset needs the detections' keypoint set.
-        options: ``height`` is used.
+        options: ``height`` and ``mass`` are used.
 
     Raises:
         BodyError: if the body has no regressor for the keypoint set.
@@ -114,6 +115,7 @@ def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, 
     confidence = torch.where(rays[..., 2] > 0.05, confidence, torch.zeros_like(confidence))
     rays = rays[..., :2] / rays[..., 2:].clamp(min=0.05)
     side = (boxes[:, 2:] - boxes[:, :2]).max(1).values
+    betas, mass = size_targets(body.asset, model, options)
     targets = Targets(
         rays=rays,
         weight=confidence.square() * keypoint_trust(keypoint_set).to(confidence),
@@ -122,8 +124,23 @@ def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, 
         if detections[0].world_m is not None
         else None,
         height=None if options.height is None else torch.full_like(side, options.height),
+        betas=None if betas is None else betas.expand(len(detections), -1),
+        mass=mass,
     )
     return FitProblem(detections, camera, body, model, load_pose_prior(device), targets, rotation)
+
+
+def size_targets(
+    asset: BodyAsset, model: KeypointModel, options: FitOptions
+) -> tuple[Tensor | None, LinearMass | None]:
+    """The likeliest betas (n,) of the height and mass that the user gave, and the mass; None where nothing is known."""
+    size = known_size(asset, model.num_betas, options.height, options.mass)
+    if size is None:
+        return None, None
+    betas = torch.as_tensor(size.betas, dtype=model.dtype, device=model.device)
+    if size.mass_slope is None:
+        return betas, None
+    return betas, LinearMass(torch.as_tensor(size.mass_slope).to(betas), size.mass_goal_kg)
 
 
 def keypoint_trust(keypoint_set: str) -> Tensor:

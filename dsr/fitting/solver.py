@@ -8,7 +8,7 @@ dozen steps do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -35,13 +35,23 @@ class FitWeights:
     beta: float = 1.0
     """Shape coefficients."""
     child: float = 0.25
-    """The last coefficient of the open body, which leads to a child."""
+    """The coefficient that leads to a child, where the body has one."""
     height_m: float = 0.004
     """Standing height where the user gave one, metres."""
+    mass_kg: float = 0.5
+    """Mass where the user gave one, kilograms."""
     robust: float = 4.0
     """Where the reprojection term stops growing, in standard deviations."""
     steps: int = 12
     """Most steps of the solver."""
+
+
+@dataclass(frozen=True)
+class LinearMass:
+    """A body's mass around its likeliest shape: ``slope @ betas`` (n,) is ``goal_kg`` where the mass is met."""
+
+    slope: Tensor
+    goal_kg: float
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,7 @@ class Targets:
         height: (B,) standing height in metres, or None.
         betas: (B, n) shape to stay near, or None for the average one.
         metric: whether the landmarks' size counts too; otherwise only their places relative to each other do.
+        mass: everybody's mass, or None.
     """
 
     rays: Tensor
@@ -65,11 +76,13 @@ class Targets:
     height: Tensor | None = None
     betas: Tensor | None = None
     metric: bool = False
+    mass: LinearMass | None = None
 
     def select(self, index: Tensor) -> Targets:
         """Rows ``index`` of the batch, each as often as it is named."""
         landmarks, height, betas = (None if v is None else v[index] for v in (self.landmarks, self.height, self.betas))
-        return Targets(self.rays[index], self.weight[index], self.scale[index], landmarks, height, betas, self.metric)
+        rays, weight, scale = self.rays[index], self.weight[index], self.scale[index]
+        return replace(self, rays=rays, weight=weight, scale=scale, landmarks=landmarks, height=height, betas=betas)
 
 
 @dataclass(frozen=True)
@@ -209,6 +222,13 @@ def linearise(
         cost = cost + residual.square()
         row = torch.zeros(batch, 1, size, dtype=model.dtype, device=model.device)
         row[:, 0, stop : stop + n] = slope / weights.height_m
+        rows.append(row)
+        residuals.append(residual[:, None])
+    if targets.mass is not None:
+        residual = (state.betas @ targets.mass.slope - targets.mass.goal_kg) / weights.mass_kg
+        cost = cost + residual.square()
+        row = torch.zeros(batch, 1, size, dtype=model.dtype, device=model.device)
+        row[:, 0, stop : stop + n] = targets.mass.slope / weights.mass_kg
         rows.append(row)
         residuals.append(residual[:, None])
     jacobian, residual = torch.cat(rows, 1), torch.cat(residuals, 1)

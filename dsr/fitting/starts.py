@@ -36,7 +36,7 @@ def starting_states(problem: FitProblem, options: FitOptions) -> list[State]:
             tried with all depths reversed.
 
     Returns:
-        States of all B people, each with average betas and in front of the camera.
+        States of all B people, each with the likeliest betas and in front of the camera.
     """
     model, prior, targets = problem.model, problem.prior, problem.targets
     rest = model.pose(*_rest_pose(model, 1)).points[0]
@@ -58,7 +58,8 @@ def starting_states(problem: FitProblem, options: FitOptions) -> list[State]:
     states = []
     for root, theta in poses:
         theta = theta.clamp(prior.lower, prior.upper)
-        betas, nowhere = torch.zeros(batch, model.num_betas).to(theta), torch.zeros(batch, 3).to(theta)
+        betas = torch.zeros(batch, model.num_betas).to(theta) if targets.betas is None else targets.betas
+        nowhere = torch.zeros(batch, 3).to(theta)
         points = model.pose(root, theta, betas, nowhere).points
         transl = translation_from_rays(points, targets.rays, targets.weight + 1e-6)
         # in front of the camera whatever the keypoints say: at the distance where the body has the box's size

@@ -22,7 +22,7 @@ from dsr.errors import FittingError
 from dsr.fitting.contact import find_contacts, fit_ground, upright
 from dsr.fitting.keypoint_model import POSED_JOINTS
 from dsr.fitting.lifted_joints import LiftedJoints, turned_to_landmarks, with_lifted_limbs
-from dsr.fitting.problem import load_pose_prior
+from dsr.fitting.problem import load_pose_prior, size_targets
 from dsr.fitting.track_problem import (
     FOOT_POINTS,
     TrackPoints,
@@ -89,7 +89,7 @@ def fit_track(
             not seen.
         camera: of the clip's upright frames.
         body: body layer; its asset needs the detections' keypoint set, ``h36m17`` and ``blazepose33``.
-        options: ``height``, ``quality`` and ``refine`` are used.
+        options: ``height``, ``mass``, ``quality`` and ``refine`` are used.
         fps: frames per second.
         lifted: 3D joints of the same T frames, or None: then the detector's 3D landmarks have to do.
         weights: of the terms.
@@ -112,7 +112,8 @@ def fit_track(
         ]
     with one_thread(), torch.no_grad():
         points, prior = track_points(body.asset, first_seen.keypoint_set), load_pose_prior("cpu")
-        targets = track_targets(usable, camera, fps, options.height, lifted)
+        betas, mass = size_targets(body.asset, points.model, options)
+        targets = replace(track_targets(usable, camera, fps, options.height, lifted), betas=betas, mass=mass)
         start = track_start(begin, camera, body, options, points, prior, targets)
         if options.height is None:
             # smooth motion is smaller motion: only single frames may say how large the person is

@@ -17,6 +17,7 @@ from dsr.camera import PictureCamera
 from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel
 from dsr.fitting.lifted_joints import LiftedJoints
 from dsr.fitting.problem import keypoint_trust
+from dsr.fitting.solver import LinearMass
 from dsr.people.types import Detection
 
 FOOT_POINTS = ("left_heel", "right_heel", "left_foot_index", "right_foot_index")
@@ -57,9 +58,11 @@ class TrackWeights:
     beta: float = 1.0
     """Shape coefficients."""
     child: float = 0.25
-    """The last coefficient of the open body, which leads to a child."""
+    """The coefficient that leads to a child, where the body has one."""
     height_m: float = 0.004
     """Standing height where the user gave one, metres."""
+    mass_kg: float = 0.5
+    """Mass where the user gave one, kilograms."""
     acceleration: float = 2.5
     """Accelerations of points, as a multiple of what is usual (:class:`TrackPoints`)."""
     turn_rad_s2: float = 60.0
@@ -86,6 +89,7 @@ class TrackTargets:
         ground: (4,) plane of the ground: unit normal n and offset d with n . x = d; or None.
         height: standing height in metres, or None.
         betas: (n,) shape to stay near, or None for the average one.
+        mass: mass as a linear function of the betas, and what it should be; or None.
         held: frames at the beginning that stay as they are.
         shape_held: whether the betas stay as they are.
     """
@@ -101,6 +105,7 @@ class TrackTargets:
     ground: Tensor | None = None
     height: float | None = None
     betas: Tensor | None = None
+    mass: LinearMass | None = None
     held: int = 0
     shape_held: bool = False
 

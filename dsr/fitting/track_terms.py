@@ -186,6 +186,12 @@ def _parameters(
         terms.cost += frames * float(off**2)
         terms.gradient[0, x:] += frames * off * slope
         terms.blocks[0][0, x:, x:] += frames * torch.outer(slope, slope)
+    if targets.mass is not None:
+        slope = targets.mass.slope / weights.mass_kg
+        off = state.betas @ slope - targets.mass.goal_kg / weights.mass_kg
+        terms.cost += frames * float(off**2)
+        terms.gradient[0, x:] += frames * off * slope
+        terms.blocks[0][0, x:, x:] += frames * torch.outer(slope, slope)
 
 
 def _centred(values: Tensor, fraction: Tensor) -> Tensor:

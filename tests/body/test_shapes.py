@@ -9,7 +9,8 @@ from marked_bodies import marked_body
 
 from dsr.body import Body, betas_for, load_asset, measure_shape, shape_direction
 from dsr.body.asset_file import read_asset, save_asset
-from dsr.body.shapes import DIRECTIONS, measure_tensor, most_likely
+from dsr.body.likely_shapes import most_likely
+from dsr.body.shapes import measure_tensor
 from dsr.body.tape import MEASURES
 from dsr.errors import BodyError
 
