@@ -13,6 +13,7 @@ from dsr.cli.common import run_command
 from dsr.cli.eval_dataset import DatasetCommand, run_dataset
 from dsr.cli.eval_lifter import LifterEvalCommand, run_lifter
 from dsr.cli.eval_people import PeopleCommand, run_people
+from dsr.cli.eval_sheet import SheetCommand, run_sheet
 from dsr.cli.eval_synthetic import SyntheticCommand, run_synthetic
 from dsr.cli.eval_views import ViewsCommand, run_views
 
@@ -38,6 +39,7 @@ def _evaluate(arguments: list[str]) -> int:
         "synthetic": "Rendered people with known bodies.",
         "views": "Photographs with 3D truth.",
         "people": "Photographs with annotated people.",
+        "sheet": "Contact sheet of overlays, side and top views.",
         "lifter": "Skeleton lifters on held-out tracks.",
         **{name: f"{protocol.title}." for name, protocol in PROTOCOLS.items()},
     }
@@ -45,6 +47,7 @@ def _evaluate(arguments: list[str]) -> int:
         "synthetic": SyntheticCommand,
         "views": ViewsCommand,
         "people": PeopleCommand,
+        "sheet": SheetCommand,
         "lifter": LifterEvalCommand,
         **datasets,
     }
@@ -69,6 +72,8 @@ def _evaluate(arguments: list[str]) -> int:
         return run_views(command)
     if isinstance(command, PeopleCommand):
         return run_people(command)
+    if isinstance(command, SheetCommand):
+        return run_sheet(command)
     if isinstance(command, LifterEvalCommand):
         return run_lifter(command)
     return run_dataset(next(name for name, kind in datasets.items() if isinstance(command, kind)), command)

@@ -103,7 +103,7 @@ def table(report: PeopleReport, complete: bool = False, verbose: bool = False) -
     lines += [
         "",
         "found: mean distance of the visible joints below 20 % of the annotated box's longer side; second: one more",
-        "body on somebody annotated; keypoints, body: joints within 5 % of the box, the detector's and the fitted body's.",
+        "body on somebody annotated; keypoints, body: joints within 5 % of the box, by the detector and by the body.",
     ]
     lines += [f"not fitted: {line}" for line in report.failed]
     return "\n".join(lines)
