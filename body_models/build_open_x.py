@@ -27,15 +27,23 @@ from dsr.files import file_sha256
 SAMPLES, KEPT_BACK = 150, 50
 FINGER_NUMBERS = {"index": 2, "middle": 3, "pinky": 5, "ring": 4, "thumb": 1}
 JOINTS = {name: i for i, name in enumerate(SMPLX55_NAMES)}
+FACE_JOINTS = ("jaw", "left_eye_smplhf", "right_eye_smplhf")
 HAND_OF_SIDE = {"left": 22, "right": 23}
 """The hand joint of the 24; it is the head of the middle finger, and so of SMPL-X's middle1."""
-BY_JOINTS = ("jawOpen",)
-"""Actions that are the motion of a joint."""
+RIGID = {
+    "helper-l-eye": "left_eye_smplhf",
+    "helper-r-eye": "right_eye_smplhf",
+    "helper-tongue": "jaw",
+    "helper-lower-teeth": "jaw",
+}
+"""Parts of the head that move with one joint."""
+JAW_OPEN, OVER_JAW_OPEN = "jawOpen", ("mouthClose",)
+"""The action that is the turn of the jaw's joint, and those that are made to be used on top of it."""
 
 
 def joint_bones() -> dict[int, str]:
     """The MakeHuman bone whose head is the joint, for the joints that the 24 have not."""
-    bones = {JOINTS["jaw"]: "jaw", JOINTS["left_eye_smplhf"]: "eye.L", JOINTS["right_eye_smplhf"]: "eye.R"}
+    bones = {JOINTS[name]: bone for name, bone in zip(FACE_JOINTS, ("jaw", "eye.L", "eye.R"), strict=True)}
     for side in ("left", "right"):
         for finger, number in FINGER_NUMBERS.items():
             for k in (1, 2, 3):
@@ -46,7 +54,7 @@ def joint_bones() -> dict[int, str]:
 def members(joint: int) -> list[int]:
     """The joints among which the weight of one of the 24 is shared."""
     if joint == JOINTS["head"]:
-        return [joint, JOINTS["jaw"], JOINTS["left_eye_smplhf"], JOINTS["right_eye_smplhf"]]
+        return [joint, *(JOINTS[name] for name in FACE_JOINTS)]
     for side, hand in HAND_OF_SIDE.items():
         wrist, first = JOINTS[f"{side}_wrist"], JOINTS[f"{side}_index1"]
         thumb = JOINTS[f"{side}_thumb1"]  # its first bone lies in the palm, which moves with the wrist
@@ -103,7 +111,7 @@ def jaw_motion(source: MakeHuman) -> tuple[np.ndarray, np.ndarray]:
     """How far the action jawOpen turns the lower teeth about the jaw's joint: rotation (3, 3) and joint (3,)."""
     teeth, centre = source.group("helper-lower-teeth"), source.group_centre("joint-mouth")
     before = source.vertices[teeth] - centre
-    after = before + source.action("jawOpen")[teeth]
+    after = before + source.action(JAW_OPEN)[teeth]
     u, _, vt = np.linalg.svd(before.T @ after)
     return (u @ vt).T, centre
 
@@ -112,32 +120,25 @@ def follows_jaw(source: MakeHuman) -> np.ndarray:
     """(19158,) how far every vertex goes along when the jaw turns: as far as the action jawOpen takes it."""
     turn, centre = jaw_motion(source)
     path = (source.vertices - centre) @ (turn - np.eye(3)).T
-    share = (path * source.symmetric_action("jawOpen")).sum(1) / np.maximum((path**2).sum(1), 1e-12)
+    share = (path * source.symmetric_action(JAW_OPEN)).sum(1) / np.maximum((path**2).sum(1), 1e-12)
     return np.clip(share, 0, 1)
 
 
-def new_shares(source: MakeHuman, body: np.ndarray, interior: np.ndarray) -> np.ndarray:
+def new_shares(source: MakeHuman, body: np.ndarray) -> np.ndarray:
     """(V, 55) shares of the body's vertices: fingers by bones, jaw by its action, eyeballs with the eyes.
 
     Args:
         source: MakeHuman's data.
         body: (V,) base-mesh vertices.
-        interior: (V,) True for vertices inside: the tongue and lower teeth follow the jaw's bones.
     """
-    by_bone = bone_shares(source)
-    head, jaw = JOINTS["head"], JOINTS["jaw"]
-    eyes = [JOINTS["left_eye_smplhf"], JOINTS["right_eye_smplhf"]]
-    face = [head, jaw, *eyes]
-    whole = by_bone[:, face].sum(1)
-    inside = np.zeros(len(by_bone), bool)
-    inside[body[interior]] = True
-    jaw_share = np.where(inside, by_bone[:, jaw] / np.maximum(whole, 1e-9), follows_jaw(source))
+    by_bone, jaw_share = bone_shares(source), follows_jaw(source)
+    face = members(JOINTS["head"])
     by_bone[:, face] = 0
-    by_bone[:, head], by_bone[:, jaw] = 1 - jaw_share, jaw_share
-    for joint, ball in zip(eyes, ("helper-l-eye", "helper-r-eye"), strict=True):
-        rows = source.group(ball)
+    by_bone[:, JOINTS["head"]], by_bone[:, JOINTS["jaw"]] = 1 - jaw_share, jaw_share
+    for part, joint in RIGID.items():
+        rows = source.group(part)
         by_bone[np.ix_(rows, face)] = 0
-        by_bone[rows, joint] = 1
+        by_bone[rows, JOINTS[joint]] = 1
     return by_bone[body]
 
 
@@ -194,16 +195,32 @@ def joint_rows(
     return rows, errors
 
 
-def expressions(source: MakeHuman, body: np.ndarray, scale: float) -> tuple[list[str], sp.csr_matrix]:
+def expressions(
+    source: MakeHuman, body: np.ndarray, template: np.ndarray, jaw: np.ndarray, jaw_weight: np.ndarray, scale: float
+) -> tuple[list[str], sp.csr_matrix]:
     """Facial actions as sparse rows (E, 3 V) of offsets in metres; left and right ones are mirror images.
 
-    Eyeballs stay: they turn by their joints. What an action does to the lids is kept.
+    Eyeballs stay: they turn by their joints. What an action does to the lids is kept. Actions on top of an open jaw are
+    what they are over the jaw's joint turned as far as the action jawOpen turns it.
+
+    Args:
+        source: MakeHuman's data.
+        body: (V,) base-mesh vertices.
+        template: (V, 3) the average body.
+        jaw: (3,) its jaw joint.
+        jaw_weight: (V,) skinning weights of the jaw.
+        scale: size of the head over the base mesh's.
     """
-    names = [name for name in source.action_names if name not in BY_JOINTS]
+    names = [name for name in source.action_names if name != JAW_OPEN]
     balls = np.isin(body, np.concatenate([source.group("helper-l-eye"), source.group("helper-r-eye")]))
+    turn, _ = jaw_motion(source)
+    blend = np.eye(3) + jaw_weight[:, None, None] * (turn - np.eye(3))
     rows = []
     for name in names:
         offsets = scale * source.symmetric_action(name)[body]
+        if name in OVER_JAW_OPEN:
+            wanted = template + offsets + scale * source.symmetric_action(JAW_OPEN)[body] - jaw
+            offsets = np.linalg.solve(blend, wanted[..., None])[..., 0] + jaw - template
         offsets[balls] = 0
         offsets[np.linalg.norm(offsets, axis=1) < 2e-5] = 0
         rows.append(offsets.astype(np.float16).astype(np.float32).reshape(-1))
@@ -219,7 +236,7 @@ def bake_x(opened: Path) -> dict[str, object]:
     body, count = asset["base_index"], len(asset["v_template"])
     skin = np.ones(count, bool)
     skin[asset["f"][asset["interior"]].ravel()] = False
-    weights = split_weights(asset["weights"].astype(np.float64), new_shares(source, body, ~skin))
+    weights = split_weights(asset["weights"].astype(np.float64), new_shares(source, body))
 
     found, errors = joint_rows(source, sample_rest(people), body, weights, skin)
     old = sp.csr_matrix(
@@ -232,10 +249,11 @@ def bake_x(opened: Path) -> dict[str, object]:
         found[joint] = dict(zip(row.indices.tolist(), row.data.tolist(), strict=True))
     rows = [found[j] for j in range(55)]
 
-    eyes = [sum(w * asset["v_template"][v] for v, w in found[JOINTS[f"{s}_eye_smplhf"]].items()) for s in HAND_OF_SIDE]
+    template = asset["v_template"].astype(np.float64)
+    jaw, *eyes = (sum(w * template[v] for v, w in found[JOINTS[name]].items()) for name in FACE_JOINTS)
     base = [source.vertices[source.group(f"helper-{s}-eye")].mean(0) for s in "lr"]
     scale = float(np.linalg.norm(eyes[0] - eyes[1]) / np.linalg.norm(base[0] - base[1]))
-    names, offsets = expressions(source, body, scale)
+    names, offsets = expressions(source, body, template, jaw, weights[:, JOINTS["jaw"]], scale)
     turn, _ = jaw_motion(source)
     coo = offsets.tocoo()
     arrays = {
@@ -269,7 +287,7 @@ def jaw_left_over(source: MakeHuman, body: np.ndarray, weights: np.ndarray) -> d
     """What the action jawOpen does beyond the turn of the jaw's joint, over the vertices that it moves."""
     turn, centre = jaw_motion(source)
     path = (source.vertices[body] - centre) @ (turn - np.eye(3)).T
-    wanted = source.symmetric_action("jawOpen")[body]
+    wanted = source.symmetric_action(JAW_OPEN)[body]
     off = np.linalg.norm(wanted - weights[:, [JOINTS["jaw"]]] * path, axis=1)[np.abs(wanted).max(1) > 1e-3]
     return {
         "mean": round(float(1000 * off.mean()), 2),

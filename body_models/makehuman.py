@@ -6,7 +6,7 @@ Base mesh: 19 158 vertices, here in metres, y up, facing +z, left at +x.
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,7 @@ class MakeHuman:
         """(N, 3) where a bone begins in base meshes (N, 19158, 3): the middle of its cube of helper vertices."""
         return shapes[:, self.group(self._rig[bone]["head"]["cube_name"])].mean(1)
 
-    @lru_cache(maxsize=None)  # noqa: B019 (one object a bake)
+    @cache  # noqa: B019 (one object a bake)
     def action(self, name: str) -> np.ndarray:
         """(19158, 3) offsets of a facial action at full strength, metres of the base mesh."""
         offsets = np.zeros_like(self.vertices)

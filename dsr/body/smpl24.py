@@ -1,0 +1,110 @@
+"""SMPL's 24 joints on bodies that have fingers in place of SMPL's hands: SMPL-H, SMPL-X and open-x.
+
+The first 22 joints of such a body are SMPL's. SMPL's hand joint is the middle knuckle and turns the fingers.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dsr.body.joints import SMPL24_NAMES, SMPLH52_NAMES, SMPLX55_NAMES
+from dsr.errors import BodyError
+
+_Pose = TypeVar("_Pose", np.ndarray, Tensor)
+
+_FINGERS = ("index1", "middle1", "pinky1", "ring1", "thumb2")
+"""What SMPL's hand joint turns; the thumb's first bone lies in the palm."""
+_NAMES = {len(names): names for names in (SMPL24_NAMES, SMPLH52_NAMES, SMPLX55_NAMES)}
+
+
+def smpl24_joints(num_joints: int) -> tuple[int, ...]:
+    """Which joints of a body of 24, 52 or 55 are SMPL's 24: the first 22 and the middle knuckles.
+
+    Raises:
+        BodyError: for another number of joints.
+
+    Example:
+        >>> smpl24_joints(55)[20:]
+        (20, 21, 28, 43)
+    """
+    names = _names(num_joints)
+    hands = (22, 23) if num_joints == len(SMPL24_NAMES) else (names.index("left_middle1"), names.index("right_middle1"))
+    return (*range(22), *hands)
+
+
+def pose_from_smpl24(body_pose: _Pose, num_joints: int) -> _Pose:
+    """The pose of a body with fingers that a pose of SMPL's 24 joints stands for.
+
+    The body in it is the one of 24 joints exactly while the hand joints are at rest, as in everything that is fitted
+    here. A turned hand joint turns every finger by as much about its own knuckle, where SMPL turns them all about the
+    middle one: directions of fingers are the same, the knuckles stay in the palm. Jaw and eyes are at rest.
+
+    Args:
+        body_pose: (..., 23, 3) axis-angle or (..., 23, 3, 3) matrices, numpy or torch.
+        num_joints: of the body: 24, 52 or 55.
+
+    Returns:
+        (..., num_joints - 1, 3) or (..., num_joints - 1, 3, 3).
+
+    Raises:
+        BodyError: if the pose has not 23 joints or the body another number of joints.
+
+    Example:
+        >>> pose_from_smpl24(torch.zeros(1, 23, 3), 55).shape
+        torch.Size([1, 54, 3])
+    """
+    names = _names(num_joints)
+    matrices = body_pose.shape[-2:] == (3, 3) and body_pose.shape[-3:-2] == (23,)
+    axis = -3 if matrices else -2
+    if len(body_pose.shape) < -axis or body_pose.shape[axis] != 23 or body_pose.shape[-1] != 3:
+        raise BodyError(f"A pose of SMPL's 24 joints is (..., 23, 3) or (..., 23, 3, 3), not {tuple(body_pose.shape)}.")
+    parts: list[_Pose] = []
+    for joint in range(1, num_joints):
+        source = joint - 1 if joint < 22 or num_joints == 24 else _hand(names[joint])
+        if source is not None:
+            part = body_pose[..., source, :, :] if matrices else body_pose[..., source, :]
+        else:
+            part = _rest(body_pose, matrices)
+        parts.append(part)
+    if isinstance(body_pose, np.ndarray):
+        return np.stack(parts, axis)
+    return torch.stack(parts, axis)
+
+
+def pose_to_smpl24(body_pose: _Pose, num_joints: int) -> _Pose:
+    """SMPL's 23 rotations in a pose (..., num_joints - 1, 3) or (..., num_joints - 1, 3, 3) of a body with fingers.
+
+    Raises:
+        BodyError: if the pose does not belong to a body of that many joints.
+    """
+    kept = [joint - 1 for joint in smpl24_joints(num_joints)[1:]]
+    matrices = body_pose.shape[-2:] == (3, 3) and body_pose.shape[-3:-2] == (num_joints - 1,)
+    axis = -3 if matrices else -2
+    if len(body_pose.shape) < -axis or body_pose.shape[axis] != num_joints - 1 or body_pose.shape[-1] != 3:
+        raise BodyError(f"A pose of {num_joints} joints has {num_joints - 1} rotations, not {tuple(body_pose.shape)}.")
+    return body_pose[..., kept, :, :] if matrices else body_pose[..., kept, :]
+
+
+def _names(num_joints: int) -> tuple[str, ...]:
+    if num_joints not in _NAMES:
+        raise BodyError(f"A body of {num_joints} joints is none of SMPL (24), SMPL-H (52) and SMPL-X (55).")
+    return _NAMES[num_joints]
+
+
+def _hand(name: str) -> int | None:
+    """Which of the 23 rotations a finger's joint takes over."""
+    side, _, finger = name.partition("_")
+    return {"left": 21, "right": 22}[side] if finger in _FINGERS else None
+
+
+def _rest(like: _Pose, matrices: bool) -> _Pose:
+    shape = like.shape[:-3] if matrices else like.shape[:-2]
+    if isinstance(like, np.ndarray):
+        return (
+            np.broadcast_to(np.eye(3, dtype=like.dtype), (*shape, 3, 3)) if matrices else np.zeros_like(like[..., 0, :])
+        )
+    return torch.eye(3).to(like).expand(*shape, 3, 3) if matrices else torch.zeros_like(like[..., 0, :])
