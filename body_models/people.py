@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import scipy.sparse as sp
 import torch
-from bake import interior_faces
 from measurements import joint_centres, marked_points
+from mesh import open_mesh, split
 from torch import Tensor
 from tpose import FLIP, JOINT_NAMES, PARENTS, bone_to_joint, four_strongest, joint_bones
 
@@ -49,6 +49,7 @@ class People:
 
     Attributes:
         names: of the parameters; the first six are phenotypes.
+        mesh: surface of the open body.
         body_index: (V,) base-mesh vertices of the open body, in its order.
         weights: (19158, 24) skinning weights cut to the four strongest.
     """
@@ -57,11 +58,8 @@ class People:
         import anny
 
         self.model = model = anny.Anny(topology="anny-full", local_changes="all")
-        body = anny.Anny()
-        self.body_index = body.base_mesh_vertex_indices.numpy().astype(np.int32)
-        self.faces = body.get_triangular_faces().numpy().astype(np.int32)
-        self.uv = body.texture_coordinates.numpy().astype(np.float32)
-        self.faces_uv = body.face_texture_coordinate_indices.numpy().astype(np.int32)
+        self.mesh = open_mesh()
+        self.body_index = self.mesh.base_index
         self.root = Path(anny.__path__[0])
         self.labels = list(model.bone_labels)
         joint_of_bone = bone_to_joint(self.labels, list(model.bone_parents))
@@ -74,8 +72,7 @@ class People:
         self.pairs = [self._pair(stem) for stem in LOCAL]
         self.names = [*self.phenotypes, *LOCAL]
         self._stack()
-        self.interior = interior_faces(self)
-        self.skin_faces = self.faces[~self.interior]
+        self.skin_faces = split(self.mesh.quads[~self.mesh.interior])
         reference = {k: torch.full((1,), v, dtype=model.dtype) for k, v in REFERENCE.items()}
         self.reference = self._rest_of(reference)[0].numpy()
         self.marks, self.mark_names = marked_points(
@@ -96,11 +93,11 @@ class People:
 
     def _stack(self) -> None:
         """Blend shapes of vertices followed by bone heads: phenotype basis, positive and negative local ones."""
-        m = self.model
-        shapes = torch.cat([m.blendshapes, m.bone_heads_blendshapes], 1)
+        m, short = self.model, self.mesh.short_lashes
+        shapes = torch.cat([short(m.blendshapes), m.bone_heads_blendshapes], 1)
         count = m.phenotype_blendshape_projection.shape[1]
         local = shapes[-2 * len(m.local_change_labels) :]
-        self.template = _y_up(torch.cat([m.template_vertices, m.template_bone_heads], 0))
+        self.template = _y_up(torch.cat([short(m.template_vertices), m.template_bone_heads], 0))
         self.phenotype_basis = _y_up(shapes[:count])
         self.up = _y_up(torch.stack([sum(local[2 * i] for i in pair) for pair in self.pairs]))
         self.down = _y_up(torch.stack([sum(local[2 * i + 1] for i in pair) for pair in self.pairs]))
