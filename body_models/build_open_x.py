@@ -18,6 +18,7 @@ import scipy.sparse as sp
 import torch
 from bake import LICENCE, SEED, save_npz
 from makehuman import MakeHuman
+from mesh import OpenMesh
 from people import LOCAL, People
 from regressors import RegressorFitter, Row, to_sparse
 
@@ -217,7 +218,7 @@ def expressions(
     blend = np.eye(3) + jaw_weight[:, None, None] * (turn - np.eye(3))
     rows = []
     for name in names:
-        offsets = scale * source.symmetric_action(name)[body]
+        offsets = scale * mesh.short_lashes(source.symmetric_action(name))[body]
         if name in OVER_JAW_OPEN:
             wanted = template + offsets + scale * source.symmetric_action(JAW_OPEN)[body] - jaw
             offsets = np.linalg.solve(blend, wanted[..., None])[..., 0] + jaw - template
@@ -228,7 +229,7 @@ def expressions(
 
 
 def bake_x(opened: Path) -> dict[str, object]:
-    """Write DSR_OPEN_X.npz beside DSR_OPEN.npz in a folder; returns the report."""
+    """Write DSR_OPEN_X.npz beside DSR_OPEN.npz in a folder, and what it measured into REPORT.json; returns that."""
     torch.manual_seed(SEED)
     people, source = People(), MakeHuman()
     with np.load(opened / "DSR_OPEN.npz", allow_pickle=False) as data:
@@ -272,7 +273,7 @@ def bake_x(opened: Path) -> dict[str, object]:
     }
     save_npz(opened / "DSR_OPEN_X.npz", arrays)
     moved = np.abs(old @ offsets.toarray().reshape(len(names), count, 3).transpose(1, 0, 2).reshape(count, -1)).max()
-    return {
+    report = {
         "actions": len(names),
         "scale": round(scale, 4),
         "influences": int(np.count_nonzero(weights, axis=1).max()),
@@ -281,6 +282,9 @@ def bake_x(opened: Path) -> dict[str, object]:
         "jaw_open_degrees": round(float(np.degrees(np.arccos((np.trace(turn) - 1) / 2))), 2),
         "jaw_open_left_over_mm": jaw_left_over(source, body, weights),
     }
+    file = opened / "REPORT.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "open_x": report}, indent=1) + "\n")
+    return report
 
 
 def jaw_left_over(source: MakeHuman, body: np.ndarray, weights: np.ndarray) -> dict[str, float]:
