@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from dsr.fitting.semantic import SemanticWeights as SemanticWeights
     from dsr.fitting.semantic import refine_semantic as refine_semantic
     from dsr.fitting.solver import FitWeights as FitWeights
+    from dsr.fitting.uncertainty import OptimisedPoses as OptimisedPoses
+    from dsr.fitting.uncertainty import UncertaintySettings as UncertaintySettings
+    from dsr.fitting.uncertainty import optimise_poses as optimise_poses
 
 __getattr__, __dir__, __all__ = attach(
     __name__,
@@ -25,5 +28,6 @@ __getattr__, __dir__, __all__ = attach(
             "refine_semantic",
         ),
         "solver": ("FitWeights",),
+        "uncertainty": ("OptimisedPoses", "UncertaintySettings", "optimise_poses"),
     },
 )

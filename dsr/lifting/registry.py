@@ -24,6 +24,7 @@ _TABLE: dict[str, tuple[str, str, dict[str, Any]]] = {
     "hot-motionagformer": ("motionagformer", "MotionAGFormer", {"keep": 81, "before": 7}),
     "convformer": ("convformer", "ConvFormer", {}),
     "glagcn": ("glagcn", "GLAGCN", {}),
+    "uao": ("uao", "UAO", {}),
     "hot-ktpformer": ("ktpformer", "KTPFormer", {"keep": 81, "before": 3}),
 }
 LIFTERS: Final = MappingProxyType({name: (home, kind) for name, (home, kind, _) in _TABLE.items()})

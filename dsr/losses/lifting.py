@@ -105,6 +105,26 @@ def sequence_loss(
     return torch.stack(list(terms.values())).sum(), terms
 
 
+def laplace_loss(predicted: Tensor, log_scale: Tensor, target: Tensor) -> Tensor:
+    """UAO's loss (released as "Gaussian"): mean of ``e exp(-s) + s`` over joints, e the distance from the truth.
+
+    At its least s is log e, so exp(s) is the expected error; nothing bounds s (UAO specification, section 6).
+
+    Args:
+        predicted: (..., J, 3) metres.
+        log_scale: (..., J, 1), s.
+        target: (..., J, 3); the root counts too.
+
+    Raises:
+        UsageError: if the shapes differ.
+    """
+    _check(predicted, target)
+    if log_scale.shape != (*predicted.shape[:-1], 1):
+        raise UsageError(f"Log-scales of shape {tuple(log_scale.shape)} for joints of shape {tuple(predicted.shape)}.")
+    distance = torch.linalg.vector_norm(target - predicted, dim=-1, keepdim=True)
+    return (distance * (-log_scale).exp() + log_scale).mean()
+
+
 def self_scaled(total: Tensor) -> Tensor:
     """What KTPFormer's released training minimises: its gradient is that of the loss times the loss, total^2 / 2."""
     return total.square() / 2.0

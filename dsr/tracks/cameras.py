@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.spatial.transform import Rotation
 
+from dsr.camera.lens import project_screen
 from dsr.errors import DatasetError
 
 
@@ -49,13 +51,8 @@ class LabCamera:
         """
         if self.intrinsic is None:
             raise DatasetError(f"Camera {self.name} has no intrinsics: it cannot project.")
-        focal, centre, radial, tangential = np.split(self.intrinsic, [2, 4, 7])
-        slopes = np.clip(points[..., :2] / points[..., 2:], -1, 1)
-        if distortion:
-            square = (slopes**2).sum(-1, keepdims=True)
-            bent = 1 + (radial * np.concatenate([square, square**2, square**3], -1)).sum(-1, keepdims=True)
-            slopes = slopes * (bent + (tangential * slopes).sum(-1, keepdims=True)) + tangential * square
-        return focal * slopes + centre
+        camera, cast = torch.from_numpy(np.asarray(self.intrinsic, np.float64)), np.asarray(points, np.float64)
+        return project_screen(torch.from_numpy(cast), camera, distortion).numpy()
 
     def matrix(self) -> np.ndarray | None:
         """(3, 3) intrinsics in pixels without distortion, or None where unknown."""

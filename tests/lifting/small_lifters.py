@@ -23,6 +23,7 @@ ALL = {
     "hot-motionagformer": {**SMALL, **AGGREGATED, "keep": 3, "before": 1},
     "convformer": {"frames": 9, "width": 8},
     "glagcn": {"width": 8, "widths": (3, 3)},
+    "uao": {"layers": 1},
 }
 
 

@@ -14,6 +14,7 @@ from dsr.lifting import LIFTERS, build_lifter, select_frames
 from dsr.lifting.hourglass import take_frames
 from dsr.lifting.priors import PriorGraph, PriorUnit, kinematic_topology
 from dsr.lifting.transformer import DropPath, drop_rates
+from dsr.losses.lifting import laplace_loss
 
 NEW_HOSTS = {
     "mhformer": {"frames": 9, "width": 16, "hidden": 32, "keep": 3, "before": 1, "recover": True},
@@ -45,7 +46,7 @@ def test_other_windows_are_refused(name):
     model = made(name, ALL[name])
     x = keypoints(model)
     for wrong in (x[:, :-1], x[:, :, :-1], x[..., :1], x[0], torch.cat((x, x), 1)):
-        with pytest.raises(UsageError, match=r"takes keypoints of shape \(B, 9, 17, "):
+        with pytest.raises(UsageError, match=rf"takes keypoints of shape \(B, {model.frames}, 17, "):
             model(wrong)
 
 
@@ -55,12 +56,15 @@ def test_a_step_of_training_reaches_every_parameter(name, config):
     for module in model.modules():  # what is dropped at random has no gradient
         if isinstance(module, DropPath | nn.Dropout):
             module.p = 0.0
-    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-4 if name == "uao" else 1e-3)
     x = keypoints(model, 4)
     target = torch.randn(4, 1, 17, 3)
     losses = []
     for _ in range(2):
-        loss = (model(x) - target).norm(dim=-1).mean()
+        if name == "uao":
+            loss = laplace_loss(*model.with_uncertainty(x), target)  # both heads
+        else:
+            loss = (model(x) - target).norm(dim=-1).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -42,11 +42,12 @@ def small_config(model: str = "mixste", **changes: object) -> LifterTrainConfig:
     """A run of a few steps on windows of nine frames."""
     size = {"convformer": 8, "glagcn": 8}.get(model, 16)
     config = replace(lifter_preset("mocap", model), data=("mocap:unused",), steps=6, epochs=3, batch=2)
+    network = replace(
+        config.network, frames=9, width=size, keep=3, heads=0 if "heads" in MISSING_SIZES.get(model, ()) else 2
+    )
     config = replace(
         config,
-        network=replace(
-            config.network, frames=9, width=size, keep=3, heads=0 if "heads" in MISSING_SIZES.get(model, ()) else 2
-        ),
+        network=config.network if model == "uao" else network,  # of one frame and one width
         windows=LifterDataConfig(hop=4),
         log=LogConfig(every=1, overlays=0, checkpoint=3, keep=0, tensorboard="off"),
     )

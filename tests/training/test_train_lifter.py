@@ -90,7 +90,7 @@ def test_every_lifter_learns(model, tmp_path):
     assert loss() < before
     again = load_lifter(tmp_path / "run" / "last.safetensors")
     assert again.fps == 50  # that of the tracks
-    x = torch.rand(1, 9, 17, 3)
+    x = torch.rand(1, again.frames, 17, again.inputs)
     torch.testing.assert_close(again(x), trainer.model.eval()(x), rtol=0, atol=1e-6)
 
 

@@ -36,7 +36,7 @@ class NetworkConfig:
     priors: Switch = "off"
     """KPA and TPA as the embedding of MotionBERT or MotionAGFormer."""
     drop: float = -1.0
-    """Dropout (ConvFormer, GLA-GCN); -1: the published one."""
+    """Dropout (ConvFormer, GLA-GCN, UAO); -1: the published one."""
     drop_path: float = -1.0
     """Stochastic depth; -1: the published one."""
     rescale: Switch = "off"
@@ -73,8 +73,8 @@ class LifterDataConfig:
 class LifterLossConfig:
     """The loss."""
 
-    kind: Literal["sequence", "position"] = "sequence"
-    """sequence: weighted MPJPE + temporal + velocity (MixSTE, HoT, KTPFormer); position: MPJPE."""
+    kind: Literal["sequence", "position", "laplace"] = "sequence"
+    """sequence: weighted MPJPE + temporal + velocity (MixSTE, HoT, KTPFormer); position: MPJPE; laplace: UAO's."""
     joints: Literal["published", "even"] = "published"
     """Weights of the joints in sequence: up to 4 for wrists and elbows, or all alike."""
     temporal: float = 0.5
@@ -151,9 +151,11 @@ class LifterTrainConfig(RunConfig):
         return "lifter"
 
     def check(self) -> None:
-        """Refuse a run without tracks."""
+        """Refuse a run without tracks, or with a loss that the lifter cannot have."""
         if not self.data:
             raise UsageError("--data is missing: name the tracks to train on, mocap:DIR, h36m:DIR or 3dhp:FILE.")
+        if self.losses.kind == "laplace" and host_of(self.model) != "uao":
+            raise UsageError(f"--losses.kind laplace: {self.model} gives no uncertainty; uao does.")
 
 
 def host_of(model: str) -> str:
@@ -161,7 +163,11 @@ def host_of(model: str) -> str:
     return model.rpartition("-")[2]
 
 
-MISSING_SIZES = {"glagcn": frozenset({"depth", "heads"}), "mhformer": frozenset({"depth"})}
+MISSING_SIZES = {
+    "glagcn": frozenset({"depth", "heads"}),
+    "mhformer": frozenset({"depth"}),
+    "uao": frozenset({"heads"}),
+}
 """Lifter to the sizes that it has no argument for; depth is then as published, heads are refused."""
 
 
@@ -182,6 +188,8 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
         made["widths"] = _thirds(network.frames)
     if network.depth and home == "convformer":
         made |= {"spatial_blocks": network.depth, "temporal_blocks": network.depth}
+    elif network.depth and home == "uao":
+        made["layers"] = network.depth
     elif network.depth and "depth" not in missing:
         made["depth"] = network.depth
     if config.model.startswith(("hot-", "tpc-")):
@@ -194,9 +202,9 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
         if home not in ("motionbert", "motionagformer"):
             raise UsageError(f"--network.priors: {config.model} does not take them; MotionBERT and MotionAGFormer do.")
         made["priors"] = True
-    if network.drop >= 0 and home in ("convformer", "glagcn"):
+    if network.drop >= 0 and home in ("convformer", "glagcn", "uao"):
         made["drop"] = network.drop
-    if network.drop_path >= 0 and home in ("convformer", "mixste", "ktpformer"):
+    if network.drop_path >= 0 and home in ("convformer", "mixste", "ktpformer", "uao"):
         made["drop_path"] = network.drop_path
     return made
 

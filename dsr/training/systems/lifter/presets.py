@@ -89,6 +89,19 @@ def _glagcn(model: str) -> LifterTrainConfig:
     )
 
 
+def _uao(model: str) -> LifterTrainConfig:
+    """UAO specification, section 7: 39 epochs, of which the test subjects chose one; the last is kept here."""
+    return LifterTrainConfig(
+        model=model,
+        epochs=39,
+        batch=128,
+        seed=1,
+        windows=LifterDataConfig(hop=1),
+        losses=LifterLossConfig(kind="laplace"),
+        optim=LifterOptimConfig(name="adam-amsgrad", lr=1e-3, weight_decay=0.0, decay=0.95),
+    )
+
+
 RECIPES: dict[str, Callable[[str], LifterTrainConfig]] = {
     "mixste": _mixste,
     "hot-mixste": _mixste,
@@ -103,6 +116,7 @@ RECIPES: dict[str, Callable[[str], LifterTrainConfig]] = {
     "hot-motionagformer": _motionagformer,
     "convformer": _convformer,
     "glagcn": _glagcn,
+    "uao": _uao,
 }
 """Lifter -> its published recipe."""
 
@@ -122,6 +136,8 @@ def _mocap(model: str) -> LifterTrainConfig:
     centre = host in ("convformer", "glagcn") or model.startswith("tpc-")
     # Published with MPJPE alone.
     position = host in ("convformer", "glagcn", "mhformer")
+    if host == "uao":
+        return _mocap_frames(model)
     return LifterTrainConfig(
         model=model,
         epochs=10_000,
@@ -147,6 +163,25 @@ def _mocap(model: str) -> LifterTrainConfig:
         losses=LifterLossConfig(kind="position" if position else "sequence", joints="even"),
         optim=LifterOptimConfig(
             name="adamw", lr=2e-3, weight_decay=0.01, cosine="on", per_step="on", warmup=30, clip=1.0
+        ),
+        log=LogConfig(every=50, overlays=0, checkpoint=250, keep=0, tensorboard="off"),
+    )
+
+
+def _mocap_frames(model: str) -> LifterTrainConfig:
+    """The preset for UAO's network: single frames, its one width, and one block of three."""
+    return LifterTrainConfig(
+        model=model,
+        epochs=10_000,
+        steps=MOCAP_STEPS,
+        batch=128,
+        seed=1,
+        threads=1,
+        network=NetworkConfig(depth=1, drop=0.0, drop_path=0.0, rescale="off"),
+        windows=LifterDataConfig(fps=10.0, hop=1, cameras=8),
+        losses=LifterLossConfig(kind="laplace"),
+        optim=LifterOptimConfig(
+            name="adamw", lr=3e-4, weight_decay=0.01, cosine="on", per_step="on", warmup=100, clip=1.0
         ),
         log=LogConfig(every=50, overlays=0, checkpoint=250, keep=0, tensorboard="off"),
     )

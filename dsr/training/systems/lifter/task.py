@@ -14,7 +14,8 @@ from dsr.errors import TrainingError, UsageError
 from dsr.lifting import build_lifter
 from dsr.lifting.base import SequenceLifter
 from dsr.lifting.inference import fill_gaps
-from dsr.losses.lifting import random_move, self_scaled, sequence_loss, weighted_mpjpe
+from dsr.lifting.uao import UAO
+from dsr.losses.lifting import laplace_loss, random_move, self_scaled, sequence_loss, weighted_mpjpe
 from dsr.tracks import H36M17, mirror
 from dsr.tracks.track import PoseTrack
 from dsr.training.ranger import Ranger
@@ -209,10 +210,15 @@ class LifterTask(Task):
                     raise TrainingError("Lifters that drop frames for good (tpc-) train on one GPU, as published.")
                 poses, index = model.lift(batch["x"])
                 target = target.gather(1, index[:, :, None, None].expand(-1, -1, *target.shape[2:]))
+            elif losses.kind == "laplace":
+                poses, log_scale = _with_uncertainty(model, batch["x"])
             else:
                 poses = model(batch["x"])
         poses = poses.float()
-        if losses.kind == "position":
+        if losses.kind == "laplace":
+            total = laplace_loss(poses, log_scale.float(), target)
+            terms = {"laplace": total}
+        elif losses.kind == "position":
             total = weighted_mpjpe(poses, target)
             terms = {"position": total}
         else:
@@ -279,6 +285,13 @@ class LifterTask(Task):
             scheduled = name.endswith(("data_bn", "gcn1.bn", "tcn1.bn"))
             if scheduled and isinstance(module, (nn.BatchNorm1d, nn.BatchNorm2d)):
                 module.momentum = momentum
+
+
+def _with_uncertainty(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Positions and log-scales of UAO's network."""
+    if not isinstance(model, UAO):
+        raise TrainingError("The loss of UAO needs its uncertainties; that lifter trains on one GPU.")
+    return model.with_uncertainty(x)
 
 
 def lifter_learning_rate(config: LifterTrainConfig, step: int, epoch_steps: int, total_steps: int) -> float:
