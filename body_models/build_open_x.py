@@ -197,7 +197,7 @@ def joint_rows(
 
 
 def expressions(
-    source: MakeHuman, body: np.ndarray, template: np.ndarray, jaw: np.ndarray, jaw_weight: np.ndarray, scale: float
+    source: MakeHuman, mesh: OpenMesh, template: np.ndarray, jaw: np.ndarray, jaw_weight: np.ndarray, scale: float
 ) -> tuple[list[str], sp.csr_matrix]:
     """Facial actions as sparse rows (E, 3 V) of offsets in metres; left and right ones are mirror images.
 
@@ -206,13 +206,13 @@ def expressions(
 
     Args:
         source: MakeHuman's data.
-        body: (V,) base-mesh vertices.
+        mesh: surface of the open body.
         template: (V, 3) the average body.
         jaw: (3,) its jaw joint.
         jaw_weight: (V,) skinning weights of the jaw.
         scale: size of the head over the base mesh's.
     """
-    names = [name for name in source.action_names if name != JAW_OPEN]
+    names, body = [name for name in source.action_names if name != JAW_OPEN], mesh.base_index
     balls = np.isin(body, np.concatenate([source.group("helper-l-eye"), source.group("helper-r-eye")]))
     turn, _ = jaw_motion(source)
     blend = np.eye(3) + jaw_weight[:, None, None] * (turn - np.eye(3))
@@ -254,7 +254,7 @@ def bake_x(opened: Path) -> dict[str, object]:
     jaw, *eyes = (sum(w * template[v] for v, w in found[JOINTS[name]].items()) for name in FACE_JOINTS)
     base = [source.vertices[source.group(f"helper-{s}-eye")].mean(0) for s in "lr"]
     scale = float(np.linalg.norm(eyes[0] - eyes[1]) / np.linalg.norm(base[0] - base[1]))
-    names, offsets = expressions(source, body, template, jaw, weights[:, JOINTS["jaw"]], scale)
+    names, offsets = expressions(source, people.mesh, template, jaw, weights[:, JOINTS["jaw"]], scale)
     turn, _ = jaw_motion(source)
     coo = offsets.tocoo()
     arrays = {
