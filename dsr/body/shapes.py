@@ -14,7 +14,7 @@ from dsr.body.measure import DENSITY, close_holes, skin_faces
 from dsr.body.tape import MEASURES, Tape
 from dsr.errors import BodyError
 
-_LEFT_ARM = ("left_shoulder", "left_elbow", "left_wrist", "left_hand")
+_SHOULDER = "left_shoulder"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,26 +29,32 @@ class _Linear:
 
 @lru_cache(maxsize=4)
 def _linear(asset: BodyAsset) -> _Linear:
-    missing = [name for name in _LEFT_ARM if name not in asset.joint_names]
     if asset.tape is None:
         raise BodyError(
             f"Body {asset.name} holds no marked points (array tape), so lengths and girths cannot be taken by name; "
             "dsr.body.measure_body gives height, chest, waist, hip and mass of any body."
         )
-    if missing:
-        raise BodyError(f"Body {asset.name} cannot be measured by name: it names no {missing[0]} joint.")
+    if _SHOULDER not in asset.joint_names:
+        raise BodyError(f"Body {asset.name} cannot be measured by name: it names no {_SHOULDER} joint.")
     lacking = sorted({p for m in MEASURES.values() for p in m.points} - set(asset.tape_names))
     if lacking or "sole" not in asset.tape_names:
         raise BodyError(f"Body {asset.name} cannot be measured by name: its tape marks no {(*lacking, 'sole')[0]}.")
     closed = close_holes(skin_faces(asset).astype(np.int64), asset.num_vertices)
-    arm = asset.weights[:, [asset.joint_names.index(n) for n in _LEFT_ARM]].sum(1)
+    arm = asset.weights[:, _with_all_below(asset, asset.joint_names.index(_SHOULDER))].sum(1)
     tape = Tape(asset.tape, asset.tape_names, arm.astype(np.float64))
-    basis = np.concatenate([asset.shapedirs, asset.v_template[..., None]], 2).astype(np.float64)
-    joint = asset.J_regressor.astype(np.float64)[asset.joint_names.index("left_shoulder")]
+    shapes = asset.shapedirs[..., : asset.num_shapes]  # no measure depends on a facial expression
+    basis = np.concatenate([shapes, asset.v_template[..., None]], 2).astype(np.float64)
+    joint = asset.J_regressor.astype(np.float64)[asset.joint_names.index(_SHOULDER)]
     shoulder = (joint @ basis.reshape(len(basis), -1)).reshape(3, -1)
     vertices = torch.from_numpy(np.ascontiguousarray(basis.transpose(2, 0, 1)))
     tpose, standing = tape.points(vertices, torch.from_numpy(np.ascontiguousarray(shoulder.T)))
     return _Linear(tape, tpose.flatten(1), standing.flatten(1), _cubic(vertices, closed))
+
+
+def _with_all_below(asset: BodyAsset, joint: int) -> list[int]:
+    """A joint and all that hang on it: the arm down to the hand or the finger tips."""
+    children = np.flatnonzero(asset.parents == joint)
+    return [joint, *(j for child in children for j in _with_all_below(asset, int(child)))]
 
 
 def _cubic(vertices: Tensor, faces: np.ndarray) -> Tensor:
@@ -68,7 +74,8 @@ def measure_tensor(asset: BodyAsset, betas: Tensor, names: tuple[str, ...] = tup
         names: of the measures.
     """
     parts = _linear(asset)
-    count, missing = len(betas), asset.num_betas - betas.shape[1]
+    betas = betas[:, : asset.num_shapes]
+    count, missing = len(betas), asset.num_shapes - betas.shape[1]
     one = torch.cat([betas, betas.new_zeros(count, missing), betas.new_ones(count, 1)], 1)
     tpose, standing = (parts.tape.split((one @ t).unflatten(1, (-1, 3))) for t in (parts.tpose, parts.standing))
     out = []

@@ -142,7 +142,7 @@ def _refine_group(
 
     crop_K, masks = tensor([c.camera.K for c in mask_crops]), tensor([c.mask for c in mask_crops])
     visible, coverage = tensor([c.visible for c in mask_crops]), tensor([c.coverage for c in mask_crops])
-    light = _light(str(device)) if body.asset.name == "open" else body
+    light = _light(str(device)) if body.asset.name in ("open", "open-x") else body  # the same betas
     outside = light.faces[torch.as_tensor(~light.asset.interior, device=device)]
     nothing = torch.zeros(len(outside), 1, device=device)
     render = SemanticRenderer(RenderSettings(sigma=weights.sigma), threads=1)
