@@ -145,26 +145,6 @@ def carry_pose(pose_rotmat: Tensor, source_rest: Tensor, target_rest: Tensor, nu
     return out
 
 
-def fit_height(body: Body, betas: Tensor, height_m: float) -> Tensor:
-    """The nearest betas with a wanted standing height.
-
-    Args:
-        body: body the betas belong to.
-        betas: (B, n).
-        height_m: metres.
-
-    Returns:
-        (B, n); the change is the smallest one in standard deviations.
-    """
-    asset, values = body.asset, betas.detach().cpu().double().numpy()
-    for _ in range(_STEPS):
-        height = standing_height_m(asset, values)
-        steps = np.eye(values.shape[1]) * 0.01
-        slope = (standing_height_m(asset, values[:, None] + steps) - height[:, None]) / 0.01
-        values = values + ((height_m - height) / (slope**2).sum(1).clip(1e-12))[:, None] * slope
-    return torch.as_tensor(values, dtype=betas.dtype, device=betas.device)
-
-
 @dataclass(frozen=True)
 class _Measures:
     """What two bodies of the same person have in common, with how far each may be off."""

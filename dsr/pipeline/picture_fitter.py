@@ -246,7 +246,8 @@ class Fitter:
         """The network's bodies, and what the result says about them; None without a network."""
         if self.regressor is None or result.K is None:
             return None
-        predicted = self.regressor(photo.rgb, photo.scale, result.K, detections, self.options.height)
+        options = self.options
+        predicted = self.regressor(photo.rgb, photo.scale, result.K, detections, options.height, options.mass)
         result.regressor = self.regressor.loaded.record()
         result.warnings += predicted.warnings
         timer.lap("regressor")

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from dsr.body import Body, load_asset, load_body
-from dsr.body.transfer import NUM_JOINTS, BodyTransfer, PosedBody, fit_height
+from dsr.body.transfer import NUM_JOINTS, BodyTransfer, PosedBody
 from dsr.camera import translation_from_rays
 from dsr.errors import BodyError
 from dsr.regressors.crops import crop_detections
@@ -82,6 +82,7 @@ class PhotoRegressor:
         K: np.ndarray,
         detections: Sequence[Detection],
         height_m: float | None = None,
+        mass_kg: float | None = None,
     ) -> PredictedPeople:
         """Bodies of the people found in a photograph.
 
@@ -92,6 +93,7 @@ class PhotoRegressor:
             detections: at least one person.
             height_m: standing height that everybody gets, moved along the viewing ray so that the size in the picture
                 stays.
+            mass_kg: mass that everybody gets, kilograms.
         """
         crops = crop_detections(rgb, scale, K, detections, self.loaded.model)
         people = regress(self.loaded.model, crops, self.source, mirror=self.mirror)
@@ -103,8 +105,8 @@ class PhotoRegressor:
         else:
             betas = torch.nn.functional.pad(betas, (0, max(0, self.body.num_betas - betas.shape[1])))
             bodies = PosedBody(pose, betas[:, : self.body.num_betas], transl)
-        if height_m is not None:
-            bodies = self._with_height(bodies, height_m)
+        if height_m is not None or mass_kg is not None:
+            bodies = self._with_size(bodies, height_m, mass_kg)
         if not self.exact:
             bodies = self._placed_by_keypoints(bodies, K, detections)
         return PredictedPeople(bodies, self._warnings())
@@ -138,13 +140,20 @@ class PhotoRegressor:
             return people
         return replace(people, betas=torch.zeros_like(people.betas))
 
-    def _with_height(self, bodies: PosedBody, height_m: float) -> PosedBody:
+    def _with_size(self, bodies: PosedBody, height_m: float | None, mass_kg: float | None) -> PosedBody:
         from dsr.body import standing_height_m
+        from dsr.body.known_size import known_size
 
-        betas = fit_height(self.body, bodies.betas, height_m)
-        before = torch.as_tensor(standing_height_m(self.body.asset, bodies.betas.cpu().numpy())).to(bodies.transl)
+        asset = self.body.asset
+        count = asset.num_betas - asset.num_expressions
+        size = known_size(asset, count, height_m, mass_kg)
+        assert size is not None
+        before = bodies.betas.cpu().numpy()
+        after = np.concatenate([size.nearest(before[:, :count]), before[:, count:]], 1)
+        betas = torch.as_tensor(after).to(bodies.betas)
+        grown = torch.as_tensor(standing_height_m(asset, after) / standing_height_m(asset, before)).to(bodies.transl)
         root = self.body.rest_joints(bodies.betas)[:, 0] + bodies.transl
-        transl = root * (height_m / before)[:, None] - self.body.rest_joints(betas)[:, 0]
+        transl = root * grown[:, None] - self.body.rest_joints(betas)[:, 0]
         return PosedBody(bodies.pose_rotmat, betas, transl)
 
     def _placed_by_keypoints(self, bodies: PosedBody, K: np.ndarray, detections: Sequence[Detection]) -> PosedBody:
@@ -183,4 +192,4 @@ class PhotoRegressor:
 
 
 def _is_open(body: Body) -> bool:
-    return body.asset.name.startswith("open")
+    return body.asset.name.startswith("open") and body.num_joints == NUM_JOINTS

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
-from marked_bodies import marked_body, marking, reference_skin
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
+from shipped_bodies import marking, open_body, reference_skin
 
-from dsr.body import Body, load_asset, measure_body, measure_shape
+from dsr.body import Body, measure_body, measure_shape
 from dsr.body.measure import skin_faces
 from dsr.body.tape import GIRTHS, LENGTHS, MEASURES, Tape
 
@@ -60,7 +60,7 @@ def test_there_are_fifty_measures_and_each_is_defined():
 
 
 def test_stature_and_mass_are_those_of_the_mesh():
-    asset = marked_body()
+    asset = open_body()
     for betas in (np.zeros(11), np.eye(11)[0], np.linspace(1.5, -1.5, 11)):
         mesh, tape = measure_body(asset, betas), measure_shape(asset, betas)
         assert float(tape["stature"]) == pytest.approx(mesh.height_m, abs=1e-4)
@@ -70,7 +70,7 @@ def test_stature_and_mass_are_those_of_the_mesh():
 
 def test_the_average_body_measures_like_a_person():
     """Loose bounds, of adults of both sexes: a ring around the wrong limb or a swapped landmark falls out."""
-    size = {name: float(value) for name, value in measure_shape(marked_body()).items()}
+    size = {name: float(value) for name, value in measure_shape(open_body()).items()}
     heights = [name for name in MEASURES if name.endswith("_height")]
     assert all(0 < size[name] < size["stature"] for name in heights)
     assert size["lateral_malleolus_height"] < size["tibial_height"] < size["crotch_height"] < size["waist_height"]
@@ -88,8 +88,8 @@ def test_the_average_body_measures_like_a_person():
 
 def test_the_right_side_of_a_body_measures_like_its_left():
     """The mirrored body, measured on its left side, is the body measured on its right one."""
-    asset = marked_body()
-    vertices = asset.v_template + asset.shapedirs @ np.linspace(1, -1, 11)
+    asset = open_body()
+    vertices = asset.v_template + asset.shapedirs @ np.linspace(1, -1, asset.num_betas)
     partner = cKDTree(asset.v_template).query(asset.v_template * [-1, 1, 1])[1]
     left = [asset.joint_names.index(f"left_{name}") for name in ("shoulder", "elbow", "wrist", "hand")]
     tape = Tape(asset.tape, asset.tape_names, asset.weights[:, left].sum(1).astype(np.float64))
@@ -104,7 +104,7 @@ def test_the_right_side_of_a_body_measures_like_its_left():
 
 
 def test_a_body_measures_itself():
-    asset = marked_body()
+    asset = open_body()
     betas = torch.eye(11)[:3]
     sizes = Body(asset).measure(betas)
     np.testing.assert_allclose(sizes["stature"], measure_shape(asset, betas.numpy())["stature"])
@@ -113,7 +113,7 @@ def test_a_body_measures_itself():
 
 def test_landmarks_lie_on_the_skin_as_blends_of_three_vertices():
     pytest.importorskip("rtree", reason="the nearest point of a mesh needs rtree")
-    asset, measurements = load_asset("open"), marking("measurements")
+    asset, measurements = open_body(), marking("measurements")
     skin, reference = skin_faces(asset), reference_skin(asset)
     rows, names = measurements.marked_points(reference, skin, asset.weights, list(asset.joint_names))
     count = len(measurements.LANDMARKS)
