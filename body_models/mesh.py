@@ -156,7 +156,7 @@ def _edges(quads: np.ndarray) -> np.ndarray:
 def _lash_roots(template: np.ndarray, quads: np.ndarray, face_part: np.ndarray) -> np.ndarray:
     """(19158,) the vertex at the lid in the column of every lash vertex; itself elsewhere.
 
-    A strip is a grid; its long side nearer to the skin is the root.
+    A strip is a grid. Its long side nearer to the skin lies behind the lid, and the second row at its edge.
     """
     roots = np.arange(len(template))
     skin = cKDTree(template[np.unique(quads[face_part < 0])])
@@ -170,12 +170,14 @@ def _lash_roots(template: np.ndarray, quads: np.ndarray, face_part: np.ndarray) 
         sides = [_walk(border, corner, corners, way) for corner in corners for way in (0, 1)]
         longest = max(len(side) for side in sides)
         row = min((s for s in sides if len(s) == longest), key=lambda s: skin.query(template[s])[0].mean())
-        known = {v: v for v in row}
-        while row:  # the next row of the grid hangs on this one
-            row = [(b, known[a]) for a, b in (*pairs, *pairs[:, ::-1]) if a in row and b not in known]
-            known.update(row)
-            row = [b for b, _ in row]
-        roots[list(known)] = list(known.values())
+        hang: dict[int, int] = {}
+        done = set(row)
+        while row:
+            step = [(a, b) for a, b in (*pairs, *pairs[:, ::-1]) if a in row and b not in done]
+            hang |= {b: hang.get(a, b) for a, b in step}
+            row = [b for _, b in step]
+            done.update(row)
+        roots[list(hang)] = list(hang.values())
     return roots
 
 
