@@ -71,6 +71,7 @@ def betas_for(asset: BodyAsset, sex: str | None = None, **targets: float) -> np.
     return most_likely(asset, row, sex)[0]
 
 
+@torch.enable_grad()
 def most_likely(asset: BodyAsset, targets: np.ndarray, sex: str | None = None) -> np.ndarray:
     """As :func:`betas_for` for many people.
 

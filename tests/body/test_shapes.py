@@ -101,6 +101,11 @@ def test_sizes_in_the_wrong_unit_are_refused(bad, said):
         betas_for(open_body(), **bad)
 
 
+def test_a_shape_is_found_where_gradients_are_switched_off():
+    with torch.no_grad():
+        np.testing.assert_array_equal(betas_for(open_body(), height_m=1.6), betas_for(open_body(), height_m=1.6))
+
+
 def test_other_sexes_are_refused():
     with pytest.raises(BodyError, match="'male' or 'female'"):
         betas_for(open_body(), "men", height_m=1.8)
