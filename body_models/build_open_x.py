@@ -40,6 +40,8 @@ RIGID = {
 """Parts of the head that move with one joint."""
 JAW_OPEN, OVER_JAW_OPEN = "jawOpen", ("mouthClose",)
 """The action that is the turn of the jaw's joint, and those that are made to be used on top of it."""
+BY_JOINTS = (JAW_OPEN, *(f"eyeLook{way}{side}" for way in ("In", "Out") for side in ("Left", "Right")))
+"""Actions that are the motion of a joint and move nothing else by more than a millimetre (jawOpen: 5 mm)."""
 
 
 def joint_bones() -> dict[int, str]:
@@ -212,7 +214,7 @@ def expressions(
         jaw_weight: (V,) skinning weights of the jaw.
         scale: size of the head over the base mesh's.
     """
-    names, body = [name for name in source.action_names if name != JAW_OPEN], mesh.base_index
+    names, body = [name for name in source.action_names if name not in BY_JOINTS], mesh.base_index
     balls = np.isin(body, np.concatenate([source.group("helper-l-eye"), source.group("helper-r-eye")]))
     turn, _ = jaw_motion(source)
     blend = np.eye(3) + jaw_weight[:, None, None] * (turn - np.eye(3))
