@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dsr.export.side_view import render_side_view as render_side_view
     from dsr.export.writers import BLENDER_FORMATS as BLENDER_FORMATS
     from dsr.export.writers import FORMATS as FORMATS
+    from dsr.export.writers import companions as companions
     from dsr.export.writers import write_person as write_person
 
 __getattr__, __dir__, __all__ = attach(
@@ -27,6 +28,7 @@ __getattr__, __dir__, __all__ = attach(
         "writers": (
             "BLENDER_FORMATS",
             "FORMATS",
+            "companions",
             "write_person",
         ),
     },

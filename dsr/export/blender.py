@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from dsr.errors import ExportError, MissingExtraError
+from dsr.export.materials import face_materials, polygons
 from dsr.export.rig import Frame, joint_names, rig_person
 from dsr.extras import install_hint
 from dsr.files import write_atomic
@@ -70,11 +71,17 @@ def write_with_blender(
         "root_translation": rig.root_translation,
     }
     if format != "bvh":
-        arrays |= {"vertices": rig.rest_vertices, "faces": asset.faces, "weights": asset.weights}
-        if asset.uv is not None and asset.faces_uv is not None:
-            arrays["corner_uv"] = asset.uv[asset.faces_uv].reshape(-1, 2)
-        if len(asset.interior) == len(asset.faces):
-            arrays["interior"] = asset.interior
+        corners, corners_uv, first = polygons(asset)
+        materials, material_of_face = face_materials(asset)
+        arrays |= {"vertices": rig.rest_vertices, "polygons": corners, "weights": asset.weights}
+        arrays |= {
+            "materials": [material.name for material in materials],
+            "colours": [material.colour for material in materials],
+            "roughness": [material.roughness for material in materials],
+            "material_index": material_of_face[first],
+        }
+        if asset.uv is not None and corners_uv is not None:
+            arrays["corner_uv"] = asset.uv[corners_uv].reshape(-1, 2)
         if frame == "camera":
             arrays |= {"K": camera.K, "image_size": camera.size}
     with tempfile.TemporaryDirectory(prefix="dsr-") as folder:

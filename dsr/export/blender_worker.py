@@ -21,7 +21,6 @@ import numpy as np
 Y_UP_TO_Z_UP = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
 
 _SENSOR_MM = 36.0
-_COLOURS = {"body": (0.72, 0.68, 0.64, 1.0), "interior": (0.85, 0.78, 0.76, 1.0)}
 
 
 def main() -> None:
@@ -146,21 +145,20 @@ def _pose(bpy: Any, armature: Any, arrays: dict[str, np.ndarray], axes: np.ndarr
 
 
 def _mesh(bpy: Any, armature: Any, arrays: dict[str, np.ndarray], axes: np.ndarray) -> None:
-    faces = arrays["faces"]
+    polygons = arrays["polygons"]
     mesh = bpy.data.meshes.new(f"{arrays['name']}_mesh")
-    mesh.from_pydata((arrays["vertices"] @ axes.T).tolist(), [], faces.tolist())
-    mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
-    interior = arrays.get("interior", np.zeros(len(faces), bool))
-    for name in ("body", "interior") if interior.any() else ("body",):
-        material = bpy.data.materials.new(name)
-        material.diffuse_color = _COLOURS[name]
+    mesh.from_pydata((arrays["vertices"] @ axes.T).tolist(), [], polygons.tolist())
+    mesh.polygons.foreach_set("use_smooth", np.ones(len(polygons), bool))
+    for name, colour, roughness in zip(arrays["materials"], arrays["colours"], arrays["roughness"], strict=True):
+        material = bpy.data.materials.new(str(name))
+        material.diffuse_color = (*colour.tolist(), 1.0)
         if not material.use_nodes:
             material.use_nodes = True
         shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
-        shader.inputs["Base Color"].default_value = _COLOURS[name]
-        shader.inputs["Roughness"].default_value = 0.7
+        shader.inputs["Base Color"].default_value = material.diffuse_color
+        shader.inputs["Roughness"].default_value = float(roughness)
         mesh.materials.append(material)
-    mesh.polygons.foreach_set("material_index", interior.astype(np.int32))
+    mesh.polygons.foreach_set("material_index", arrays["material_index"])
     if "corner_uv" in arrays:
         mesh.uv_layers.new(name="UVMap").data.foreach_set("uv", arrays["corner_uv"].astype(np.float32).ravel())
     mesh.update()

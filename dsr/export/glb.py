@@ -14,6 +14,7 @@ import numpy as np
 import pygltflib as gltf
 from scipy.spatial.transform import Rotation
 
+from dsr.export.materials import Material, face_materials
 from dsr.export.rig import (
     Frame,
     Rig,
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 _COMPONENT = {"uint8": 5121, "uint16": 5123, "uint32": 5125, "float32": 5126}
 _VERTEX_DATA, _INDEX_DATA = 34962, 34963
-_MATERIALS = {"body": [0.72, 0.68, 0.64, 1.0], "interior": [0.85, 0.78, 0.76, 1.0]}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class _SharedArrays:
 
     vertex: np.ndarray = field(repr=False)  # (S,) vertex of the asset
     attributes: dict[str, np.ndarray] = field(repr=False)  # JOINTS_0, WEIGHTS_0, TEXCOORD_0
-    indices: dict[str, np.ndarray] = field(repr=False)  # per material
+    indices: dict[Material, np.ndarray] = field(repr=False)
 
 
 _SHARED: WeakKeyDictionary[BodyAsset, _SharedArrays] = WeakKeyDictionary()
@@ -90,12 +90,13 @@ def rigged_glb(rig: Rig, person: PersonResult, asset: BodyAsset, camera: Picture
     model = file.model
     model.materials = [
         gltf.Material(
-            name=name,
+            name=material.name,
             pbrMetallicRoughness=gltf.PbrMetallicRoughness(
-                baseColorFactor=_MATERIALS[name], metallicFactor=0.0, roughnessFactor=0.7
+                baseColorFactor=[*material.colour, 1.0], metallicFactor=0.0, roughnessFactor=material.roughness
             ),
+            doubleSided=material.thin,
         )
-        for name in shared.indices
+        for material in shared.indices
     ]
     model.meshes = [gltf.Mesh(name=f"{person.id}_body", primitives=primitives)]
 
@@ -209,6 +210,5 @@ def _build_shared_arrays(asset: BodyAsset) -> _SharedArrays:
     attributes = {"JOINTS_0": parts.joints[vertex], "WEIGHTS_0": parts.weights[vertex]}
     if texture is not None:
         attributes["TEXCOORD_0"] = texture.astype(np.float32)
-    interior = asset.interior if len(asset.interior) == len(faces) else np.zeros(len(faces), bool)
-    indices = {"body": corners[~interior].ravel(), "interior": corners[interior].ravel()}
-    return _SharedArrays(vertex, attributes, {name: part for name, part in indices.items() if len(part)})
+    materials, kind = face_materials(asset)
+    return _SharedArrays(vertex, attributes, {m: corners[kind == k].ravel() for k, m in enumerate(materials)})

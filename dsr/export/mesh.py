@@ -1,9 +1,15 @@
-"""Posed meshes as OBJ and PLY through trimesh: y up, metres, in the order of the body asset; these hold no camera."""
+"""Posed meshes as OBJ (with its MTL) and PLY: y up, metres, vertices in the order of the body asset; no camera.
+
+Written here because trimesh writes triangles only.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from dsr.export.materials import face_materials, polygons
 from dsr.export.rig import Frame, rig_person, vertex_normals
 
 if TYPE_CHECKING:
@@ -11,29 +17,79 @@ if TYPE_CHECKING:
     from dsr.results.picture import PersonResult
 
 
-def mesh_bytes(
-    person: PersonResult,
-    asset: BodyAsset,
-    frame: Frame = "camera",
-    *,
-    file_type: str,
-) -> bytes:
-    """The posed mesh of a person as the bytes of a file.
+def ply_bytes(person: PersonResult, asset: BodyAsset, frame: Frame = "camera") -> bytes:
+    """The posed mesh of a person as a binary PLY file: places, normals, polygons.
 
     Args:
         person: the fit.
         asset: the body it was fitted with.
         frame: ``camera`` or ``body``.
-        file_type: ``obj`` or ``ply``.
 
     Raises:
         ExportError: if the person does not belong to the body or is not finite.
     """
-    import trimesh
+    vertices = rig_person(person, asset, frame).vertices
+    corners, _, _ = polygons(asset)
+    rows = np.empty(len(corners), [("count", "u1"), ("corners", "<i4", corners.shape[1])])
+    rows["count"], rows["corners"] = corners.shape[1], corners
+    header = [
+        "ply",
+        "format binary_little_endian 1.0",
+        f"element vertex {len(vertices)}",
+        *(f"property float {name}" for name in ("x", "y", "z", "nx", "ny", "nz")),
+        f"element face {len(corners)}",
+        "property list uchar int vertex_indices",
+        "end_header",
+    ]
+    points = np.hstack([vertices, vertex_normals(vertices, asset)]).astype("<f4")
+    return "".join(f"{line}\n" for line in header).encode() + points.tobytes() + rows.tobytes()
 
-    rig = rig_person(person, asset, frame)
-    normals = vertex_normals(rig.vertices, asset)
-    mesh = trimesh.Trimesh(rig.vertices, asset.faces, vertex_normals=normals, process=False, validate=False)
-    if file_type == "obj":
-        return mesh.export(file_type="obj", include_normals=True).encode()  # type: ignore[union-attr]
-    return mesh.export(file_type="ply", vertex_normal=True)  # type: ignore[return-value]
+
+def obj_bytes(person: PersonResult, asset: BodyAsset, frame: Frame = "camera", *, materials: str) -> bytes:
+    """The posed mesh of a person as an OBJ file: places, texture coordinates, normals, polygons by material.
+
+    Args:
+        person: the fit.
+        asset: the body it was fitted with.
+        frame: ``camera`` or ``body``.
+        materials: file name of :func:`mtl_bytes`, in the same folder.
+
+    Raises:
+        ExportError: if the person does not belong to the body or is not finite.
+    """
+    vertices = rig_person(person, asset, frame).vertices
+    corners, corners_uv, first = polygons(asset)
+    kinds, kind_of_face = face_materials(asset)
+    kind = kind_of_face[first]
+    lines = [
+        f"mtllib {materials}\no {person.id}\n",
+        _lines("v", vertices),
+        _lines("vn", vertex_normals(vertices, asset)),
+    ]
+    numbers = [corners, corners]
+    if corners_uv is not None and asset.uv is not None:
+        lines.append(_lines("vt", asset.uv))
+        numbers.insert(1, corners_uv)
+    corner = "/".join(["%d"] * 2) if len(numbers) == 3 else "%d/"
+    row = "f" + f" {corner}/%d" * corners.shape[1] + "\n"
+    table = np.stack(numbers, axis=2) + 1
+    for k, material in enumerate(kinds):
+        chosen = table[kind == k]
+        lines += [f"usemtl {material.name}\ns 1\n", row * len(chosen) % tuple(chosen.ravel().tolist())]
+    return "".join(lines).encode()
+
+
+def mtl_bytes(asset: BodyAsset) -> bytes:
+    """The materials of a body as an MTL file."""
+    text = ""
+    for material in face_materials(asset)[0]:
+        colour = " ".join(f"{value:.4f}" for value in material.colour)
+        shine = 1000.0 * (1.0 - material.roughness) ** 2  # how Blender and others turn one into the other
+        text += f"newmtl {material.name}\nKd {colour}\nKs 0.5000 0.5000 0.5000\nNs {shine:.2f}\nd 1.0\nillum 2\n\n"
+    return text.encode()
+
+
+def _lines(kind: str, values: np.ndarray) -> str:
+    """One line per row of (N, n) numbers."""
+    row = kind + " %.6f" * values.shape[1] + "\n"
+    return row * len(values) % tuple(np.asarray(values, float).ravel().tolist())

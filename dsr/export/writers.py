@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 Writer = Callable[["PersonResult", "BodyAsset", "PictureCamera", Path, Frame], None]
 
 
-def _write_mesh(
-    person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame, kind: str
-) -> None:
-    from dsr.export.mesh import mesh_bytes
+def _write_obj(person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame) -> None:
+    from dsr.export.mesh import mtl_bytes, obj_bytes
 
-    write_bytes(path, mesh_bytes(person, asset, frame, file_type=kind))
+    materials = companions(path, "obj")[0]
+    write_bytes(path, obj_bytes(person, asset, frame, materials=materials.name))
+    write_bytes(materials, mtl_bytes(asset))
+
+
+def _write_ply(person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame) -> None:
+    from dsr.export.mesh import ply_bytes
+
+    write_bytes(path, ply_bytes(person, asset, frame))
 
 
 def _write_glb(person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame) -> None:
@@ -43,8 +49,8 @@ def _write_blender(
 
 
 FORMATS: dict[str, Writer] = {
-    "obj": partial(_write_mesh, kind="obj"),
-    "ply": partial(_write_mesh, kind="ply"),
+    "obj": _write_obj,
+    "ply": _write_ply,
     "glb": _write_glb,
     "fbx": partial(_write_blender, kind="fbx"),
     "bvh": partial(_write_blender, kind="bvh"),
@@ -55,6 +61,12 @@ FORMATS: dict[str, Writer] = {
 
 BLENDER_FORMATS = ("fbx", "bvh", "usd", "blend")
 """Formats that need the ``blender`` extra."""
+
+
+def companions(path: str | os.PathLike[str], format: str) -> list[Path]:
+    """Files that :func:`write_person` writes beside a file: an OBJ file's materials."""
+    target = Path(path)
+    return [target.with_name(f"{target.stem}.mtl")] if format == "obj" else []
 
 
 def write_person(
@@ -77,7 +89,7 @@ def write_person(
             ``body``: global orientation removed, facing +z, standing at y = 0 with the pelvis at x = z = 0.
 
     Returns:
-        The path written.
+        The path written; :func:`companions` tells what lies beside it.
 
     Raises:
         UsageError: for an unknown format or frame.

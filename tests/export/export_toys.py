@@ -6,15 +6,19 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.spatial.transform import Rotation
 
-from dsr.body.asset import BodyAsset
+from dsr.body.asset import BodyAsset, split_quads
 from dsr.body.joints import SMPL24_NAMES, SMPL24_PARENTS
 from dsr.body.numpy_lbs import pose_vertices, skeleton
 from dsr.camera import PictureCamera
+from dsr.export.materials import face_materials
 from dsr.results.picture import FitResult, PersonResult
 
 K = np.array([[700.0, 0.0, 410.0], [0.0, 700.0, 290.0], [0.0, 0.0, 1.0]])
 SIZE = (800, 600)
 CAMERA = PictureCamera(K, SIZE)
+
+TOY_FACE = ("left_eye", "right_iris", "left_pupil", "upper_teeth", "right_lashes")
+"""Parts of the toy's face, a side of the head's box each."""
 
 # Joints of a T-pose about 1.7 m tall, left at +x.
 _JOINTS = np.array(
@@ -48,14 +52,17 @@ _JOINTS = np.array(
 )
 
 
-def toy_asset(*, correctives: bool = False, influences: int = 3) -> BodyAsset:
-    """Boxes around 24 joints: texture seams, interior faces, optional pose correctives and many influences."""
+def toy_asset(*, correctives: bool = False, influences: int = 3, quads: bool = False) -> BodyAsset:
+    """Boxes around 24 joints: texture seams, interior faces, optional pose correctives, many influences, quads.
+
+    With quads the box of the head names its sides as parts of a face.
+    """
     rng = np.random.default_rng(0)
     corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)], float) * 0.05
-    quads = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
-    box = np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
+    box = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
     vertices = (_JOINTS[:, None] + corners).reshape(-1, 3)
-    faces = np.concatenate([box + 8 * j for j in range(24)]).astype(np.int32)
+    polygons = np.concatenate([box + 8 * j for j in range(24)]).astype(np.int32)
+    faces = split_quads(polygons)
     count = len(vertices)
     weights = np.zeros((count, 24))
     for v in range(count):
@@ -67,7 +74,10 @@ def toy_asset(*, correctives: bool = False, influences: int = 3) -> BodyAsset:
         regressor[j, 8 * j : 8 * j + 8] = 1 / 8
     interior = np.zeros(len(faces), bool)
     interior[15 * 12 : 15 * 12 + 4] = True
+    part_ids = np.repeat(np.arange(24), 12).astype(np.int32)
+    part_ids[15 * 12 : 16 * 12] = np.repeat([24, 25, 26, 27, 28, 15], 2)
     uv = rng.random((3 * len(faces) - 30, 2)).astype(np.float32)  # nearly every corner its own: seams everywhere
+    polygons_uv = (np.arange(polygons.size).reshape(-1, 4) % (len(uv) - 7)).astype(np.int32)
     return BodyAsset(
         v_template=vertices.astype(np.float32),
         shapedirs=(rng.normal(size=(count, 3, 5)) * 0.01).astype(np.float32),
@@ -77,12 +87,23 @@ def toy_asset(*, correctives: bool = False, influences: int = 3) -> BodyAsset:
         J_regressor=csr_matrix(regressor),
         posedirs=(rng.normal(size=(count, 3, 207)) * 0.005).astype(np.float32) if correctives else None,
         uv=uv,
-        faces_uv=(np.arange(3 * len(faces)).reshape(-1, 3) % len(uv)).astype(np.int32),
+        faces_uv=split_quads(polygons_uv)
+        if quads
+        else (np.arange(3 * len(faces)).reshape(-1, 3) % len(uv)).astype(np.int32),
+        quads=polygons if quads else None,
+        quads_uv=polygons_uv if quads else None,
+        part_ids=part_ids if quads else np.zeros(len(faces), np.int32),
+        part_names=(*SMPL24_NAMES, *TOY_FACE) if quads else (),
         interior=interior,
         joint_names=SMPL24_NAMES,
         name="toy",
         licence="CC0",
-    )
+    ).check()
+
+
+def by_material(asset: BodyAsset, values: np.ndarray) -> np.ndarray:
+    """Values (F, ...) of the faces in the order in which files with a list per material have them."""
+    return values[np.argsort(face_materials(asset)[1], kind="stable")]
 
 
 def posed(asset: BodyAsset, *, id: str = "p0", seed: int = 1, at=(0.3, 0.1, 4.0), yaw: float = 0.5) -> PersonResult:

@@ -44,6 +44,12 @@ def describe(bpy, path):
         out["rest_vertices"] = [list(body.matrix_world @ v.co) for v in body.data.vertices]
         out["materials"] = [m.name for m in body.data.materials]
         out["uv"] = len(body.data.uv_layers)
+        out["polygons"] = [list(polygon.vertices) for polygon in body.data.polygons]
+        out["slots"] = [polygon.material_index for polygon in body.data.polygons]
+        if body.data.uv_layers:
+            out["corner_uv"] = [list(corner.uv) for corner in body.data.uv_layers[0].data]
+        shaders = {m.name: n for m in body.data.materials for n in m.node_tree.nodes if n.type == "BSDF_PRINCIPLED"}
+        out["colours"] = {name: list(n.inputs["Base Color"].default_value)[:3] for name, n in shaders.items()}
     cameras = [o for o in bpy.data.objects if o.type == "CAMERA"]
     if cameras:
         from bpy_extras.object_utils import world_to_camera_view

@@ -9,6 +9,7 @@ import subprocess
 
 import numpy as np
 import pytest
+from export_toys import by_material
 from scipy.spatial.transform import Rotation
 from test_glb import Glb
 
@@ -81,7 +82,7 @@ def corners(glb: Glb) -> np.ndarray:
 
 def expected(asset, track, index):
     vertices = person_at(track, index, asset).vertices_cam_m * [1, -1, -1]
-    order = np.concatenate([asset.faces[~asset.interior], asset.faces[asset.interior]])
+    order = by_material(asset, asset.faces)
     return vertices[order]
 
 

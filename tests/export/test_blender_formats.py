@@ -18,6 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from dsr.errors import ExportError
 from dsr.export import write_person
+from dsr.export.materials import face_materials, polygons
 
 pytestmark = [
     pytest.mark.blender,
@@ -44,11 +45,18 @@ def expected(person, frame):
     return to_blender(v - floor), to_blender(j - floor)
 
 
-@pytest.fixture(scope="module", params=["plain", "correctives and six influences"])
+def turned(rows) -> np.ndarray:
+    """Rows that begin with their smallest number: formats may start a polygon at another corner."""
+    rows = np.asarray(rows)
+    start = rows.argmin(1)[:, None]
+    return np.take_along_axis(rows, (start + np.arange(rows.shape[1])) % rows.shape[1], 1)
+
+
+@pytest.fixture(scope="module", params=["plain", "correctives and six influences", "quads"])
 def reopened(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("blender")
-    plain = request.param == "plain"
-    asset = toy_asset(correctives=not plain, influences=3 if plain else 6)
+    rich = request.param == "correctives and six influences"
+    asset = toy_asset(correctives=rich, influences=6 if rich else 3, quads=request.param == "quads")
     person = posed(asset, yaw=0.9)
     paths = [folder / f"{frame}.{kind}" for kind, frame in FILES]
     for path, (kind, frame) in zip(paths, FILES, strict=True):
@@ -77,11 +85,19 @@ def test_bones_are_where_the_joints_are(file, reopened):
 
 @pytest.mark.parametrize("file", SKINNED)
 def test_skinned_mesh_is_the_fitted_one(file, reopened):
-    _, person, scenes = reopened
+    asset, person, scenes = reopened
     vertices, _ = expected(person, file[1])
     scene = scenes[file]
     assert np.abs(np.array(scene["vertices"]) - vertices).max() < 1e-3
-    assert scene["materials"] == ["body", "interior"] and scene["uv"] == 1 and scene["meshes"] == 1
+    assert scene["uv"] == 1 and scene["meshes"] == 1
+    corners, corners_uv, first = polygons(asset)
+    assert np.array_equal(turned(scene["polygons"]), turned(corners))
+    uv = np.array(scene["corner_uv"]).reshape(*corners.shape, 2)
+    assert np.abs(turned(uv[..., 0]) - turned(asset.uv[corners_uv][..., 0])).max() < 1e-5
+    materials, kind = face_materials(asset)
+    names = np.array([material.name for material in materials])[kind[first]]
+    assert np.array_equal(np.array(scene["materials"])[scene["slots"]], names)
+    assert scene["colours"] == {m.name: pytest.approx(list(m.colour), abs=2e-3) for m in materials}
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if f[0] != "bvh"])

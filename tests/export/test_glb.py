@@ -11,13 +11,14 @@ import subprocess
 
 import numpy as np
 import pytest
-from export_toys import CAMERA, SIZE, K, in_file_axes, posed, toy_asset
+from export_toys import CAMERA, SIZE, K, by_material, in_file_axes, posed, toy_asset
 from scipy.spatial.transform import Rotation
 
 from dsr.body import load_asset
 from dsr.camera import PictureCamera
 from dsr.errors import BodyError
 from dsr.export import write_person
+from dsr.export.materials import face_materials
 
 DTYPE = {5121: np.uint8, 5123: np.uint16, 5125: np.uint32, 5126: np.float32}
 WIDTH = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
@@ -81,10 +82,12 @@ def written(person, asset, tmp_path, frame="camera") -> Glb:
     return Glb(write_person(person, asset, CAMERA, tmp_path / "p.glb", "glb", frame).read_bytes())
 
 
-@pytest.fixture(params=["plain", "correctives", "six influences"])
+@pytest.fixture(params=["plain", "correctives", "six influences", "quads"])
 def asset(request):
     return toy_asset(
-        correctives=request.param == "correctives", influences=6 if request.param == "six influences" else 3
+        correctives=request.param == "correctives",
+        influences=6 if request.param == "six influences" else 3,
+        quads=request.param == "quads",
     )
 
 
@@ -92,7 +95,7 @@ def test_skinning_from_the_bytes_gives_the_fitted_vertices(asset, tmp_path):
     person = posed(asset)
     glb = written(person, asset, tmp_path)
     vertices, _ = glb.skinned()
-    order = np.concatenate([asset.faces[~asset.interior], asset.faces[asset.interior]])
+    order = by_material(asset, asset.faces)
     expected = in_file_axes(person.vertices_cam_m)[order]
     assert np.abs(corners_of(glb, vertices) - expected).max() < 1e-4
 
@@ -103,7 +106,7 @@ def test_rest_mesh_is_the_shaped_t_pose(tmp_path):
     glb = written(person, asset, tmp_path)
     _, mesh = glb.skinned()
     shaped = asset.v_template + asset.shapedirs[..., :4] @ person.betas
-    order = np.concatenate([asset.faces[~asset.interior], asset.faces[asset.interior]])
+    order = by_material(asset, asset.faces)
     assert np.abs(corners_of(glb, mesh["POSITION"]) - shaped[order]).max() < 1e-5
 
 
@@ -118,7 +121,7 @@ def test_body_frame_stands_on_the_floor_facing_z(tmp_path):
     assert np.allclose(placed[:3, :3], np.eye(3), atol=1e-6) and np.allclose(placed[[0, 2], 3], 0.0, atol=1e-6)
     turned = Rotation.from_rotvec(person.global_orient).as_matrix()
     expected = (person.vertices_cam_m - person.joints_cam_m[0]) @ turned
-    order = np.concatenate([asset.faces[~asset.interior], asset.faces[asset.interior]])
+    order = by_material(asset, asset.faces)
     got = corners_of(glb, vertices) - placed[:3, 3]
     assert np.abs(got - expected[order]).max() < 1e-4
     assert not any("camera" in n for n in glb.doc["nodes"])
@@ -158,8 +161,9 @@ def test_structure_follows_the_specification(asset, tmp_path):
         assert doc["bufferViews"][doc["accessors"][primitive["indices"]]["bufferView"]]["target"] == 34963
         for accessor in primitive["attributes"].values():
             assert doc["accessors"][accessor]["count"] == count
+        assert primitive.get("mode", 4) == 4  # triangles, also where the body has quads
     assert faces == len(asset.faces)
-    assert [m["name"] for m in doc["materials"]] == ["body", "interior"]
+    assert [m["name"] for m in doc["materials"]] == [m.name for m in face_materials(asset)[0]]
     end = 0
     for view in doc["bufferViews"]:
         assert view["byteOffset"] >= end and view["byteOffset"] % 4 == 0
@@ -173,7 +177,7 @@ def test_texture_seams_keep_every_corner(tmp_path):
     glb = written(posed(asset), asset, tmp_path)
     _, mesh = glb.skinned()
     got = np.concatenate([mesh["TEXCOORD_0"][glb.array(p["indices"]).reshape(-1, 3)] for p in mesh["primitives"]])
-    order = np.concatenate([asset.faces_uv[~asset.interior], asset.faces_uv[asset.interior]])
+    order = by_material(asset, asset.faces_uv)
     assert np.abs(got - (asset.uv[order] * [1, -1] + [0, 1])).max() < 1e-6
 
 
@@ -208,7 +212,7 @@ def test_open_body(name, tmp_path):
     person = posed(asset)
     glb = written(person, asset, tmp_path)
     vertices, mesh = glb.skinned()
-    order = np.concatenate([asset.faces[~asset.interior], asset.faces[asset.interior]])
+    order = by_material(asset, asset.faces)
     assert np.abs(corners_of(glb, vertices) - in_file_axes(person.vertices_cam_m)[order]).max() < 1e-4
     assert np.abs(mesh["WEIGHTS_0"].sum(1) - 1).max() < 1e-6
 
