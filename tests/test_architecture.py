@@ -33,6 +33,7 @@ ORDER = [
     "losses",
     "regressors",
     "lifting",
+    "adaptation",
     "fitting",
     "export",
     "pipeline",

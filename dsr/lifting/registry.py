@@ -25,6 +25,7 @@ _TABLE: dict[str, tuple[str, str, dict[str, Any]]] = {
     "convformer": ("convformer", "ConvFormer", {}),
     "glagcn": ("glagcn", "GLAGCN", {}),
     "uao": ("uao", "UAO", {}),
+    "simplebaseline": ("simple_baseline", "SimpleBaseline", {}),
     "hot-ktpformer": ("ktpformer", "KTPFormer", {"keep": 81, "before": 3}),
 }
 LIFTERS: Final = MappingProxyType({name: (home, kind) for name, (home, kind, _) in _TABLE.items()})

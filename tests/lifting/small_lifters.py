@@ -24,6 +24,7 @@ ALL = {
     "convformer": {"frames": 9, "width": 8},
     "glagcn": {"width": 8, "widths": (3, 3)},
     "uao": {"layers": 1},
+    "simplebaseline": {"width": 32},
 }
 
 

@@ -47,7 +47,7 @@ def small_config(model: str = "mixste", **changes: object) -> LifterTrainConfig:
     )
     config = replace(
         config,
-        network=config.network if model == "uao" else network,  # of one frame and one width
+        network=network if config.network.frames else config.network,  # some lift single frames
         windows=LifterDataConfig(hop=4),
         log=LogConfig(every=1, overlays=0, checkpoint=3, keep=0, tensorboard="off"),
     )

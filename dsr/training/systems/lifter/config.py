@@ -36,7 +36,7 @@ class NetworkConfig:
     priors: Switch = "off"
     """KPA and TPA as the embedding of MotionBERT or MotionAGFormer."""
     drop: float = -1.0
-    """Dropout (ConvFormer, GLA-GCN, UAO); -1: the published one."""
+    """Dropout (ConvFormer, GLA-GCN, UAO, SimpleBaseline); -1: the published one."""
     drop_path: float = -1.0
     """Stochastic depth; -1: the published one."""
     rescale: Switch = "off"
@@ -73,8 +73,9 @@ class LifterDataConfig:
 class LifterLossConfig:
     """The loss."""
 
-    kind: Literal["sequence", "position", "laplace"] = "sequence"
-    """sequence: weighted MPJPE + temporal + velocity (MixSTE, HoT, KTPFormer); position: MPJPE; laplace: UAO's."""
+    kind: Literal["sequence", "position", "squared", "laplace"] = "sequence"
+    """sequence: weighted MPJPE + temporal + velocity (MixSTE, HoT, KTPFormer); position: MPJPE; squared: mean
+    squared error (PoseAug, PoseDA); laplace: UAO's."""
     joints: Literal["published", "even"] = "published"
     """Weights of the joints in sequence: up to 4 for wrists and elbows, or all alike."""
     temporal: float = 0.5
@@ -101,6 +102,8 @@ class LifterOptimConfig(UpdateConfig):
     """Every so many epochs the factor is 0.5 instead; 0: never."""
     cosine: Switch = "off"
     """Half a cosine over the epochs instead of the factor, down to lr_end."""
+    linear: Switch = "off"
+    """The learning rate falls linearly over the epochs, 1 - epoch / (epochs + 1), as in PoseAug."""
     lr_end: float = field(default=1e-5, metadata={"at_least": 0})
     """Where the cosine ends."""
     warmup: int = field(default=0, metadata={"at_least": 0})
@@ -167,6 +170,7 @@ MISSING_SIZES = {
     "glagcn": frozenset({"depth", "heads"}),
     "mhformer": frozenset({"depth"}),
     "uao": frozenset({"heads"}),
+    "simplebaseline": frozenset({"heads"}),
 }
 """Lifter to the sizes that it has no argument for; depth is then as published, heads are refused."""
 
@@ -202,7 +206,7 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
         if home not in ("motionbert", "motionagformer"):
             raise UsageError(f"--network.priors: {config.model} does not take them; MotionBERT and MotionAGFormer do.")
         made["priors"] = True
-    if network.drop >= 0 and home in ("convformer", "glagcn", "uao"):
+    if network.drop >= 0 and home in ("convformer", "glagcn", "uao", "simplebaseline"):
         made["drop"] = network.drop
     if network.drop_path >= 0 and home in ("convformer", "mixste", "ktpformer", "uao"):
         made["drop_path"] = network.drop_path

@@ -102,6 +102,19 @@ def _uao(model: str) -> LifterTrainConfig:
     )
 
 
+def _simple_baseline(model: str) -> LifterTrainConfig:
+    """PoseAug's pre-training (PoseDA specification, section 6): mean squared error, 50 epochs."""
+    return LifterTrainConfig(
+        model=model,
+        epochs=50,
+        batch=1024,
+        seed=1,
+        windows=LifterDataConfig(hop=1),
+        losses=LifterLossConfig(kind="squared"),
+        optim=LifterOptimConfig(name="adam", lr=1e-3, weight_decay=0.0, decay=1.0, clip=1.0, linear="on"),
+    )
+
+
 RECIPES: dict[str, Callable[[str], LifterTrainConfig]] = {
     "mixste": _mixste,
     "hot-mixste": _mixste,
@@ -117,6 +130,7 @@ RECIPES: dict[str, Callable[[str], LifterTrainConfig]] = {
     "convformer": _convformer,
     "glagcn": _glagcn,
     "uao": _uao,
+    "simplebaseline": _simple_baseline,
 }
 """Lifter -> its published recipe."""
 
@@ -136,7 +150,7 @@ def _mocap(model: str) -> LifterTrainConfig:
     centre = host in ("convformer", "glagcn") or model.startswith("tpc-")
     # Published with MPJPE alone.
     position = host in ("convformer", "glagcn", "mhformer")
-    if host == "uao":
+    if host in ("uao", "simplebaseline"):
         return _mocap_frames(model)
     return LifterTrainConfig(
         model=model,
@@ -169,19 +183,28 @@ def _mocap(model: str) -> LifterTrainConfig:
 
 
 def _mocap_frames(model: str) -> LifterTrainConfig:
-    """The preset for UAO's network: single frames, its one width, and one block of three."""
+    """The preset for lifters of single frames: UAO's with its one width and one block of three."""
+    uao = model == "uao"
     return LifterTrainConfig(
         model=model,
         epochs=10_000,
         steps=MOCAP_STEPS,
-        batch=128,
+        batch=32 if uao else 256,
         seed=1,
         threads=1,
-        network=NetworkConfig(depth=1, drop=0.0, drop_path=0.0, rescale="off"),
+        network=NetworkConfig(
+            width=0 if uao else 256, depth=1 if uao else 2, drop=0.0, drop_path=0.0 if uao else -1.0, rescale="off"
+        ),
         windows=LifterDataConfig(fps=10.0, hop=1, cameras=8),
-        losses=LifterLossConfig(kind="laplace"),
+        losses=LifterLossConfig(kind="laplace" if uao else "position"),
         optim=LifterOptimConfig(
-            name="adamw", lr=3e-4, weight_decay=0.01, cosine="on", per_step="on", warmup=100, clip=1.0
+            name="adamw",
+            lr=3e-4 if uao else 1e-3,
+            weight_decay=0.01,
+            cosine="on",
+            per_step="on",
+            warmup=100,
+            clip=1.0,
         ),
         log=LogConfig(every=50, overlays=0, checkpoint=250, keep=0, tensorboard="off"),
     )

@@ -218,6 +218,9 @@ class LifterTask(Task):
         if losses.kind == "laplace":
             total = laplace_loss(poses, log_scale.float(), target)
             terms = {"laplace": total}
+        elif losses.kind == "squared":
+            total = (poses - target).square().mean()
+            terms = {"squared": total}
         elif losses.kind == "position":
             total = weighted_mpjpe(poses, target)
             terms = {"position": total}
@@ -309,6 +312,8 @@ def lifter_learning_rate(config: LifterTrainConfig, step: int, epoch_steps: int,
     if optim.cosine == "on":
         share = step / total_steps if optim.per_step == "on" else min(1.0, epoch / config.epochs)
         return optim.lr_end + (optim.lr - optim.lr_end) * (1 + float(np.cos(np.pi * share))) / 2
+    if optim.linear == "on":
+        return optim.lr * (1 - epoch / (config.epochs + 1))
     halved = epoch // optim.halve_every if optim.halve_every else 0
     return optim.lr * optim.decay ** (epoch - halved) * 0.5**halved
 
