@@ -109,6 +109,12 @@ def table(report: SyntheticReport, verbose: bool = False) -> str:
         f"reprojection {number(s['reprojection_percent'])} % of the body's box height"
     )
     lines += refinement_lines(s["refinement"])
+    lines += strata_lines(s["strata"])
+    if report.other_body:
+        lines.append(
+            f"{report.other_body} pictures were made with another body: sizes are not compared, nor vertices where its "
+            "mesh is another"
+        )
     lines += [f"not found: {score.picture} person {score.person}" for score in report.people if not score.found]
     lines += [f"nobody there: {name}" for name in report.extra]
     lines += [f"not fitted: {name}" for name in report.failed]
@@ -118,6 +124,34 @@ def table(report: SyntheticReport, verbose: bool = False) -> str:
 def _compared(gain_percent: float) -> str:
     """``6.4 % above``: an error beside another one, which it is smaller than by so many percent."""
     return f"{number(abs(gain_percent))} % {'below' if gain_percent >= 0 else 'above'}"
+
+
+_STRATA_COLUMNS = (
+    ("PA", "pa_mpjpe_mm", 1.0, 8),
+    ("MPJPE", "mpjpe_mm", 1.0, 8),
+    ("trunk", "trunk_error_deg", 1.0, 8),
+    ("upright", "trunk_upright_deg", 1.0, 9),
+    ("(true)", "true_trunk_upright_deg", 1.0, 8),
+    ("knees", "knees_bent_deg", 1.0, 7),
+    ("(true)", "true_knees_bent_deg", 1.0, 8),
+    ("feet cm", "feet_off_floor_m", 100.0, 9),
+)
+
+
+def strata_lines(strata: dict[str, dict[str, Any]]) -> list[str]:
+    """A line per stratum; none where the set has no strata."""
+    if not strata:
+        return []
+    header = "".join(f"{name:>{width}}" for name, _, _, width in _STRATA_COLUMNS)
+    lines = [f"{'stratum':<20}{'people':>8}{'found':>7}{header}"]
+    for name, figures in strata.items():
+        cells = "".join(f"{number(figures[key], factor):>{width}}" for _, key, factor, width in _STRATA_COLUMNS)
+        lines.append(f"{name:<20}{figures['people']:>8}{figures['found']:>7}{cells}")
+    lines.append(
+        "trunk: angle to the true one; upright, knees: from the vertical and from straight, of who stands frontally; "
+        "feet:\nof several people off one floor"
+    )
+    return lines
 
 
 _REFINEMENT_ROWS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from dsr.body.numpy_lbs import rodrigues
 from dsr.camera import PictureCamera
 from dsr.camera.picture_camera import NEAR_M
 from dsr.errors import BodyError
+from dsr.evaluation.posture import LIMB12_HIPS, LIMB12_NAMES
 from dsr.evaluation.truth import TruePerson, TruePicture
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from dsr.people import Detection
     from dsr.results.picture import PersonResult
 
-_SIDES = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-LIMB12_NAMES = tuple(f"{side}_{part}" for part in _SIDES for side in ("left", "right"))
-_HIPS = (LIMB12_NAMES.index("left_hip"), LIMB12_NAMES.index("right_hip"))
 _SWAP = [i ^ 1 for i in range(12)]
 _LEFT_OUT_OF_H36M = ("pelvis", "spine", "neck_nose")
 _RASTER = 160
@@ -37,6 +35,8 @@ class PersonScore:
     ``body_iou`` is the overlap of the fitted body's silhouette with that of the true **body** inside the picture: the
     person without clothes and hair, whoever stands in front. ``mask_iou`` is the overlap with the detector's mask of
     the dressed person, what the refinement sees. ``unrefined`` scores the same person before the refinement.
+    ``strata``: what the person is a case of; angles and feet off the floor are those of :mod:`dsr.evaluation.strata`.
+    Figures that need the true vertices are None where the truth was made with another mesh.
     """
 
     picture: str
@@ -65,6 +65,13 @@ class PersonScore:
     blazepose_mpjpe_mm: float | None = None
     blazepose_turned_mpjpe_mm: float | None = None
     blazepose_pa_mpjpe_mm: float | None = None
+    strata: list[str] = field(default_factory=list)
+    trunk_error_deg: float | None = None
+    trunk_upright_deg: float | None = None
+    true_trunk_upright_deg: float | None = None
+    knees_bent_deg: float | None = None
+    true_knees_bent_deg: float | None = None
+    feet_off_floor_m: float | None = None
     unrefined: PersonScore | None = None
 
 
@@ -73,7 +80,7 @@ def score_body(
     picture: TruePicture,
     truth: TruePerson,
     person: PersonResult,
-    asset: BodyAsset,
+    asset: BodyAsset | None,
     fitted_asset: BodyAsset,
 ) -> None:
     """Fill in what a fitted body gets.
@@ -83,16 +90,16 @@ def score_body(
         picture: the picture the person is in.
         truth: the true person.
         person: the fitted one.
-        asset: body of the truth.
+        asset: body of the truth; None where it is not installed, and only vertices and keypoints are known.
         fitted_asset: body of the fit.
     """
-    from dsr.evaluation.metrics import mpjpe, pa_mpjpe, pve
+    from dsr.evaluation.metrics import mpjpe, pa_mpjpe
 
     score.found = True
     vertices = np.asarray(person.vertices_cam_m, dtype=np.float64)
     fitted = np.asarray(fitted_asset.keypoint_regressor("blazepose33") @ vertices)[limb12_index()]
     real = truth.keypoints_cam_m["blazepose33"][limb12_index()]
-    score.mpjpe_mm = 1000 * float(mpjpe(fitted, real, root=_HIPS))
+    score.mpjpe_mm = 1000 * float(mpjpe(fitted, real, root=LIMB12_HIPS))
     score.pa_mpjpe_mm = 1000 * float(pa_mpjpe(fitted, real))
     chosen = [i for i, joint in enumerate(joint_names("h36m17")) if joint not in _LEFT_OUT_OF_H36M]
     names = [joint_names("h36m17")[i] for i in chosen]
@@ -104,19 +111,11 @@ def score_body(
     joints = np.asarray(person.joints_cam_m, dtype=np.float64)[:24]
     score.mpjpe_smpl24_mm = 1000 * float(mpjpe(joints, truth.joints_cam_m[:24]))
     score.pa_mpjpe_smpl24_mm = 1000 * float(pa_mpjpe(joints, truth.joints_cam_m[:24]))
-    real_vertices = pose_vertices(asset, truth.betas, truth.body_pose, truth.global_orient, truth.transl)
-    if len(vertices) == asset.num_vertices and fitted_asset.sha256 == asset.sha256:
-        skin = np.ones(len(vertices), dtype=bool)
-        if len(asset.interior):
-            skin[np.unique(asset.faces[asset.interior])] = False
-        score.pve_mm = 1000 * float(
-            pve(vertices, real_vertices, skin, predicted_root=joints[0], target_root=truth.joints_cam_m[0])
-        )
     score.yaw_error_deg = yaw_error_deg(person.global_orient, truth.global_orient)
     score.facing_right = score.yaw_error_deg < 90.0
     score.sides_right = sides_right(fitted, real)
     score.height_error_m = float(person.height_m) - truth.height_m
-    sizes, true_sizes = _sizes(fitted_asset, person.betas), _sizes(asset, truth.betas)
+    sizes, true_sizes = _sizes(fitted_asset, person.betas), None if asset is None else _sizes(asset, truth.betas)
     if sizes is not None and true_sizes is not None:
         score.waist_error_m = sizes.waist_m - true_sizes.waist_m
         score.hip_error_m = sizes.hip_m - true_sizes.hip_m
@@ -126,12 +125,39 @@ def score_body(
         picture.camera.project(fitted) - truth.keypoints_px["blazepose33"][limb12_index()], axis=1
     ).mean()
     score.reprojection_percent = 100 * float(apart / (truth.box_px[3] - truth.box_px[1]))
-    score.body_iou = silhouettes_iou(
-        (vertices, _outside(fitted_asset)), (real_vertices, _outside(asset)), picture.camera
-    )
+    _score_surface(score, picture, truth, vertices, joints[0], asset, fitted_asset)
     residuals = person.residuals.get("semantic", person.residuals.get("fit", {}))
     score.mask_iou = residuals.get("silhouette_iou")
     score.refined = "semantic" in person.residuals
+
+
+def _score_surface(
+    score: PersonScore,
+    picture: TruePicture,
+    truth: TruePerson,
+    vertices: np.ndarray,
+    root: np.ndarray,
+    asset: BodyAsset | None,
+    fitted_asset: BodyAsset,
+) -> None:
+    """Vertices and silhouette of a fit against the true ones, where both bodies are of one mesh."""
+    from dsr.evaluation.metrics import pve
+
+    if asset is not None:
+        real = pose_vertices(asset, truth.betas, truth.body_pose, truth.global_orient, truth.transl)
+        same_mesh = len(vertices) == asset.num_vertices and fitted_asset.sha256 == asset.sha256
+        faces = _outside(asset)
+    elif truth.vertices_cam_m is not None and len(truth.vertices_cam_m) == fitted_asset.num_vertices:
+        real, same_mesh, faces = truth.vertices_cam_m, True, _outside(fitted_asset)
+    else:
+        return
+    if same_mesh:
+        skin = np.ones(len(vertices), dtype=bool)
+        if len(fitted_asset.interior):
+            skin[np.unique(fitted_asset.faces[fitted_asset.interior])] = False
+        errors = pve(vertices, real, skin, predicted_root=root, target_root=truth.joints_cam_m[0])
+        score.pve_mm = 1000 * float(errors)
+    score.body_iou = silhouettes_iou((vertices, _outside(fitted_asset)), (real, faces), picture.camera)
 
 
 def score_landmarks(score: PersonScore, picture: TruePicture, truth: TruePerson, person: Detection) -> None:
@@ -147,8 +173,8 @@ def score_landmarks(score: PersonScore, picture: TruePicture, truth: TruePerson,
     real = truth.keypoints_cam_m["blazepose33"][limb12_index()]
     box = np.asarray(person.box_px, dtype=np.float64)
     turn = perspective_rotation(torch.as_tensor(picture.camera.K), torch.as_tensor((box[:2] + box[2:]) / 2)).numpy()
-    score.blazepose_mpjpe_mm = 1000 * float(mpjpe(landmarks, real, root=_HIPS))
-    score.blazepose_turned_mpjpe_mm = 1000 * float(mpjpe(landmarks @ turn, real, root=_HIPS))
+    score.blazepose_mpjpe_mm = 1000 * float(mpjpe(landmarks, real, root=LIMB12_HIPS))
+    score.blazepose_turned_mpjpe_mm = 1000 * float(mpjpe(landmarks @ turn, real, root=LIMB12_HIPS))
     score.blazepose_pa_mpjpe_mm = 1000 * float(pa_mpjpe(landmarks, real))
 
 
@@ -173,7 +199,7 @@ def sides_right(fitted: np.ndarray, real: np.ndarray) -> bool:
     """Whether left and right are as they should be: the (12, 3) limbs fit better as they are than exchanged."""
     from dsr.evaluation.metrics import mpjpe
 
-    return bool(float(mpjpe(fitted, real, root=_HIPS)) <= float(mpjpe(fitted[_SWAP], real, root=_HIPS)))
+    return bool(float(mpjpe(fitted, real, root=LIMB12_HIPS)) <= float(mpjpe(fitted[_SWAP], real, root=LIMB12_HIPS)))
 
 
 def silhouettes_iou(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from dsr.evaluation.scores import PersonScore
+from dsr.evaluation.strata import strata_figures
 
 _PLAIN = (
     "mpjpe_mm",
@@ -34,12 +35,14 @@ class SyntheticReport:
         people: one score per true person, found or not.
         extra: found people that are nobody, as ``picture: id``.
         failed: pictures that could not be fitted, as ``picture: message``.
+        other_body: pictures whose truth was made with another body: sizes are not compared there.
         summary: means over people, rates, the comparison with BlazePose and with the bodies before the refinement.
     """
 
     people: list[PersonScore] = field(default_factory=list)
     extra: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+    other_body: int = 0
     summary: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -48,7 +51,7 @@ class SyntheticReport:
 
 
 def summarise(report: SyntheticReport) -> dict[str, Any]:
-    """Means over found people, rates, the fit against BlazePose on the people both found, and the refinement's gain."""
+    """Means over found people, rates, the fit against BlazePose on whom both found, the refinement's gain, strata."""
     people = report.people
     detected = [score for score in people if score.found]
     summary: dict[str, Any] = {
@@ -77,6 +80,7 @@ def summarise(report: SyntheticReport) -> dict[str, Any]:
         versus["pa_mpjpe_gain_percent"] = 100 * (1 - versus["fit_pa_mpjpe_mm"] / versus["blazepose_pa_mpjpe_mm"])
     summary["versus_blazepose"] = versus
     summary["refinement"] = _refinement(detected)
+    summary["strata"] = strata_figures(people)
     return summary
 
 

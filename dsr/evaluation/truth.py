@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class TruePerson:
         keypoints_cam_m: per keypoint set (K, 3) metres.
         keypoints_px: per keypoint set (K, 2) pixels.
         height_m: standing height of the shape, metres.
+        strata: what the person is a case of, beside the picture's own stratum: clothes, side seen, lens.
+        vertices_cam_m: (V, 3) metres, or None where only the parameters were kept.
     """
 
     betas: np.ndarray
@@ -42,6 +45,8 @@ class TruePerson:
     keypoints_cam_m: dict[str, np.ndarray]
     keypoints_px: dict[str, np.ndarray]
     height_m: float
+    strata: tuple[str, ...] = ()
+    vertices_cam_m: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +59,9 @@ class TruePicture:
         body_name: body asset the people were made with.
         body_sha256: hex digest of that asset's file.
         people: the people, left to right.
+        stratum: kind of picture in a set of strata, "" in others.
+        floor_cam: (4,) upward unit normal n and offset d of the floor, n . X = d in the camera, metres; None where the
+            truth does not say.
     """
 
     path: Path
@@ -61,6 +69,8 @@ class TruePicture:
     body_name: str
     body_sha256: str
     people: tuple[TruePerson, ...]
+    stratum: str = ""
+    floor_cam: np.ndarray | None = None
 
 
 def load_truth(folder: str | Path) -> list[TruePicture]:
@@ -88,16 +98,30 @@ def _read(file: Path) -> TruePicture:
             camera=PictureCamera(data["K"], data["image_size"]),
             body_name=str(data["body"]["name"]),
             body_sha256=str(data["body"]["sha256"]),
-            people=tuple(_person(person) for person in data["people"]),
+            people=tuple(
+                _person(person, vertices)
+                for person, vertices in zip(data["people"], _vertices(file, len(data["people"])), strict=True)
+            ),
+            stratum=str(data.get("stratum", "")),
+            floor_cam=np.asarray(data["floor_cam"], np.float64).reshape(4) if "floor_cam" in data else None,
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError, CameraError) as error:
+    except (OSError, BadZipFile, ValueError, KeyError, TypeError, IndexError, CameraError) as error:
         raise DatasetError(f"{file}: not a readable truth file ({type(error).__name__}: {error}).") from error
     if not picture.path.is_file():
         raise DatasetError(f"{file}: its picture {picture.path.name} is missing; render it again.")
     return picture
 
 
-def _person(data: dict[str, Any]) -> TruePerson:
+def _vertices(file: Path, people: int) -> list[np.ndarray | None]:
+    """True vertices of everybody, from ``NAME.truth.npz`` where that is there."""
+    arrays = file.with_suffix(".npz")
+    if not arrays.is_file():
+        return [None] * people
+    with np.load(arrays, allow_pickle=False) as stored:
+        return list(np.asarray(stored["vertices_cam_m"], np.float64))
+
+
+def _person(data: dict[str, Any], vertices: np.ndarray | None) -> TruePerson:
     def array(key: str) -> np.ndarray:
         return np.asarray(data[key], dtype=np.float64)
 
@@ -115,4 +139,6 @@ def _person(data: dict[str, Any]) -> TruePerson:
         keypoints_cam_m={name: k[0] for name, k in keypoints.items()},
         keypoints_px={name: k[1] for name, k in keypoints.items()},
         height_m=float(data["height_m"]),
+        strata=tuple(map(str, data.get("strata", ()))),
+        vertices_cam_m=vertices,
     )

@@ -1,0 +1,92 @@
+"""How people of a set in strata stand, by kind of picture: leaning, knees, feet on one floor, who is found.
+
+Upright is the floor's normal, so these figures need a truth that says where the floor is (``floor_cam``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dsr.evaluation.posture import between_deg, posture
+from dsr.evaluation.scores import PersonScore, limb12_index
+
+if TYPE_CHECKING:
+    from dsr.body import BodyAsset
+    from dsr.evaluation.truth import TruePerson, TruePicture
+
+UPRIGHT_STRATUM = "frontal"
+"""People who stand upright on straight legs, facing the camera."""
+FIGURES = (
+    "pa_mpjpe_mm",
+    "mpjpe_mm",
+    "trunk_error_deg",
+    "trunk_upright_deg",
+    "true_trunk_upright_deg",
+    "knees_bent_deg",
+    "true_knees_bent_deg",
+    "feet_off_floor_m",
+)
+"""Means per stratum."""
+
+
+def score_posture(
+    score: PersonScore, picture: TruePicture, truth: TruePerson, vertices: np.ndarray, fitted_asset: BodyAsset
+) -> None:
+    """Fill in how the trunk leans against the truth, and for who stands upright how far trunk and knees are from it.
+
+    Args:
+        score: filled in.
+        picture: the picture the person is in.
+        truth: the true person.
+        vertices: (V, 3) of the fit, metres, camera frame.
+        fitted_asset: body of the fit.
+    """
+    fitted = np.asarray(fitted_asset.keypoint_regressor("blazepose33") @ vertices)[limb12_index()]
+    mine, theirs = posture(fitted), posture(truth.keypoints_cam_m["blazepose33"][limb12_index()])
+    score.trunk_error_deg = between_deg(mine.trunk, theirs.trunk)
+    if picture.stratum == UPRIGHT_STRATUM and picture.floor_cam is not None:
+        up = picture.floor_cam[:3]
+        score.trunk_upright_deg, score.true_trunk_upright_deg = (between_deg(p.trunk, up) for p in (mine, theirs))
+        score.knees_bent_deg, score.true_knees_bent_deg = (float((180 - p.knees_deg).mean()) for p in (mine, theirs))
+
+
+def score_floor(scores: Sequence[PersonScore], picture: TruePicture, bodies: Sequence[np.ndarray]) -> None:
+    """Fill in how far the lowest points of a picture's people are from one floor.
+
+    The floor has the true direction; its height is the mean over the people, so that a wrong size of everybody is no
+    error, but people of one picture who float at different heights are.
+
+    Args:
+        scores: of the people found, filled in.
+        picture: the picture.
+        bodies: (V, 3) fitted vertices of each of them, metres, camera frame.
+    """
+    if picture.floor_cam is None or len(scores) < 2:
+        return
+    lowest = np.array([(body @ picture.floor_cam[:3]).min() for body in bodies])
+    for score, off in zip(scores, np.abs(lowest - lowest.mean()), strict=True):
+        score.feet_off_floor_m = float(off)
+
+
+def strata_figures(people: Sequence[PersonScore]) -> dict[str, dict[str, Any]]:
+    """Figures by stratum: people, found ones, means over the found (:data:`FIGURES`); empty without strata."""
+    first = [score.strata[0] for score in people if score.strata]  # the pictures' own, then what else people are
+    names = list(dict.fromkeys([*first, *(name for score in people for name in score.strata)]))
+    return {name: _figures([score for score in people if name in score.strata]) for name in names}
+
+
+def _figures(people: Sequence[PersonScore]) -> dict[str, Any]:
+    found = [score for score in people if score.found]
+    return {
+        "people": len(people),
+        "found": len(found),
+        **{key: _mean(getattr(score, key) for score in found) for key in FIGURES},
+    }
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
