@@ -43,6 +43,8 @@ def draw_view(plan: Plan, rng: np.random.Generator, people: list[cast.Person]) -
     roll = np.radians(rng.normal(0.0, 1.2))
     aim = np.array([rng.uniform(-0.16, 0.16), rng.uniform(-0.06, 0.06)])
     target = (low + high) / 2
+    if plan.cut_at:
+        return _cut_below(plan, rng, people, K, focal35, elevation, roll)
     view = None
     for _ in range(40):
         eye = np.array([target[0] + 0.0, elevation, distance])
@@ -59,6 +61,29 @@ def draw_view(plan: Plan, rng: np.random.Generator, people: list[cast.Person]) -
     if plan.cut:
         view = _cut_outermost(plan, view)
     return view
+
+
+def _cut_below(
+    plan: Plan,
+    rng: np.random.Generator,
+    people: list[cast.Person],
+    K: np.ndarray,
+    focal35: int,
+    elevation: float,
+    roll: float,
+) -> View:
+    """A camera whose picture ends below the person's knees, hips or chest, with a little room above the head."""
+    (person,) = people
+    joints = {"knees": (4, 5), "hips": (1, 2), "chest": (6, 9)}[plan.cut_at]
+    top = person.vertices[:, 1].max() + float(rng.uniform(0.03, 0.2))
+    bottom = float(np.mean(person.joints[joints, 1])) - float(rng.uniform(0.0, 0.06))
+    middle = np.array([person.joints[0, 0], (top + bottom) / 2, person.joints[0, 2]])
+    focal = K[0, 0]
+    distance = max(focal * (top - bottom) / plan.height, 0.7)
+    across = float(rng.uniform(-0.2, 0.2)) * plan.width / focal
+    eye = middle + np.array([0.0, 0.35 * (elevation - middle[1]), distance])
+    rotation = _look(eye, middle, np.array([across, 0.0]), roll)
+    return View(K, rotation, -rotation @ eye, focal35, distance, people)
 
 
 def _cut_outermost(plan: Plan, view: View) -> View:

@@ -14,6 +14,7 @@ from _poses import JOINTS, POSES
 
 from dsr.body import BodyAsset, load_asset
 from dsr.synthetic.mhclo import Garment, assemble_base, load_garment
+from dsr.synthetic.poses import MocapPoses
 
 
 @dataclass
@@ -223,6 +224,17 @@ def prior_pose(rng: np.random.Generator) -> np.ndarray:
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     theta = _prior().sample(1, generator=generator, temperature=0.9).reshape(21, 3).numpy()
     return np.concatenate([theta, np.zeros((2, 3))]).astype(np.float64)
+
+
+def clip_pose(clips: MocapPoses, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A frame of motion capture: (23, 3) axis-angle, and the (3,) tilt of the pelvis without the clip's heading."""
+    from scipy.spatial.transform import Rotation
+
+    pose, orient = clips.draw(rng)
+    forward = orient @ np.array([0.0, 0.0, 1.0])
+    heading = Rotation.from_euler("y", np.arctan2(forward[0], forward[2]))
+    tilt = (heading.inv() * Rotation.from_matrix(orient)).as_rotvec()
+    return Rotation.from_matrix(pose).as_rotvec(), tilt
 
 
 def separate(people: list[Person], gap: float = 0.06) -> None:

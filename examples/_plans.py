@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,6 +27,12 @@ class Plan:
         hair: hair names, one per person.
         people: how many.
         eye_height: metres of the camera above the floor.
+        stratum: what the picture is a case of, one of :data:`STRATA`, or "".
+        cut_at: ``knees``, ``hips`` or ``chest``: how far down the picture shows the person.
+        occluder: put a table, a low wall or a pillar before the person.
+        child: draw a child.
+        mass: 1 draws a heavy person, -1 a thin one.
+        deep: people of the picture also stand behind each other.
     """
 
     name: str
@@ -44,6 +50,12 @@ class Plan:
     hair: tuple[str, ...] = ()
     people: int = 1
     eye_height: float | None = None
+    stratum: str = ""
+    cut_at: str = ""
+    occluder: bool = False
+    child: bool = False
+    mass: int = 0
+    deep: bool = False
 
 
 # fmt: off
@@ -76,3 +88,66 @@ def benchmark_plan(index: int, seed: int, size: int, samples: int, people: int) 
     short = round(size * ratio / 2) * 2
     width, height = (size, short) if rng.random() < 0.45 else (short, size)
     return Plan(f"s{seed + index:06d}", seed + index, width, height, samples, people=people)
+
+
+STRATA = {
+    "any": 36,
+    "frontal": 48,
+    "occluded": 30,
+    "cut": 36,
+    "several": 60,
+    "child": 24,
+    "mass": 24,
+    "view": 18,
+    "focal": 24,
+}
+"""Kinds of pictures and how many people of 300 are of each."""
+STRAIGHT = ("stand", "wave", "hands_on_hips", "arms_up", "carry", "star")
+"""Hand-written poses on straight legs with an upright trunk."""
+
+
+def strata_plans(count: int, seed: int, size: int, samples: int) -> list[Plan]:
+    """Pictures of at least ``count`` people in :data:`STRATA`; every beginning of the list has about their shares."""
+    made = dict.fromkeys(STRATA, 0)
+    plans: list[Plan] = []
+    while sum(made.values()) < count:
+        stratum = min(STRATA, key=lambda name: (made[name] + 0.5) / STRATA[name])
+        plans.append(_stratum_plan(stratum, len(plans), seed, size, samples))
+        made[stratum] += plans[-1].people
+    return plans
+
+
+def _stratum_plan(stratum: str, index: int, seed: int, size: int, samples: int) -> Plan:
+    rng = np.random.default_rng([seed + index, 5])
+    plan = replace(benchmark_plan(index, seed, size, samples, 1), stratum=stratum)
+
+    def pick(*names: str) -> str:
+        return names[int(rng.integers(len(names)))]
+
+    if stratum == "frontal":
+        return replace(plan, poses=(pick(*STRAIGHT),), yaw_deg=(float(rng.normal(0, 12)),))
+    if stratum == "occluded":
+        return replace(plan, occluder=True)
+    if stratum == "cut":
+        standing = pick(*STRAIGHT, "contrapposto", "hand_to_head", "point", "walk")
+        return replace(plan, cut_at=pick("knees", "hips", "chest"), poses=(standing,), yaw_deg=(_yaw(rng),))
+    if stratum == "several":
+        people = int(rng.integers(2, 5))
+        kinds = tuple(pick(*STRAIGHT, "contrapposto", "walk", "point", "hand_to_head") for _ in range(people))
+        wide = replace(plan, width=size, height=round(size * 0.75 / 2) * 2)
+        return replace(wide, people=people, poses=kinds, yaw_deg=tuple(_yaw(rng) for _ in kinds), deep=True)
+    if stratum == "child":
+        return replace(plan, child=True)
+    if stratum == "mass":
+        return replace(plan, mass=1 if rng.random() < 0.6 else -1)
+    if stratum == "view":
+        return replace(plan, eye_height=float(rng.uniform(2.6, 4.0) if rng.random() < 0.6 else rng.uniform(0.1, 0.35)))
+    if stratum == "focal":
+        low, high = (20, 26) if rng.random() < 0.5 else (90, 200)
+        return replace(plan, focal35=round(float(np.exp(rng.uniform(np.log(low), np.log(high))))))
+    return plan
+
+
+def _yaw(rng: np.random.Generator) -> float:
+    """Degrees: mostly towards the camera, sometimes any way."""
+    return float(rng.normal(0, 40) if rng.random() < 0.7 else rng.uniform(-180, 180))

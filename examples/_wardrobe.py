@@ -10,6 +10,8 @@ import _cast as cast
 import _poses
 import numpy as np
 
+from dsr.body import BodyAsset
+
 Colour = tuple[float, float, float]
 
 OUTFITS: dict[str, tuple[str, ...]] = {
@@ -27,6 +29,8 @@ OUTFITS: dict[str, tuple[str, ...]] = {
     "female_sportsuit01": ("shoes02", "shoes05"),
 }
 BARE_LEGS = ("female_casualsuit02", "female_elegantsuit01")
+LOOSE = ("male_worksuit01", "male_casualsuit03", "male_casualsuit06", "male_elegantsuit01", "female_casualsuit02")
+"""Outfits that stand off the body; the others follow it."""
 MALE_HAIR = ("short01", "short02", "short03", "short04", "afro01")
 FEMALE_HAIR = ("bob01", "bob02", "long01", "braid01", "ponytail01")
 
@@ -81,16 +85,30 @@ SHOES: tuple[Colour, ...] = (
 
 
 def draw_person(
-    rng: np.random.Generator, betas_count: int, pose: np.ndarray, orient: np.ndarray, kind: str, adult: bool
+    rng: np.random.Generator,
+    body: BodyAsset,
+    pose: np.ndarray,
+    orient: np.ndarray,
+    kind: str,
+    adult: bool,
+    child: bool = False,
+    mass: int = 0,
 ) -> cast.Person:
-    """A person with random shape and colouring, not dressed yet; ``adult`` keeps to common adult shapes."""
-    betas = np.zeros(betas_count)
-    betas[:10] = np.clip(rng.normal(0.0, 1.0, 10), -2.0, 2.0)
-    if rng.random() < 0.05 and betas_count > 10:
-        betas[10] = rng.uniform(0.2, 0.6)
+    """A person with random shape and colouring, not dressed yet; ``adult`` keeps to common adult shapes.
+
+    ``child`` draws a child; ``mass`` 1 the heaviest of 40 people for their height, -1 the thinnest.
+    """
+    betas = np.clip(rng.normal(0.0, 1.0, body.num_betas), -2.0, 2.0)
+    small = rng.uniform(0.2, 0.6) if rng.random() < 0.05 and not adult else 0.0
     if adult:
         betas = 0.6 * betas
-        betas[10:] = 0.0
+    if mass:
+        many = np.clip(rng.normal(0.0, 1.0, (40, body.num_betas)), -2.5, 2.5)
+        if body.child_beta is not None:
+            many[:, body.child_beta] = 0.0
+        betas = many[int(np.argmax([mass * _stoutness(body, one) for one in many]))]
+    if body.child_beta is not None:
+        betas[body.child_beta] = rng.uniform(0.35, 0.9) if child else small
     tone = int(rng.integers(len(SKIN)))
     hair = int(rng.integers(len(HAIR))) if tone < 3 else int(rng.integers(2))
     look = {
@@ -100,6 +118,13 @@ def draw_person(
         "lips": float(rng.uniform(0.35, 0.9)),
     }
     return cast.Person(betas, pose, orient, np.zeros(2), kind in _poses.SEATED, kind in _poses.BOTH_FEET, [], look)
+
+
+def _stoutness(body: BodyAsset, betas: np.ndarray) -> float:
+    """Volume of the skin over the cube of the height."""
+    rest = body.v_template + body.shapedirs @ betas
+    a, b, c = (rest[body.faces[:, k]] for k in range(3))
+    return float(np.einsum("fa,fa->f", a, np.cross(b, c)).sum() / np.ptp(rest[:, 1]) ** 3)
 
 
 def dress(person: cast.Person, rng: np.random.Generator, outfit: str | None, hair: str | None) -> None:
@@ -282,3 +307,28 @@ def _add_stool(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Gener
             material,
             yaw,
         )
+
+
+def add_occluder(person: cast.Person, rng: np.random.Generator) -> str:
+    """Put a table, a low wall or a pillar before a person (the camera is at +z); its name."""
+    import _studio as studio
+
+    material = studio.plain_material("occluder", tuple(float(c) for c in rng.uniform(0.05, 0.5, 3)), 0.5)
+    x, z = float(person.joints[0, 0]), float(person.vertices[:, 2].max())
+    kind = ("table", "wall", "pillar")[int(rng.integers(3))]
+    near = z + float(rng.uniform(0.1, 0.35))
+    if kind == "pillar":
+        side = x + float(rng.choice([-1, 1]) * rng.uniform(0.08, 0.3))
+        half = float(rng.uniform(0.08, 0.16))
+        studio.add_box(kind, [side - half, 0, near], [side + half, 2.6, near + 2 * half], material)
+    elif kind == "wall":
+        middle = x + float(rng.uniform(-0.4, 0.4))
+        studio.add_box(kind, [middle - 1, 0, near], [middle + 1, float(rng.uniform(0.45, 0.95)), near + 0.12], material)
+    else:
+        top, half = float(rng.uniform(0.65, 0.95)), float(rng.uniform(0.5, 0.9))
+        middle = x + float(rng.uniform(-0.3, 0.3))
+        studio.add_box(kind, [middle - half, top - 0.05, near], [middle + half, top, near + 0.7], material)
+        for leg in (middle - half + 0.05, middle + half - 0.1):
+            studio.add_box("leg", [leg, 0, near + 0.05], [leg + 0.05, top - 0.05, near + 0.1], material)
+        studio.add_box("panel", [middle - half, 0.25, near + 0.6], [middle + half, top - 0.05, near + 0.62], material)
+    return kind

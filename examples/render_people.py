@@ -2,11 +2,15 @@
 
     python examples/render_people.py --out examples/images                      # the committed pictures
     python examples/render_people.py --count 200 --seed 1000 --out DIR --size 640   # a benchmark, one person each
+    python examples/render_people.py --strata --count 300 --seed 3000 --out DIR     # 300 people in strata (_plans.py)
 
 Needs the ``blender`` extra (the ``bpy`` wheel) and the CC0 MakeHuman garments (``--garments``, a folder or .tar.xz).
 Every picture gets its focal length in EXIF and ``NAME.truth.json`` beside it: intrinsics, and per person shape, pose,
 orientation and translation in the OpenCV camera, joints and keypoints in metres and pixels. Picture N of a run
-depends on ``--seed`` + N alone, so a set can be rendered in parts.
+depends on ``--seed`` + N alone, so a set can be rendered in parts, and a run goes on where it was stopped. Poses of a
+set in strata are hand-written, and for the rest frames of the motion-capture clips kept for validation (``--mocap``),
+or without clips draws from the shipped prior; ``NAME.truth.npz`` holds the true vertices, so that another body of the
+same mesh can be scored too.
 """
 
 from __future__ import annotations
@@ -28,19 +32,26 @@ import _cast as cast  # noqa: E402
 import _poses  # noqa: E402
 import _wardrobe as wardrobe  # noqa: E402
 from _camera import View, draw_view  # noqa: E402
-from _plans import EXAMPLES, Plan, benchmark_plan  # noqa: E402
+from _plans import EXAMPLES, Plan, benchmark_plan, strata_plans  # noqa: E402
+
+from dsr.body.asset_file import find_open  # noqa: E402
+from dsr.synthetic.poses import MocapPoses, load_poses  # noqa: E402
 
 TRUTH_VERSION = 1
 
 
-def draw_people(plan: Plan, rng: np.random.Generator, clothes: cast.Wardrobe) -> list[cast.Person]:
-    """Choose and pose everybody, standing side by side along the world's x axis."""
+def draw_people(
+    plan: Plan, rng: np.random.Generator, clothes: cast.Wardrobe, clips: MocapPoses | None = None
+) -> list[cast.Person]:
+    """Choose and pose everybody, standing side by side along the world's x axis; ``clips`` instead of the prior."""
     people: list[cast.Person] = []
     x = 0.0
     for index in range(plan.people):
         drawn = str(rng.choice(["prior", *_poses.POSES], p=_pose_odds())) if index >= len(plan.poses) else ""
         kind = drawn or plan.poses[index]
-        if kind == "prior":
+        if kind == "prior" and clips is not None:
+            pose, tilt = cast.clip_pose(clips, rng)
+        elif kind == "prior":
             pose, tilt = cast.prior_pose(rng), np.zeros(3)
         else:
             full = cast.named_pose(kind, rng)
@@ -49,8 +60,18 @@ def draw_people(plan: Plan, rng: np.random.Generator, clothes: cast.Wardrobe) ->
         orient = cast.rotation_matrices(np.array([0.0, yaw, 0.0])) @ cast.rotation_matrices(tilt)
         if index:
             x += float(rng.uniform(0.95, 1.25))
-        person = wardrobe.draw_person(rng, clothes.body.num_betas, pose, orient, kind, adult=bool(plan.poses))
-        person.position = np.array([x, float(rng.uniform(-0.5, 0.5)) if index else 0.0])
+        person = wardrobe.draw_person(
+            rng,
+            clothes.body,
+            pose,
+            orient,
+            kind,
+            adult=bool(plan.poses) and not plan.stratum,
+            child=plan.child,
+            mass=plan.mass,
+        )
+        depth = float(rng.uniform(-2.5, 1.0) if plan.deep else rng.uniform(-0.5, 0.5)) if index else 0.0
+        person.position = np.array([x, depth])
         wardrobe.dress(
             person,
             rng,
@@ -107,6 +128,7 @@ def truth_of(plan: Plan, view: View, clothes: cast.Wardrobe) -> dict[str, Any]:
                 "keypoints": keypoints,
                 "height_m": round(float(np.ptp(rest[:, 1])), 4),
                 "outfit": person.outfit,
+                **({"strata": _person_strata(plan, view, person)} if plan.stratum else {}),
             }
         )
     return {
@@ -117,27 +139,42 @@ def truth_of(plan: Plan, view: View, clothes: cast.Wardrobe) -> dict[str, Any]:
         "focal35_mm": view.focal35,
         "body": {"name": body.name, "sha256": body.sha256},
         "seed": plan.seed,
+        "stratum": plan.stratum,
+        "floor_cam": _rounded(np.append(view.rotation[:, 1], view.rotation[:, 1] @ view.translation), 6),
         "people": people,
     }
+
+
+def _person_strata(plan: Plan, view: View, person: cast.Person) -> list[str]:
+    """What a person is a case of beside the picture's own stratum: clothes, side seen, lens."""
+    forward = view.rotation @ person.orient @ np.array([0.0, 0.0, 1.0])
+    tags = ["loose" if person.outfit[0] in wardrobe.LOOSE else "tight"]
+    tags.append("from behind" if forward[2] > 0.5 else "from the side" if forward[2] > -0.5 else "from the front")
+    if view.focal35 <= 28:
+        tags.append("wide lens")
+    elif view.focal35 >= 85:
+        tags.append("long lens")
+    return [*([f"cut at the {plan.cut_at}"] if plan.cut_at else []), *tags]
 
 
 def _rounded(values: np.ndarray, digits: int) -> Any:
     return np.round(np.asarray(values, dtype=np.float64), digits).tolist()
 
 
-def make_picture(plan: Plan, clothes: cast.Wardrobe, out: Path) -> dict[str, Any]:
+def make_picture(plan: Plan, clothes: cast.Wardrobe, out: Path, clips: MocapPoses | None = None) -> dict[str, Any]:
     """Draw, render, develop and save one picture with its truth."""
     import _sets
     import _studio
 
     rng = np.random.default_rng([plan.seed, 7])
     place = plan.place or str(rng.choice(["room", "street", "park", "studio"], p=[0.3, 0.28, 0.28, 0.14]))
-    people = draw_people(plan, rng, clothes)
+    people = draw_people(plan, rng, clothes, clips)
     view = draw_view(plan, rng, people)
     scene = _studio.new_scene(plan.width, plan.height, plan.samples, plan.seed)
     exposure = _sets.build_set(place, rng, scene, view.distance)
     for person in people:
         wardrobe.add_person(person, clothes, rng)
+    occluder = wardrobe.add_occluder(people[0], rng) if plan.occluder else ""
     _studio.set_camera(scene, view.K, view.rotation, view.translation)
     scene.view_settings.exposure = exposure + float(rng.normal(0.0, 0.2))
     with tempfile.TemporaryDirectory() as folder:
@@ -146,6 +183,12 @@ def make_picture(plan: Plan, clothes: cast.Wardrobe, out: Path) -> dict[str, Any
         develop(raw, out / f"{plan.name}.jpg", view.focal35, rng)
     truth = truth_of(plan, view, clothes)
     truth["place"] = place
+    if occluder:
+        truth["occluder"] = occluder
+    if plan.stratum:
+        order = sorted(people, key=lambda person: float(view.pixels(person.joints)[:, 0].mean()))
+        vertices = [person.vertices @ view.rotation.T + view.translation for person in order]
+        np.savez_compressed(out / f"{plan.name}.truth.npz", vertices_cam_m=np.asarray(vertices, np.float32))
     (out / f"{plan.name}.truth.json").write_text(json.dumps(truth, separators=(",", ":")) + "\n", encoding="utf-8")
     return truth
 
@@ -170,6 +213,13 @@ def develop(raw: Path, target: Path, focal35: int, rng: np.random.Generator) -> 
     picture.save(target, quality=int(rng.integers(84, 93)), exif=exif)
 
 
+def load_clips(folder: Path) -> MocapPoses:
+    """Poses of the clips that training leaves out."""
+    poses = load_poses(folder, "val")
+    assert isinstance(poses, MocapPoses)
+    return poses
+
+
 def main(argv: list[str] | None = None) -> int:
     """Render; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -179,6 +229,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--size", type=int, default=640, help="longer side of benchmark pictures in pixels")
     parser.add_argument("--samples", type=int, default=4, help="Cycles samples per pixel of benchmark pictures")
     parser.add_argument("--people", type=int, default=1, help="people per benchmark picture")
+    parser.add_argument("--strata", action="store_true", help="a set in strata; --count is then that of people")
+    parser.add_argument("--mocap", type=Path, default=None, help="folder of BVH clips: poses of its validation clips")
     parser.add_argument("--only", nargs="*", default=None, help="names of example pictures to render")
     parser.add_argument("--overwrite", action="store_true", help="render pictures that are there already")
     parser.add_argument(
@@ -189,18 +241,21 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
-    if args.count:
+    if args.strata:
+        plans = strata_plans(args.count or 300, args.seed, args.size, args.samples)
+    elif args.count:
         plans = [benchmark_plan(i, args.seed, args.size, args.samples, args.people) for i in range(args.count)]
     else:
         plans = [plan for plan in EXAMPLES if args.only is None or plan.name in args.only]
     with tempfile.TemporaryDirectory() as folder:
         garments = cast.unpack(args.garments, Path(folder))
-        clothes = cast.Wardrobe(garments, ROOT / "body_models/open/DSR_OPEN_HELPERS.npz")
+        clips = load_clips(args.mocap) if args.mocap is not None else None
+        clothes = cast.Wardrobe(garments, find_open().with_name("DSR_OPEN_HELPERS.npz"))
         for number, plan in enumerate(plans, start=1):
             if not args.overwrite and (args.out / f"{plan.name}.truth.json").is_file():
                 continue
             start = time.perf_counter()
-            truth = make_picture(plan, clothes, args.out.resolve())
+            truth = make_picture(plan, clothes, args.out.resolve(), clips)
             seconds = time.perf_counter() - start
             print(
                 f"{number}/{len(plans)} {plan.name}: {truth['place']}, {len(truth['people'])} people, {seconds:.1f} s",
