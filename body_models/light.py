@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+from mesh import ADDED
 from tpose import four_strongest
 
 TARGET_FACES = 14000
 
 
-def decimate(asset: dict[str, np.ndarray], template: np.ndarray) -> dict[str, np.ndarray]:
+def decimate(asset: dict[str, np.ndarray], template: np.ndarray, reference: np.ndarray) -> dict[str, np.ndarray]:
     """Quadric decimation; every new vertex is bound to a point on the full mesh, so that shapes and weights follow.
 
     Args:
         asset: arrays of the full asset.
         template: (V, 3) its mean shape in double precision, metres.
+        reference: (V, 3) a body that does not depend on the shape space, so that triangles stay the same from bake to
+            bake.
     """
     import fast_simplification
     import trimesh
 
-    faces = asset["f"]
-    points, new_faces = fast_simplification.simplify(template, faces, target_count=TARGET_FACES)
-    mesh = trimesh.Trimesh(template, faces, process=False)
+    names = [str(name) for name in asset["part_names"]]
+    kept = ~np.isin(asset["part_ids"], [names.index(part) for part in ADDED])  # it has no lashes and no teeth
+    faces = asset["f"][kept]
+    anny = slice(faces.max() + 1)
+    points, new_faces = fast_simplification.simplify(reference[anny], faces, target_count=TARGET_FACES)
+    mesh = trimesh.Trimesh(reference, faces, process=False)
     _, _, triangle = trimesh.proximity.closest_point(mesh, points)
-    corners = template[faces[triangle]]
+    corners = reference[faces[triangle]]
     bary = np.clip(trimesh.triangles.points_to_barycentric(corners, points), 0, 1)
     bary /= bary.sum(1, keepdims=True)
     bind = sp.csr_matrix(
@@ -35,23 +41,23 @@ def decimate(asset: dict[str, np.ndarray], template: np.ndarray) -> dict[str, np
         return np.asarray(bind @ values.reshape(len(template), -1)).reshape(len(points), *values.shape[1:])
 
     weights = four_strongest(carry(asset["weights"].astype(np.float64))).astype(np.float32)
-    centre = template[faces].mean(1)
+    centre = reference[faces].mean(1)
     from scipy.spatial import cKDTree
 
     _, near = cKDTree(centre).query(points[new_faces].mean(1))
     uv_of_vertex = np.zeros((len(template), 2))
-    uv_of_vertex[faces.ravel()] = asset["uv"][asset["f_uv"].ravel()]
-    out = dict(asset)
+    uv_of_vertex[faces.ravel()] = asset["uv"][asset["f_uv"][kept].ravel()]
+    out = {key: value for key, value in asset.items() if not key.startswith("quads")}
     out.update(
         name=np.array("open-light"),
         v_template=carry(template).astype(np.float32),
-        shapedirs=carry(asset["shapedirs"].astype(np.float64)).astype(np.float32),
+        shapedirs=carry(asset["shapedirs"].astype(np.float64)).astype(asset["shapedirs"].dtype),
         weights=weights,
         f=new_faces.astype(np.int32),
-        uv=np.einsum("vk,vkc->vc", bary, asset["uv"][asset["f_uv"][triangle]]).astype(np.float32),
+        uv=np.einsum("vk,vkc->vc", bary, asset["uv"][asset["f_uv"][kept][triangle]]).astype(np.float32),
         f_uv=new_faces.astype(np.int32),
-        part_ids=asset["part_ids"][near],
-        interior=asset["interior"][near],
+        part_ids=asset["part_ids"][kept][near],
+        interior=asset["interior"][kept][near],
         base_index=asset["base_index"][faces[triangle, np.argmax(bary, 1)]],
     )
     for key in [k for k in asset if k.endswith("_val")]:
@@ -60,7 +66,11 @@ def decimate(asset: dict[str, np.ndarray], template: np.ndarray) -> dict[str, np
             {
                 f"{name}_{k}": v
                 for k, v in _rebind(
-                    asset, name, template, out["v_template"].astype(np.float64), asset["shapedirs"], out["shapedirs"]
+                    asset,
+                    name,
+                    template,
+                    out["v_template"].astype(np.float64),
+                    *(x["shapedirs"].astype(np.float64) for x in (asset, out)),
                 ).items()
             }
         )

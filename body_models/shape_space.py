@@ -10,6 +10,8 @@ import torch
 from match_people import held_out
 from people import People
 
+from dsr.body.asset import CHILD_BETA
+
 LEADING, COMPONENTS = 12, 40
 """How many components there are; seven hold 98 % of the variance of the vertices, for size and fat move most of them,
 but a person's own proportions take more. The leading ones are chosen by that variance alone."""
@@ -23,9 +25,9 @@ class ShapeSpace:
 
     Attributes:
         mean: (W, 3) middle between the mean man and the mean woman, base-mesh vertices, metres.
-        directions: (W, 3, B + 1) one standard deviation each, the strongest first; the last leads to a child.
-        share: (B,) share of the variance.
-        sex_mean: (2, B) mean betas of the survey's men and women.
+        directions: (W, 3, B) one standard deviation each, the strongest first; number CHILD_BETA leads to a child.
+        share: (B - 1,) share of the variance of the others.
+        sex_mean: (2, B) mean betas of the survey's men and women, of whom none is a child.
         sex_cov: (2, B, B) covariances of their betas.
     """
 
@@ -98,10 +100,12 @@ def shape_space(
     directions *= sign
     scores = scores * sign / np.sqrt(weight)[:, None]
     del flat
+    directions = np.insert(directions, CHILD_BETA, child - mean, -1)
+    scores = np.insert(scores, CHILD_BETA, 0.0, -1)
     groups = [scores[surveyed & (women == sex)] for sex in (False, True)]
     return ShapeSpace(
         mean,
-        np.concatenate([directions, (child - mean)[..., None]], -1),
+        directions,
         share,
         np.stack([g.mean(0) for g in groups]),
         np.stack([np.cov(g.T) for g in groups]),

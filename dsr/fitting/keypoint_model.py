@@ -55,7 +55,7 @@ class KeypointModel:
 
     Attributes:
         num_betas: shape coefficients that are fitted, the asset's first ones.
-        child_axis: which of them leads to a child (the open body's last), or None.
+        child_axis: which of them leads to a child, or None.
 
     Raises:
         BodyError: if the asset has no such regressor.
@@ -72,7 +72,7 @@ class KeypointModel:
         regressor = sparse.vstack([asset.keypoint_regressor(name).astype(np.float64) for name in sets]).tocsr()
         v, j = asset.num_vertices, asset.num_joints
         n = min(asset.num_betas - asset.num_expressions, MOST_BETAS)
-        self.child_axis = n - 1 if asset.name.startswith("open") else None
+        self.child_axis = asset.child_beta
         shapes = np.concatenate([asset.v_template[..., None], asset.shapedirs[..., :n]], -1).astype(np.float64)
         rest = (asset.J_regressor.astype(np.float64) @ shapes.reshape(v, -1)).reshape(j, 3, 1 + n)
         weights = asset.weights.astype(np.float64)

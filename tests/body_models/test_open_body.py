@@ -18,8 +18,8 @@ def asset(request):
 
 
 def test_sizes(asset):
-    assert asset.shapedirs.shape == (len(asset.v_template), 3, 11)
-    assert len(asset.v_template) == {"open": 13718, "open-light": REPORT["light_vertices"]}[asset.name]
+    assert asset.shapedirs.shape == (len(asset.v_template), 3, 41)
+    assert len(asset.v_template) == {"open": REPORT["vertices"], "open-light": REPORT["light_vertices"]}[asset.name]
     assert tuple(asset.parents) == SMPL24_PARENTS
     assert tuple(asset.joint_names) == SMPL24_NAMES
 
@@ -56,19 +56,30 @@ def test_keypoints_are_convex_and_symmetric(asset, name):
 def test_light_body_is_the_same_person():
     full, light = load_asset("open"), load_asset("open-light")
     rng = np.random.default_rng(0)
-    for betas in [np.zeros(11), *rng.normal(size=(5, 11))]:
+    for betas in [np.zeros(41), *rng.normal(size=(5, 41))]:
         a, b = (x.J_regressor @ (x.v_template + x.shapedirs @ betas) for x in (full, light))
         np.testing.assert_allclose(a, b, atol=4e-3)
 
 
-def test_first_beta_is_size_and_last_leads_to_a_child(asset):
+def test_first_beta_is_size_and_one_leads_to_a_child_and_on_to_a_toddler(asset):
     def height(betas):
         y = (asset.v_template + asset.shapedirs @ betas)[:, 1]
         return np.ptp(y)
 
-    assert height(2 * np.eye(11)[0]) - height(-2 * np.eye(11)[0]) > 0.25
-    assert height(np.eye(11)[10]) == pytest.approx(REPORT["height_child_m"], abs=0.02)
-    assert 1.6 < height(np.zeros(11)) < 1.8
+    one = np.eye(asset.num_betas)
+    assert height(2 * one[0]) - height(-2 * one[0]) > 0.25
+    assert height(one[asset.child_beta]) == pytest.approx(REPORT["height_child_m"], abs=0.02)
+    assert 0.8 < height(1.5 * one[asset.child_beta]) < 0.95
+    assert 1.6 < height(0 * one[0]) < 1.8
+
+
+def test_no_surveyed_adult_is_part_child(asset):
+    spread = asset.sex_cov[:, asset.child_beta]
+    assert not asset.sex_mean[:, asset.child_beta].any() and not spread.any()
+    others = np.delete(np.arange(asset.num_betas), asset.child_beta)
+    assert (np.linalg.eigvalsh(asset.sex_cov[:, others][:, :, others]) > 0).all()
+    both = asset.sex_cov.mean(0) + np.einsum("sa,sb->ab", asset.sex_mean, asset.sex_mean) / 2
+    assert abs(both[others, others] - 1).max() < 0.4  # unit variance, but for the people beyond the survey
 
 
 def test_report_is_of_these_files():

@@ -9,6 +9,8 @@ import pytest
 import torch
 from shared_data import anthropometry
 
+from dsr.body.asset import CHILD_BETA
+
 MODULES = ("bake", "general_people", "keypoints", "light", "match_people", "measurements", "people", "regressors")
 
 
@@ -108,18 +110,20 @@ def test_components_have_unit_variance_and_give_the_people_back(bake):
     shapes = (rng.normal(size=(30, 3)) + np.einsum("nk,kvc->nvc", scores, basis)).astype(np.float32)
     child = np.zeros((30, 3))
     space = bake("shape_space").shape_space(shapes, women, np.ones(200, bool), child, np.arange(30))
-    assert space.directions.shape == (30, 3, 41) and space.sex_cov.shape == (2, 40, 40)
-    np.testing.assert_allclose(space.mean + space.directions[..., -1], child, atol=1e-9)
+    assert space.directions.shape == (30, 3, 41) and space.sex_cov.shape == (2, 41, 41)
+    np.testing.assert_allclose(space.mean + space.directions[..., CHILD_BETA], child, atol=1e-9)
+    assert not space.sex_cov[:, CHILD_BETA].any() and not space.sex_mean[:, CHILD_BETA].any()
     np.testing.assert_allclose(space.mean, (shapes[women].mean(0) + shapes[~women].mean(0)) / 2, atol=1e-5)
     assert (np.diff(space.share) <= 1e-9).all() and space.share.sum() > 0.97
-    components = space.directions[..., :-1].reshape(90, 40)
+    adult = np.delete(np.arange(41), CHILD_BETA)
+    components = space.directions[..., adult].reshape(90, 40)
     betas = np.linalg.lstsq(components, (shapes - space.mean).reshape(200, -1).T, rcond=None)[0].T
     both = [betas[women != sex] for sex in (True, False)]  # men, women
     for sex, part in enumerate(both):
-        np.testing.assert_allclose(part.mean(0), space.sex_mean[sex], atol=0.05)
+        np.testing.assert_allclose(part.mean(0), space.sex_mean[sex][adult], atol=0.05)
     second = np.mean([np.mean(part**2, 0) for part in both], 0)
     np.testing.assert_allclose(second, 1, atol=0.05)
-    taller = np.ptp((space.mean[..., None] + space.directions[..., :-1])[:, 1], axis=0)
+    taller = np.ptp((space.mean[..., None] + space.directions[..., adult])[:, 1], axis=0)
     assert (taller > np.ptp(space.mean[:, 1])).all()
 
 
