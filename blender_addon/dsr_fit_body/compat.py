@@ -86,22 +86,23 @@ def set_keys(curve: Any, frames: np.ndarray, values: np.ndarray, kind: int = LIN
     curve.update()
 
 
-def fill_mesh(mesh: Any, vertices: np.ndarray, faces: np.ndarray) -> None:
-    """Vertices (V, 3) and triangles (F, 3) into an empty mesh; edges are worked out."""
+def fill_mesh(mesh: Any, vertices: np.ndarray, polygons: np.ndarray) -> None:
+    """Vertices (V, 3) and polygons (P, k) of k corners each into an empty mesh; edges are worked out."""
     mesh.vertices.add(len(vertices))
     mesh.vertices.foreach_set("co", np.ascontiguousarray(vertices, np.float32).ravel())
-    mesh.loops.add(faces.size)
-    corners = np.ascontiguousarray(faces, np.int32).ravel()
+    mesh.loops.add(polygons.size)
+    corners = np.ascontiguousarray(polygons, np.int32).ravel()
     set_values(mesh, ".corner_vert", "value", mesh.loops, "vertex_index", corners)
-    mesh.polygons.add(len(faces))
-    mesh.polygons.foreach_set("loop_start", np.arange(0, faces.size, 3, dtype=np.int32))
+    count, sides = polygons.shape
+    mesh.polygons.add(count)
+    mesh.polygons.foreach_set("loop_start", np.arange(0, polygons.size, sides, dtype=np.int32))
     if bpy.app.version < (3, 6, 0):
-        mesh.polygons.foreach_set("loop_total", np.full(len(faces), 3, np.int32))
+        mesh.polygons.foreach_set("loop_total", np.full(count, sides, np.int32))
     mesh.update(calc_edges=True)
     if hasattr(mesh, "shade_smooth"):
         mesh.shade_smooth()
     else:
-        mesh.polygons.foreach_set("use_smooth", np.ones(len(faces), bool))
+        mesh.polygons.foreach_set("use_smooth", np.ones(count, bool))
 
 
 def set_values(mesh: Any, attribute: str, name: str, items: Any, item_name: str, values: np.ndarray) -> None:

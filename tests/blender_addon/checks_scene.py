@@ -8,11 +8,12 @@ import dsr_fit_body
 import numpy as np
 from bpy_extras.object_utils import world_to_camera_view
 from check_tools import FOLDER, check, expected, fresh, posed
+from dsr_fit_body import compat
 from dsr_fit_body.builders import camera as cam
 from dsr_fit_body.builders import scene
 from dsr_fit_body.builders.measurements import measurements_cm
 from dsr_fit_body.builders.scene import BuildOptions
-from dsr_fit_body.core import geometry
+from dsr_fit_body.core import face_parts, geometry
 from dsr_fit_body.core.body_model import read_body_model
 from dsr_fit_body.core.names import SMPL24
 from dsr_fit_body.core.result import read_result
@@ -158,22 +159,65 @@ def surface_carries_uv_parts_and_uncertainty():
     mesh = built.meshes[0].data
     uv = np.empty(len(mesh.loops) * 2, np.float32)
     mesh.uv_layers[0].data.foreach_get("uv", uv)
-    assert np.array_equal(uv.reshape(-1, 3, 2), body.uv)
+    assert np.array_equal(uv.reshape(body.uv.shape), body.uv)
     spread = np.empty(len(mesh.vertices), np.float32)
     mesh.attributes["uncertainty_mm"].data.foreach_get("value", spread)
     assert np.allclose(spread, body.weights @ result.people[0].uncertainty_mm, atol=1e-3)
     assert abs(built.armatures[0].data.bones["head"]["uncertainty_mm"] - result.people[0].uncertainty_mm[15]) < 1e-6
     slots = np.empty(len(mesh.polygons), np.int32)
     mesh.polygons.foreach_get("material_index", slots)
-    assert np.array_equal(slots, body.interior.astype(int)) and len(mesh.materials) == 1 + body.interior.any()
+    looks, expected_slots = face_parts.looks(body.part_names, body.part_ids, body.interior)
+    assert np.array_equal(slots, expected_slots) and [m.name for m in mesh.materials] == [look.name for look in looks]
     assert all(m.materials[0] == mesh.materials[0] for m in (o.data for o in built.meshes))
     bpy.context.view_layer.objects.active = built.meshes[0]
     assert bpy.ops.fitbody.part_materials(kind="PARTS") == {"FINISHED"}
     mesh.polygons.foreach_get("material_index", slots)
-    assert np.array_equal(slots, body.part_ids) and len(mesh.materials) == len(body.part_names)
+    assert np.array_equal(slots, body.part_ids)
+    assert [m.name for m in mesh.materials] == [f"FitBody {name}" for name in body.part_names]
     assert bpy.ops.fitbody.part_materials(kind="SKIN") == {"FINISHED"}
     mesh.polygons.foreach_get("material_index", slots)
-    assert np.array_equal(slots, body.interior.astype(int))
+    assert np.array_equal(slots, expected_slots)
+
+
+@check
+def body_is_quads_and_its_eyes_are_white():
+    fresh()
+    result = read_result(FOLDER / "one" / "landscape.json")
+    built = scene.build(result, BuildOptions())
+    mesh = built.meshes[0].data
+    assert {len(polygon.vertices) for polygon in mesh.polygons} == {4}
+    assert not mesh.validate()
+    with np.load(result.body_file) as data:
+        faces, names, parts = data["f"], [str(n) for n in data["part_names"]], data["part_ids"]
+        assert len(mesh.polygons) == len(data["quads"]) == len(faces) // 2
+    mesh.calc_loop_triangles()
+    triangles = np.sort([list(t.vertices) for t in mesh.loop_triangles], axis=1)
+    assert len(triangles) == len(faces) and (np.unique(triangles) == np.unique(faces)).all()
+    materials = [mesh.materials[polygon.material_index] for polygon in mesh.polygons]
+    of_part = {"left_eye": "Eye", "right_iris": "Iris", "upper_teeth": "Teeth", "tongue": "Tongue", "head": "Skin"}
+    for part, name in {**of_part, "left_lashes": "Lashes", "mouth": "Mouth", "left_pupil": "Pupil"}.items():
+        where = np.flatnonzero(parts[::2] == names.index(part))
+        assert len(where) and {materials[k].name for k in where} == {f"FitBody {name}"}, part
+    white = bpy.data.materials["FitBody Eye"]
+    colour = compat.principled(white).inputs["Base Color"].default_value
+    assert min(colour[:3]) > 0.8 and max(colour[:3]) - min(colour[:3]) < 0.1
+    pupil = compat.principled(bpy.data.materials["FitBody Pupil"]).inputs["Base Color"].default_value
+    assert max(pupil[:3]) < 0.05
+    sizes = measurements_cm(built.meshes[0])
+    betas = result.people[0].betas
+    assert abs(sizes["Height"] - 100 * result.people[0].height_m) < 40 and sizes["Waist"] > 30, (sizes, betas)
+
+
+@check
+def bodies_of_earlier_versions_are_triangles():
+    fresh()
+    result = read_result(FOLDER / "earlier" / "landscape.json")
+    built = scene.build(result, BuildOptions())
+    mesh = built.meshes[0].data
+    assert {len(polygon.vertices) for polygon in mesh.polygons} == {3} and len(mesh.uv_layers) == 1
+    assert [m.name for m in mesh.materials] == ["FitBody Skin", "FitBody Interior"]
+    error = np.abs(posed(built.meshes[0]) - result.people[0].vertices_cam_m @ geometry.CAMERA_TO_BLENDER.T).max()
+    assert error < 1e-4
 
 
 @check

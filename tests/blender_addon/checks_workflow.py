@@ -7,8 +7,8 @@ import bpy
 import dsr_fit_body
 from check_tools import FOLDER, RecordingLayout, census, check, fit, fresh, posed, refused
 from dsr_fit_body import session
-from dsr_fit_body.builders import mesh as msh
 from dsr_fit_body.builders import shape
+from dsr_fit_body.core import face_parts
 
 
 @check
@@ -70,12 +70,12 @@ def again_replaces_or_adds():
     path = str(FOLDER / "landscape" / "landscape.json")
     bpy.ops.fitbody.import_result(filepath=path)
     first = census()
-    material = bpy.data.materials[msh.SKIN_NAME]
+    material = bpy.data.materials[face_parts.SKIN.name]
     material.diffuse_color = (0, 1, 0, 1)
     bpy.ops.fitbody.import_result(filepath=path, replace=True)
     now = census()
     assert now == first, {k: (now[k], first[k]) for k in now if now[k] != first[k]}
-    assert tuple(bpy.data.materials[msh.SKIN_NAME].diffuse_color) == (0, 1, 0, 1)  # the artist's
+    assert tuple(bpy.data.materials[face_parts.SKIN.name].diffuse_color) == (0, 1, 0, 1)  # the artist's
     bpy.ops.fitbody.import_result(filepath=path)
     assert len([c for c in bpy.data.collections if c.name.startswith("FitBody")]) == 2
     assert len(bpy.data.objects) == 12 and len(bpy.data.materials) == len(first["materials"])

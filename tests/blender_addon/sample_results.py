@@ -154,3 +154,17 @@ def corrective_asset(folder):
     path = folder / "CORRECTIVE.npz"
     save_asset(replace(light, posedirs=posedirs, name="corrective", path=None), path)
     return load_asset(path)
+
+
+def earlier_asset(folder):
+    """The open body as earlier versions wrote it: triangles, and no parts but those of the joints."""
+    from dataclasses import replace
+
+    from dsr.body.asset_file import save_asset
+
+    body = load_asset("open")
+    parts = body.weights[body.faces].sum(1).argmax(1).astype(np.int32)
+    path = folder / "EARLIER.npz"
+    plain = {"quads": None, "quads_uv": None, "part_ids": parts, "part_names": body.joint_names, "path": None}
+    save_asset(replace(body, name="earlier", **plain), path)
+    return load_asset(path)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_results import corrective_asset, write_clip, write_picture, write_worker
+from sample_results import corrective_asset, earlier_asset, write_clip, write_picture, write_worker
 from ui_driver import SYSTEM_PATH, blender_environment
 
 from dsr.body import load_asset
@@ -52,6 +52,8 @@ def files(tmp_path_factory):
         )
     (folder / "correctives").mkdir()
     write_picture(folder / "correctives", 1, "landscape", asset=corrective_asset(folder / "correctives"))
+    (folder / "earlier").mkdir()
+    write_picture(folder / "earlier", 1, "landscape", asset=earlier_asset(folder / "earlier"))
     document = json.loads((folder / "newer" / "landscape.json").read_text())
     (folder / "newer" / "landscape.json").write_text(json.dumps({**document, "schema_version": 3}))
     (folder / "no_body" / "DSR_OPEN_LIGHT.npz").unlink()

@@ -25,9 +25,10 @@ def measurements_cm(mesh_object: Any) -> dict[str, float]:
         mesh_object.data.attributes[msh.INTERIOR].data.foreach_get("value", inside)
     loops = np.empty(len(mesh_object.data.loops), np.int32)
     mesh_object.data.loops.foreach_get("vertex_index", loops)
-    if len(loops) != 3 * len(inside):
+    sides = len(loops) // max(len(inside), 1)
+    if sides not in (3, 4) or len(loops) != sides * len(inside):  # the artist changed the mesh
         return {"Height": 100 * float(np.ptp(vertices[:, 2]))}
-    faces = loops.reshape(-1, 3)[inside == 0]
+    faces = loops.reshape(-1, sides)[inside == 0]
     skin = vertices[np.unique(faces)]
     sizes = {"Height": float(np.ptp(skin[:, 2])), "Arm Span": float(np.ptp(skin[:, 0]))}
     sizes |= _girths(mesh_object, vertices, faces)
@@ -50,7 +51,7 @@ def _girths(mesh_object: Any, vertices: np.ndarray, faces: np.ndarray) -> dict[s
     torso = faces[np.isin(parts, [names.index(name) for name in _TORSO])]
     joints = arm.joints_for(armature, msh.get_shapes(mesh_object)) @ BODY_TO_BLENDER.T
     low, high = joints[names.index("left_hip"), 2], joints[names.index("left_shoulder"), 2]
-    edges = np.concatenate((torso[:, [0, 1]], torso[:, [1, 2]], torso[:, [2, 0]]))
+    edges = np.stack((torso, np.roll(torso, -1, axis=1)), axis=-1).reshape(-1, 2)
     girths_m = {}
     for name, (a, b) in _LEVELS.items():
         girths = [_girth(vertices, edges, low + fraction * (high - low)) for fraction in np.linspace(a, b, 12)]

@@ -11,13 +11,15 @@ import numpy as np
 
 from .. import compat
 from ..core.body_model import BodyModel
+from ..core.face_parts import Look, looks
 from ..core.geometry import BODY_TO_BLENDER
 
 MAX_SHAPES = 32
 """Shape keys per body; coefficients beyond go into the rest shape."""
 CORRECTIVE = "Pose Corrective"
 PART, UNCERTAINTY, INTERIOR = "body_part", "uncertainty_mm", "interior"
-SKIN_NAME, INSIDE_NAME = "FitBody Skin", "FitBody Interior"
+PART_NAMES = "fitbody_parts"
+"""Custom property of the mesh data: names of its parts."""
 
 
 def shape_name(index: int) -> str:
@@ -28,17 +30,17 @@ def shape_name(index: int) -> str:
 def new_mesh(body: BodyModel, name: str) -> Any:
     """The mesh of the average shape, without shape keys; weights come with :func:`add_weights`."""
     mesh = bpy.data.meshes.new(name)
-    compat.fill_mesh(mesh, body.vertices @ BODY_TO_BLENDER.T, body.faces)
+    compat.fill_mesh(mesh, body.vertices @ BODY_TO_BLENDER.T, body.polygons)
     if body.uv is not None:
         layer = mesh.uv_layers.new(name="UVMap")
         compat.set_values(mesh, "UVMap", "vector", layer.data, "uv", body.uv.ravel())
     if body.part_ids is not None:
         mesh.attributes.new(PART, "INT", "FACE").data.foreach_set("value", body.part_ids)
-    mesh.materials.append(plain_material(SKIN_NAME, (0.8, 0.62, 0.53)))
+        if body.part_names:
+            mesh[PART_NAMES] = body.part_names
     if body.interior.any():
-        mesh.materials.append(plain_material(INSIDE_NAME, (0.55, 0.3, 0.28)))
         mesh.attributes.new(INTERIOR, "INT", "FACE").data.foreach_set("value", body.interior.astype(np.int32))
-        mesh.polygons.foreach_set("material_index", body.interior.astype(np.int32))
+    use_skin_materials(mesh)
     return mesh
 
 
@@ -109,43 +111,57 @@ def set_uncertainty(mesh: Any, body: BodyModel, uncertainty_mm: np.ndarray) -> N
     attribute.data.foreach_set("value", values)
 
 
-def plain_material(name: str, colour: tuple[float, float, float]) -> Any:
+def plain_material(look: Look) -> Any:
     """A material of this name, made if it is not there; one that is there stays as the artist left it."""
-    material = bpy.data.materials.get(name)
+    material = bpy.data.materials.get(look.name)
     if material is None:
-        material = bpy.data.materials.new(name)
-        material.diffuse_color = (*colour, 1.0)
+        material = bpy.data.materials.new(look.name)
+        material.diffuse_color = (*look.colour, 1.0)
         node = compat.principled(material)
         if node is not None:
-            node.inputs["Base Color"].default_value = (*colour, 1.0)
-            node.inputs["Roughness"].default_value = 0.6
+            node.inputs["Base Color"].default_value = (*look.colour, 1.0)
+            node.inputs["Roughness"].default_value = look.roughness
     return material
 
 
 def use_part_materials(mesh: Any, part_names: list[str]) -> bool:
-    """One material per body part instead of skin; False where the mesh knows no parts."""
-    if PART not in mesh.attributes:
+    """One material per body part instead of skin; False where the mesh knows no parts.
+
+    Args:
+        mesh: mesh data.
+        part_names: for meshes of earlier versions, which do not name their parts.
+    """
+    parts = _face_values(mesh, PART)
+    if parts is None:
         return False
-    parts = np.empty(len(mesh.polygons), np.int32)
-    mesh.attributes[PART].data.foreach_get("value", parts)
+    names = [str(name) for name in mesh.get(PART_NAMES, part_names)]
     mesh.materials.clear()
-    count = max(int(parts.max(initial=0)) + 1, len(part_names))
-    for index in range(count):
-        name = part_names[index] if index < len(part_names) else f"part {index}"
+    for index in range(max(int(parts.max(initial=0)) + 1, len(names))):
+        name = names[index] if index < len(names) else f"part {index}"
         colour = colorsys.hsv_to_rgb((index * 0.381966) % 1.0, 0.45, 0.85)
-        mesh.materials.append(plain_material(f"FitBody {name}", colour))
+        mesh.materials.append(plain_material(Look(f"FitBody {name}", colour)))
     mesh.polygons.foreach_set("material_index", parts)
     mesh.update()
     return True
 
 
 def use_skin_materials(mesh: Any) -> None:
-    """The materials of a new body: skin and interior."""
+    """The materials of a new body: skin, and those of the face's parts, or one for everything inside."""
+    inside = _face_values(mesh, INTERIOR)
+    inside = np.zeros(len(mesh.polygons), np.int32) if inside is None else inside
+    names = [str(name) for name in mesh.get(PART_NAMES, ())]
+    materials, index = looks(names, _face_values(mesh, PART), inside)
     mesh.materials.clear()
-    mesh.materials.append(plain_material(SKIN_NAME, (0.8, 0.62, 0.53)))
-    inside = np.zeros(len(mesh.polygons), np.int32)
-    if INTERIOR in mesh.attributes:
-        mesh.attributes[INTERIOR].data.foreach_get("value", inside)
-        mesh.materials.append(plain_material(INSIDE_NAME, (0.55, 0.3, 0.28)))
-    mesh.polygons.foreach_set("material_index", inside)
+    for look in materials:
+        mesh.materials.append(plain_material(look))
+    mesh.polygons.foreach_set("material_index", index)
     mesh.update()
+
+
+def _face_values(mesh: Any, name: str) -> np.ndarray | None:
+    """(P,) int32 values of a face attribute, or None."""
+    if name not in mesh.attributes:
+        return None
+    values = np.empty(len(mesh.polygons), np.int32)
+    mesh.attributes[name].data.foreach_get("value", values)
+    return values

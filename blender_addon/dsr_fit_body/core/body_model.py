@@ -24,11 +24,11 @@ class BodyModel:
         posedirs: (V, 3, 9 (J-1)) float32 or None.
         weights: (V, J) float32.
         parents: (J,) root -1, parents before children.
-        faces: (F, 3) int32.
-        uv: (F, 3, 2) float32 per face corner, or None.
-        part_ids: (F,) int32 body part of every face, or None.
+        polygons: (P, k) int32 corners; quads (k = 4) where the file has them, else triangles.
+        uv: (P, k, 2) float32 per corner, or None.
+        part_ids: (P,) int32 body part of every polygon, or None.
         part_names: names of the parts.
-        interior: (F,) bool, mouth cavity, eyeballs.
+        interior: (P,) bool, mouth cavity, eyeballs.
         names: J bone names.
         joints: (J, 3) rest joints of the average shape.
         jointdirs: (J, 3, B) metres per unit of beta.
@@ -41,7 +41,7 @@ class BodyModel:
     posedirs: np.ndarray | None = field(repr=False)
     weights: np.ndarray = field(repr=False)
     parents: np.ndarray = field(repr=False)
-    faces: np.ndarray = field(repr=False)
+    polygons: np.ndarray = field(repr=False)
     uv: np.ndarray | None = field(repr=False)
     part_ids: np.ndarray | None = field(repr=False)
     part_names: list[str] = field(repr=False)
@@ -129,9 +129,10 @@ def _body(arrays: dict[str, np.ndarray]) -> BodyModel:
         raise ValueError("faces point at vertices that do not exist")
     if not (parents < np.arange(len(parents))).all() or (parents < 0).sum() != 1:
         raise ValueError("the joints are no tree with parents before children")
+    polygons, corners_uv, first = _polygons(arrays, faces)
     uv = None
-    if "uv" in arrays and len(arrays["uv"]):
-        uv = arrays["uv"].astype(np.float32)[arrays.get("f_uv", arrays["f"])]
+    if "uv" in arrays and len(arrays["uv"]) and corners_uv is not None:
+        uv = arrays["uv"].astype(np.float32)[corners_uv]
     parts = arrays.get("part_ids")
     interior = arrays.get("interior", np.zeros(0, bool))
     names = _texts(arrays, "joint_names")
@@ -142,16 +143,29 @@ def _body(arrays: dict[str, np.ndarray]) -> BodyModel:
         posedirs=arrays.get("posedirs"),
         weights=weights,
         parents=parents,
-        faces=faces,
+        polygons=polygons,
         uv=uv,
-        part_ids=parts.astype(np.int32) if parts is not None and len(parts) == len(faces) else None,
+        part_ids=parts.astype(np.int32)[first] if parts is not None and len(parts) == len(faces) else None,
         part_names=_texts(arrays, "part_names"),
-        interior=interior.astype(bool) if len(interior) == len(faces) else np.zeros(len(faces), bool),
+        interior=interior.astype(bool)[first] if len(interior) == len(faces) else np.zeros(len(polygons), bool),
         names=joint_names(names, len(parents)),
         joints=_regress(arrays, vertices),
         jointdirs=_regress(arrays, shapedirs.astype(np.float64)),
         licence=(_texts(arrays, "licence") or [""])[0],
     )
+
+
+def _polygons(arrays: dict[str, np.ndarray], faces: np.ndarray) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Corners (P, k), their texture coordinates (P, k) or None, and the first triangle (P,) of every polygon.
+
+    Quad q is the triangles 2q and 2q + 1, its corners (0, 1, 2) and (0, 2, 3). Older files have no quads.
+    """
+    if "quads" not in arrays:
+        return faces, arrays.get("f_uv", arrays["f"]), np.arange(len(faces))
+    quads = arrays["quads"].astype(np.int32)
+    if not np.array_equal(quads[:, [[0, 1, 2], [0, 2, 3]]].reshape(-1, 3), faces):
+        raise ValueError("the triangles are not those of the quads")
+    return quads, arrays.get("quads_uv"), np.arange(0, len(faces), 2)
 
 
 def _texts(arrays: dict[str, np.ndarray], key: str) -> list[str]:
