@@ -11,6 +11,7 @@ Anthropometric Surveys (NATICK/TR-11/017).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -159,9 +160,9 @@ class Tape:
         centre = share * shoulder[:, None]
         return whole, whole - moving + (moving - centre) @ lower.T + centre
 
-    def split(self, points: Tensor) -> dict[str, Tensor]:
-        """Points (B, K, 3) by name."""
-        return {name: points[:, rows] for name, rows in self.groups.items()}
+    def split(self, points: Tensor, wanted: Collection[str] | None = None) -> dict[str, Tensor]:
+        """Points (B, K, 3) by name; all of them, or those wanted."""
+        return {name: points[:, rows] for name, rows in self.groups.items() if wanted is None or name in wanted}
 
     def measure(self, tpose: dict[str, Tensor], standing: dict[str, Tensor], vertices: Tensor | None = None) -> Tensor:
         """All measures (B, M) in the order of :data:`MEASURES`, metres and kilograms.

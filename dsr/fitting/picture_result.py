@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dsr.body import Body, standing_height_m
 from dsr.body.rotations import rotmat_to_axis_angle
+from dsr.body.shapes import result_measures
 from dsr.body.transfer import PosedBody
 from dsr.camera import PictureCamera, project, rotate_body_to_original
 from dsr.fitting.keypoint_model import POSED_JOINTS
@@ -76,7 +77,7 @@ def _describe(
         points = body.keypoints(output.vertices, detections[0].keypoint_set).double()
         projected = project(points, torch.as_tensor(camera.K, device=points.device)).cpu().numpy()
     arrays = [t.detach().cpu().numpy() for t in (betas_fitted, orient, pose, transl, output.vertices, output.joints)]
-    height = standing_height_m(body.asset, arrays[0])
+    height, measures = standing_height_m(body.asset, arrays[0]), result_measures(body.asset, arrays[0])
     outside = body.asset.faces[~body.asset.interior]
     results = []
     for i, detection in enumerate(detections):
@@ -98,6 +99,7 @@ def _describe(
                 vertices_cam_m=vertices.astype(np.float32),
                 joints_cam_m=joints.astype(np.float32),
                 height_m=float(height[i]),
+                measures=measures[i],
                 residuals={"fit": {**reprojection_residuals(detection, projected[i]), "silhouette_iou": overlap}},
                 warnings=visibility_warnings(detection, camera.size),
             )

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from dsr.body import Body, standing_height_m
+from dsr.body.shapes import result_measures
 from dsr.fitting.residuals import VISIBLE
 from dsr.results.clip import TrackResult
 
@@ -79,6 +80,7 @@ def describe_track(
         joints_cam_m=np.concatenate(joints),
         contacts=fit.contacts,
         height_m=float(standing_height_m(body.asset, fit.betas)),
+        measures=result_measures(body.asset, fit.betas[None])[0],
         ground=fit.ground,
         joint_uncertainty_mm=fit.joint_uncertainty_mm,
         residuals={"fit": {"reprojection_px": pixels, "reprojection_rel": relative}},

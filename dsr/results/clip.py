@@ -62,6 +62,7 @@ class TrackResult:
         ground: (4,) plane of the ground, unit normal n (up) and offset d with n . x = d; None where not known.
         joint_uncertainty_mm: (n, J) millimetres, or None without a lifter.
         height_m: standing height of the fitted shape, metres.
+        measures: sizes of the fitted shape, as in :class:`~dsr.results.picture.PersonResult`.
         residuals: per stage, as in :class:`~dsr.results.picture.PersonResult`, medians over the frames.
         warnings: sentences for the user about this person.
     """
@@ -82,6 +83,7 @@ class TrackResult:
     height_m: float
     ground: np.ndarray | None = None
     joint_uncertainty_mm: np.ndarray | None = None
+    measures: dict[str, float] = field(default_factory=dict)
     residuals: dict[str, dict[str, float | None]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -153,6 +155,7 @@ def person_at(track: TrackResult, index: int, asset: BodyAsset) -> PersonResult:
         vertices_cam_m=vertices.astype(np.float32),
         joints_cam_m=track.joints_cam_m[index],
         height_m=track.height_m,
+        measures=track.measures,
         joint_uncertainty_mm=None if uncertainty is None else uncertainty[index],
     )
 
@@ -203,6 +206,7 @@ def _track_document(track: TrackResult) -> dict[str, Any]:
         "gaps": [list(gap) for gap in track.gaps],
         "score": json_number(track.score),
         "height_m": json_number(track.height_m),
+        "measures": {name: json_number(size) for name, size in track.measures.items()},
         "betas": json_numbers(track.betas),
         "ground": None if track.ground is None else json_numbers(track.ground),
         "keypoint_set": track.keypoint_set,
@@ -223,6 +227,7 @@ def clip_from_files(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
                 score=entry["score"],
                 keypoint_set=entry["keypoint_set"],
                 height_m=entry["height_m"],
+                measures=entry.get("measures", {}),
                 residuals=entry["residuals"],
                 warnings=entry["warnings"],
                 **of_track,

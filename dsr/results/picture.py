@@ -42,6 +42,8 @@ class PersonResult:
         joints_cam_m: (J, 3) metres, camera frame.
         joint_uncertainty_mm: (J,) millimetres, or None until a model predicts it.
         height_m: standing height of the fitted shape, metres.
+        measures: sizes of the fitted shape by name and unit (``weight_kg``, ``chest_girth_m``), as ``betas_for`` takes
+            them; empty for a body without marked points.
         residuals: per stage, e.g.
             ``{"fit": {"reprojection_px": 3.1, "reprojection_rel": 0.008, "silhouette_iou": 0.8}}``.
         warnings: sentences for the user about this person.
@@ -60,6 +62,7 @@ class PersonResult:
     joints_cam_m: np.ndarray
     height_m: float
     joint_uncertainty_mm: np.ndarray | None = None
+    measures: dict[str, float] = field(default_factory=dict)
     residuals: dict[str, dict[str, float | None]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -142,6 +145,7 @@ def _person_document(person: PersonResult) -> dict[str, Any]:
         "box_px": json_numbers(person.box_px),
         "score": json_number(person.score),
         "height_m": json_number(person.height_m),
+        "measures": {name: json_number(size) for name, size in person.measures.items()},
         "betas": json_numbers(person.betas),
         "global_orient": json_numbers(person.global_orient),
         "body_pose": json_numbers(person.body_pose),
@@ -176,6 +180,7 @@ def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Per
         score=float(arrays["scores"][i]),
         keypoint_set=entry["keypoint_set"],
         height_m=entry["height_m"],
+        measures=entry.get("measures", {}),
         joint_uncertainty_mm=None if uncertainty is None else arrays["joint_uncertainty_mm"][i],
         residuals=entry["residuals"],
         warnings=entry["warnings"],

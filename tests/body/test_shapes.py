@@ -10,7 +10,7 @@ from shipped_bodies import open_body
 from dsr.body import Body, betas_for, load_asset, measure_shape
 from dsr.body.asset_file import read_asset, save_asset
 from dsr.body.likely_shapes import most_likely
-from dsr.body.shapes import measure_tensor
+from dsr.body.shapes import measure_tensor, result_measures
 from dsr.body.tape import MEASURES
 from dsr.errors import BodyError
 
@@ -104,6 +104,24 @@ def test_sizes_in_the_wrong_unit_are_refused(bad, said):
 def test_a_shape_is_found_where_gradients_are_switched_off():
     with torch.no_grad():
         np.testing.assert_array_equal(betas_for(open_body(), height_m=1.6), betas_for(open_body(), height_m=1.6))
+
+
+def test_results_give_sizes_that_lead_back_to_the_shape():
+    asset = open_body()
+    betas = np.stack([betas_for(asset, "female", height_m=1.62, mass_kg=58), np.zeros(asset.num_betas)])
+    first, second = result_measures(asset, betas)
+    assert first["stature_m"] == pytest.approx(1.62, abs=0.003) and first["weight_kg"] == pytest.approx(58, abs=0.3)
+    whole = measure_shape(asset, betas[1])
+    for name in ("waist_girth", "crotch_height", "span"):
+        assert second[f"{name}_m"] == pytest.approx(float(whole[name]), abs=1e-4)
+    again = result_measures(asset, betas_for(asset, "female", **first)[None])[0]
+    assert max(abs(again[name] - size) for name, size in first.items() if name != "weight_kg") < 0.004
+    few = result_measures(asset, betas[:, :11])[1]
+    assert few["weight_kg"] == pytest.approx(second["weight_kg"], abs=1e-3)
+
+
+def test_bodies_without_marks_give_results_no_sizes():
+    assert result_measures(replace(open_body(), tape=None, tape_names=()), np.zeros((2, 3))) == [{}, {}]
 
 
 def test_other_sexes_are_refused():

@@ -11,7 +11,7 @@ from dsr.body import load_body
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.fitting.keypoint_model import KeypointModel
 from dsr.fitting.problem import load_pose_prior
-from dsr.fitting.solver import FitWeights, State, Targets, linearise
+from dsr.fitting.solver import FitWeights, LinearMass, State, Targets, linearise
 
 BATCH, FREE = 3, 1e9
 
@@ -42,6 +42,7 @@ def problem(model):
         height=torch.full((BATCH,), 1.7, dtype=torch.float64),
         betas=normal(BATCH, model.num_betas),
         metric=True,
+        mass=LinearMass(normal(model.num_betas), 1.5),
     )
 
 
@@ -59,7 +60,7 @@ def test_gradient_is_half_the_slope_of_the_cost(model, problem):
 @pytest.mark.parametrize("metric", [False, True])
 def test_only_the_size_of_the_landmarks_is_free(model, problem, metric):
     state, targets = problem
-    weights = FitWeights(pixel=FREE, prior=0.0, limit_rad=FREE, beta=FREE, child=FREE, height_m=FREE)
+    weights = FitWeights(pixel=FREE, prior=0.0, limit_rad=FREE, beta=FREE, child=FREE, height_m=FREE, mass_kg=FREE)
     targets = replace(targets, metric=metric)
     larger = replace(targets, landmarks=2 * targets.landmarks + 0.3)
     costs = [linearise(model, load_pose_prior("cpu"), t, state, weights).cost for t in (targets, larger)]
@@ -73,7 +74,7 @@ def test_landmarks_pull_by_their_sigmas(model, problem):
     """An error along the viewing direction counts by its own sigma, one across by the other."""
     state, targets = problem
     posed = model.pose(state.root, state.theta, state.betas, state.transl).points
-    free = FitWeights(pixel=FREE, prior=0.0, limit_rad=FREE, beta=FREE, child=FREE, height_m=FREE)
+    free = FitWeights(pixel=FREE, prior=0.0, limit_rad=FREE, beta=FREE, child=FREE, height_m=FREE, mass_kg=FREE)
     weights = replace(free, landmark_across_m=0.1, landmark_along_m=0.4)
     weight = torch.ones_like(targets.weight)
     for axis, sigma in enumerate((0.1, 0.1, 0.4)):
@@ -89,7 +90,7 @@ def test_limits_betas_and_height_have_their_curvature(model, problem):
     state, targets = problem
     prior = load_pose_prior("cpu")
     free = FitWeights(pixel=FREE, landmark_across_m=FREE, landmark_along_m=FREE, prior=0.0)
-    free = replace(free, limit_rad=FREE, beta=FREE, child=FREE, height_m=FREE)
+    free = replace(free, limit_rad=FREE, beta=FREE, child=FREE, height_m=FREE, mass_kg=FREE)
     n, stop = model.num_betas, 66
 
     def of(**changes):
@@ -107,3 +108,5 @@ def test_limits_betas_and_height_have_their_curvature(model, problem):
     torch.testing.assert_close(shape.cost, ((state.betas - targets.betas).square() * expected).sum(1))
     height, _ = model.height(state.betas)
     torch.testing.assert_close(of(height_m=0.01).cost, ((height - 1.7) / 0.01).square())
+    mass = state.betas @ targets.mass.slope
+    torch.testing.assert_close(of(mass_kg=0.2).cost, ((mass - 1.5) / 0.2).square())

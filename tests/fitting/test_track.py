@@ -15,6 +15,7 @@ from dsr.fitting import fit_people, track_solver
 from dsr.fitting.contact import find_contacts, fit_ground
 from dsr.fitting.lifted_joints import LiftedJoints, turned_to_landmarks
 from dsr.fitting.problem import load_pose_prior
+from dsr.fitting.solver import LinearMass
 from dsr.fitting.track import fit_track
 from dsr.fitting.track_problem import TrackWeights, track_points, track_targets
 from dsr.fitting.track_starts import track_start
@@ -240,6 +241,7 @@ def test_derivatives_of_the_whole_track(body, walk):
         targets,
         contact=torch.rand(count - 1, 4, dtype=torch.float64),
         ground=torch.tensor([0.0, -1, 0, -1], dtype=torch.float64),
+        mass=LinearMass(torch.linspace(-4, 8, points.model.num_betas, dtype=torch.float64), 2.0),
     )
     with torch.no_grad(), one_thread():
         start = track_start(seen, CAMERA, body, OPTIONS, points, prior, targets)

@@ -29,6 +29,7 @@ def make_track(name: str, first: int, count: int, lifted: bool) -> TrackResult:
         joints_cam_m=rng.normal(size=(count, 24, 3)).astype(np.float32),
         contacts=rng.random((count, 4)) > 0.5,
         height_m=1.7,
+        measures={"stature_m": 1.7, "weight_kg": 64.25},
         ground=np.array([0.0, -1, 0, -1.4]) if lifted else None,
         joint_uncertainty_mm=rng.uniform(10, 90, (count, 24)).astype(np.float32) if lifted else None,
         residuals={"fit": {"reprojection_px": 2.5, "reprojection_rel": 0.006, "silhouette_iou": None}},

@@ -26,6 +26,7 @@ def make_person(i: int, vertices: int = 50, keypoints: int = 33) -> PersonResult
         vertices_cam_m=rng.normal(size=(vertices, 3)).astype(np.float32),
         joints_cam_m=rng.normal(size=(24, 3)),
         height_m=1.75,
+        measures={"stature_m": 1.7512, "weight_kg": 70.1 + i},
         joint_uncertainty_mm=None if i else np.linspace(10, 60, 24),
         residuals={"fit": {"reprojection_px": 3.25, "reprojection_rel": 0.008, "silhouette_iou": None}},
         warnings=["cut by the border"],
