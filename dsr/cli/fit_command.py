@@ -48,6 +48,9 @@ class FitCommand(FitOptions):
     """Also write NAME.side.jpg: the bodies seen from the side."""
     frame: Literal["camera", "body"] = "camera"
     """Frame of the mesh files: where the camera saw the person, or standing at the origin facing forward."""
+    rig: Literal["smpl", "mixamo", "rigify", "game-engine"] = "smpl"
+    """Names of the bones in mesh files: the body's own, Mixamo's, Rigify's metarig's, or Unreal's mannequin's. With
+    another than smpl the open body gets finger bones."""
     recursive: bool = False
     """Also look into subfolders; the results mirror the tree."""
     jobs: int = 0
@@ -77,7 +80,7 @@ class FitCommand(FitOptions):
         """The part of the command that is about files."""
         from dsr.pipeline.output_options import OutputOptions, parse_formats
 
-        return OutputOptions(parse_formats(self.format), self.overlay, self.side_view, self.frame)
+        return OutputOptions(parse_formats(self.format), self.overlay, self.side_view, self.frame, self.rig)
 
     def sequence_options(self) -> SequenceOptions:
         """The part of the command that is about clips."""

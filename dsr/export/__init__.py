@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 if TYPE_CHECKING:
+    from dsr.export.bone_names import RIGS as RIGS
+    from dsr.export.bone_names import on_rig as on_rig
     from dsr.export.overlay import draw_bodies as draw_bodies
     from dsr.export.overlay import render_overlay as render_overlay
     from dsr.export.pictures import save_picture as save_picture
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "bone_names": ("RIGS", "on_rig"),
         "overlay": ("draw_bodies", "render_overlay"),
         "pictures": ("save_picture",),
         "side_view": ("render_side_view",),

@@ -112,17 +112,25 @@ def _armature(bpy: Any, arrays: dict[str, np.ndarray], axes: np.ndarray) -> Any:
 
 
 def _tails(heads: np.ndarray, parents: np.ndarray) -> np.ndarray:
-    """Where bones end: at the child nearest to the body's middle, else a little further along the parent's bone."""
+    """Where bones end: at the only child; of several at the one straight ahead; else a little further that way.
+
+    The root's bone goes to the child nearest to the body's middle.
+    """
     tails = np.empty_like(heads)
     for joint in range(len(heads)):
-        children = np.flatnonzero(parents == joint)
+        children, parent = np.flatnonzero(parents == joint), int(parents[joint])
+        along = heads[joint] - heads[parent] if parent >= 0 else np.array([0.0, 0.0, 0.1])
+        length = float(np.linalg.norm(along))
+        along = along / max(length, 1e-6)
+        if len(children) > 1 and parent >= 0:
+            ways = heads[children] - heads[joint]
+            ahead = ways @ along / np.maximum(np.linalg.norm(ways, axis=1), 1e-6)
+            children = children[[np.argmax(ahead)]] if ahead.max() > 0.8 else children[:0]
         if len(children):
             middle = np.abs(heads[children, 0] - heads[joint, 0])
             tails[joint] = heads[children[np.argmin(middle)]]
         else:
-            parent = int(parents[joint])
-            along = heads[joint] - heads[parent] if parent >= 0 else np.array([0.0, 0.0, 0.1])
-            tails[joint] = heads[joint] + along * (0.08 / max(float(np.linalg.norm(along)), 1e-6))
+            tails[joint] = heads[joint] + along * min(0.08, length)
         if np.linalg.norm(tails[joint] - heads[joint]) < 0.01:  # Blender drops bones without length
             tails[joint] = heads[joint] + [0.0, 0.0, 0.05]
     return tails

@@ -39,6 +39,7 @@ def write_clip_files(
         ExportError: if something cannot be written.
         ImageError: if the clip cannot be read any more.
     """
+    from dsr.export import on_rig
     from dsr.export.animation import animated_glb_bytes
 
     written: list[Path] = []
@@ -47,7 +48,8 @@ def write_clip_files(
     if "glb" in output_options.formats:
         camera = PictureCamera(result.K[0], result.image_size)
         for track in result.people:
-            data = animated_glb_bytes(track, body.asset, camera, result.fps, output_options.frame)
+            rigged, asset = on_rig(track, body.asset, output_options.rig)
+            data = animated_glb_bytes(rigged, asset, camera, result.fps, output_options.frame)
             written.append(write_bytes(with_ending(base, f".{track.id}.glb"), data))
     if output_options.overlay:
         from dsr.image.video import write_video

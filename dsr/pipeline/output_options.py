@@ -25,12 +25,14 @@ class OutputOptions:
         overlay: also ``<name>.overlay.jpg``; ``<name>.overlay.mp4`` of a clip.
         side_view: also ``<name>.side.jpg``.
         frame: frame of the mesh files, ``camera`` or ``body``.
+        rig: whose bones they have: a name in :data:`dsr.export.RIGS`.
     """
 
     formats: tuple[str, ...] = ("glb",)
     overlay: bool = False
     side_view: bool = False
     frame: Frame = "camera"
+    rig: str = "smpl"
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values, compared when a run is resumed."""
@@ -39,6 +41,7 @@ class OutputOptions:
             "overlay": self.overlay,
             "side_view": self.side_view,
             "frame": self.frame,
+            **({} if self.rig == "smpl" else {"rig": self.rig}),  # as in files written before there were others
         }
 
 

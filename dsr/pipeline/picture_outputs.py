@@ -29,16 +29,17 @@ def write_picture_files(result: FitResult, asset: BodyAsset, base: Path, output_
     Raises:
         ExportError: if something cannot be written.
     """
-    from dsr.export import companions, render_overlay, render_side_view, save_picture, write_person
+    from dsr.export import companions, on_rig, render_overlay, render_side_view, save_picture, write_person
 
     written: list[Path] = []
     if not result.people or result.K is None:
         return written
     camera, frame = PictureCamera(result.K, result.image_size), output_options.frame
     for person in result.people:
+        rigged, body = on_rig(person, asset, output_options.rig)
         for kind in output_options.formats:
             path = with_ending(base, f".{person.id}.{kind}")
-            written += [write_person(person, asset, camera, path, kind, frame), *companions(path, kind)]
+            written += [write_person(rigged, body, camera, path, kind, frame), *companions(path, kind)]
     if result.upright_differs and result.overlay_rgb is not None:
         path = save_picture(result.overlay_rgb, with_ending(base, ".upright.jpg"), quality=92)
         result.upright_file = path.name
