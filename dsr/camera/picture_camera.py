@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from dsr.camera.tilt import Gravity
 from dsr.errors import CameraError
 
 NEAR_M = 0.05
@@ -21,6 +22,7 @@ class PictureCamera:
     Attributes:
         K: (3, 3) float64 intrinsics, pixels.
         size: (width, height) of the same picture, pixels.
+        gravity: which way was down when it was taken, or None.
 
     Raises:
         CameraError: if K is not a finite (3, 3) matrix with positive focal lengths, or the size is not positive.
@@ -35,6 +37,7 @@ class PictureCamera:
 
     K: np.ndarray
     size: tuple[int, int]
+    gravity: Gravity | None = None
 
     def __post_init__(self) -> None:
         K = np.array(self.K, np.float64)
@@ -59,7 +62,7 @@ class PictureCamera:
             affine: (3, 3) pixels of this picture to pixels of the crop: scaling and shift.
             size: (width, height) of the crop, pixels.
         """
-        return PictureCamera(np.asarray(affine, np.float64) @ self.K, size)
+        return PictureCamera(np.asarray(affine, np.float64) @ self.K, size, self.gravity)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) of points (..., 3) of the camera frame, metres; see :data:`NEAR_M`."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from dsr.body.asset import BodyAsset, tree_levels
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera.directions import cross_matrix
+from dsr.fitting.balance import anchor_blends
 
 POSED_JOINTS = 21
 """Joints 1..21 are fitted; the two hand joints stay at rest (no keypoint sees them)."""
@@ -33,12 +34,18 @@ class PosedKeypoints:
     Attributes:
         points: (B, K, 3) metres.
         jacobian: (B, K, 3, P), columns: world rotation of the root (3), axis-angle of joints 1..21 (63), betas (n),
-            transl (3). root_m: (B, 3) position of the root joint. rotations: (B, J, 3, 3) world rotations of the
-            joints. joints: (B, J, 3) metres.
+            transl (3).
+        anchors: (B, 7, 3) metres, the points that balance is told by (:data:`dsr.fitting.balance.ANCHORS`).
+        anchor_jacobian: (B, 7, 3, P).
+        root_m: (B, 3) position of the root joint.
+        rotations: (B, J, 3, 3) world rotations of the joints.
+        joints: (B, J, 3) metres.
     """
 
     points: Tensor
     jacobian: Tensor
+    anchors: Tensor
+    anchor_jacobian: Tensor
     root_m: Tensor
     rotations: Tensor
     joints: Tensor
@@ -70,6 +77,9 @@ class KeypointModel:
     ) -> None:
         sets = (keypoint_set,) if isinstance(keypoint_set, str) else keypoint_set
         regressor = sparse.vstack([asset.keypoint_regressor(name).astype(np.float64) for name in sets]).tocsr()
+        count = regressor.shape[0]
+        inner, skin = anchor_blends(asset)
+        regressor = sparse.vstack([regressor, skin]).tocsr()
         v, j = asset.num_vertices, asset.num_joints
         n = min(asset.num_betas - asset.num_expressions, MOST_BETAS)
         self.child_axis = asset.child_beta
@@ -79,12 +89,13 @@ class KeypointModel:
         attached = np.stack([(regressor @ (weights[:, i, None] * shapes.reshape(v, -1))) for i in range(j)], 1)
         blend = regressor @ weights  # (K, J)
         attached = attached.reshape(-1, j, 3, 1 + n) - blend[..., None, None] * rest
+        blend[count:] += inner  # a joint is a point that nothing is attached to
 
         def tensor(array: np.ndarray) -> Tensor:
             return torch.as_tensor(np.ascontiguousarray(array), dtype=dtype, device=device)
 
         self.dtype, self.device = dtype, torch.device(device)
-        self.num_betas, self.num_joints, self.num_keypoints = n, j, len(blend)
+        self.num_betas, self.num_joints, self.num_keypoints = n, j, count
         self.num_parameters = 3 + 3 * POSED_JOINTS + n + 3
         self._attached, self._attached_dirs = tensor(attached[..., 0]), tensor(attached[..., 1:])
         self._blend, self._rest, self._rest_dirs = tensor(blend), tensor(rest[..., 0]), tensor(rest[..., 1:])
@@ -134,7 +145,7 @@ class KeypointModel:
 
         # lever arm of everything a joint carries of a keypoint, about that joint
         lever = torch.einsum("mj,bkjx->bkmx", self._below, part) - self._blend_below[..., None] * position[:, None]
-        jacobian = torch.zeros(batch, self.num_keypoints, 3, self.num_parameters, dtype=self.dtype, device=self.device)
+        jacobian = torch.zeros(batch, points.shape[1], 3, self.num_parameters, dtype=self.dtype, device=self.device)
         jacobian[..., 0:3] = -cross_matrix(lever[:, :, 0])
         axes = world[:, self._parents] @ left_jacobian(theta.reshape(batch, POSED_JOINTS, 3))  # (B, 21, 3, 3)
         turn = -cross_matrix(lever[:, :, 1 : 1 + POSED_JOINTS]) @ axes[:, None]  # (B, K, 21, 3, 3)
@@ -144,7 +155,10 @@ class KeypointModel:
             "bjxy,kjyn->bkxn", world, self._attached_dirs
         ) + torch.einsum("kj,bjxn->bkxn", self._blend, slope)
         jacobian[..., -3:] = torch.eye(3, dtype=self.dtype, device=self.device)
-        return PosedKeypoints(points, jacobian, position[:, 0], world, position)
+        k = self.num_keypoints
+        return PosedKeypoints(
+            points[:, :k], jacobian[:, :k], points[:, k:], jacobian[:, k:], position[:, 0], world, position
+        )
 
 
 def left_jacobian(axis_angle: Tensor) -> Tensor:

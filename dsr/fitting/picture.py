@@ -14,6 +14,8 @@ from dsr.body import Body
 from dsr.body.transfer import PosedBody
 from dsr.camera import PictureCamera
 from dsr.devices import one_thread
+from dsr.fitting.expectation import expect_upright
+from dsr.fitting.gravity import find_gravity, find_stances
 from dsr.fitting.picture_result import describe_state, named_people
 from dsr.fitting.problem import fit_problem, group_detections
 from dsr.fitting.solver import FitWeights, solve
@@ -52,6 +54,8 @@ def fit_people(
         FittingError: if no keypoint of a person is usable.
     """
     people: dict[int, PersonResult] = {}
+    gravity = camera.gravity or find_gravity(detections, camera)
+    camera = replace(camera, gravity=gravity)
     with one_thread():
         for rows in group_detections(detections):
             group_start = None if start is None else start.select(rows)
@@ -65,6 +69,8 @@ def _fit_group(
 ) -> list[PersonResult]:
     """Fit people that share a keypoint set and either all have 3D landmarks or all have none."""
     problem = fit_problem(detections, camera, body, options)
+    assert camera.gravity is not None
+    problem = expect_upright(problem, camera.gravity, find_stances(detections, camera, camera.gravity))
     weights = FitWeights(steps=_STEPS[options.quality])
     if start is None:
         states = starting_states(problem, options)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dsr.body.rotations import axis_angle_to_rotmat
+from dsr.fitting.balance import ROBUST, Upright, upright_terms
 from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel, PosedKeypoints
 from dsr.mocap.pose_prior import PosePrior
 
@@ -67,6 +68,7 @@ class Targets:
         betas: (B, n) shape to stay near, or None for the average one.
         metric: whether the landmarks' size counts too; otherwise only their places relative to each other do.
         mass: everybody's mass, or None.
+        upright: what gravity lets expect, or None.
     """
 
     rays: Tensor
@@ -77,12 +79,15 @@ class Targets:
     betas: Tensor | None = None
     metric: bool = False
     mass: LinearMass | None = None
+    upright: Upright | None = None
 
     def select(self, index: Tensor) -> Targets:
         """Rows ``index`` of the batch, each as often as it is named."""
         landmarks, height, betas = (None if v is None else v[index] for v in (self.landmarks, self.height, self.betas))
         rays, weight, scale = self.rays[index], self.weight[index], self.scale[index]
-        return replace(self, rays=rays, weight=weight, scale=scale, landmarks=landmarks, height=height, betas=betas)
+        upright = None if self.upright is None else self.upright.select(index)
+        some = replace(self, rays=rays, weight=weight, scale=scale, landmarks=landmarks, height=height, betas=betas)
+        return replace(some, upright=upright)
 
 
 @dataclass(frozen=True)
@@ -203,12 +208,23 @@ def linearise(
     block[:, :, 3:stop] = weights.prior * whiten
     rows.append(block)
     residuals.append(weights.prior * pull)
+    if targets.upright is not None:
+        terms = upright_terms(posed.anchors, posed.anchor_jacobian, targets.upright)
+        cost = cost + terms.cost
+        rows.append(terms.jacobian)
+        residuals.append(terms.residual)
     over = (state.theta - prior.upper).clamp(min=0) + (state.theta - prior.lower).clamp(max=0)
     diagonal = torch.zeros(batch, size, dtype=model.dtype, device=model.device)
     linear = torch.zeros_like(diagonal)
     diagonal[:, 3:stop] = (over != 0).to(model.dtype) / weights.limit_rad**2
     linear[:, 3:stop] = over / weights.limit_rad**2
     cost = cost + (over / weights.limit_rad).square().sum(1)
+    if targets.upright is not None:
+        unexpected = targets.upright.pose_factor * (state.theta - targets.upright.pose)
+        bend = ROBUST**2 / (ROBUST**2 + unexpected.square())
+        cost = cost + (bend * unexpected.square()).sum(1)
+        diagonal[:, 3:stop] += (bend * targets.upright.pose_factor).square()
+        linear[:, 3:stop] += bend.square() * targets.upright.pose_factor * unexpected
     sigma = torch.full((n,), weights.beta, dtype=model.dtype, device=model.device)
     if model.child_axis is not None:
         sigma[model.child_axis] = weights.child

@@ -1,0 +1,121 @@
+"""How a camera was held: what is known of its pitch and roll, as log probabilities over a grid of both.
+
+A grid keeps several possibilities alive (a row of books is as straight as a door) and adds up evidence of any shape:
+what photographs are usually like, straight lines that should be vertical, people who should stand upright
+(:mod:`dsr.fitting.gravity`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PITCH_DEG, ROLL_DEG = np.arange(-39.0, 60.1, 3.0), np.arange(-33.0, 33.1, 1.5)
+"""The grid's degrees: a positive pitch looks down, with a positive roll the scene leans to the right."""
+
+_USUAL_PITCH, _USUAL_ROLL = (3.0, 9.0), (0.0, 2.0)  # mean and deviation in degrees of most photographs
+_ODD_PITCH, _ODD_ROLL = (8.0, 20.0), (0.0, 12.0)  # and of the others
+_ODD = 0.15
+_LINE_DEG = 1.4  # how well an upright line is seen
+_UPRIGHT_LINES = 0.25  # share of the lines within 45 degrees of the vertical that are upright in truth
+_SHORTEST, _FULL = 0.03, 0.1  # of the picture's longer side: lines that count, and that count once
+_REPEATED = 0.5  # the two edges of a post say the same
+
+
+@dataclass(frozen=True)
+class Gravity:
+    """Which way is up.
+
+    Attributes:
+        up: (3,) unit vector in the camera frame, against gravity.
+        pitch_deg: how far the camera looks down.
+        roll_deg: how far the scene leans to the right in the picture.
+        pitch_sigma_deg: standard deviation of the pitch.
+        roll_sigma_deg: standard deviation of the roll.
+    """
+
+    up: np.ndarray
+    pitch_deg: float
+    roll_deg: float
+    pitch_sigma_deg: float
+    roll_sigma_deg: float
+
+
+def up_vector(pitch_deg: np.ndarray | float, roll_deg: np.ndarray | float) -> np.ndarray:
+    """(..., 3) unit vectors against gravity in the camera frame (x right, y down, z forward)."""
+    pitch, roll = np.radians(pitch_deg), np.radians(roll_deg)
+    return np.stack([np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch) + 0 * roll], -1)
+
+
+GRID_UP = up_vector(PITCH_DEG[:, None], ROLL_DEG[None, :])
+"""(P, R, 3) the upward direction of every cell."""
+
+
+def usual_tilt() -> np.ndarray:
+    """(P, R) log probabilities of photographs, of which nothing else is known: about level, some of them far from it.
+
+    EXIF orientation is applied before anything here, so that down is down.
+    """
+
+    def mixture(grid: np.ndarray, usual: tuple[float, float], odd: tuple[float, float]) -> np.ndarray:
+        parts = [np.exp(-0.5 * ((grid - mean) / sd) ** 2) / sd for mean, sd in (usual, odd)]
+        return np.log((1 - _ODD) * parts[0] + _ODD * parts[1])
+
+    pitch = mixture(PITCH_DEG, _USUAL_PITCH, _ODD_PITCH)
+    return pitch[:, None] + mixture(ROLL_DEG, _USUAL_ROLL, _ODD_ROLL)[None, :]
+
+
+def tilt_from_lines(lines: np.ndarray, K: np.ndarray, size: tuple[int, int], boxes: np.ndarray) -> np.ndarray:
+    """What lines that may be upright in the world say: (P, R) log likelihoods.
+
+    An upright line points at the vertical vanishing point, or it is one of the many others (a mixture; the geometry is
+    that of Coughlan and Yuille, "Manhattan World", ICCV 1999).
+
+    Args:
+        lines: (N, 4) u0, v0, u1, v1, pixels.
+        K: (3, 3) intrinsics.
+        size: (width, height), pixels.
+        boxes: (B, 4) x0, y0, x1, y1 of the people; lines inside are limbs and clothes.
+    """
+    lines = np.asarray(lines, np.float64).reshape(-1, 4)
+    middle, along = (lines[:, :2] + lines[:, 2:]) / 2, lines[:, 2:] - lines[:, :2]
+    length, longest = np.hypot(*along.T), float(max(size))
+    used = (length > _SHORTEST * longest) & (np.abs(along[:, 1]) > np.abs(along[:, 0]))
+    for x0, y0, x1, y1 in np.asarray(boxes, np.float64).reshape(-1, 4):
+        used &= ~((middle > (x0, y0)) & (middle < (x1, y1))).all(1)
+    middle, along, length = middle[used], along[used] / length[used, None], length[used]
+    if not len(middle):
+        return np.zeros(GRID_UP.shape[:2])
+    x, y = ((middle - K[:2, 2]) / K[[0, 1], [0, 1]]).T
+    # the image of the upward direction d at a point x: d_xy - x d_z; linear, and its square quadratic, in d
+    up = GRID_UP.reshape(-1, 3)
+    across = up @ np.stack([along[:, 1], -along[:, 0], y * along[:, 0] - x * along[:, 1]])
+    square = (up[:, :1] ** 2 + up[:, 1:2] ** 2) + up[:, 2:] ** 2 * (x**2 + y**2)
+    square = square - 2 * up[:, 2:] * (up[:, :2] @ np.stack([x, y]))
+    sine2 = across**2 / np.maximum(square, 1e-9)
+    sigma = np.radians(_LINE_DEG)
+    peak = _UPRIGHT_LINES / (sigma * np.sqrt(np.pi / 2)) * np.exp(-0.5 * sine2 / sigma**2)
+    weight = _REPEATED * np.minimum(length / (_FULL * longest), 2.0)
+    return (np.log((1 - _UPRIGHT_LINES) / (np.pi / 4) + peak) @ weight).reshape(GRID_UP.shape[:2])
+
+
+def gravity_of(log_probability: np.ndarray) -> Gravity:
+    """The mean and spread of (P, R) log probabilities around their best cell.
+
+    Far-away second guesses widen the spread but do not move the mean.
+    """
+    weight = np.exp(log_probability - log_probability.max())
+    p, r = (int(i) for i in np.unravel_index(int(weight.argmax()), weight.shape))
+    near = weight * (np.abs(PITCH_DEG - PITCH_DEG[p]) < 16)[:, None] * (np.abs(ROLL_DEG - ROLL_DEG[r]) < 8)[None, :]
+    near = near / near.sum()
+    pitch, roll = float(near.sum(1) @ PITCH_DEG), float(near.sum(0) @ ROLL_DEG)
+    weight = weight / weight.sum()
+    spread = [
+        float(np.sqrt(max(share @ (grid - mean) ** 2, (step / 4) ** 2)))
+        for share, grid, mean, step in (
+            (weight.sum(1), PITCH_DEG, pitch, PITCH_DEG[1] - PITCH_DEG[0]),
+            (weight.sum(0), ROLL_DEG, roll, ROLL_DEG[1] - ROLL_DEG[0]),
+        )
+    ]
+    return Gravity(up_vector(pitch, roll), pitch, roll, *spread)

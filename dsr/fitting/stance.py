@@ -1,0 +1,143 @@
+"""Who stands, as far as a picture tells by itself: legs below the body, feet below both, nothing of it in depth.
+
+Depth is what the stance is needed for, so it is not asked here, but for sitting: thighs that come towards the camera.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from dsr.body.joints import joint_names
+from dsr.people.types import Detection
+
+SIDES = ("left", "right")
+_SEEN = (0.35, 0.6)  # confidences from which on a keypoint begins to count, and counts
+_SHARE = (0.66, 0.86)  # of a straight leg's length by the trunk's, along the picture's vertical
+_LEG_BY_TRUNK = 1.45  # hip to ankle by shoulders to hips, as detectors see them
+_TRUNK_BY_SHOULDERS = 1.35  # a foreshortened trunk is no measure; shoulders seen from the front are
+
+
+@dataclass(frozen=True)
+class Stance:
+    """One person's, every number 0 to 1.
+
+    Attributes:
+        standing: how surely the person stands upright on the feet.
+        legs: (2,) how surely the left and the right leg is straight and below the body.
+        carries: (2,) how surely the left and the right foot is down.
+        feet: (2,) how well the feet are seen.
+        hips: how well the hips are seen.
+        sitting: how surely the person sits.
+    """
+
+    standing: float
+    legs: np.ndarray
+    carries: np.ndarray
+    feet: np.ndarray
+    hips: float
+    sitting: float
+
+
+class NamedPoints:
+    """A person's keypoints by name, whatever set they are of."""
+
+    def __init__(self, detection: Detection, size: tuple[int, int]) -> None:
+        self._row = {name: k for k, name in enumerate(joint_names(detection.keypoint_set))}
+        self._pixels, self._confidence = detection.keypoints_px, detection.confidence
+        self._world, self._size = detection.world_m, size
+
+    def pixel(self, name: str) -> np.ndarray:
+        """(2,) u, v."""
+        return np.asarray(self._pixels[self._row[name]], np.float64)
+
+    def world(self, name: str) -> np.ndarray | None:
+        """(3,) the detector's landmark, or None."""
+        return None if self._world is None else np.asarray(self._world[self._row[name]], np.float64)
+
+    def seen(self, name: str) -> float:
+        """0 to 1; 0 outside the picture."""
+        if name not in self._row:
+            return 0.0
+        u, v = self.pixel(name)
+        inside = 0 <= u < self._size[0] and 0 <= v < self._size[1]
+        return float(ramp(self._confidence[self._row[name]], *_SEEN)) if inside else 0.0
+
+
+def stance_of(detection: Detection, size: tuple[int, int], up_px: np.ndarray) -> Stance:
+    """How surely somebody stands.
+
+    Args:
+        detection: the person.
+        size: (width, height) of the picture, pixels.
+        up_px: (2,) unit vector, the image of "up" where the person is.
+    """
+    points = NamedPoints(detection, size)
+    hips = min(points.seen(f"{side}_hip") for side in SIDES)
+    shoulders = min(points.seen(f"{side}_shoulder") for side in SIDES)
+    nothing = Stance(0.0, np.zeros(2), np.zeros(2), np.zeros(2), hips, 0.0)
+    if shoulders == 0:
+        return nothing
+    aside = np.array([-up_px[1], up_px[0]])
+    at = {
+        f"{side}_{part}": points.pixel(f"{side}_{part}")
+        for side in SIDES
+        for part in ("shoulder", "hip", "knee", "ankle")
+    }
+    hip = (at["left_hip"] + at["right_hip"]) / 2
+    shoulder = (at["left_shoulder"] + at["right_shoulder"]) / 2
+    width = float(np.linalg.norm(at["left_shoulder"] - at["right_shoulder"]))
+    trunk = max(float((shoulder - hip) @ up_px), _TRUNK_BY_SHOULDERS * width, 1e-6)
+    if float((shoulder - hip) @ up_px) < 0.3 * trunk:
+        return nothing  # lies, or hangs upside down
+    whole = _LEG_BY_TRUNK * trunk
+    legs, carries, feet, lying = np.zeros((4, 2))
+    drop = [float((hip - at[f"{side}_ankle"]) @ up_px) for side in SIDES]
+    for i, side in enumerate(SIDES):
+        thigh, shin = at[f"{side}_hip"] - at[f"{side}_knee"], at[f"{side}_knee"] - at[f"{side}_ankle"]
+        feet[i] = min(points.seen(f"{side}_ankle"), points.seen(f"{side}_knee"))
+        bend = _angle(thigh, shin)
+        # of two feet on a floor the nearer is lower in the picture
+        carries[i] = feet[i] * (1 - ramp((max(drop) - drop[i]) / whole, 0.15, 0.35))
+        legs[i] = (
+            carries[i] * ramp(drop[i] / whole, *_SHARE) * (1 - ramp(bend, 20, 45)) * (1 - _knee_bent(points, side))
+        )
+        level = ramp(float(thigh @ up_px) / (0.5 * whole), 0.75, 0.45)
+        front = _thigh_elevation(points, side)
+        lying[i] = min(points.seen(f"{side}_knee"), hips) * max(level, front * ramp(level, 0.0, 0.5))
+    mass = hip + 0.35 * (shoulder - hip)
+    across = [float((at[f"{side}_ankle"] - mass) @ aside) for side in SIDES]
+    carrying = [across[i] for i in range(2) if carries[i] > 0.3] or across
+    off = max(min(carrying), -max(carrying), 0.0) if min(carrying) * max(carrying) > 0 else 0.0
+    balanced = 1 - ramp(off / whole, 0.12, 0.3)
+    standing = float(legs.max() * hips * shoulders * balanced)
+    return Stance(standing, legs, carries, feet, hips, float(lying.min() * (1 - standing)))
+
+
+def ramp(value: np.ndarray | float, start: float, stop: float) -> np.ndarray | float:
+    """0 at ``start``, 1 at ``stop`` and beyond, straight between; ``start`` may be the larger."""
+    return np.clip((value - start) / (stop - start), 0.0, 1.0)
+
+
+def _angle(a: np.ndarray, b: np.ndarray) -> float:
+    """Degrees between two directions of the picture."""
+    length = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.degrees(np.arccos(np.clip(a @ b / length, -1, 1)))) if length > 0 else 0.0
+
+
+def _thigh_elevation(points: NamedPoints, side: str) -> float:
+    """How level the landmarks say a thigh is, 0 to 1; 0.5 where there are none."""
+    hip, knee = points.world(f"{side}_hip"), points.world(f"{side}_knee")
+    if hip is None or knee is None:
+        return 0.5
+    thigh = knee - hip
+    return float(ramp(thigh[1] / max(float(np.linalg.norm(thigh)), 1e-6), 0.8, 0.45))
+
+
+def _knee_bent(points: NamedPoints, side: str) -> float:
+    """How surely the landmarks see a bent knee, 0 to 1: they are wrong by up to some 30 degrees."""
+    hip, knee, ankle = (points.world(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
+    if hip is None or knee is None or ankle is None:
+        return 0.0
+    return float(ramp(_angle(knee - hip, ankle - knee), 40, 70))
