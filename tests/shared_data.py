@@ -39,6 +39,11 @@ def real_views() -> Path:
     return _folder("real_views", "the photographs with 3D truth")
 
 
+def people_found() -> Path:
+    """Crowded photographs whose people are annotated."""
+    return _folder("people_found", "the photographs with annotated people")
+
+
 def anthropometry() -> Path:
     """Measures of real people."""
     return _folder("anthropometry", "the measures of real people")

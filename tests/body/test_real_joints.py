@@ -1,10 +1,8 @@
-"""The two benchmarks on real people: a body reproduces its joints, and errors are of the person who stands there."""
+"""The benchmark of joints of real people: a body reproduces its own joints, and not those of another build."""
 
 import importlib
-import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,8 +17,7 @@ def benchmark(monkeypatch):
     """A function that imports a benchmark."""
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "benchmarks"))
     yield importlib.import_module
-    for name in ("real_joints", "real_views"):
-        sys.modules.pop(name, None)
+    sys.modules.pop("real_joints", None)
 
 
 def posed_points(asset, points):
@@ -59,28 +56,3 @@ def test_every_moment_counts_once(benchmark):
     assert joints.shape == (8, 12, 3) and len(people) == 8 and len(set(people)) == 2
     thighs = np.linalg.norm(joints[:, 0] - joints[:, 1], axis=1)
     assert ((thighs > 0.25) & (thighs < 0.55)).all()  # metres
-
-
-def test_the_error_is_of_the_person_at_the_true_place(benchmark, monkeypatch, tmp_path, capsys):
-    real_views_benchmark = benchmark("real_views")
-    asset = load_asset("open")
-    upright = (asset.v_template * [1, -1, -1] + [0, 0, 4]).astype(np.float64)
-    truth = (asset.keypoint_regressor("blazepose33") @ upright)[benchmark("real_joints").POINTS]
-    intrinsics = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
-    pixels = (truth @ intrinsics.T)[:, :2] / truth[:, 2:]
-    view = {"person": "somebody", "K": intrinsics.tolist(), "joints_px": pixels.tolist()}
-    view["joints_cam_mm"] = (1000 * truth).tolist()
-    (tmp_path / "truth.json").write_text(json.dumps({"views": [{"file": name, **view} for name in ("a.jpg", "b.jpg")]}))
-    bent = upright + np.array([1.0, 0, 0]) + 0.3 * np.abs(upright[:, :1])  # somebody else, of another build
-    people = [SimpleNamespace(vertices_cam_m=v, height_m=1.7) for v in (bent, upright)]
-
-    def fit(paths, options, jobs):
-        assert options.focal == 500 and options.person == "all"
-        by_file = {"a.jpg": people, "b.jpg": []}
-        return [SimpleNamespace(input_path=str(p), people=by_file[p.name], message="empty") for p in paths]
-
-    monkeypatch.setattr("dsr.fit_images", fit, raising=False)
-    monkeypatch.setattr(sys, "argv", ["real_views.py", "--views", str(tmp_path)])
-    real_views_benchmark.main()
-    printed = capsys.readouterr().out
-    assert "somebody: PA-MPJPE 0.0 mm" in printed and "1 of 2 views" in printed and "b.jpg: nobody (empty)" in printed
