@@ -17,6 +17,10 @@ from sample_results import CASES, intrinsics, write_picture
 from scipy.spatial.transform import Rotation
 from skinning import linear_blend_skinning
 
+from dsr.body import load_asset
+from dsr.body.asset_file import save_asset
+from dsr.body.joints import SMPLX55_NAMES
+
 ADDON = Path(__file__).resolve().parents[2] / "blender_addon" / "dsr_fit_body"
 
 
@@ -88,15 +92,18 @@ def test_quaternions_keep_their_sign():
     assert np.abs(np.diff(geometry.continuous_quaternions(q), axis=0)).max() < 0.2
 
 
-def test_names_round_trip_and_mirror():
+def test_every_bone_has_a_name_of_its_own_in_every_scheme():
     for scheme in names.SCHEMES:
         renamed = [names.bone_name_in(name, scheme) for name in names.SMPL24]
         assert len(set(renamed)) == 24
-        assert [names.smpl_name(name) for name in renamed] == list(names.SMPL24)
+        fingers = [names.bone_name_in(name, scheme) for name in SMPLX55_NAMES]
+        assert len(set(fingers)) == 55
     assert names.bone_name_in("left_shoulder", "MIXAMO") == "mixamorig:LeftArm"
     assert names.bone_name_in("left_collar", "MIXAMO") == "mixamorig:LeftShoulder"
     assert names.bone_name_in("right_knee", "RIGIFY") == "shin.R"
-    assert names.bone_name_in("jaw", "MIXAMO") == "jaw"
+    assert names.bone_name_in("left_index2", "MIXAMO") == "mixamorig:LeftHandIndex2"
+    assert names.bone_name_in("right_thumb1", "RIGIFY") == "thumb.01.R"
+    assert names.bone_name_in("tail", "MIXAMO") == "tail"
 
 
 def test_names_are_cut_in_bytes():
@@ -118,6 +125,21 @@ def test_bones_point_along_the_limbs(tmp_path):
     assert np.linalg.norm(body.joints[joint("left_ankle")] - body.joints[joint("left_knee")]) == pytest.approx(
         lengths[joint("left_knee")]
     )
+
+
+def test_bones_of_hands_and_face_point_along_them(tmp_path):
+    asset = load_asset("open-x")
+    save_asset(asset, tmp_path / "body.npz")
+    body = read_body_model(tmp_path / "body.npz")
+    assert tuple(body.names) == SMPLX55_NAMES and body.shapedirs.shape[2] == asset.num_betas
+    directions, lengths = bone_axes(body.names, body.parents, body.joints)
+    joint = body.names.index
+    assert directions[joint("left_wrist")] @ [1, 0, 0] > 0.9
+    assert directions[joint("right_index1")] @ [-1, 0, 0] > 0.8
+    assert directions[joint("head")] @ [0, 1, 0] > 0.99
+    assert directions[joint("jaw")] @ [0, 0, 1] > 0.7 and directions[joint("left_eye_smplhf")] @ [0, 0, 1] > 0.99
+    fingers = [k for k, name in enumerate(SMPLX55_NAMES) if k >= 25 and not name.endswith("thumb1")]
+    assert lengths[fingers].min() > 0.01 and lengths[fingers].max() < 0.05
 
 
 def test_smoothing_takes_noise_away_and_does_not_lag():

@@ -7,8 +7,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_POINTS_TO = {"pelvis": "spine1", "spine3": "neck", "left_wrist": "left_hand", "right_wrist": "right_hand"}
+_POINTS_TO = {
+    "pelvis": ("spine1",),
+    "spine3": ("neck",),
+    "left_wrist": ("left_hand", "left_middle1"),
+    "right_wrist": ("right_hand", "right_middle1"),
+}
+"""Children that a bone may point at where it has several; the head's points upwards, not at an eye."""
 _LEAF_LENGTH = {"head": 0.16, "left_foot": 0.06, "right_foot": 0.06, "left_hand": 0.08, "right_hand": 0.08}
+_FORWARD = {"jaw": (0.0, -0.05, 0.06), "left_eye_smplhf": (0.0, 0.0, 0.03), "right_eye_smplhf": (0.0, 0.0, 0.03)}
+"""Bones of the face: to the chin, along the gaze; metres."""
 
 
 def bone_children(names: Sequence[str], parents: np.ndarray, joints: np.ndarray) -> list[int]:
@@ -22,10 +30,10 @@ def bone_children(names: Sequence[str], parents: np.ndarray, joints: np.ndarray)
     children_of = []
     for joint, name in enumerate(names):
         children = np.flatnonzero(np.asarray(parents) == joint)
-        preferred = _POINTS_TO.get(name)
-        if preferred in names and names.index(preferred) in children:
-            children_of.append(names.index(preferred))
-        elif len(children):
+        preferred = [names.index(n) for n in _POINTS_TO.get(name, ()) if n in names and names.index(n) in children]
+        if preferred:
+            children_of.append(preferred[0])
+        elif len(children) and name != "head":
             children_of.append(int(children[np.argmin(np.abs(joints[children, 0] - joints[joint, 0]))]))
         else:
             children_of.append(-1)
@@ -50,6 +58,8 @@ def bone_axes(names: Sequence[str], parents: np.ndarray, joints: np.ndarray) -> 
         along = joints[joint] - joints[parent] if parent >= 0 else np.array([0.0, 1.0, 0.0])
         if child >= 0:
             ends[joint] = joints[child]
+        elif name in _FORWARD:
+            ends[joint] = joints[joint] + _FORWARD[name]
         elif name == "head":
             ends[joint] = joints[joint] + [0.0, _LEAF_LENGTH[name], 0.0]
         elif name.endswith("_foot"):

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 SCHEMES = ("SMPL", "MIXAMO", "RIGIFY")
 
 # SMPL joint, Mixamo bone (without "mixamorig:"), Rigify metarig bone. SMPL's "shoulder" is Mixamo's "Arm" and SMPL's
-# "collar" is its "Shoulder". SMPL's hand has no counterpart: it gets a separate name, so that no weight is lost.
+# "collar" is its "Shoulder". SMPL's hand has no counterpart: it gets a separate name, so that no weight is lost. Bodies
+# with fingers have no such hand.
 _CENTRE = (
     ("pelvis", "Hips", "spine"),
     ("spine1", "Spine", "spine.001"),
@@ -16,6 +17,7 @@ _CENTRE = (
     ("spine3", "Spine2", "spine.003"),
     ("neck", "Neck", "spine.004"),
     ("head", "Head", "spine.006"),
+    ("jaw", "Jaw", "jaw"),
 )
 _SIDE = (
     ("collar", "Shoulder", "shoulder"),
@@ -27,6 +29,12 @@ _SIDE = (
     ("knee", "Leg", "shin"),
     ("ankle", "Foot", "foot"),
     ("foot", "ToeBase", "toe"),
+    ("eye_smplhf", "Eye", "eye"),
+    *(
+        (f"{finger}{k}", f"Hand{finger.title()}{k}", f"{'' if finger == 'thumb' else 'f_'}{finger}.0{k}")
+        for finger in ("thumb", "index", "middle", "ring", "pinky")
+        for k in (1, 2, 3)
+    ),
 )
 
 
@@ -43,18 +51,11 @@ BONE_NAMES = _bone_names()
 
 
 def bone_name_in(smpl: str, scheme: str) -> str:
-    """A bone's name in a scheme; joints outside the table (fingers, jaw, eyes of SMPL-X) keep theirs."""
+    """A bone's name in a scheme; joints outside the table keep theirs."""
     if scheme == "SMPL" or smpl not in BONE_NAMES:
         return smpl
     return BONE_NAMES[smpl][SCHEMES.index(scheme) - 1]
 
-
-def smpl_name(name: str) -> str:
-    """The SMPL name of a bone that has a name of any scheme; unknown names come back as they are."""
-    return _BACK.get(name, name)
-
-
-_BACK = {other: smpl for smpl, others in BONE_NAMES.items() for other in others}
 
 SMPL24 = (
     "pelvis",
