@@ -17,6 +17,9 @@ PAGE = pages.page("docs/cli.md")
 SECTIONS = {
     "dsr-fit": ("fit", [], ["--serve"]),
     "dsr-eval synthetic": ("eval", ["synthetic"]),
+    "dsr-eval views": ("eval", ["views"]),
+    "dsr-eval people": ("eval", ["people"]),
+    "dsr-eval sheet": ("eval", ["sheet"]),
     "dsr-eval PROTOCOL": ("eval", ["3dpw"]),
     "dsr-eval lifter": ("eval", ["lifter"]),
     "dsr-train, image to body": ("train", []),
@@ -29,7 +32,9 @@ FIELDS = [
     "dsr/losses/weights.py",
     "dsr/training/config.py",
     *(f"dsr/training/systems/{kind}/config.py" for kind in ("lifter", "regressor")),
-    *(f"dsr/cli/{name}.py" for name in ("fit_command", "eval_dataset", "eval_lifter", "eval_synthetic", "train")),
+    "dsr/cli/fit_command.py",
+    *(f"dsr/cli/eval_{name}.py" for name in ("dataset", "lifter", "people", "sheet", "synthetic", "views")),
+    "dsr/cli/train.py",
 ]
 """Files whose fields are options of commands."""
 
