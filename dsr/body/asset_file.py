@@ -16,7 +16,7 @@ import numpy as np
 from dsr.body.asset import BodyAsset, clean_parents
 from dsr.body.joints import KEYPOINT_SETS
 from dsr.errors import BodyError
-from dsr.files import file_sha256
+from dsr.files import file_sha256, weights_sha256
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -55,6 +55,14 @@ def find_open(name: str = "open") -> Path:
         f"The open body's file {file} was not found (looked in {looked}); reinstall the package, or set "
         f"DSR_BODY_MODELS to the folder that holds open/{file}."
     )
+
+
+def shipped_sha256(name: str) -> str:
+    """Hash of the open body of this name as it is installed; "" for other names and where it is not."""
+    try:
+        return weights_sha256(find_open(name)) if name in OPEN_FILES else ""
+    except BodyError:
+        return ""
 
 
 def is_asset_file(path: Path) -> bool:
@@ -148,7 +156,7 @@ def read_asset(path: Path) -> BodyAsset:
             expression_names=tuple(str(n) for n in arrays.get("expression_names", ())),
             name=_text(arrays.get("name", path.stem)),
             licence=_text(arrays.get("licence", "")),
-            sha256=file_sha256(path),
+            sha256=_text(arrays.get("source_sha256", "")) or file_sha256(path),  # a copy is what it was copied from
             path=path,
         ).check()
     except (KeyError, IndexError, ValueError) as error:

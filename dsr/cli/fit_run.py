@@ -86,8 +86,20 @@ class FitRun:
         if clips:
             check_sequence_options(self._options, self._sequence)
             check_clip_outputs(self._output_options, any(clip.is_video and not clip.problem for clip in clips))
-        body_stem = Path(body_file_name(load_asset(self._options.body))).stem
-        self._planned = self._folder.plan(sources, [body_stem], command.limit, command.overwrite)
+        body = load_asset(self._options.body)
+        body_stem = Path(body_file_name(body)).stem
+        self._planned = self._folder.plan(sources, [body_stem], command.limit, command.overwrite, body.sha256)
+        self._tell_of_another_body()
+
+    def _tell_of_another_body(self) -> None:
+        count = sum(planned.other_body for planned in self._planned)
+        if count and not self._command.quiet:
+            stands = "1 result in" if count == 1 else f"{count} results in"
+            write_line(
+                sys.stderr,
+                f"dsr-fit: {stands} {self._command.out} made with another body (an earlier release's?): fitted again, "
+                "for shapes of two bodies cannot be compared; to keep what is there, choose another --out.",
+            )
 
     def _list(self) -> int:
         for planned in self._planned:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from dsr.body import Body, load_body
+from dsr.body.asset_file import shipped_sha256
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera import PictureCamera, rotate_body
 from dsr.devices import one_thread
@@ -142,7 +143,8 @@ def _refine_group(
 
     crop_K, masks = tensor([c.camera.K for c in mask_crops]), tensor([c.mask for c in mask_crops])
     visible, coverage = tensor([c.visible for c in mask_crops]), tensor([c.coverage for c in mask_crops])
-    light = _light(str(device)) if body.asset.name in ("open", "open-x") else body  # the same betas
+    installed = body.asset.name in ("open", "open-x") and body.asset.sha256 == shipped_sha256(body.asset.name)
+    light = _light(str(device)) if installed else body  # the same betas; another release's body has others
     outside = light.faces[torch.as_tensor(~light.asset.interior, device=device)]
     nothing = torch.zeros(len(outside), 1, device=device)
     render = SemanticRenderer(RenderSettings(sigma=weights.sigma), threads=1)

@@ -39,11 +39,13 @@ class PlannedOutput:
         source: the picture or clip.
         name: output name relative to the folder, forward slashes: the results are ``<name>.json`` and so on.
         finished: whether an earlier run already made everything that is asked for.
+        other_body: whether an earlier run did so, but with another body.
     """
 
     source: InputPicture | Clip
     name: str
     finished: bool = False
+    other_body: bool = False
 
 
 class OutputFolder:
@@ -109,6 +111,7 @@ class OutputFolder:
         reserved: Iterable[str],
         limit: int | None = None,
         overwrite: bool = False,
+        body_sha256: str = "",
     ) -> list[PlannedOutput]:
         """Names for the results of inputs, and which of them are finished.
 
@@ -117,6 +120,7 @@ class OutputFolder:
             reserved: names not to be used (the stem of the body asset).
             limit: plan only this many, the first ones.
             overwrite: take none for finished.
+            body_sha256: hash of the body that is fitted; results of another one are not finished. "" takes any.
         """
         documents: dict[str, dict[str, Any] | None] = {}
 
@@ -133,7 +137,9 @@ class OutputFolder:
         planned = []
         for source, name in list(zip(sources, names, strict=True))[:limit]:
             earlier = None if overwrite or source.problem else document(name)
-            planned.append(PlannedOutput(source, name, self.is_finished(source, name, earlier) if earlier else False))
+            finished = earlier is not None and self.is_finished(source, name, earlier)
+            other = finished and earlier is not None and _other_body(earlier, body_sha256)
+            planned.append(PlannedOutput(source, name, finished and not other, other))
         return planned
 
     def is_finished(self, source: InputPicture | Clip, name: str, document: dict[str, Any] | None = None) -> bool:
@@ -149,6 +155,8 @@ class OutputFolder:
         run = None if document is None else document.get("run")
         if document is None or not isinstance(run, dict):
             return False
+        if isinstance(run.get("options"), dict):  # options that its release did not have yet
+            run = {**run, "options": {**FitOptions().record(), **run["options"]}}
         made = {**self._made_with(source), "sidecar": _sidecar_sha256(source.first_file)}
         if any(run.get(key) != value for key, value in made.items()) or not self._same_weights(source, document):
             return False
@@ -299,6 +307,13 @@ def _read_earlier(json_path: Path) -> dict[str, Any] | None:
         return read_document(json_path) if json_path.is_file() else None
     except ResultError:
         return None
+
+
+def _other_body(document: dict[str, Any], sha256: str) -> bool:
+    """Whether a result says that it was fitted with another body than the one with this hash."""
+    body = document.get("body")
+    fitted = body.get("sha256", "") if isinstance(body, dict) else ""
+    return bool(sha256 and fitted and fitted != sha256)
 
 
 def _sidecar_sha256(picture: Path) -> str:

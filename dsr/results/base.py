@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dsr.results.files import SCHEMA_VERSION
+from dsr.results.floor import Floor, floor_document, floor_from_document
 
 
 @dataclass
@@ -27,6 +28,7 @@ class InputResult:
         focal_detail: how the focal length was worked out, a short sentence.
         body: ``name``, ``licence`` and ``sha256`` of the body asset; once saved also ``file``, relative to the result.
         people: who was fitted.
+        floor: which way is up, and the floor that people stand on; None where there is nobody to tell it by.
         warnings: sentences for the user about the input.
         timing_s: seconds per stage.
         seed: the seed used.
@@ -42,6 +44,7 @@ class InputResult:
     focal_detail: str = ""
     body: dict[str, str] = field(default_factory=dict)
     people: list[Any] = field(default_factory=list)
+    floor: Floor | None = None
     warnings: list[str] = field(default_factory=list)
     timing_s: dict[str, float] = field(default_factory=dict)
     seed: int = 0
@@ -66,6 +69,7 @@ def document_head(result: InputResult, schema: str, convention: str) -> dict[str
 def document_tail(result: InputResult) -> dict[str, Any]:
     """The last entries of a JSON file."""
     return {
+        "floor": floor_document(result.floor),
         "warnings": list(result.warnings),
         "timing_s": {stage: round(float(seconds), 4) for stage, seconds in result.timing_s.items()},
         "seed": int(result.seed),
@@ -85,6 +89,7 @@ def common_fields(document: Mapping[str, Any], arrays: Mapping[str, np.ndarray])
         "focal_source": camera["focal_source"],
         "focal_detail": camera["focal_detail"],
         "body": document["body"],
+        "floor": floor_from_document(document.get("floor")),
         "warnings": document["warnings"],
         "timing_s": document["timing_s"],
         "seed": document["seed"],

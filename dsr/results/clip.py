@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from dsr.errors import ResultError
 from dsr.results.base import InputResult, common_fields, document_head, document_tail
 from dsr.results.files import CLIP_SCHEMA, json_number, json_numbers, residuals_document
 from dsr.results.picture import PersonResult
@@ -125,7 +126,16 @@ class SequenceResult(InputResult):
         Args:
             frame: frame number.
             asset: the body the result was fitted with.
+
+        Raises:
+            ResultError: for another body of the same name, which has other betas.
         """
+        fitted = self.body.get("sha256", "")
+        if self.body.get("name") == asset.name and fitted and asset.sha256 not in ("", fitted):
+            raise ResultError(
+                f"{self.input_path} was fitted with another {asset.name} body than the one given: load the copy beside "
+                f"the result ({self.body.get('file') or 'an .npz'}) with dsr.body.load_asset."
+            )
         return [person_at(track, int(frame - track.frames[0]), asset) for track in self.people if frame in track.frames]
 
 

@@ -52,7 +52,7 @@ def make_result() -> SequenceResult:
         K=np.array([[800.0 + i, 0, 320] for i in range(9)])[:, None] * np.ones((1, 3, 1)),
         focal_source="exif",
         focal_detail="35 mm equivalent 26 mm",
-        body={"name": "open", "licence": "CC0", "sha256": "cd" * 32, "file": "DSR_OPEN.npz"},
+        body={"name": "toy", "licence": "CC0", "sha256": "cd" * 32, "file": "TOY.npz"},
         lifter={"name": "shipped", "sha256": "ef" * 32},
         people=[make_track("p0", 0, 9, True), make_track("p1", 2, 5, False)],
         warnings=["1 frame is missing"],

@@ -45,7 +45,7 @@ def make_result(people: int = 2) -> FitResult:
         K=np.array([[800.0, 0, 320], [0, 800, 240], [0, 0, 1]]),
         focal_source="exif",
         focal_detail="35 mm equivalent 26 mm",
-        body={"name": "open", "licence": "CC0", "sha256": "cd" * 32, "file": "DSR_OPEN.npz"},
+        body={"name": "toy", "licence": "CC0", "sha256": "cd" * 32, "file": "TOY.npz"},
         people=[make_person(i) for i in range(people)],
         warnings=["first of 3 frames"],
         timing_s={"read": 0.0125},
@@ -90,7 +90,7 @@ def test_the_files_say_what_the_schema_promises(tmp_path):
         "upright_differs": True,
         "upright_file": "Jürgen läuft.upright.jpg",
     }
-    assert document["body"]["file"] == "DSR_OPEN.npz"
+    assert document["body"]["file"] == "TOY.npz"
     assert [p["id"] for p in document["people"]] == ["p0", "p1"]
     with np.load(tmp_path / "a.npz", allow_pickle=False) as data:
         shapes = {key: data[key].shape for key in data.files}
