@@ -10,7 +10,7 @@ import pytest
 from body_toys import toy_asset
 
 from dsr.body import JOINT_SETS, KEYPOINT_SETS, PARENTS, flip_pairs, flip_permutation, joint_names, load_asset
-from dsr.body.asset import tree_levels
+from dsr.body.asset import split_quads, tree_levels
 from dsr.body.asset_file import find_open, save_asset
 from dsr.errors import BodyError
 
@@ -75,6 +75,18 @@ def test_an_asset_survives_writing_and_reading(tmp_path):
     assert np.array_equal(fewer.shapedirs, kept)
 
 
+def test_quads_survive_writing_and_reading(tmp_path):
+    toy = toy_asset(60)
+    quads = np.random.default_rng(1).permuted(np.tile(np.arange(60, dtype=np.int32), (60, 1)), axis=1)[:, :4]
+    asset = replace(toy, quads=quads, faces=split_quads(quads))
+    save_asset(asset, tmp_path / "toy.npz")
+    again = load_asset(tmp_path / "toy.npz")
+    assert np.array_equal(again.quads, quads) and again.quads.dtype == np.int32 and again.quads_uv is None
+    assert np.array_equal(again.faces[6:8], quads[3][[[0, 1, 2], [0, 2, 3]]])
+    save_asset(toy, tmp_path / "plain.npz")
+    assert load_asset(tmp_path / "plain.npz").quads is None
+
+
 def broken(tmp_path: Path, **changes) -> Path:
     path = tmp_path / "broken.npz"
     save_asset(toy_asset(60), path)
@@ -95,6 +107,8 @@ def broken(tmp_path: Path, **changes) -> Path:
         ({"kintree_table": np.stack([[-1, 2, 1, *range(21)], range(24)])}, "do not hang on the root"),
         ({"posedirs": np.zeros((60, 3, 10))}, "posedirs has shape"),
         ({"shapedirs": None}, "shapedirs missing"),
+        ({"quads": np.zeros((60, 4), int)}, "the triangles are not those of quads"),
+        ({"quads": np.zeros((59, 4), int)}, r"quads has shape \(59, 4\) where \(60, 4\)"),
         ({"weights": np.array([{}], object)}, "cannot be read as a body asset"),
         ({"kp_coco17_col": np.full(68, 99)}, "not a body asset"),
     ],

@@ -77,6 +77,17 @@ def test_a_picture_is_finished_for_the_same_options_only(tmp_path, make_picture,
     assert not make_folder().is_finished(picture, "a")
 
 
+def test_the_materials_of_an_obj_come_and_go_with_it(tmp_path, make_picture, make_folder, body):
+    picture = InputPicture(make_picture(tmp_path / "a.jpg"))
+    result = cheap_fitter(FitOptions(body="open-light")).fit_input(picture)
+    obj = make_folder(output_options=OutputOptions(formats=("obj",)))
+    assert obj.write(result, picture, "a", body).outputs == ["a.p0.obj", "a.p0.mtl", "a.npz", "a.json"]
+    assert obj.is_finished(picture, "a")
+    row = make_folder(output_options=OutputOptions(formats=("ply",))).write(result, picture, "a", body)
+    assert row.outputs == ["a.p0.ply", "a.npz", "a.json"] and "a.p0.mtl" in row.warnings[0]
+    assert not (tmp_path / "out" / "a.p0.mtl").exists()
+
+
 @pytest.mark.parametrize(
     "changed", [{"fps": 12.0}, {"lifter": "shipped"}, {"max_gap_s": 2.0}], ids=["fps", "lifter", "gap"]
 )
