@@ -49,8 +49,7 @@ class FitCommand(FitOptions):
     frame: Literal["camera", "body"] = "camera"
     """Frame of the mesh files: where the camera saw the person, or standing at the origin facing forward."""
     rig: Literal["smpl", "mixamo", "rigify", "game-engine"] = "smpl"
-    """Names of the bones in mesh files: the body's own, Mixamo's, Rigify's metarig's, or Unreal's mannequin's. With
-    another than smpl the open body gets finger bones."""
+    """Names of bones in mesh files: SMPL's, or another program's, for which the open body gets finger bones."""
     recursive: bool = False
     """Also look into subfolders; the results mirror the tree."""
     jobs: int = 0
