@@ -183,7 +183,9 @@ def _skin_colours(person: cast.Person, clothes: cast.Wardrobe) -> np.ndarray:
         angle = np.degrees(np.arccos(np.clip(away[:, 2] / np.linalg.norm(away, axis=1), -1, 1)))
         white, iris = np.array([0.62, 0.6, 0.58]), np.asarray(person.look["iris"])
         colours[eye] = np.where(angle[:, None] < 16, 0.003, np.where(angle[:, None] < 38, iris, white))
-    colours[(index >= 13380) & (index < 13606)] = (0.3, 0.08, 0.07)
+    colours[(index >= 13380) & (index < 13606)] = (0.3, 0.08, 0.07)  # tongue
+    colours[(index >= 14742) & (index < 14992)] = skin * 0.2  # lashes
+    colours[(index >= 14992) & (index < 15128)] = (0.62, 0.58, 0.5)  # teeth
     return colours
 
 
