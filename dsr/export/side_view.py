@@ -12,15 +12,18 @@ from dsr.rendering.zbuffer import rasterise
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
+    from dsr.results.floor import Floor
     from dsr.results.picture import FitResult
 
 
 def render_side_view(result: FitResult, asset: BodyAsset, size: tuple[int, int] = (960, 640)) -> np.ndarray:
     """Draw everybody from the side: turned by 90 degrees about the vertical axis through the people's centre.
 
-    The photograph's camera is on the left, depth grows to the right. The ground lies under the lowest foot; its lines
-    are one metre apart (five where people are far apart) and whole metres from the camera, the numbers say how many.
-    Shadows fall straight down, so they tell where somebody stands whose feet are off the ground.
+    The photograph's camera is on the left, depth grows to the right. Where the result knows which way is up, so is it
+    here, whatever the photograph's camera was held like. The ground is the result's floor, or lies under the lowest
+    foot where nobody stands; its lines are one metre apart (five where people are far apart) and whole metres from the
+    camera, the numbers say how many. Shadows fall straight down, so they tell where somebody stands whose feet are off
+    the ground.
 
     Args:
         result: a fit.
@@ -30,15 +33,30 @@ def render_side_view(result: FitResult, asset: BodyAsset, size: tuple[int, int] 
     Returns:
         (height, width, 3) uint8.
     """
-    people = [np.asarray(person.vertices_cam_m, np.float64) for person in result.people]
+    level, floor = _level(result.floor)
+    people = [np.asarray(person.vertices_cam_m, np.float64) @ level.T for person in result.people]
     everybody = np.concatenate(people) if people else np.array([[0.0, -1.7, 4.0], [0.0, 0.0, 5.0]])
-    view = _SideView(everybody, size)
+    view = _SideView(everybody, size, floor)
     picture = view.ground()
     _draw_shadows(
         picture, [view.see(np.where([False, True, False], view.floor, v)) for v in people], asset, view.camera
     )
     draw_bodies(picture, [view.see(v) for v in people], asset, view.camera.K, opacity=1.0)
-    return view.label(picture)
+    return view.label(picture, result.floor)
+
+
+def _level(floor: Floor | None) -> tuple[np.ndarray, float | None]:
+    """Rotation from the photograph's camera to one that is held level, and how far the floor is below it, metres."""
+    if floor is None:
+        return np.eye(3), None
+    down = -np.asarray(floor.normal, np.float64)
+    right = np.cross(down, [0.0, 0.0, 1.0])
+    length = float(np.linalg.norm(right))
+    if length < 0.05:  # a camera that looks straight down: no direction is the horizon's
+        return np.eye(3), None
+    right = right / length
+    level = np.stack([right, down, np.cross(right, down)])
+    return level, None if floor.offset_m is None else -floor.offset_m
 
 
 def _draw_shadows(picture: np.ndarray, flattened: list[np.ndarray], asset: BodyAsset, camera: PictureCamera) -> None:
@@ -51,10 +69,10 @@ def _draw_shadows(picture: np.ndarray, flattened: list[np.ndarray], asset: BodyA
 class _SideView:
     """A camera to the right of everybody, a little above, looking across the photograph's line of sight."""
 
-    def __init__(self, points: np.ndarray, size: tuple[int, int]) -> None:
+    def __init__(self, points: np.ndarray, size: tuple[int, int], floor: float | None = None) -> None:
         low, high = np.quantile(points, [0.001, 0.999], axis=0)
         self.centre = (low + high) / 2
-        self.floor = float(points[:, 1].max())
+        self.floor = float(points[:, 1].max()) if floor is None else floor
         span = np.maximum(high - low, [0.5, 1.8, 2.5])
         pitch = np.radians(12.0)
         # depth to the right, down stays down, away from us is towards the photograph's left; then look down a little
@@ -92,8 +110,8 @@ class _SideView:
         grey[rows] = 226.0 - 70.0 * dark * fade
         return np.repeat(grey[..., None].astype(np.uint8), 3, axis=2)
 
-    def label(self, picture: np.ndarray) -> np.ndarray:
-        """Write the metres from the photograph's camera along the front of the floor."""
+    def label(self, picture: np.ndarray, floor: Floor | None) -> np.ndarray:
+        """Write the metres from the photograph's camera along the front of the floor, and how it was held."""
         from PIL import Image, ImageDraw, ImageFont
 
         image = Image.fromarray(picture)
@@ -114,5 +132,9 @@ class _SideView:
             u = float(pixels[nearest, 0])
             if 10 < u < width - 40 and abs(pixels[nearest, 1] - baseline) < 20:
                 draw.text((u + 3, baseline), f"{number} m", fill=(90, 90, 90), font=font)
-        draw.text((10, 8), "from the side, camera on the left", fill=(90, 90, 90), font=font)
+        title = "from the side, camera on the left"
+        if floor is not None:
+            pitch = float(np.degrees(np.arcsin(np.clip(-floor.normal[2], -1.0, 1.0))))
+            title += f", looking {'up' if pitch < 0 else 'down'} by {abs(pitch):.0f} degrees"
+        draw.text((10, 8), title, fill=(90, 90, 90), font=font)
         return np.asarray(image)

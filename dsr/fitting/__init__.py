@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 if TYPE_CHECKING:
+    from dsr.fitting.floor import find_floor as find_floor
+    from dsr.fitting.gravity import find_gravity as find_gravity
+    from dsr.fitting.gravity import find_stances as find_stances
     from dsr.fitting.keypoint_model import KeypointModel as KeypointModel
     from dsr.fitting.picture import fit_people as fit_people
     from dsr.fitting.picture_result import describe_people as describe_people
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
+        "floor": ("find_floor",),
+        "gravity": ("find_gravity", "find_stances"),
         "keypoint_model": ("KeypointModel",),
         "picture": ("fit_people",),
         "picture_result": ("describe_people",),

@@ -146,10 +146,14 @@ def upright_terms(anchors: Tensor, slopes: Tensor, upright: Upright) -> UprightT
     d_feet = (d_above[:, [1, 3]] + d_above[:, [2, 4]]) / 2
     level, d_level = feet[:, 0] - feet[:, 1], d_feet[:, 0] - d_feet[:, 1]
 
-    residual = torch.cat([mass[:, None], trunk[:, None], soles, level[:, None], feet - upright.floor[:, None]], 1)
+    depth = feet - upright.floor[:, None]
+    # a foot in the air may be anywhere but below the floor
+    contact = torch.where(depth < 0, upright.contact.amax(1, keepdim=True), upright.contact)
+
+    residual = torch.cat([mass[:, None], trunk[:, None], soles, level[:, None], depth], 1)
     jacobian = torch.cat([d_mass[:, None], d_trunk[:, None], d_soles, d_level[:, None], d_feet], 1)
     factor = torch.cat(
-        [upright.mass[:, None], upright.trunk[:, None], upright.soles, upright.level[:, None], upright.contact], 1
+        [upright.mass[:, None], upright.trunk[:, None], upright.soles, upright.level[:, None], contact], 1
     )
     residual, jacobian = factor * residual, factor[..., None] * jacobian
     square, c2 = residual.square(), ROBUST**2

@@ -10,21 +10,27 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from dsr.body import Body
 from dsr.body.transfer import PosedBody
 from dsr.camera import PictureCamera
 from dsr.devices import one_thread
 from dsr.fitting.expectation import expect_upright
+from dsr.fitting.floor import shared_floor, soles_below, standing_on
 from dsr.fitting.gravity import find_gravity, find_stances
 from dsr.fitting.picture_result import describe_state, named_people
-from dsr.fitting.problem import fit_problem, group_detections
-from dsr.fitting.solver import FitWeights, solve
+from dsr.fitting.problem import FitProblem, fit_problem, group_detections
+from dsr.fitting.solver import FitWeights, State, solve
+from dsr.fitting.stance import Stance
 from dsr.fitting.starts import best_of, predicted_state, starting_states
 from dsr.options import FitOptions
 from dsr.people.types import Detection
 from dsr.results.picture import PersonResult
 
 _STEPS = {"fast": 8, "standard": 12, "best": 30}
+_FLOOR_STEPS = 5
+"""More steps where people are put on one floor."""
 _PREDICTED: dict[str, Any] = {"landmark_across_m": 0.08, "landmark_along_m": 0.12, "beta": 0.7, "child": 0.1}
 """How far a network's 3D keypoints and shape are trusted."""
 
@@ -55,22 +61,21 @@ def fit_people(
     """
     people: dict[int, PersonResult] = {}
     gravity = camera.gravity or find_gravity(detections, camera)
-    camera = replace(camera, gravity=gravity)
+    stances = find_stances(detections, camera, gravity)
     with one_thread():
+        groups = []
         for rows in group_detections(detections):
             group_start = None if start is None else start.select(rows)
-            group = _fit_group([detections[i] for i in rows], camera, body, options, group_start)
-            people.update(zip(rows, group, strict=True))
+            problem = fit_problem([detections[i] for i in rows], camera, body, options)
+            problem = expect_upright(problem, gravity, [stances[i] for i in rows])
+            groups.append((rows, *_fit_group(problem, options, group_start)))
+        for rows, problem, state in _on_one_floor(groups, stances, options):
+            people.update(zip(rows, describe_state(problem, state), strict=True))
     return named_people([people[i] for i in range(len(detections))], detections)
 
 
-def _fit_group(
-    detections: list[Detection], camera: PictureCamera, body: Body, options: FitOptions, start: PosedBody | None
-) -> list[PersonResult]:
+def _fit_group(problem: FitProblem, options: FitOptions, start: PosedBody | None) -> tuple[FitProblem, State]:
     """Fit people that share a keypoint set and either all have 3D landmarks or all have none."""
-    problem = fit_problem(detections, camera, body, options)
-    assert camera.gravity is not None
-    problem = expect_upright(problem, camera.gravity, find_stances(detections, camera, camera.gravity))
     weights = FitWeights(steps=_STEPS[options.quality])
     if start is None:
         states = starting_states(problem, options)
@@ -83,4 +88,27 @@ def _fit_group(
         # (the pose gives way, not the shape)
         eager = replace(weights, robust=8 * weights.robust, beta=0.1, child=0.02)
         states = [solve(model, problem.prior, targets, state, eager)[0]]
-    return describe_state(problem, best_of(problem, states, weights))
+    return problem, best_of(problem, states, weights)
+
+
+def _on_one_floor(
+    groups: list[tuple[list[int], FitProblem, State]], stances: list[Stance], options: FitOptions
+) -> list[tuple[list[int], FitProblem, State]]:
+    """Everybody who stands on the same floor as others, put there; sizes that the user gave stay."""
+    if len(stances) < 2 or options.height is not None or options.mass is not None:
+        return groups
+    below = np.zeros((len(stances), 2))
+    for rows, problem, state in groups:
+        below[rows] = soles_below(problem, state)
+    floor = shared_floor(below, stances)
+    if floor is None or floor.standing.sum() < 2:
+        return groups
+    moved = []
+    for rows, problem, state in groups:
+        own = [stances[i] for i in rows]
+        there, begin = standing_on(problem, state, floor.height_m, floor.scale[rows], floor.standing[rows], own)
+        weights = FitWeights(steps=_FLOOR_STEPS)
+        if problem.targets.metric:
+            weights = replace(weights, **_PREDICTED)
+        moved.append((rows, problem, solve(problem.model, problem.prior, there.targets, begin, weights)[0]))
+    return moved

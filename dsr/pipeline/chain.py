@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dsr.errors import DsrError, ImageError
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from dsr.body import BodyAsset
     from dsr.camera import PictureCamera
     from dsr.image import Photo
+    from dsr.people import Detection
+    from dsr.results.floor import Floor
+    from dsr.results.picture import PersonResult
 
 _log = logging.getLogger(__name__)
 
@@ -88,6 +92,25 @@ def find_camera(result: InputResult, photo: Photo, options: FitOptions) -> Pictu
     result.focal_source, result.focal_detail = focal.source, focal.detail
     K = intrinsics_matrix(focal.focal_px, photo.width, photo.height, focal.principal_px)
     return PictureCamera(K.numpy(), (photo.width, photo.height))
+
+
+def tilted_camera(camera: PictureCamera, photo: Photo, people: Sequence[Detection]) -> PictureCamera:
+    """The camera with which way was down, from the photograph's straight lines and everybody in it."""
+    from dsr.fitting import find_gravity
+    from dsr.image.lines import straight_lines
+
+    return replace(camera, gravity=find_gravity(people, camera, straight_lines(photo.rgb, photo.width)))
+
+
+def floor_of(
+    people: Sequence[PersonResult], detections: Sequence[Detection], camera: PictureCamera, asset: BodyAsset
+) -> Floor | None:
+    """The floor of fitted people and which way is up; None where the camera does not know."""
+    from dsr.fitting import find_floor, find_stances
+
+    if camera.gravity is None:
+        return None
+    return find_floor(people, find_stances(detections, camera, camera.gravity), camera.gravity, asset)
 
 
 def body_record(asset: BodyAsset) -> dict[str, str]:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from dsr.devices import choose_device
 from dsr.options import FitOptions, check_options, split_regressor
-from dsr.pipeline.chain import StageTimer, body_record, find_camera, nobody_reason, set_nobody, whole_chain
+from dsr.pipeline.chain import (
+    StageTimer,
+    body_record,
+    find_camera,
+    floor_of,
+    nobody_reason,
+    set_nobody,
+    tilted_camera,
+    whole_chain,
+)
 from dsr.pipeline.inputs import InputPicture, find_inputs
 from dsr.pipeline.jobs import check_jobs, cores, ordered_map
 from dsr.pipeline.people_finder import PeopleFinder
@@ -227,6 +236,7 @@ class Fitter:
         weak = sum(d.score < options.min_score for d in everybody)
         if weak:
             result.warnings.append(f"{weak} of {len(everybody)} people skipped: score below {options.min_score:g}.")
+        camera = tilted_camera(camera, photo, everybody)
         start = self._predict(photo, detections, result, timer)
         result.people = self._fit_bodies(detections, camera, self.body, options, start)
         if self.keep_stages:
@@ -239,6 +249,7 @@ class Fitter:
                 result.unrefined = result.people
             result.people = refine_semantic(result.people, detections, camera, self.body, options, photo.rgb)
             timer.lap("semantic")
+        result.floor = floor_of(result.people, detections, camera, self.body.asset)
 
     def _predict(
         self, photo: Photo, detections: list[Detection], result: FitResult, timer: StageTimer

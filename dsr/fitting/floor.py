@@ -1,0 +1,168 @@
+"""The floor of a picture: where most people who stand can stand together, each somewhat smaller and nearer or larger
+and farther than an average adult. Who jumps, climbs or swims is left where the picture has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from dsr.body.asset import BodyAsset
+from dsr.body.known_size import known_size
+from dsr.camera.tilt import Gravity
+from dsr.fitting.balance import anchor_blends
+from dsr.fitting.problem import FitProblem
+from dsr.fitting.solver import State
+from dsr.fitting.stance import Stance
+from dsr.results.floor import Floor
+from dsr.results.picture import PersonResult
+
+_AGREE_LOG = 0.1
+"""People's sizes, and with them their distances, differ by about this share."""
+_MOVED_LOG, _ACTING_LOG = 0.2, 0.12
+"""By how much somebody who stands, and somebody who runs, is made larger or smaller to stand on the others' floor."""
+_CHILD_LOG = 0.7
+"""Who would have to be smaller by up to this is a child where at least two others agree about the floor."""
+_CUT = 0.15
+"""What somebody says about the floor whose feet are not seen."""
+_LOW_CAMERA_M = 0.3
+"""A camera closer to the floor than this sees no sizes by it."""
+_SOLE_M = 0.012
+"""How well a sole is put on the floor."""
+
+
+@dataclass(frozen=True)
+class SharedFloor:
+    """Where N people stand together.
+
+    Attributes:
+        height_m: of the camera above it.
+        scale: (N,) by how much each of them is larger than fitted.
+        standing: (N,) bool, who is on it.
+        confidence: 0 to 1.
+    """
+
+    height_m: float
+    scale: np.ndarray
+    standing: np.ndarray
+    confidence: float
+
+
+def shared_floor(below_m: np.ndarray, stances: Sequence[Stance]) -> SharedFloor | None:
+    """The floor that the most people can share.
+
+    Args:
+        below_m: (N, 2) how far the left and right sole are below the camera, metres.
+        stances: of the same people.
+
+    Returns:
+        None where nobody's feet are seen to stand.
+    """
+    carries = np.array([s.carries for s in stances]).reshape(-1, 2)
+    upright = np.array([s.standing for s in stances])
+    cut = np.array([s.feet.max() < 0.2 and s.hips > 0.5 and s.sitting < 0.5 for s in stances], bool)
+    weight = np.maximum(carries.max(1, initial=0) * (0.3 + 0.7 * upright), _CUT * cut)
+    below_m = np.asarray(below_m, np.float64)
+    if not len(stances) or (weight.max() < 0.25 and cut.sum() < 2):
+        return None
+    foot = np.where(carries >= 0.5 * carries.max(1, keepdims=True), below_m, -np.inf).max(1)
+    far = foot > _LOW_CAMERA_M
+    if (far & (weight > 0.1)).any():
+        size = np.where(far, np.log(np.maximum(foot, _LOW_CAMERA_M)), -np.inf)
+        trust = np.where(far, weight, 0.0)
+    else:  # a camera on the floor: the distance from it must do, in metres
+        size, trust = foot / 1.0, weight
+    with np.errstate(invalid="ignore"):
+        near = np.exp(-0.5 * ((size[:, None] - size[None, :]) / _AGREE_LOG) ** 2)
+    near = np.where(np.isfinite(near), near, 0.0)
+    middle = size[int((near @ trust * (trust > 0)).argmax())]
+    for _ in range(3):
+        share = trust * np.where(np.isfinite(size), np.exp(-0.5 * ((size - middle) / _AGREE_LOG) ** 2), 0.0)
+        middle = float(np.where(share > 0, size, 0.0) @ share / share.sum())
+    off = np.where(np.isfinite(size), middle - size, np.inf)
+    on = (trust > 0.1) & (np.abs(off) < np.where(upright > 0.4, _MOVED_LOG, _ACTING_LOG))
+    if far.any() and on.sum() >= 2:
+        on |= (trust > 0.1) & (upright > 0.6) & (off < 0) & (off > -_CHILD_LOG)
+    agreement = float(trust[on].sum() / max(trust.sum(), 1e-9))
+    confidence = agreement * float(1 - np.prod(1 - 0.6 * trust[on]))
+    if far.any():
+        return SharedFloor(float(np.exp(middle)), np.where(on, np.exp(np.where(on, off, 0)), 1.0), on, confidence)
+    return SharedFloor(middle, np.ones(len(stances)), on, confidence)
+
+
+def soles_below(problem: FitProblem, state: State) -> np.ndarray:
+    """(B, 2) how far everybody's left and right sole are below the camera, metres."""
+    assert problem.targets.upright is not None
+    anchors = problem.model.pose(state.root, state.theta, state.betas, state.transl).anchors
+    above = torch.einsum("bax,bx->ba", anchors, problem.targets.upright.up)
+    return np.asarray(-torch.minimum(above[:, [1, 3]], above[:, [2, 4]]).cpu())
+
+
+def standing_on(
+    problem: FitProblem, state: State, height_m: float, scale: np.ndarray, on: np.ndarray, stances: Sequence[Stance]
+) -> tuple[FitProblem, State]:
+    """A problem of B people with a floor, and the state to go on from: everybody moved along the line of sight to it.
+
+    Args:
+        problem: who is fitted to what.
+        state: their bodies.
+        height_m: of the camera above the floor.
+        scale: (B,) by how much they grow.
+        on: (B,) who is on the floor.
+        stances: everybody's.
+    """
+    model, targets = problem.model, problem.targets
+    assert targets.upright is not None
+    betas, transl, near = state.betas.clone(), state.transl.clone(), state.betas.clone()
+    height, slope = model.height(state.betas)
+    near[:] = 0.0 if targets.betas is None else targets.betas
+    for i in np.flatnonzero(on & (np.abs(scale - 1) > 1e-3)):
+        if scale[i] < 0.82:
+            size = known_size(problem.body.asset, model.num_betas, round(20 * float(height[i]) * scale[i]) / 20, None)
+            assert size is not None
+            near[i] = torch.as_tensor(size.betas, dtype=betas.dtype, device=betas.device)
+            betas[i] = near[i]
+        else:
+            betas[i] += (scale[i] - 1) * height[i] * slope / (slope @ slope)
+        transl[i] *= scale[i]
+    seen = np.array([s.carries if s.feet.max() > 0.2 else np.ones(2) for s in stances])
+    carries = torch.as_tensor(seen, dtype=betas.dtype, device=betas.device)
+    down = carries * torch.as_tensor(on, device=betas.device)[:, None]
+    floor = torch.full_like(targets.upright.floor, -height_m)
+    upright = replace(targets.upright, floor=floor, contact=down / _SOLE_M)
+    children = bool((scale[on] < 0.82).any()) if on.any() else False
+    targets = replace(targets, upright=upright, betas=near if children or targets.betas is not None else None)
+    return replace(problem, targets=targets), replace(state, betas=betas, transl=transl)
+
+
+def find_floor(people: Sequence[PersonResult], stances: Sequence[Stance], gravity: Gravity, asset: BodyAsset) -> Floor:
+    """The floor of fitted people.
+
+    Args:
+        people: everybody.
+        stances: theirs.
+        gravity: which way is up; the floor's normal.
+        asset: the body.
+    """
+    floor = Floor(gravity.up, tilt_sigma_deg=float(np.hypot(gravity.pitch_sigma_deg, gravity.roll_sigma_deg)))
+    if not people:
+        return floor
+    skin = anchor_blends(asset)[1][1:5]
+    soles = np.stack([skin @ np.asarray(p.vertices_cam_m, np.float64) for p in people]) @ gravity.up
+    below = -np.minimum(soles[:, 0::2], soles[:, 1::2])
+    shared = shared_floor(below, stances)
+    if shared is None:
+        return floor
+    carries = np.array([s.carries for s in stances])
+    foot = np.where(carries >= 0.5 * carries.max(1, keepdims=True), below, -np.inf).max(1)
+    on = shared.standing & (np.abs(foot - shared.height_m) < 0.06 + 0.01 * shared.height_m)
+    weight = np.maximum(carries.max(1), 0.1) * on
+    if not on.any():
+        return floor
+    floor.offset_m = -float((foot[on] * weight[on]).sum() / weight[on].sum())
+    floor.confidence = shared.confidence
+    floor.people = [p.id for p, stands in zip(people, on, strict=True) if stands]
+    return floor
