@@ -32,7 +32,8 @@ class Plan:
         occluder: put a table, a low wall or a pillar before the person.
         child: draw a child.
         mass: 1 draws a heavy person, -1 a thin one.
-        deep: people of the picture also stand behind each other.
+        deep: people of the picture also stand at several distances.
+        crowd: they stand in rows behind each other.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Plan:
     child: bool = False
     mass: int = 0
     deep: bool = False
+    crowd: bool = False
 
 
 # fmt: off
@@ -91,15 +93,16 @@ def benchmark_plan(index: int, seed: int, size: int, samples: int, people: int) 
 
 
 STRATA = {
-    "any": 36,
-    "frontal": 48,
+    "any": 30,
+    "frontal": 42,
     "occluded": 30,
     "cut": 36,
-    "several": 60,
+    "several": 48,
+    "crowd": 36,
     "child": 24,
-    "mass": 24,
+    "mass": 18,
     "view": 18,
-    "focal": 24,
+    "focal": 18,
 }
 """Kinds of pictures and how many people of 300 are of each."""
 STRAIGHT = ("stand", "wave", "hands_on_hips", "arms_up", "carry", "star")
@@ -131,6 +134,11 @@ def _stratum_plan(stratum: str, index: int, seed: int, size: int, samples: int) 
     if stratum == "cut":
         standing = pick(*STRAIGHT, "contrapposto", "hand_to_head", "point", "walk")
         return replace(plan, cut_at=pick("knees", "hips", "chest"), poses=(standing,), yaw_deg=(_yaw(rng),))
+    if stratum == "crowd":
+        people = int(rng.integers(5, 9))
+        kinds = tuple(pick("stand", "contrapposto", "walk", "carry", "hand_to_head") for _ in range(people))
+        wide = replace(plan, width=size, height=round(size * 0.75 / 2) * 2)
+        return replace(wide, people=people, poses=kinds, yaw_deg=tuple(_yaw(rng) for _ in kinds), crowd=True)
     if stratum == "several":
         people = int(rng.integers(2, 5))
         kinds = tuple(pick(*STRAIGHT, "contrapposto", "walk", "point", "hand_to_head") for _ in range(people))

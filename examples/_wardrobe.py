@@ -311,26 +311,30 @@ def _add_stool(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Gener
         )
 
 
-def add_occluder(person: cast.Person, rng: np.random.Generator) -> str:
-    """Put a table, a low wall or a pillar before a person (the camera is at +z); its name."""
+def add_occluder(person: cast.Person, rng: np.random.Generator) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Put a table, a low wall or a pillar before a person (the camera is at +z); low and high corners of its boxes."""
     import _studio as studio
 
     material = studio.plain_material("occluder", tuple(float(c) for c in rng.uniform(0.05, 0.5, 3)), 0.5)
-    x, z = float(person.joints[0, 0]), float(person.vertices[:, 2].max())
+    x, near = float(person.joints[0, 0]), float(person.vertices[:, 2].max() + rng.uniform(0.1, 0.35))
     kind = ("table", "wall", "pillar")[int(rng.integers(3))]
-    near = z + float(rng.uniform(0.1, 0.35))
     if kind == "pillar":
         side = x + float(rng.choice([-1, 1]) * rng.uniform(0.08, 0.3))
         half = float(rng.uniform(0.08, 0.16))
-        studio.add_box(kind, [side - half, 0, near], [side + half, 2.6, near + 2 * half], material)
+        boxes = [([side - half, 0, near], [side + half, 2.6, near + 2 * half])]
     elif kind == "wall":
         middle = x + float(rng.uniform(-0.4, 0.4))
-        studio.add_box(kind, [middle - 1, 0, near], [middle + 1, float(rng.uniform(0.45, 0.95)), near + 0.12], material)
+        boxes = [([middle - 1, 0, near], [middle + 1, float(rng.uniform(0.45, 0.95)), near + 0.12])]
     else:
         top, half = float(rng.uniform(0.65, 0.95)), float(rng.uniform(0.5, 0.9))
-        middle = x + float(rng.uniform(-0.3, 0.3))
-        studio.add_box(kind, [middle - half, top - 0.05, near], [middle + half, top, near + 0.7], material)
-        for leg in (middle - half + 0.05, middle + half - 0.1):
-            studio.add_box("leg", [leg, 0, near + 0.05], [leg + 0.05, top - 0.05, near + 0.1], material)
-        studio.add_box("panel", [middle - half, 0.25, near + 0.6], [middle + half, top - 0.05, near + 0.62], material)
-    return kind
+        low, high = x + float(rng.uniform(-0.3, 0.3)) + np.array([-half, half])
+        boxes = [
+            ([low, top - 0.05, near], [high, top, near + 0.7]),
+            ([low + 0.05, 0, near + 0.05], [low + 0.1, top - 0.05, near + 0.1]),
+            ([high - 0.1, 0, near + 0.05], [high - 0.05, top - 0.05, near + 0.1]),
+            ([low, 0.25, near + 0.6], [high, top - 0.05, near + 0.62]),
+        ]
+    corners = [(np.array(a, float), np.array(b, float)) for a, b in boxes]
+    for a, b in corners:
+        studio.add_box("occluder", a, b, material)
+    return corners

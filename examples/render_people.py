@@ -20,6 +20,7 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ import _wardrobe as wardrobe  # noqa: E402
 from _camera import View, draw_view  # noqa: E402
 from _plans import EXAMPLES, Plan, benchmark_plan, strata_plans  # noqa: E402
 
+from dsr.body import BodyAsset  # noqa: E402
 from dsr.body.asset_file import find_open  # noqa: E402
 from dsr.synthetic.poses import MocapPoses, load_poses  # noqa: E402
 
@@ -71,7 +73,7 @@ def draw_people(
             mass=plan.mass,
         )
         depth = float(rng.uniform(-2.5, 1.0) if plan.deep else rng.uniform(-0.5, 0.5)) if index else 0.0
-        person.position = np.array([x, depth])
+        person.position = _place_in_crowd(index, plan.people, rng) if plan.crowd else np.array([x, depth])
         wardrobe.dress(
             person,
             rng,
@@ -83,8 +85,16 @@ def draw_people(
     middle = np.mean([person.position[0] for person in people])
     for person in people:
         person.shift(np.array([-middle, 0.0, 0.0]))
-    cast.separate(people)
+    if not plan.crowd:
+        cast.separate(people)
     return people
+
+
+def _place_in_crowd(index: int, people: int, rng: np.random.Generator) -> np.ndarray:
+    """Where somebody of a crowd stands, x and z: in two or three rows, those behind between those before."""
+    rows = 2 if people < 7 else 3
+    row, place = index % rows, index // rows
+    return np.array([0.85 * place + 0.4 * (row % 2), -0.95 * row]) + rng.uniform(-0.1, 0.1, 2)
 
 
 def _pose_odds() -> np.ndarray:
@@ -93,14 +103,17 @@ def _pose_odds() -> np.ndarray:
     return odds
 
 
-def truth_of(plan: Plan, view: View, clothes: cast.Wardrobe) -> dict[str, Any]:
-    """What is known about a picture, as plain JSON values."""
+def truth_of(
+    plan: Plan, view: View, clothes: cast.Wardrobe, occluders: Sequence[tuple[np.ndarray, np.ndarray]] = ()
+) -> dict[str, Any]:
+    """What is known about a picture, as plain JSON values; ``occluders``: low and high corners of boxes, world."""
     from scipy.spatial.transform import Rotation
 
     body = clothes.body
     people = []
     order = sorted(view.people, key=lambda person: float(view.pixels(person.joints)[:, 0].mean()))
-    for person in order:
+    seen = visible_sizes(plan, view, order, clothes.body, occluders) if plan.stratum else []
+    for number, person in enumerate(order):
         camera = person.vertices @ view.rotation.T + view.translation
         rest = body.v_template + body.shapedirs @ person.betas
         root = np.asarray(body.J_regressor @ rest)[0]
@@ -128,7 +141,7 @@ def truth_of(plan: Plan, view: View, clothes: cast.Wardrobe) -> dict[str, Any]:
                 "keypoints": keypoints,
                 "height_m": round(float(np.ptp(rest[:, 1])), 4),
                 "outfit": person.outfit,
-                **({"strata": _person_strata(plan, view, person)} if plan.stratum else {}),
+                **({"strata": _person_strata(plan, view, person), **seen[number]} if plan.stratum else {}),
             }
         )
     return {
@@ -143,6 +156,43 @@ def truth_of(plan: Plan, view: View, clothes: cast.Wardrobe) -> dict[str, Any]:
         "floor_cam": _rounded(np.append(view.rotation[:, 1], view.rotation[:, 1] @ view.translation), 6),
         "people": people,
     }
+
+
+def visible_sizes(
+    plan: Plan,
+    view: View,
+    people: Sequence[cast.Person],
+    body: BodyAsset,
+    occluders: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> list[dict[str, float]]:
+    """Longer side of the box around what the picture shows of everybody's head and trunk, in pixels; 0 for nothing."""
+    from dsr.rendering.zbuffer import rasterise
+
+    boxes = [_box_mesh(low, high) for low, high in occluders]
+    meshes = [(person.vertices, body.faces) for person in people] + boxes
+    starts = np.cumsum([0] + [len(points) for points, _ in meshes])
+    points = np.concatenate([points for points, _ in meshes]) @ view.rotation.T + view.translation
+    faces = np.concatenate([faces + start for (_, faces), start in zip(meshes, starts, strict=False)])
+    parts = {"head_px": (15,), "trunk_px": (0, 3, 6, 9)}
+    belongs = {name: (body.weights[:, joints].sum(1) > 0.5)[body.faces[:, 0]] for name, joints in parts.items()}
+    seen = rasterise(points, faces, view.K, (plan.width, plan.height))
+    sizes = []
+    for number in range(len(people)):
+        face = seen.face_index - number * len(body.faces)
+        mine = seen.covered & (face >= 0) & (face < len(body.faces))
+        size = {}
+        for name, of_part in belongs.items():
+            rows, columns = np.nonzero(mine & of_part[np.clip(face, 0, len(body.faces) - 1)])
+            size[name] = float(max(np.ptp(rows), np.ptp(columns)) + 1) if len(rows) else 0.0
+        sizes.append(size)
+    return sizes
+
+
+def _box_mesh(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Corners and triangles of an upright box."""
+    corners = np.array([[x, y, z] for x in (0, 1) for y in (0, 1) for z in (0, 1)]) * (high - low) + low
+    quads = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
+    return corners, np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
 
 
 def _person_strata(plan: Plan, view: View, person: cast.Person) -> list[str]:
@@ -174,17 +224,15 @@ def make_picture(plan: Plan, clothes: cast.Wardrobe, out: Path, clips: MocapPose
     exposure = _sets.build_set(place, rng, scene, view.distance)
     for person in people:
         wardrobe.add_person(person, clothes, rng)
-    occluder = wardrobe.add_occluder(people[0], rng) if plan.occluder else ""
+    occluders = wardrobe.add_occluder(people[0], rng) if plan.occluder else []
     _studio.set_camera(scene, view.K, view.rotation, view.translation)
     scene.view_settings.exposure = exposure + float(rng.normal(0.0, 0.2))
     with tempfile.TemporaryDirectory() as folder:
         raw = Path(folder) / "raw.png"
         _studio.render(scene, raw)
         develop(raw, out / f"{plan.name}.jpg", view.focal35, rng)
-    truth = truth_of(plan, view, clothes)
+    truth = truth_of(plan, view, clothes, occluders)
     truth["place"] = place
-    if occluder:
-        truth["occluder"] = occluder
     if plan.stratum:
         order = sorted(people, key=lambda person: float(view.pixels(person.joints)[:, 0].mean()))
         vertices = [person.vertices @ view.rotation.T + view.translation for person in order]
