@@ -82,6 +82,11 @@ def table(report: SyntheticReport, verbose: bool = False) -> str:
         f"people {s['people']}, found {s['found']} ({number(s['detection_rate'], 100)} %), "
         f"found but nobody there {s['extra_people']}, pictures not fitted {s['failed_pictures']}"
     )
+    if s["plain_people"]:
+        lines.append(
+            f"plain to see (40 pixels of head or trunk): {s['plain_people']}, found {s['plain_found']} "
+            f"({number(s['plain_detection_rate'], 100)} %); bodies where nobody is {number(s['extra_rate'], 100)} %"
+        )
     lines.append(f"{'millimetres':<34}{'MPJPE':>9}{'PA-MPJPE':>10}")
     for label, whole, aligned in (
         ("fit, 12 limb joints", s["mpjpe_mm"], s["pa_mpjpe_mm"]),

@@ -10,6 +10,7 @@ import numpy as np
 
 from dsr.body import BodyAsset, joint_names, pose_vertices
 from dsr.body.numpy_lbs import rodrigues
+from dsr.body.smpl24 import smpl24_joints
 from dsr.camera import PictureCamera
 from dsr.camera.picture_camera import NEAR_M
 from dsr.errors import BodyError
@@ -35,8 +36,9 @@ class PersonScore:
     ``body_iou`` is the overlap of the fitted body's silhouette with that of the true **body** inside the picture: the
     person without clothes and hair, whoever stands in front. ``mask_iou`` is the overlap with the detector's mask of
     the dressed person, what the refinement sees. ``unrefined`` scores the same person before the refinement.
-    ``strata``: what the person is a case of; angles and feet off the floor are those of :mod:`dsr.evaluation.strata`.
-    Figures that need the true vertices are None where the truth was made with another mesh.
+    ``plain``: head or trunk is seen on 40 pixels or more. ``strata``: what the person is a case of; angles and feet off
+    the floor are those of :mod:`dsr.evaluation.strata`. Figures that need the true vertices are None where the truth was
+    made with another mesh.
     """
 
     picture: str
@@ -66,6 +68,7 @@ class PersonScore:
     blazepose_turned_mpjpe_mm: float | None = None
     blazepose_pa_mpjpe_mm: float | None = None
     strata: list[str] = field(default_factory=list)
+    plain: bool | None = None
     trunk_error_deg: float | None = None
     trunk_upright_deg: float | None = None
     true_trunk_upright_deg: float | None = None
@@ -108,7 +111,8 @@ def score_body(
     real14 = truth.keypoints_cam_m["h36m17"][chosen]
     score.mpjpe_h36m14_mm = 1000 * float(mpjpe(fitted14, real14, root=hips))
     score.pa_mpjpe_h36m14_mm = 1000 * float(pa_mpjpe(fitted14, real14))
-    joints = np.asarray(person.joints_cam_m, dtype=np.float64)[:24]
+    joints = np.asarray(person.joints_cam_m, dtype=np.float64)
+    joints = joints[list(smpl24_joints(len(joints)))]
     score.mpjpe_smpl24_mm = 1000 * float(mpjpe(joints, truth.joints_cam_m[:24]))
     score.pa_mpjpe_smpl24_mm = 1000 * float(pa_mpjpe(joints, truth.joints_cam_m[:24]))
     score.yaw_error_deg = yaw_error_deg(person.global_orient, truth.global_orient)

@@ -62,6 +62,12 @@ def summarise(report: SyntheticReport) -> dict[str, Any]:
         "failed_pictures": len(report.failed),
         **_errors(detected),
     }
+    plain = [score for score in people if score.plain]
+    bodies = len(detected) + len(report.extra)
+    summary["plain_people"] = len(plain)
+    summary["plain_found"] = sum(score.found for score in plain)
+    summary["plain_detection_rate"] = _mean(score.found for score in plain)
+    summary["extra_rate"] = len(report.extra) / bodies if bodies else None
     for key in ("facing_right", "sides_right"):
         summary[f"{key}_rate"] = _mean(getattr(score, key) for score in detected)
     summary["facing_and_sides_right_rate"] = _mean(

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 MATCH_DISTANCE = 0.3
 """Largest mean keypoint distance, in body-box heights, at which a found person is a true one."""
 
+PLAIN_PX = 40.0
+"""Who shows this much of head or trunk is plain to see."""
+
 
 def evaluate_synthetic(
     folder: str | Path,
@@ -127,7 +130,8 @@ def score_picture(
     strata = [picture.stratum] if picture.stratum else []
     standing: list[tuple[PersonScore, np.ndarray]] = []
     for index, truth in enumerate(picture.people):
-        score = PersonScore(name, index, truth.visible_share, strata=[*strata, *truth.strata])
+        plain = None if truth.plain_px is None else truth.plain_px >= PLAIN_PX
+        score = PersonScore(name, index, truth.visible_share, strata=[*strata, *truth.strata], plain=plain)
         if index in fit_of:
             place = fit_of[index]
             score_body(score, picture, truth, people[place], asset, fitted_asset)

@@ -33,6 +33,8 @@ class TruePerson:
         height_m: standing height of the shape, metres.
         strata: what the person is a case of, beside the picture's own stratum: clothes, side seen, lens.
         vertices_cam_m: (V, 3) metres, or None where only the parameters were kept.
+        plain_px: longer side of what the picture shows of head or trunk, the larger one, pixels; None where the truth
+            does not say.
     """
 
     betas: np.ndarray
@@ -47,6 +49,7 @@ class TruePerson:
     height_m: float
     strata: tuple[str, ...] = ()
     vertices_cam_m: np.ndarray | None = None
+    plain_px: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,4 +144,5 @@ def _person(data: dict[str, Any], vertices: np.ndarray | None) -> TruePerson:
         height_m=float(data["height_m"]),
         strata=tuple(map(str, data.get("strata", ()))),
         vertices_cam_m=vertices,
+        plain_px=max(float(data["head_px"]), float(data["trunk_px"])) if "head_px" in data else None,
     )
