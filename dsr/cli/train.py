@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +15,8 @@ from dsr.cli.progress import Progress
 from dsr.training.config import RunConfig, check_config
 from dsr.training.config_file import to_yaml
 from dsr.training.run_folder import can_resume, claim, earlier_config, write_config
+from dsr.training.systems.adapt import config as adapt_configs
+from dsr.training.systems.adapt.config import AdaptTrainConfig, AugmentTrainConfig
 from dsr.training.systems.lifter import presets as lifter_presets
 from dsr.training.systems.lifter.config import LifterTrainConfig
 from dsr.training.systems.regressor import presets as regressor_presets
@@ -48,8 +50,8 @@ class RegressorCommand(TrainCommand):
 
     RUN holds config.yaml, last.state.pt (to resume from), last.safetensors, best.safetensors, scalars.jsonl,
     metrics.json, overlays/ and, with the train extra, tensorboard/. Several GPUs: torchrun --nproc-per-node N -m
-    dsr.cli.train ... Skeleton lifters: dsr-train lifter --help. Exit codes: 0 finished, 2 usage, 4 stopped (a loss was
-    not finite, say), 130 interrupted.
+    dsr.cli.train ... Skeleton lifters: dsr-train lifter --help; their adaptation: dsr-train adapt --help. Exit codes: 0
+    finished, 2 usage, 4 stopped (a loss was not finite, say), 130 interrupted.
     """
 
     run: Annotated[RegressorTrainConfig, tyro.conf.arg(name="")] = field(default_factory=RegressorTrainConfig)
@@ -71,6 +73,27 @@ class LifterCommand(TrainCommand):
     run: Annotated[LifterTrainConfig, tyro.conf.arg(name="")] = field(default_factory=LifterTrainConfig)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdaptCommand(TrainCommand):
+    """Adapt a lifter to cameras and people nobody labelled (PoseDA).
+
+    For example: dsr-train adapt --source mocap:CLIPS --target results:OUT --out RUN, where OUT is a folder that
+    dsr-fit has written. RUN holds config.yaml, last.state.pt, last.safetensors (for dsr-eval lifter and dsr-fit
+    --lifter), scalars.jsonl and augmentor/, the trained augmentation. Exit codes: 0 finished, 2 usage, 4 stopped, 130
+    interrupted.
+    """
+
+    preset: str = "published"
+    """published: PoseDA's method with PoseAug's rates."""
+    list_presets: bool = False
+    """List the presets, and stop."""
+    run: Annotated[AdaptTrainConfig, tyro.conf.arg(name="")] = field(default_factory=AdaptTrainConfig)
+
+
+COMMANDS: dict[str, type[TrainCommand]] = {"lifter": LifterCommand, "adapt": AdaptCommand}
+"""First argument -> what is trained; without one, an image-to-body network."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -82,8 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     kind: type[TrainCommand] = RegressorCommand
-    if arguments[:1] == ["lifter"]:
-        kind, arguments = LifterCommand, arguments[1:]
+    if arguments and arguments[0] in COMMANDS:
+        kind, arguments = COMMANDS[arguments[0]], arguments[1:]
 
     def work() -> int:
         if {"--list-presets", "--list_presets"} & set(arguments):
@@ -103,6 +126,8 @@ def _preset_list(kind: type[TrainCommand]) -> str:
     if kind is LifterCommand:
         lines = [f"{name:12} {what}" for name, (what, _) in lifter_presets.PRESETS.items()]
         return "\n".join([*lines, f"lifters: {', '.join(lifter_presets.RECIPES)}"])
+    if kind is AdaptCommand:
+        return "\n".join(f"{name:12} {what}" for name, what in adapt_configs.PRESETS.items())
     return "\n".join(f"{name:20} {what}" for name, (what, _) in regressor_presets.PRESETS.items())
 
 
@@ -116,11 +141,13 @@ def _parse(kind: type[TrainCommand], arguments: list[str]) -> TrainCommand:
     preset = early["preset"] or kind.preset
     if base is None and kind is LifterCommand:
         base = lifter_presets.base_config(str(preset), config, early["model"])
+    elif base is None and kind is AdaptCommand:
+        base = adapt_configs.base_config(str(preset), config)
     elif base is None:
         base = regressor_presets.base_config(preset, config)
     return tyro.cli(
         kind,
-        prog="dsr-train lifter" if kind is LifterCommand else "dsr-train",
+        prog=" ".join(["dsr-train", *(name for name, one in COMMANDS.items() if one is kind)]),
         args=arguments,
         default=kind(out=tyro.MISSING, preset=preset, config=config, run=base),
         config=(tyro.conf.FlagCreatePairsOff,),
@@ -152,9 +179,11 @@ def _train(command: TrainCommand) -> int:
     first = Ranks.from_environment().first
     resumed = command.resume and can_resume(out)
     progress = Progress("training", quiet=command.quiet or not first, ticking=False)  # workers are forked
-    trainer = Trainer(config, make_task(config), out, progress, resume=command.resume)
     if first:
         write_config(out, config)
+    if isinstance(config, AdaptTrainConfig):
+        config = _with_augmentation(config, out, progress)
+    trainer = Trainer(config, make_task(config), out, progress, resume=command.resume)
     with progress:
         if resumed:
             progress.line(f"Going on at step {trainer.position.total} of {trainer.total_steps}.")
@@ -164,6 +193,22 @@ def _train(command: TrainCommand) -> int:
     if first and not command.quiet:
         write_line(sys.stdout, report(summary, out))
     return EXIT_FINE
+
+
+def _with_augmentation(config: AdaptTrainConfig, out: Path, progress: Progress) -> AdaptTrainConfig:
+    """Train the augmentation first, where the method wants one that is not given; a finished one stays."""
+    if "lpa" not in config.method or config.weights is not None:
+        return config
+    from dsr.training.loop import Trainer
+    from dsr.training.systems import make_task
+
+    folder, augment = out / "augmentor", adapt_configs.augment_config(config)
+    check_config(augment)
+    claim(folder, augment, AugmentTrainConfig(), resume=True)
+    write_config(folder, augment)
+    progress.line(f"The augmentation first, into {folder}.")
+    Trainer(augment, make_task(augment), folder, progress, resume=True).run()
+    return replace(config, weights=folder / "last.safetensors")
 
 
 _MEASURES = (

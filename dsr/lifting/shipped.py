@@ -55,7 +55,7 @@ def load_lifter(path: str | Path, device: str = "cpu") -> WindowLifter:
     Returns:
         The network in evaluation mode, with what the header tells of its training: ``joint_error_mm`` (J,), the
         error of every joint on validation data, ``fps``, the frames per second it saw, and ``keypoints``, the set they
-        were made of; None where it does not.
+        were made of; None where it does not. ``lifter_name`` and ``lifter_config`` are what built it.
 
     Raises:
         CheckpointError: if the file cannot be read, says nothing of a lifter, or does not fit what it says.
@@ -83,6 +83,7 @@ def load_lifter(path: str | Path, device: str = "cpu") -> WindowLifter:
         if fps is not None and not (math.isfinite(model.fps) and model.fps > 0):
             raise ValueError(f"fps is {fps}")
         model.keypoints = about.get("keypoints")
+        model.lifter_name, model.lifter_config = name, config
         if not isinstance(model.keypoints, str | None):
             raise TypeError("keypoints is no text")
     except (UsageError, ValueError, TypeError, KeyError, AttributeError) as problem:

@@ -16,7 +16,12 @@ REGRESSOR_TASKS = {
     "toy": "dsr.training.systems.toy:ToyTask",
 }
 """What ``--system`` of image-to-body training takes -> ``module:class``."""
-TASKS = {**REGRESSOR_TASKS, "lifter": "dsr.training.systems.lifter.task:LifterTask"}
+TASKS = {
+    **REGRESSOR_TASKS,
+    "lifter": "dsr.training.systems.lifter.task:LifterTask",
+    "augmentor": "dsr.training.systems.adapt.augment_task:AugmentorTask",
+    "adapt": "dsr.training.systems.adapt.task:AdaptTask",
+}
 """``config.task_name()`` -> ``module:class``; the class takes the configuration."""
 
 

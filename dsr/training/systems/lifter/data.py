@@ -32,15 +32,16 @@ def validation_tracks(sources: tuple[str, ...], windows: LifterDataConfig) -> li
     return [track for source in sources for track in read_tracks(source, "validation", windows)]
 
 
-def read_tracks(source: str, split: str, windows: LifterDataConfig) -> list[PoseTrack]:
+def read_tracks(source: str, split: str, windows: LifterDataConfig, option: str = "--data") -> list[PoseTrack]:
     """The tracks of one source.
 
     Args:
         source: ``mocap:DIR``, ``h36m:DIR`` or ``3dhp:FILE``.
         split: ``train`` or ``validation``.
         windows: keypoints, noise, cameras, seed of mocap.
+        option: that the source was given by, for messages.
     """
-    kind, path = split_source(source)
+    kind, path = split_source(source, option)
     if kind == "mocap":
         from dsr.tracks.mocap import mocap_tracks
         from dsr.tracks.noise import DetectorNoise
@@ -59,19 +60,19 @@ def read_tracks(source: str, split: str, windows: LifterDataConfig) -> list[Pose
     if kind == "3dhp":
         test = path.with_name(path.name.replace("train", "test"))
         if split == "validation" and test != path and not test.is_file():
-            raise UsageError(f"--data {source}: held-out sequences are in {test.name}, which is not beside it.")
+            raise UsageError(f"{option} {source}: held-out sequences are in {test.name}, which is not beside it.")
         return track_files.load_mpi_inf_3dhp(test if split == "validation" else path)
     keypoints = sorted(path.glob("data_2d_h36m_*.npz"))
     poses = path / "data_3d_h36m.npz"
     if not poses.is_file() or not keypoints:
-        raise UsageError(f"--data {source}: {path} must hold data_3d_h36m.npz and a data_2d_h36m_*.npz.")
+        raise UsageError(f"{option} {source}: {path} must hold data_3d_h36m.npz and a data_2d_h36m_*.npz.")
     # Detections before the truth, where both are there.
     chosen = next((file for file in keypoints if not file.stem.endswith("_gt")), keypoints[0])
     subjects = track_files.H36M_TRAIN if split == "train" else track_files.H36M_TEST
     return track_files.load_h36m(poses, chosen, subjects)
 
 
-def split_source(source: str) -> tuple[str, Path]:
+def split_source(source: str, option: str = "--data") -> tuple[str, Path]:
     """``mocap:DIR`` as (``mocap``, DIR).
 
     Raises:
@@ -79,8 +80,8 @@ def split_source(source: str) -> tuple[str, Path]:
     """
     kind, colon, text = source.partition(":")
     if not colon or kind not in KINDS or not text:
-        raise UsageError(f"--data {source}: use mocap:DIR, h36m:DIR or 3dhp:FILE.")
+        raise UsageError(f"{option} {source}: use mocap:DIR, h36m:DIR or 3dhp:FILE.")
     path = Path(text)
     if not path.exists():
-        raise UsageError(f"--data {source}: there is no {path}.")
+        raise UsageError(f"{option} {source}: there is no {path}.")
     return kind, path

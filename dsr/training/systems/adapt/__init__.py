@@ -1,0 +1,1 @@
+"""Adaptation of a lifter to cameras and people nobody labelled: PoseDA's augmentation and its training."""

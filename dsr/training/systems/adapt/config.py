@@ -1,0 +1,152 @@
+"""What adaptation is told: frozen dataclasses and their checks. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from dsr.errors import UsageError
+from dsr.training.config import LogConfig, RunConfig, Switch, suggestion
+from dsr.training.config_file import read_config
+from dsr.training.systems.lifter.config import LifterDataConfig, LifterOptimConfig, LifterValidationConfig
+
+Method = Literal["none", "gpa", "lpa", "gpa+lpa"]
+_SOURCES = "mocap:DIR (BVH clips), h36m:DIR, 3dhp:FILE"
+
+
+@dataclass(frozen=True)
+class AugmentorConfig:
+    """The local pose augmentation and how it is trained (PoseAug's rates; the lifter takes no part)."""
+
+    width: int = field(default=256, metadata={"above": 0})
+    """Channels of the generators and of the discriminator."""
+    rotation: Literal["limited", "free"] = "limited"
+    """limited: any yaw, 20 degrees of tilt; free: PoseAug's, which also gives people upside down."""
+    realism: float = field(default=6.0, metadata={"at_least": 0})
+    """Weight of the discriminator's judgement."""
+    span: float = field(default=3.0, metadata={"at_least": 0})
+    """Weight of the range that bends and stretches are kept in."""
+    judge_every: int = field(default=2, metadata={"above": 0})
+    """The discriminator learns in every so manyth step."""
+    pool: int = field(default=4096, metadata={"at_least": 0})
+    """Augmented poses kept; half of what the discriminator sees are old ones. 0: none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentTrainConfig(RunConfig):
+    """Training of the augmentation on the source's poses alone."""
+
+    source: tuple[str, ...] = ()
+    """Where poses come from: mocap:DIR (BVH clips), h36m:DIR, 3dhp:FILE; several are mixed."""
+    epochs: int = field(default=20, metadata={"above": 0, "may_change": True})
+    """Epochs of the run."""
+    batch: int = field(default=1024, metadata={"above": 1})
+    """Poses per step."""
+    seed: int = field(default=1, metadata={"at_least": 0})
+    """Seed of weights, order and noise."""
+    workers: int = field(default=0, metadata={"at_least": 0, "may_change": True})
+    """Processes that prepare samples; 0: none."""
+    windows: LifterDataConfig = field(default_factory=lambda: LifterDataConfig(fps=10.0))
+    augmentor: AugmentorConfig = field(default_factory=AugmentorConfig)
+    optim: LifterOptimConfig = field(
+        default_factory=lambda: LifterOptimConfig(
+            name="adam", lr=1e-4, weight_decay=0.0, decay=1.0, linear="on", clip=1.0
+        )
+    )
+    validation: LifterValidationConfig = field(default_factory=LifterValidationConfig)
+    log: LogConfig = field(
+        default_factory=lambda: LogConfig(overlays=0, keep=0, tensorboard="off"), metadata={"may_change": True}
+    )
+
+    def task_name(self) -> str:
+        """The augmentation alone."""
+        return "augmentor"
+
+    def check(self) -> None:
+        """Refuse a run without poses."""
+        if not self.source:
+            raise UsageError(f"--source is missing: name where poses come from, {_SOURCES}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptTrainConfig(RunConfig):
+    """Adaptation of a trained lifter to a target that only has 2D keypoints."""
+
+    lifter: Path | None = field(default=None, metadata={"exists": "file"})
+    """Weights of a trained lifter (RUN/last.safetensors of dsr-train lifter); the shipped one of single frames where
+    none is given."""
+    source: tuple[str, ...] = ()
+    """Where labelled poses come from: mocap:DIR (BVH clips), h36m:DIR, 3dhp:FILE; several are mixed."""
+    target: tuple[str, ...] = ()
+    """Where the target's 2D keypoints come from: results:DIR, a folder already run through dsr-fit, or a source whose
+    3D is left alone."""
+    method: Method = "gpa+lpa"
+    """gpa: source poses where the target's people stand; lpa: varied, in the source's camera; gpa+lpa: both halves;
+    none: further training on the source, to compare with."""
+    weights: Path | None = field(default=None, metadata={"exists": "file"})
+    """Trained augmentation (RUN/augmentor/last.safetensors of an earlier run); trained first where none is given."""
+    augment: AugmentTrainConfig = field(default_factory=AugmentTrainConfig)
+    """The augmentation's training, where it is trained first; its source is this run's."""
+    noise: float = field(default=0.0, metadata={"at_least": 0, "below": 1})
+    """Error put on projected keypoints, standard deviation as a share of the person's height on the screen; a
+    detector's is about 0.013. 0: exact, as published."""
+    distortion: Switch = "off"
+    """Project with the lens coefficients of the target's camera; published without."""
+    real: float = field(default=0.0, metadata={"at_least": 0, "at_most": 1})
+    """Share of every batch that are source pairs as they are; published 0."""
+    min_confidence: float = field(default=0.3, metadata={"at_least": 0, "at_most": 1})
+    """A target person with a keypoint less sure than this places nobody."""
+    epochs: int = field(default=30, metadata={"above": 0, "may_change": True})
+    """Epochs of the run."""
+    batch: int = field(default=1024, metadata={"above": 0})
+    """Windows per step."""
+    seed: int = field(default=1, metadata={"at_least": 0})
+    """Seed of order, pairs and noise."""
+    workers: int = field(default=0, metadata={"at_least": 0, "may_change": True})
+    """Processes that prepare samples; 0: none."""
+    windows: LifterDataConfig = field(default_factory=lambda: LifterDataConfig(fps=10.0, hop=1))
+    optim: LifterOptimConfig = field(
+        default_factory=lambda: LifterOptimConfig(
+            name="adam", lr=1e-4, weight_decay=0.0, decay=1.0, linear="on", clip=1.0
+        )
+    )
+    validation: LifterValidationConfig = field(default_factory=LifterValidationConfig)
+    log: LogConfig = field(
+        default_factory=lambda: LogConfig(overlays=0, keep=0, tensorboard="off"), metadata={"may_change": True}
+    )
+
+    def task_name(self) -> str:
+        """The adaptation."""
+        return "adapt"
+
+    def check(self) -> None:
+        """Refuse a run without source, or without a target where one is needed."""
+        if not self.source:
+            raise UsageError(f"--source is missing: name where labelled poses come from, {_SOURCES}.")
+        if not self.target and "gpa" in self.method:
+            raise UsageError(
+                "--target is missing: results:DIR (a folder run through dsr-fit), or a source of keypoints."
+            )
+
+
+PRESETS = {"published": "PoseDA's method with PoseAug's rates: 20 epochs of the augmentation, 30 of the lifter"}
+"""Name -> what it is."""
+
+
+def base_config(name: str, file: Path | None) -> AdaptTrainConfig:
+    """The configuration of a preset and a file over it.
+
+    Raises:
+        UsageError: if there is no such preset, or the file cannot be used.
+    """
+    if name not in PRESETS:
+        raise UsageError(f"--preset {name}: there is no such preset; {suggestion(name, PRESETS)}")
+    base = AdaptTrainConfig()
+    return base if file is None else read_config(file, base)
+
+
+def augment_config(config: AdaptTrainConfig) -> AugmentTrainConfig:
+    """The augmentation's training within an adaptation: on the same source, device and threads."""
+    windows = replace(config.windows, hop=config.augment.windows.hop)
+    return replace(config.augment, source=config.source, windows=windows, device=config.device, threads=config.threads)
