@@ -378,6 +378,29 @@ def test_bodies_with_fingers_are_posed_too(system, trained, opened, standing, tm
     assert person.residuals["fit"]["reprojection_rel"] < 0.02
 
 
+@pytest.mark.parametrize("system", ["dsr", "perspose"])
+@pytest.mark.parametrize("trained", ["open", "smpl"])
+def test_networks_pose_open_x(system, trained, standing, tmp_path):
+    """Its fingers and face stay at rest; the network's own body of 24 joints is another one."""
+    wide = load_body("open-x")
+    people = PhotoRegressor(network(system, trained, [0.5] * 10), wide, smpl=tmp_path / "none")
+    found = people(GREY, 1.0, K, [standing]).bodies
+    assert found.pose_rotmat.shape == (1, 55, 3, 3) and found.betas.shape == (1, wide.num_betas)
+    torch.testing.assert_close(found.pose_rotmat[0, 22:], torch.eye(3).expand(33, 3, 3))
+    assert not found.betas[0, wide.asset.num_shapes :].any() and people.exact == (trained == "open")
+
+
+def test_open_x_is_fitted_like_the_open_body(standing):
+    from dsr.fitting import fit_people
+
+    camera = PictureCamera(K, (640, 480))
+    bodies = [fit_people([standing], camera, body, FitOptions())[0] for body in map(load_body, ("open", "open-x"))]
+    plain, wide = bodies
+    np.testing.assert_allclose(wide.vertices_cam_m, plain.vertices_cam_m, atol=1e-4)
+    np.testing.assert_allclose(wide.body_pose[:21], plain.body_pose[:21], atol=1e-4)
+    assert wide.body_pose.shape == (54, 3) and not wide.body_pose[21:].any()
+
+
 def test_too_little_device_memory_halves_networks_starts_too(monkeypatch, opened):
     import dsr.fitting
     from dsr.body.transfer import PosedBody
