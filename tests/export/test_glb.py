@@ -203,7 +203,7 @@ def test_camera_sees_the_person_where_the_picture_does(focal, tmp_path):
     assert glb.doc["cameras"][0]["extras"] == {"K": centred.tolist(), "image_size": list(SIZE)}
 
 
-@pytest.mark.parametrize("name", ["open", "open-light"])
+@pytest.mark.parametrize("name", ["open", "open-light", "open-x"])
 def test_open_body(name, tmp_path):
     try:
         asset = load_asset(name)
