@@ -37,8 +37,8 @@ class PersonScore:
     person without clothes and hair, whoever stands in front. ``mask_iou`` is the overlap with the detector's mask of
     the dressed person, what the refinement sees. ``unrefined`` scores the same person before the refinement.
     ``plain``: head or trunk is seen on 40 pixels or more. ``strata``: what the person is a case of; angles and feet off
-    the floor are those of :mod:`dsr.evaluation.strata`. Figures that need the true vertices are None where the truth was
-    made with another mesh.
+    the floor are those of :mod:`dsr.evaluation.strata`. Figures that need the true vertices are None where the truth
+    was made with another mesh.
     """
 
     picture: str
