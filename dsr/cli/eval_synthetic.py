@@ -140,6 +140,8 @@ _STRATA_COLUMNS = (
     ("knees", "knees_bent_deg", 1.0, 7),
     ("(true)", "true_knees_bent_deg", 1.0, 8),
     ("feet cm", "feet_off_floor_m", 100.0, 9),
+    ("tilt", "floor_tilt_deg", 1.0, 7),
+    ("off cm", "feet_off_own_floor_m", 100.0, 8),
 )
 
 
@@ -154,7 +156,7 @@ def strata_lines(strata: dict[str, dict[str, Any]]) -> list[str]:
         lines.append(f"{name:<20}{figures['people']:>8}{figures['found']:>7}{cells}")
     lines.append(
         "trunk: angle to the true one; upright, knees: from the vertical and from straight, of who stands frontally; "
-        "feet:\nof several people off one floor"
+        "feet:\nof several people off one level floor; tilt, off: of the result's own floor, and feet off it"
     )
     return lines
 

@@ -75,6 +75,9 @@ class PersonScore:
     knees_bent_deg: float | None = None
     true_knees_bent_deg: float | None = None
     feet_off_floor_m: float | None = None
+    floor_tilt_deg: float | None = None
+    feet_off_own_floor_m: float | None = None
+    fitted_id: str = ""
     unrefined: PersonScore | None = None
 
 
@@ -98,7 +101,7 @@ def score_body(
     """
     from dsr.evaluation.metrics import mpjpe, pa_mpjpe
 
-    score.found = True
+    score.found, score.fitted_id = True, person.id
     vertices = np.asarray(person.vertices_cam_m, dtype=np.float64)
     fitted = np.asarray(fitted_asset.keypoint_regressor("blazepose33") @ vertices)[limb12_index()]
     real = truth.keypoints_cam_m["blazepose33"][limb12_index()]
@@ -125,10 +128,11 @@ def score_body(
         score.hip_error_m = sizes.hip_m - true_sizes.hip_m
         score.chest_error_m = sizes.chest_m - true_sizes.chest_m
     score.depth_error_m = float(joints[0, 2] - truth.joints_cam_m[0, 2])
-    apart = np.linalg.norm(
-        picture.camera.project(fitted) - truth.keypoints_px["blazepose33"][limb12_index()], axis=1
-    ).mean()
-    score.reprojection_percent = 100 * float(apart / (truth.box_px[3] - truth.box_px[1]))
+    true_px = truth.keypoints_px["blazepose33"][limb12_index()]
+    inside = ((true_px >= 0) & (true_px < picture.camera.size)).all(1) & (real[:, 2] > NEAR_M)
+    if inside.any():  # what is outside may be behind the camera, where pixels mean nothing
+        apart = np.linalg.norm(picture.camera.project(fitted) - true_px, axis=1)[inside].mean()
+        score.reprojection_percent = 100 * float(apart / (truth.box_px[3] - truth.box_px[1]))
     _score_surface(score, picture, truth, vertices, joints[0], asset, fitted_asset)
     residuals = person.residuals.get("semantic", person.residuals.get("fit", {}))
     score.mask_iou = residuals.get("silhouette_iou")

@@ -16,6 +16,7 @@ from dsr.evaluation.scores import PersonScore, limb12_index
 if TYPE_CHECKING:
     from dsr.body import BodyAsset
     from dsr.evaluation.truth import TruePerson, TruePicture
+    from dsr.results.floor import Floor
 
 UPRIGHT_STRATUM = "frontal"
 """People who stand upright on straight legs, facing the camera."""
@@ -28,6 +29,8 @@ FIGURES = (
     "knees_bent_deg",
     "true_knees_bent_deg",
     "feet_off_floor_m",
+    "floor_tilt_deg",
+    "feet_off_own_floor_m",
 )
 """Means per stratum."""
 
@@ -53,22 +56,32 @@ def score_posture(
         score.knees_bent_deg, score.true_knees_bent_deg = (float((180 - p.knees_deg).mean()) for p in (mine, theirs))
 
 
-def score_floor(scores: Sequence[PersonScore], picture: TruePicture, bodies: Sequence[np.ndarray]) -> None:
-    """Fill in how far the lowest points of a picture's people are from one floor.
+def score_floor(
+    scores: Sequence[PersonScore], picture: TruePicture, bodies: Sequence[np.ndarray], floor: Floor | None = None
+) -> None:
+    """Fill in how far the lowest points of a picture's people are from one floor, and how the result's floor tilts.
 
-    The floor has the true direction; its height is the mean over the people, so that a wrong size of everybody is no
-    error, but people of one picture who float at different heights are.
+    Feet are measured against two floors. One has the true direction, and as height the mean over the people, so that a
+    wrong size of everybody is no error, but people of one picture who float at different heights are; it needs two
+    people. The other is the result's own, for those who stand on it.
 
     Args:
         scores: of the people found, filled in.
         picture: the picture.
         bodies: (V, 3) fitted vertices of each of them, metres, camera frame.
+        floor: of the result.
     """
-    if picture.floor_cam is None or len(scores) < 2:
+    if picture.floor_cam is None:
         return
-    lowest = np.array([(body @ picture.floor_cam[:3]).min() for body in bodies])
-    for score, off in zip(scores, np.abs(lowest - lowest.mean()), strict=True):
-        score.feet_off_floor_m = float(off)
+    up = picture.floor_cam[:3]
+    lowest = np.array([(body @ up).min() for body in bodies])
+    for score, body, height in zip(scores, bodies, lowest, strict=True):
+        if len(scores) > 1:
+            score.feet_off_floor_m = float(abs(height - lowest.mean()))
+        if floor is not None:
+            score.floor_tilt_deg = between_deg(np.asarray(floor.normal, np.float64), up)
+            if floor.offset_m is not None and score.fitted_id in floor.people:
+                score.feet_off_own_floor_m = float(abs((body @ floor.normal).min() - floor.offset_m))
 
 
 def strata_figures(people: Sequence[PersonScore]) -> dict[str, dict[str, Any]]:

@@ -143,7 +143,7 @@ def score_picture(
                 score.unrefined = PersonScore(name, index, truth.visible_share)
                 score_body(score.unrefined, picture, truth, unrefined[place], asset, fitted_asset)
         report.people.append(score)
-    score_floor([score for score, _ in standing], picture, [body for _, body in standing])
+    score_floor([score for score, _ in standing], picture, [body for _, body in standing], result.floor)
 
 
 def match_people(people: Sequence[TruePerson], detections: Sequence[tuple[str, np.ndarray]]) -> dict[int, int]:

@@ -33,7 +33,7 @@ def render_side_view(result: FitResult, asset: BodyAsset, size: tuple[int, int] 
     Returns:
         (height, width, 3) uint8.
     """
-    level, floor = _level(result.floor)
+    level, floor = level_view(result.floor)
     people = [np.asarray(person.vertices_cam_m, np.float64) @ level.T for person in result.people]
     everybody = np.concatenate(people) if people else np.array([[0.0, -1.7, 4.0], [0.0, 0.0, 5.0]])
     view = _SideView(everybody, size, floor)
@@ -45,7 +45,7 @@ def render_side_view(result: FitResult, asset: BodyAsset, size: tuple[int, int] 
     return view.label(picture, result.floor)
 
 
-def _level(floor: Floor | None) -> tuple[np.ndarray, float | None]:
+def level_view(floor: Floor | None) -> tuple[np.ndarray, float | None]:
     """Rotation from the photograph's camera to one that is held level, and how far the floor is below it, metres."""
     if floor is None:
         return np.eye(3), None

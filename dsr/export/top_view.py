@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsr.export.overlay import draw_bodies
+from dsr.export.side_view import level_view
 
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
     from dsr.results.picture import FitResult
 
 _FROM_ABOVE = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]])
-"""Photograph's camera to one that looks straight down: right stays right, far is up."""
+"""Level camera to one that looks straight down: right stays right, far is up."""
 _MARGIN = 1.3
 _LEAST_M = 2.0
 _EYE_M = 60.0
@@ -23,8 +24,8 @@ _EYE_M = 60.0
 def render_top_view(result: FitResult, asset: BodyAsset, size: tuple[int, int] = (480, 480)) -> np.ndarray:
     """Draw everybody from above: right is right in the photograph, up is away from its camera.
 
-    The lines are one metre apart (five where people are far apart), the numbers along the left say how far from the
-    photograph's camera.
+    Where the result knows which way is up, the view is along it. The lines are one metre apart (five where people are
+    far apart), the numbers along the left say how far from the photograph's camera.
 
     Args:
         result: a fit.
@@ -36,7 +37,8 @@ def render_top_view(result: FitResult, asset: BodyAsset, size: tuple[int, int] =
     """
     from PIL import Image, ImageDraw, ImageFont
 
-    people = [np.asarray(person.vertices_cam_m, np.float64) for person in result.people]
+    level, _ = level_view(result.floor)
+    people = [np.asarray(person.vertices_cam_m, np.float64) @ level.T for person in result.people]
     everybody = np.concatenate(people) if people else np.array([[-0.5, 0.0, 3.0], [0.5, 0.0, 4.0]])
     low, high = np.quantile(everybody[:, [0, 2]], [0.001, 0.999], axis=0)
     centre, span = (low + high) / 2, np.maximum(high - low, _LEAST_M) * _MARGIN

@@ -78,13 +78,13 @@ def person(asset, x: float, z: float) -> SimpleNamespace:
 def test_from_above_right_is_right_and_far_is_up():
     """The second person, orange, is to the right of the first and farther away."""
     asset = load_asset("open-light")
-    result = SimpleNamespace(people=[person(asset, -0.8, 3.0), person(asset, 0.8, 5.0)])
+    result = SimpleNamespace(people=[person(asset, -0.8, 3.0), person(asset, 0.8, 5.0)], floor=None)
     picture = render_top_view(result, asset, (300, 300)).astype(int)
     blue = (picture[..., 2] > picture[..., 0] + 60).nonzero()
     orange = (picture[..., 0] > picture[..., 2] + 60).nonzero()
     assert len(blue[0]) > 200 and len(orange[0]) > 200
     assert blue[1].mean() + 50 < orange[1].mean() and blue[0].mean() > orange[0].mean() + 50
-    nobody = render_top_view(SimpleNamespace(people=[]), asset, (200, 100))
+    nobody = render_top_view(SimpleNamespace(people=[], floor=None), asset, (200, 100))
     assert nobody.shape == (100, 200, 3)
 
 

@@ -20,6 +20,7 @@ from dsr.evaluation.scores import PersonScore
 from dsr.evaluation.strata import score_floor, score_posture, strata_figures
 from dsr.evaluation.synthetic import with_keypoints_of
 from dsr.evaluation.truth import TruePerson, TruePicture, load_truth
+from dsr.results.floor import Floor
 
 CAMERA = PictureCamera(np.array([[500.0, 0, 160], [0, 500, 240], [0, 0, 1]]), (320, 480))
 FLOOR = np.array([0.0, -1, 0, -1.0])
@@ -75,9 +76,22 @@ def test_feet_of_several_people_are_on_one_floor_or_not(asset):
     assert [s.feet_off_floor_m for s in scores] == pytest.approx([0, 0], abs=1e-9)
     score_floor(scores, picture, [standing(asset, 4), standing(asset, 6, 0.3)])
     assert [s.feet_off_floor_m for s in scores] == pytest.approx([0.15, 0.15])
-    alone = PersonScore("a", 0, 1.0)
+    alone = PersonScore("a", 0, 1.0, fitted_id="p0")
     score_floor([alone], picture, [standing(asset)])
-    assert alone.feet_off_floor_m is None
+    assert alone.feet_off_floor_m is None and alone.floor_tilt_deg is None
+
+
+def test_the_results_own_floor_is_judged_too(asset):
+    picture = picture_of(asset, "any", standing(asset))
+    tilted = np.array([0, -np.cos(0.1), np.sin(0.1)])
+    body = standing(asset, lift=0.2)
+    for people, off in ((["p0"], 0.2), ([], None)):
+        score = PersonScore("a", 0, 1.0, fitted_id="p0")
+        score_floor([score], picture, [body], Floor(FLOOR[:3], -1.0, people=people))
+        assert score.floor_tilt_deg == pytest.approx(0, abs=1e-6)
+        assert score.feet_off_own_floor_m == (None if off is None else pytest.approx(off))
+    score_floor([score], picture, [body], Floor(tilted, None))
+    assert score.floor_tilt_deg == pytest.approx(np.degrees(0.1))
 
 
 def test_figures_by_stratum_count_who_is_missed():
@@ -153,7 +167,7 @@ def test_truth_of_another_body_is_scored_by_its_vertices(asset, tmp_path, monkey
         height_m=1.7,
         residuals={},
     )
-    result = SimpleNamespace(status="ok", people=[fit], detections=[], unrefined=None, message="")
+    result = SimpleNamespace(status="ok", people=[fit], detections=[], unrefined=None, message="", floor=None)
     monkeypatch.setattr("dsr.pipeline.picture_fitter.fit_images", lambda *args, **kwargs: [result])
     out = tmp_path / "o.json"
     assert main(["synthetic", "--truth", str(tmp_path), "--json", str(out)]) == 0
