@@ -11,22 +11,27 @@ import math
 import numpy as np
 
 from dsr.people.models import DETECTION_MODEL, LiteModel
-from dsr.people.regions import Pyramid
+from dsr.people.regions import Pyramid, Region
 
 INPUT_SIZE = 224
 SCORE_CLIP = 100.0
 NMS_IOU = 0.3
 CANDIDATE_COLUMNS = 13
+_LAYERS = ((8, 2), (16, 2), (32, 6))
 
 
-def anchor_centres(input_size: int = INPUT_SIZE) -> np.ndarray:
-    """Anchor centres (N, 2) in units of the input side, N = 2254 for 224 pixels.
+def anchor_grid(input_size: int = INPUT_SIZE, layers: tuple[tuple[int, int], ...] = _LAYERS) -> np.ndarray:
+    """Anchor centres (N, 2) in units of the input side; N = 2254 for the person detector.
 
-    Strides 8, 16, 32, 32, 32 with two anchors per layer and cell; layers of one stride share a grid, anchors of one
-    cell lie next to each other. Anchor size is 1, so only centres matter.
+    Its strides are 8, 16, 32, 32, 32 with two anchors per layer and cell; layers of one stride share a grid, anchors of
+    one cell lie next to each other. Anchor size is 1, so only centres matter.
+
+    Args:
+        input_size: side of the model's input, pixels.
+        layers: stride and anchors per cell of each grid.
     """
     parts = []
-    for stride, per_cell in ((8, 2), (16, 2), (32, 6)):
+    for stride, per_cell in layers:
         cells = input_size // stride
         v, u = np.mgrid[:cells, :cells]
         grid = (np.stack([u, v], -1).reshape(-1, 2) + 0.5) / cells
@@ -34,26 +39,29 @@ def anchor_centres(input_size: int = INPUT_SIZE) -> np.ndarray:
     return np.concatenate(parts).astype(np.float32)
 
 
-def decode(rows: np.ndarray, logits: np.ndarray, anchors: np.ndarray, min_score: float) -> np.ndarray:
+def decode(
+    rows: np.ndarray, logits: np.ndarray, anchors: np.ndarray, min_score: float, input_size: int = INPUT_SIZE
+) -> np.ndarray:
     """Detector output to candidates in units of the input side.
 
     Args:
-        rows: (N, 12) dx, dy, w, h and four points, in input pixels relative to the anchor centre.
+        rows: (N, 4 + 2 P) dx, dy, w, h and P points, in input pixels relative to the anchor centre; a person has four.
         logits: (N,) or (N, 1).
-        anchors: (N, 2) from :func:`anchor_centres`.
+        anchors: (N, 2) from :func:`anchor_grid`.
         min_score: candidates below are dropped.
+        input_size: side of the model's input, pixels.
 
     Returns:
-        (M, 13) candidates, best first.
+        (M, 5 + 2 P) candidates, best first.
     """
     score = 1.0 / (1.0 + np.exp(-np.clip(logits.reshape(-1).astype(np.float64), -SCORE_CLIP, SCORE_CLIP)))
     keep = np.flatnonzero(score >= min_score)
     keep = keep[np.argsort(-score[keep], kind="stable")]
-    rows = rows[keep].astype(np.float64) / INPUT_SIZE
+    rows = rows[keep].astype(np.float64) / input_size
     centre = anchors[keep].astype(np.float64)
     middle, half = centre + rows[:, :2], rows[:, 2:4] / 2
-    points = rows[:, 4:].reshape(-1, 4, 2) + centre[:, None]
-    return np.concatenate([score[keep, None], middle - half, middle + half, points.reshape(-1, 8)], axis=1)
+    points = rows[:, 4:] + np.tile(centre, (rows.shape[1] - 4) // 2)
+    return np.concatenate([score[keep, None], middle - half, middle + half, points], axis=1)
 
 
 def box_iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -89,59 +97,72 @@ def body_angle(candidates: np.ndarray) -> np.ndarray:
     return np.arctan2(candidates[:, 7] - candidates[:, 5], candidates[:, 6] - candidates[:, 8])
 
 
-def tile_starts(extent: float, side: float) -> list[float]:
-    """Starts of tiles of ``side`` that cover ``extent`` with at least half overlap; one centred tile where it fits."""
+def tile_starts(extent: float, side: float, overlap: float = 0.5) -> list[float]:
+    """Starts of tiles of ``side`` that cover ``extent`` with at least this overlap; one in the middle where it fits."""
     if extent <= side:
         return [(extent - side) / 2]
-    count = math.ceil((extent - side) / (side / 2) - 1e-9) + 1
+    count = math.ceil((extent - side) / (side * (1 - overlap)) - 1e-9) + 1
     return [(extent - side) * i / (count - 1) for i in range(count)]
 
 
-class CandidateFinder:
-    """Runs the person detector on a picture and on its tiles.
+class SquareDetector:
+    """A detector with a square input, run on a picture and on its tiles.
 
     Args:
+        name: file of the model, see :class:`~dsr.people.models.LiteModel`.
+        input_size: side of its input, pixels.
+        anchors: (N, 2) from :func:`anchor_grid`.
         threads: threads of the interpreter.
     """
 
-    def __init__(self, threads: int | None = None) -> None:
-        self._model = LiteModel(DETECTION_MODEL, threads)
-        self._anchors = anchor_centres()
+    def __init__(self, name: str, input_size: int, anchors: np.ndarray, threads: int | None = None) -> None:
+        self._model = LiteModel(name, threads)
+        self._size, self._anchors = input_size, anchors
 
     def in_square(self, image: np.ndarray, min_score: float) -> np.ndarray:
-        """Candidates (M, 13) of one 224x224x3 uint8 image in units of its side, after weighted suppression."""
+        """Candidates (M, C) of one uint8 image of the input's size in units of its side, after weighted suppression."""
         rows, logits = self._model(image.astype(np.float32) / 127.5 - 1.0)
-        return weighted_nms(decode(rows, logits, self._anchors, min_score))
+        return weighted_nms(decode(rows, logits, self._anchors, min_score, self._size))
 
-    def in_tiles(self, pyramid: Pyramid, side: float, min_score: float) -> np.ndarray:
-        """Candidates (M, 13) of all half-overlapping square tiles of ``side`` picture pixels, in picture pixels.
+    def in_tiles(self, pyramid: Pyramid, side: float, min_score: float, overlap: float = 0.5) -> np.ndarray:
+        """Candidates (M, C) of all overlapping square tiles of ``side`` picture pixels, in picture pixels.
 
         The picture is shrunk once so that a tile has the model's input size. A tile larger than the picture is padded
-        with black on both sides. Candidates whose hips lie outside their tile or the picture are dropped.
+        with black on both sides. Candidates whose first point lies outside their tile are dropped.
         """
-        scale = INPUT_SIZE / side
-        small = pyramid.resized(scale)
-        candidates = [np.zeros((0, CANDIDATE_COLUMNS))]
-        for v in tile_starts(small.shape[0], INPUT_SIZE):
-            for u in tile_starts(small.shape[1], INPUT_SIZE):
+        small = pyramid.resized(self._size / side)
+        candidates = []
+        for v in tile_starts(small.shape[0], self._size, overlap):
+            for u in tile_starts(small.shape[1], self._size, overlap):
                 column, row = round(u), round(v)
-                tile = self.in_square(_window(small, column, row), min_score)
+                tile = self.in_square(_window(small, column, row, self._size), min_score)
                 tile = tile[np.all((tile[:, 5:7] >= 0) & (tile[:, 5:7] <= 1), axis=1)]
-                tile[:, 1:] *= INPUT_SIZE
-                tile[:, 1:] += np.tile([column, row], 6)
+                tile[:, 1:] = tile[:, 1:] * self._size + np.tile([column, row], tile.shape[1] // 2)
                 tile[:, 1::2] *= pyramid.width / small.shape[1]
                 tile[:, 2::2] *= pyramid.height / small.shape[0]
                 candidates.append(tile)
         return np.concatenate(candidates)
 
+    def in_square_around(self, pyramid: Pyramid, box: np.ndarray, min_score: float) -> np.ndarray:
+        """Candidates (M, C) of the square around a box (4,) with some room, best first, in picture pixels."""
+        region = Region.from_box(box)
+        found = self.in_square(pyramid.crop(region, self._size), min_score)
+        found[:, 1:] = region.to_picture(found[:, 1:].reshape(len(found), -1, 2), 1.0).reshape(len(found), -1)
+        return found
 
-def _window(image: np.ndarray, column: int, row: int) -> np.ndarray:
-    """A 224x224 window of an image, black where it reaches outside."""
+
+def person_detector(threads: int | None = None) -> SquareDetector:
+    """The person detector; its candidates have 13 columns, their first point is the middle of the hips."""
+    return SquareDetector(DETECTION_MODEL, INPUT_SIZE, anchor_grid(), threads)
+
+
+def _window(image: np.ndarray, column: int, row: int, side: int) -> np.ndarray:
+    """A square window of an image, black where it reaches outside."""
     height, width = image.shape[:2]
-    if column >= 0 and row >= 0 and column + INPUT_SIZE <= width and row + INPUT_SIZE <= height:
-        return image[row : row + INPUT_SIZE, column : column + INPUT_SIZE]
-    window = np.zeros((INPUT_SIZE, INPUT_SIZE, 3), image.dtype)
+    if column >= 0 and row >= 0 and column + side <= width and row + side <= height:
+        return image[row : row + side, column : column + side]
+    window = np.zeros((side, side, 3), image.dtype)
     u0, v0 = max(column, 0), max(row, 0)
-    u1, v1 = min(column + INPUT_SIZE, width), min(row + INPUT_SIZE, height)
+    u1, v1 = min(column + side, width), min(row + side, height)
     window[v0 - row : v1 - row, u0 - column : u1 - column] = image[v0:v1, u0:u1]
     return window

@@ -2,70 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import threading
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from dsr.errors import UsageError
-from dsr.people.candidates import CandidateFinder, body_angle, body_length
+from dsr.people.known import keypoint_box_with_room, match_boxes, with_landmarks
 from dsr.people.landmarks import LandmarkModel, region_mask
 from dsr.people.regions import Pyramid, Region
-from dsr.people.suppression import (
-    PEELED_MAX_ANGLE,
-    SURE_PRESENCE,
-    Body,
-    agreement,
-    explained,
-    is_clearly,
-    is_plausible,
-    merge_candidates,
-    repeats,
-    same_region,
-    stands_apart,
-    suppress_bodies,
-    touching,
-    without_bodies,
-)
+from dsr.people.search import SETTINGS, PeopleSearch
+from dsr.people.suppression import Body
 from dsr.people.types import Detection
 
 if TYPE_CHECKING:
     from dsr.image.types import Photo
 
 Quality = Literal["fast", "standard", "best"]
-MIN_PRESENCE = 0.5
-MIN_LENGTH = 16.0  # working pixels; below that there is nothing to see of a person
-UPSIDE_DOWN = math.radians(100)
 _BOX_CONFIDENCE = 0.5
-
-
-@dataclass(frozen=True)
-class DetectorSettings:
-    """What a quality level means.
-
-    Attributes:
-        always: tile sides that are always searched, as parts of the longer picture side (1 is the whole picture).
-        on_cue: tile sides searched one after the other as long as the sides before hint at small people.
-        passes: landmark passes on each person, see :meth:`LandmarkModel.refined`.
-        peels: how often to take the people found out of the picture and look for people behind or beside them.
-    """
-
-    always: tuple[int, ...]
-    on_cue: tuple[int, ...]
-    passes: int
-    peels: int
-
-
-SETTINGS: dict[str, DetectorSettings] = {
-    "fast": DetectorSettings((1,), (2, 3), 1, 0),
-    "standard": DetectorSettings((1, 2), (3,), 3, 1),
-    "best": DetectorSettings((1, 2, 3), (4,), 5, 2),
-}
-MIN_SCORE = 0.5  # candidates taken as people
-MIN_PEELED_SCORE = 0.55  # what is left of people taken out looks like lying people and weak candidates
-MIN_HINT = 0.3  # candidates taken as a reason to look again
 
 
 class PeopleDetector:
@@ -76,9 +31,9 @@ class PeopleDetector:
 
     Args:
         quality: ``fast`` looks at the whole picture and at tiles only where it shows somebody small or nobody, one
-            landmark pass; ``standard`` adds tiles of half the longer side always, tiles of a third where people are
-            small, a second look behind the people found, and two more landmark passes; ``best`` looks everywhere, in
-            five passes.
+            landmark pass, faces only where it finds nobody; ``standard`` adds tiles of half the longer side always,
+            tiles of a third where people are small, faces, a second look behind the people found, and two more landmark
+            passes; ``best`` looks everywhere, in five passes.
         threads: threads inside a model, default: the cores of this process, at most 4.
 
     Raises:
@@ -91,24 +46,30 @@ class PeopleDetector:
         if quality not in SETTINGS:
             raise UsageError(f"quality {quality!r} is unknown; use one of {', '.join(SETTINGS)}")
         self.settings = SETTINGS[quality]
-        self._finder = CandidateFinder(threads)
         self._landmarks = LandmarkModel(threads)
+        self._search = PeopleSearch(self.settings, self._landmarks, threads)
         self._lock = threading.Lock()
 
     def detect(self, photo: Photo) -> list[Detection]:
         """Everybody in a photo, left to right, in full-picture pixels; an empty list where there is nobody."""
         with self._lock:
-            kept = self._people(photo.rgb)
+            kept = self._search(photo.rgb)
         return left_to_right([to_detection(body, photo) for body in kept])
 
     def detect_in_boxes(self, photo: Photo, boxes_px: np.ndarray, source: str = "boxes") -> list[Detection]:
-        """Landmarks of people whose boxes are known: one detection per box, whatever the model thinks of it.
+        """People whose boxes are known: one detection per box, whatever the model thinks of it, left to right.
+
+        Whoever is found in the picture with such a box is taken; in the other boxes the landmark model is run.
 
         Args:
             photo: the picture.
             boxes_px: (N, 4) x0, y0, x1, y1 in full-picture pixels.
             source: name of where the boxes came from.
         """
+        return left_to_right(self._in_boxes(photo, boxes_px, source))
+
+    def follow(self, photo: Photo, boxes_px: np.ndarray, source: str = "blazepose") -> list[Detection]:
+        """Landmarks in boxes (N, 4) in which people are known to be, without a search: quicker, for clips."""
         with self._lock:
             pyramid = Pyramid(photo.rgb)
             regions = [Region.from_box(box) for box in np.asarray(boxes_px, np.float64).reshape(-1, 4) * photo.scale]
@@ -117,114 +78,32 @@ class PeopleDetector:
             bodies = [Body(self._landmarks.refined(pyramid, marks, passes), 1.0) for marks in first]
         return left_to_right([to_detection(body, photo, source) for body in bodies])
 
-    def _people(self, rgb: np.ndarray) -> list[Body]:
-        """Bodies of everybody: those that are clear at once, then those behind and beside them, then the doubtful."""
-        pyramid = Pyramid(rgb)
-        candidates = self._candidates(pyramid)
-        bodies = self._bodies(pyramid, candidates)
-        sure = suppress_bodies([body for body in bodies if body.landmarks.presence >= SURE_PRESENCE])
-        if not sure:
-            return suppress_bodies(bodies)
-        doubtful = bodies
-        hints = [not explained(hips, sure) for hips in candidates[:, 5:7]]
-        for _ in range(self.settings.peels if len(sure) > 1 or any(hints) else 0):
-            peeled = Pyramid(without_bodies(rgb, sure))
-            again = self._candidates(peeled)
-            again = again[(np.abs(body_angle(again)) < PEELED_MAX_ANGLE) & (again[:, 0] >= MIN_PEELED_SCORE)]
-            new = [body for body in self._bodies(peeled, again) if stands_apart(body, sure)]
-            doubtful = doubtful + new
-            more = suppress_bodies(sure + [body for body in new if body.landmarks.presence >= SURE_PRESENCE])
-            if len(more) == len(sure):
-                break
-            sure = more
-        return self._alone(rgb, sure + self._confirmed(rgb, sure, doubtful))
+    def complete(self, photo: Photo, known: list[Detection]) -> list[Detection]:
+        """Imported keypoints with what the models add to them, see :func:`~dsr.people.known.with_landmarks`.
 
-    def _alone(self, rgb: np.ndarray, bodies: list[Body]) -> list[Body]:
-        """Everybody who touches others once more with the others taken out: limbs go to whom they belong."""
-        current, waiting = list(bodies), list(range(len(bodies)))
-        for _ in range(2 if self.settings.peels else 0):  # who is refused may pass once a neighbour has been put right
-            refused = []
-            for index in waiting:
-                body, rest = current[index], current[:index] + current[index + 1 :]
-                others = touching(body, rest)
-                if not others:
-                    continue
-                picture = Pyramid(without_bodies(rgb, others, keep=body))
-                again = self._body(picture, body.landmarks.region, body.candidate_score)
-                if again and is_plausible(again) and agreement(again, body) > 0.4 and not repeats(again, rest):
-                    current[index] = again
-                else:
-                    refused.append(index)
-            if len(refused) == len(waiting):
-                break
-            waiting = refused
-        return current
+        Args:
+            photo: the picture.
+            known: people of that picture from a file of keypoints.
 
-    def _confirmed(self, rgb: np.ndarray, sure: list[Body], doubtful: list[Body]) -> list[Body]:
-        """Doubtful bodies that are still there when all sure ones are taken out: no mixtures of two people."""
-        rest = [body for body in doubtful if body not in sure and not repeats(body, sure)]
-        if not rest:
+        Returns:
+            The same people in the same order; as they are where the landmark model sees somebody else.
+        """
+        if not known:
             return []
-        peeled = Pyramid(without_bodies(rgb, sure))
-        confirmed = []
-        for body in rest:
-            again = self._body(peeled, body.landmarks.region, body.candidate_score)
-            if again and is_plausible(again):
-                confirmed.append(again)
-        kept = suppress_bodies(sure + [body for body in confirmed if stands_apart(body, sure)])
-        return [body for body in kept if body in confirmed]
+        found = self._in_boxes(photo, np.stack([keypoint_box_with_room(person) for person in known]), "")
+        return [with_landmarks(a, b) or a for a, b in zip(known, found, strict=True)]
 
-    def _candidates(self, pyramid: Pyramid) -> np.ndarray:
-        """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints."""
-        longer = max(pyramid.width, pyramid.height)
-        shorter = min(pyramid.width, pyramid.height)
-        parts = [self._finder.in_tiles(pyramid, longer / n, MIN_HINT) for n in self.settings.always]
-        if longer > 3 * shorter:  # a panorama: people are as high as the picture, not a part of its width
-            parts.append(self._finder.in_tiles(pyramid, float(shorter), MIN_HINT))
-        last = self.settings.always[-1]
-        for n in self.settings.on_cue:
-            merged = merge_candidates(np.concatenate(parts))
-            if np.any(merged[:, 0] >= MIN_SCORE) and not hints_at_small_people(merged, longer / last):
-                break
-            parts.append(self._finder.in_tiles(pyramid, longer / n, MIN_HINT))
-            last = n
-        return merge_candidates(np.concatenate(parts))
-
-    def _bodies(self, pyramid: Pyramid, candidates: np.ndarray) -> list[Body]:
-        bodies: list[Body] = []
-        for candidate in candidates[(candidates[:, 0] >= MIN_SCORE) & (body_length(candidates) >= MIN_LENGTH)]:
-            score = float(candidate[0])
-            region = Region.from_points(candidate[5:7], candidate[7:9])
-            if any(same_region(body, region) for body in bodies):
-                continue
-            first = Body(self._landmarks(pyramid, region), score)
-            if any(is_clearly(body, first) for body in bodies):
-                continue  # no further pass for somebody who was found already
-            passes = [self._finished(pyramid, first)]
-            doubtful = passes[0] is None or passes[0].landmarks.presence < SURE_PRESENCE
-            if doubtful and abs(region.angle) > UPSIDE_DOWN:  # the detector turns people whose face it cannot see
-                passes.append(self._body(pyramid, region.upright(), score))
-            seen = [body for body in passes if body is not None and is_plausible(body)]
-            bodies += sorted(seen, key=lambda body: -body.rank)[:1]
-        return bodies
-
-    def _body(self, pyramid: Pyramid, region: Region, score: float) -> Body | None:
-        """The body in a region after all passes, or None where the model sees nobody."""
-        return self._finished(pyramid, Body(self._landmarks(pyramid, region), score))
-
-    def _finished(self, pyramid: Pyramid, first: Body) -> Body | None:
-        marks = self._landmarks.refined(pyramid, first.landmarks, self.settings.passes)
-        return Body(marks, first.candidate_score) if marks.presence >= MIN_PRESENCE else None
-
-
-def hints_at_small_people(candidates: np.ndarray, side: float) -> bool:
-    """True where candidates found with tiles of ``side`` make smaller tiles worth their time.
-
-    Small people are hinted at by any small candidate, or by several that fill at most two thirds of a tile.
-    """
-    length = body_length(candidates) / side
-    several = np.count_nonzero((candidates[:, 0] >= MIN_SCORE) & (length < 0.65)) >= 3
-    return bool(several or np.any(length < 0.45))
+    def _in_boxes(self, photo: Photo, boxes_px: np.ndarray, source: str) -> list[Detection]:
+        """One detection per box, in the order of the boxes."""
+        boxes = np.asarray(boxes_px, np.float64).reshape(-1, 4) * photo.scale
+        with self._lock:
+            everybody = self._search(photo.rgb) if len(boxes) else []
+            height, width = photo.rgb.shape[:2]
+            bodies = [
+                self._search.in_box(photo.rgb, box) if match is None else everybody[match]
+                for box, match in zip(boxes, match_boxes(boxes, everybody, width, height), strict=True)
+            ]
+        return [to_detection(replace(body, candidate_score=1.0), photo, source) for body in bodies]
 
 
 def to_detection(body: Body, photo: Photo, source: str = "blazepose") -> Detection:

@@ -63,9 +63,7 @@ class PeopleFollower:
         if _crowded(boxes):
             return None
         room = _MARGIN * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
-        detections = self._detector.detect_in_boxes(
-            photo, np.concatenate([boxes[:, :2] - room, boxes[:, 2:] + room], 1), "blazepose"
-        )
+        detections = self._detector.follow(photo, np.concatenate([boxes[:, :2] - room, boxes[:, 2:] + room], 1))
         if any(d.score < _LOST for d in detections) or _crowded(np.stack([d.box_px for d in detections])):
             return None
         return detections

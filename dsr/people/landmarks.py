@@ -26,6 +26,8 @@ _MIRROR = np.array(flip_permutation("blazepose33"))
 _HEATMAP_WINDOW = 9
 _HEATMAP_MIN_PEAK = 0.5
 MASK_LONG_SIDE = 256
+_EVERYTHING = list(range(LANDMARKS))
+_GROUPS = ([*range(13), 23, 24], list(range(13, 23)), list(range(25, LANDMARKS)))  # head and trunk, arms, legs
 
 
 @dataclass(frozen=True)
@@ -99,22 +101,51 @@ class LandmarkModel:
             if again.presence >= 0.9 * best.presence:
                 best = again
                 taken.append(again)
-        return mean_landmarks(taken[1:]) if len(taken) > 2 else best
+        return mean_landmarks(taken[1:], taken[0]) if len(taken) > 2 else best
 
 
-def mean_landmarks(results: list[RegionLandmarks]) -> RegionLandmarks:
-    """Mean of results on one person in the last one's region; those that disagree with it are left out."""
+def mean_landmarks(results: list[RegionLandmarks], first: RegionLandmarks) -> RegionLandmarks:
+    """Mean of results on one person in the last one's region; those that disagree with it are left out.
+
+    Legs and arms are averaged over those results that agree on them: crossed legs that one pass takes for the others
+    would meet in the middle. ``first``, an earlier result, only votes.
+    """
     last = results[-1]
     reach = AGREEMENT * last.region.side
-    same = [each for each in results if np.median(np.hypot(*(each.points - last.points).T)) < reach]
+    same = [each for each in results if _apart(each, last, _EVERYTHING) < reach]
+    points, confidence, world = last.points.copy(), last.confidence.copy(), last.world_m.copy()
+    for group in _GROUPS:
+        agreeing = _largest_agreement(same, first, group, reach)
+        points[group] = np.mean([each.points[group] for each in agreeing], axis=0)
+        confidence[group] = np.mean([each.confidence[group] for each in agreeing], axis=0)
+        world[group] = np.mean([each.world_m[group] for each in agreeing], axis=0)
     return replace(
         last,
         presence=float(np.mean([each.presence for each in same])),
-        points=np.mean([each.points for each in same], axis=0),
-        confidence=np.mean([each.confidence for each in same], axis=0),
-        world_m=np.mean([each.world_m for each in same], axis=0),
+        points=points,
+        confidence=confidence,
+        world_m=world,
         mask_logits=np.mean([_in_region(each.mask_logits, each.region, last.region) for each in same], axis=0),
     )
+
+
+def _apart(a: RegionLandmarks, b: RegionLandmarks, group: list[int]) -> float:
+    """Median distance of some landmarks of two results, pixels."""
+    return float(np.median(np.hypot(*(a.points[group] - b.points[group]).T)))
+
+
+def _largest_agreement(
+    results: list[RegionLandmarks], first: RegionLandmarks, group: list[int], reach: float
+) -> list[RegionLandmarks]:
+    """Those results that most of them, and ``first``, agree with about a group of landmarks; of equals the last."""
+    best: list[RegionLandmarks] = []
+    most = 0
+    for each in results:
+        agreeing = [other for other in results if _apart(each, other, group) < reach]
+        votes = len(agreeing) + (_apart(each, first, group) < reach)
+        if votes >= most:
+            best, most = agreeing, votes
+    return best
 
 
 def _in_region(logits: np.ndarray, region: Region, other: Region) -> np.ndarray:

@@ -6,12 +6,13 @@ Candidates are merged only where they clearly agree; the landmark results then d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from dsr.people.candidates import body_length, box_iou
+from dsr.people.faces import REGION_SIDE, Face
 from dsr.people.landmarks import CROP_SIZE, RegionLandmarks, region_mask, sigmoid
 from dsr.people.regions import Region
 
@@ -20,6 +21,9 @@ HEAD_IOU = 0.3
 SURE_PRESENCE = 0.9  # bodies above are kept before all others and taken out of the picture to look behind them
 MAX_COVERED = 0.75
 MIN_CONSISTENCY = 0.4
+_HEAD_DISTANCE = 0.4  # of a face's side, to the head of the body below it
+_UNCLEAR_DISTANCE = 0.6  # the same for profiles, where points on the far side are guessed
+_SEEN_HEAD = 0.85
 TURNED = np.radians(60)
 PEELED_MAX_ANGLE = np.radians(45)
 _HEAD = list(range(11))
@@ -52,10 +56,22 @@ def merge_candidates(candidates: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A landmark result with the score of the candidate it came from."""
+    """A landmark result with the score of the candidate it came from.
+
+    Attributes:
+        landmarks: what the landmark model says.
+        candidate_score: of the person detector or of the face, 0 to 1.
+        face: the face that is this body's head, where one was looked for and is there.
+    """
 
     landmarks: RegionLandmarks
     candidate_score: float
+    face: Face | None = None
+
+    @property
+    def has_clear_face(self) -> bool:
+        """Whether the body's head is a face for sure."""
+        return self.face is not None and self.face.clear
 
     @property
     def score(self) -> float:
@@ -79,6 +95,11 @@ class Body:
         """Rough standing height, pixels."""
         return self.landmarks.region.side / 1.25
 
+    @property
+    def bones(self) -> np.ndarray:
+        """(N, 2, 2) ends of the bones, pixels."""
+        return self.landmarks.points[np.array(_BONES)]
+
 
 def is_plausible(body: Body) -> bool:
     """False for mixtures of two people, and for lying or upside-down bodies unless everything speaks for them.
@@ -92,19 +113,43 @@ def is_plausible(body: Body) -> bool:
     return not turned or (body.candidate_score >= 0.75 and body.landmarks.presence >= 0.95)
 
 
+def has_face(body: Body, face: Face) -> bool:
+    """True where a face is the head of a body."""
+    ratio = body.landmarks.region.side / (REGION_SIDE * face.side)
+    reach = _HEAD_DISTANCE if face.clear else _UNCLEAR_DISTANCE
+    return bool(0.5 < ratio < 2.0 and face.head_distance(body.landmarks) < reach)
+
+
+def shows_head_and_shoulders(body: Body) -> bool:
+    """True where a body's head and shoulders are seen."""
+    seen = body.landmarks.confidence
+    return bool(seen[_HEAD].mean() >= _SEEN_HEAD and seen[11:13].mean() >= _SEEN_HEAD)
+
+
+def with_face(body: Body, faces: list[Face]) -> Body:
+    """A body with the face that is its head, where there is one."""
+    heads = [face for face in faces if has_face(body, face)]
+    return replace(body, face=min(heads, key=lambda face: face.head_distance(body.landmarks))) if heads else body
+
+
 def suppress_bodies(bodies: list[Body]) -> list[Body]:
     """Bodies of different people, sure ones first: a body that repeats a better one or lies on others is left out."""
     kept: list[Body] = []
     for body in sorted(bodies, key=_order):
         if not repeats(body, kept):
             # A larger body may turn up after a part of it: the part goes.
-            kept = [other for other in kept if covered_fraction(other, [body]) <= MAX_COVERED] + [body]
+            kept = [other for other in kept if not lies_on(other, [body])] + [body]
     return kept
 
 
 def repeats(body: Body, kept: list[Body]) -> bool:
     """True where a body is one of those kept, or lies on them."""
-    return any(same_person(body, other) for other in kept) or covered_fraction(body, kept) > MAX_COVERED
+    return any(same_person(body, other) for other in kept) or lies_on(body, kept)
+
+
+def lies_on(body: Body, others: list[Body]) -> bool:
+    """True where a body without a clear face of its own lies on others."""
+    return not body.has_clear_face and covered_fraction(body, others) > MAX_COVERED
 
 
 def _order(body: Body) -> tuple[bool, float, float, float]:
@@ -113,7 +158,9 @@ def _order(body: Body) -> tuple[bool, float, float, float]:
 
 
 def same_person(a: Body, b: Body) -> bool:
-    """True where two bodies share a head, a torso, or most landmarks."""
+    """True where two bodies share a head, a torso, or most landmarks; another clear face is somebody else."""
+    if a.has_clear_face and b.has_clear_face:
+        return a.face is b.face
     scale = min(a.size, b.size)
     p, q = a.landmarks.points, b.landmarks.points
     head = np.hypot(*(p[_HEAD].mean(0) - q[_HEAD].mean(0))) / scale
@@ -156,9 +203,9 @@ def covered_fraction(body: Body, others: list[Body]) -> float:
     return float(np.any([bone_distance(points, other) < 0.07 for other in others], axis=0).mean())
 
 
-def bone_distance(points: np.ndarray, body: Body) -> np.ndarray:
+def bone_distance(points: np.ndarray, body: Body | Face) -> np.ndarray:
     """Distance (N,) of picture points (N, 2) to the nearest bone of a body, in units of its size."""
-    ends = body.landmarks.points[np.array(_BONES)]
+    ends = body.bones
     bone = ends[:, 1] - ends[:, 0]
     along = ((points[:, None] - ends[:, 0]) * bone).sum(-1) / np.maximum((bone**2).sum(-1), 1e-9)
     nearest = ends[:, 0] + np.clip(along, 0, 1)[..., None] * bone
@@ -190,7 +237,7 @@ def stands_apart(body: Body, kept: list[Body]) -> bool:
     return bool(covered.mean() < 0.5)
 
 
-def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Body | None = None) -> np.ndarray:
+def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Body | Face | None = None) -> np.ndarray:
     """A copy of the picture (h, w, 3) uint8 with the silhouettes of bodies painted in its mean colour.
 
     Silhouettes run over onto neighbours: with ``keep``, what lies nearer to its bones than to theirs stays.
@@ -215,7 +262,7 @@ def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Body | None = None
     return picture
 
 
-def _nearer(box: np.ndarray, shape: tuple[int, ...], body: Body, keep: Body) -> np.ndarray:
+def _nearer(box: np.ndarray, shape: tuple[int, ...], body: Body, keep: Body | Face) -> np.ndarray:
     """1 where a cell of a (h, w) grid over a box is nearer to the bones of ``body`` than to those of ``keep``."""
     step = 4
     rows, columns = np.arange(0, shape[0], step), np.arange(0, shape[1], step)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from dsr.errors import MissingExtraError
 from dsr.options import FitOptions
 
 if TYPE_CHECKING:
@@ -33,10 +34,17 @@ class PeopleFinder:
         from dsr.people import load_detections
 
         if self._options.keypoints is not None:
-            return load_detections(self._options.keypoints, photo, kind="keypoints")
+            return self._completed(photo, load_detections(self._options.keypoints, photo, kind="keypoints"))
         if self._options.boxes is not None:
             return load_detections(self._options.boxes, photo, self.detector, kind="boxes")
         return self.detector.detect(photo)
+
+    def _completed(self, photo: Photo, known: list[Detection]) -> list[Detection]:
+        """Imported keypoints with 3D landmarks, or as they are where the models are not installed."""
+        try:
+            return self.detector.complete(photo, known)
+        except MissingExtraError:
+            return known
 
     @property
     def detector(self) -> PeopleDetector:

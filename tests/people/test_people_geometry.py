@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dsr.people.candidates import anchor_centres, body_angle, body_length, decode, tile_starts, weighted_nms
-from dsr.people.detector import hints_at_small_people, keypoint_box
+from dsr.people.candidates import anchor_grid, body_angle, body_length, decode, tile_starts, weighted_nms
+from dsr.people.detector import keypoint_box
 from dsr.people.landmarks import CROP_SIZE, RegionLandmarks, refine_by_heatmap, region_mask, rotate_world
 from dsr.people.regions import Pyramid, Region
+from dsr.people.search import hints_at_small_people
 from dsr.people.suppression import (
     Body,
     covered_fraction,
@@ -28,7 +29,7 @@ def candidate(score: float, hips: tuple[float, float], top: tuple[float, float])
 
 
 def test_anchors_cover_the_input_in_layer_order() -> None:
-    anchors = anchor_centres()
+    anchors = anchor_grid()
     assert anchors.shape == (2254, 2)
     assert np.all((anchors > 0) & (anchors < 1))
     parts = np.split(anchors, [28 * 28 * 2, 28 * 28 * 2 + 14 * 14 * 2])

@@ -17,7 +17,7 @@ from shared_data import photos
 from dsr.errors import DetectionError, MissingExtraError, UsageError
 from dsr.image.types import Photo
 from dsr.people import PeopleDetector
-from dsr.people.candidates import CandidateFinder
+from dsr.people.candidates import person_detector
 from dsr.people.landmarks import LandmarkModel
 from dsr.people.models import LANDMARK_MODEL, LiteModel, find_model
 from dsr.people.regions import Pyramid, Region
@@ -131,7 +131,7 @@ def test_landmarks_equal_mediapipe(name: str, monkeypatch: pytest.MonkeyPatch) -
     assert np.linalg.norm(ours.world_m - world, axis=1).mean() < 0.045
     assert np.abs(ours.confidence - visibility).max() < 0.15
 
-    candidate = CandidateFinder().in_tiles(pyramid, float(max(width, height)), 0.5)[0]
+    candidate = person_detector().in_tiles(pyramid, float(max(width, height)), 0.5)[0]
     found = Region.from_points(candidate[5:7], candidate[7:9])
     assert np.hypot(found.u - region.u, found.v - region.v) < 0.03 * region.side
     assert found.side == pytest.approx(region.side, rel=0.12) and found.angle == pytest.approx(region.angle, abs=0.08)

@@ -1,0 +1,296 @@
+"""The search for everybody in a picture: by their trunks, by their faces, and behind those who were found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dsr.people.candidates import body_angle, body_length, person_detector
+from dsr.people.faces import Face, FaceFinder, distinct_faces
+from dsr.people.landmarks import LandmarkModel
+from dsr.people.regions import Pyramid, Region
+from dsr.people.suppression import (
+    PEELED_MAX_ANGLE,
+    SURE_PRESENCE,
+    Body,
+    agreement,
+    explained,
+    has_face,
+    is_clearly,
+    is_plausible,
+    merge_candidates,
+    repeats,
+    same_region,
+    shows_head_and_shoulders,
+    stands_apart,
+    suppress_bodies,
+    touching,
+    with_face,
+    without_bodies,
+)
+
+MIN_PRESENCE = 0.5
+MIN_LENGTH = 16.0  # working pixels; below that there is nothing to see of a person
+MIN_SCORE = 0.5  # candidates taken as people
+MIN_PEELED_SCORE = 0.55  # what is left of people taken out looks like lying people and weak candidates
+MIN_HINT = 0.3  # candidates taken as a reason to look again
+UPSIDE_DOWN = math.radians(100)
+_CLEAR_PRESENCE = 0.35  # of the body below a face that is clearly one: there is somebody, whatever hides the rest
+_UNCLEAR_SCORE, _UNCLEAR_PRESENCE = 0.5, 0.75  # of a face that is not, and of the body below it
+_SMALL_FACE = 1 / 12  # of a tile: faces as small as this make smaller tiles worth their time
+_BELOW_FACE = ((1.0, 1.0), (1.0, 0.0), (0.75, 1.0), (1.3, 1.0))  # scale and turn of the regions tried below a face
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What a quality level means.
+
+    Attributes:
+        always: tile sides that are always searched, as parts of the longer picture side (1 is the whole picture).
+        on_cue: tile sides searched one after the other as long as the sides before hint at small people.
+        passes: landmark passes on each person, see :meth:`LandmarkModel.refined`.
+        peels: how often to take the people found out of the picture and look for people behind or beside them.
+        faces: tile sides in which faces are always looked for.
+        faces_on_cue: tile sides searched for faces where the sides before show small ones; with no side before, where
+            nobody was found.
+    """
+
+    always: tuple[int, ...]
+    on_cue: tuple[int, ...]
+    passes: int
+    peels: int
+    faces: tuple[float, ...]
+    faces_on_cue: tuple[float, ...]
+
+
+SETTINGS: dict[str, SearchSettings] = {
+    "fast": SearchSettings((1,), (2, 3), 1, 0, (), (1,)),
+    "standard": SearchSettings((1, 2), (3,), 3, 1, (1, 16 / 9), (3,)),
+    "best": SearchSettings((1, 2, 3), (4,), 5, 2, (1, 16 / 9, 3), (5,)),
+}
+
+
+class PeopleSearch:
+    """Finds the bodies of everybody in a picture.
+
+    Args:
+        settings: how hard to look.
+        landmarks: says whether there is a body in a region.
+        threads: threads of every interpreter.
+    """
+
+    def __init__(self, settings: SearchSettings, landmarks: LandmarkModel, threads: int | None = None) -> None:
+        self.settings = settings
+        self._landmarks = landmarks
+        self._people = person_detector(threads)
+        self._faces = FaceFinder(threads)
+
+    def __call__(self, rgb: np.ndarray) -> list[Body]:
+        """Bodies of everybody: those that are clear at once, then those behind and beside them, then the doubtful.
+
+        Args:
+            rgb: (h, w, 3) uint8.
+        """
+        pyramid = Pyramid(rgb)
+        candidates = self._candidates(pyramid)
+        bodies = self._bodies(pyramid, candidates)
+        faces = self._all_faces(pyramid, candidates, bool(bodies))
+        bodies = [with_face(body, faces) for body in bodies]
+        bodies += self._below_faces(pyramid, faces, bodies)
+        sure = suppress_bodies([body for body in bodies if _is_sure(body)])
+        if not sure:
+            return suppress_bodies(bodies)
+        doubtful = bodies
+        hints = [not explained(hips, sure) for hips in candidates[:, 5:7]]
+        for _ in range(self.settings.peels if len(sure) > 1 or any(hints) else 0):
+            peeled = Pyramid(without_bodies(rgb, sure))
+            again = self._candidates(peeled)
+            again = again[(np.abs(body_angle(again)) < PEELED_MAX_ANGLE) & (again[:, 0] >= MIN_PEELED_SCORE)]
+            new = [with_face(body, faces) for body in self._bodies(peeled, again) if stands_apart(body, sure)]
+            doubtful = doubtful + new
+            more = suppress_bodies(sure + [body for body in new if _is_sure(body)])
+            if len(more) == len(sure):
+                break
+            sure = more
+        sure = self._behind(rgb, faces, sure)
+        return self._alone(rgb, sure + self._confirmed(rgb, sure, doubtful))
+
+    def in_box(self, rgb: np.ndarray, box: np.ndarray) -> Body:
+        """The body in a known box (4,) x0, y0, x1, y1, whatever the model thinks of it.
+
+        The region comes from the person detector's best candidate of that size in the box, or from the box itself.
+        """
+        pyramid = Pyramid(rgb)
+        regions = [Region.from_box(box)]
+        for candidate in self._people.in_square_around(pyramid, box, MIN_HINT):
+            region = Region.from_points(candidate[5:7], candidate[7:9])
+            inside = np.all(candidate[5:7] >= box[:2]) and np.all(candidate[5:7] <= box[2:])
+            if inside and 0.7 < region.side / regions[0].side < 1.6:
+                regions.append(region)
+                break
+        seen = [self._landmarks(pyramid, region) for region in regions]
+        best = max(seen, key=lambda marks: marks.presence)
+        return Body(self._landmarks.refined(pyramid, best, max(2, self.settings.passes)), 1.0)
+
+    def _all_faces(self, pyramid: Pyramid, candidates: np.ndarray, anybody: bool) -> list[Face]:
+        """Faces of the picture, in smaller tiles where the larger ones show small faces or people."""
+        longer = float(max(pyramid.width, pyramid.height))
+        faces = self._faces(pyramid, [longer / n for n in self.settings.faces])
+        if not self.settings.faces:
+            small = not anybody
+        else:
+            least = _SMALL_FACE * longer / self.settings.faces[-1]
+            small = any(face.side < least for face in faces) or hints_at_small_people(candidates, longer / 2)
+        if small:
+            more = self._faces(pyramid, [longer / n for n in self.settings.faces_on_cue])
+            faces = distinct_faces(faces + more)
+        return faces
+
+    def _below_faces(self, pyramid: Pyramid, faces: list[Face], bodies: list[Body]) -> list[Body]:
+        """Bodies below faces that no sure body has yet."""
+        taken = [body.face for body in suppress_bodies(bodies) if body.landmarks.presence >= SURE_PRESENCE]
+        below = [self._below(pyramid, face) for face in faces if not any(face is other for other in taken)]
+        return [body for body in below if body is not None]
+
+    def _behind(self, rgb: np.ndarray, faces: list[Face], sure: list[Body]) -> list[Body]:
+        """The sure bodies, and those of clear faces nobody has yet, with the others taken out of the picture."""
+        for face in faces:
+            if not face.clear or any(body.face is face for body in sure):
+                continue
+            body = self._below(Pyramid(without_bodies(rgb, sure, keep=face)), face)
+            if body is not None:
+                sure = [*sure, body]
+        return sure
+
+    def _below(self, pyramid: Pyramid, face: Face) -> Body | None:
+        """The body whose head a face is, or None where there is no such body."""
+        if not face.clear:
+            return self._below_unclear(pyramid, face)
+        best: Body | None = None
+        for scale, turn in _BELOW_FACE:
+            body = Body(self._landmarks(pyramid, face.region(scale, turn)), max(face.score, MIN_SCORE), face)
+            if has_face(body, face) and (best is None or body.landmarks.presence > best.landmarks.presence):
+                best = body
+            if best is not None and best.landmarks.presence >= SURE_PRESENCE:
+                break
+        return None if best is None else self._refined_below(pyramid, best, face, _CLEAR_PRESENCE)
+
+    def _below_unclear(self, pyramid: Pyramid, face: Face) -> Body | None:
+        """The same for a profile or a thing: the body must be there in the mirror as well, with head and shoulders."""
+        if face.score < _UNCLEAR_SCORE:
+            return None
+        seen = []
+        for mirrored in (False, True):
+            body = Body(self._landmarks(pyramid, face.region(), mirrored), face.score, face)
+            marks = body.landmarks
+            if marks.presence < _UNCLEAR_PRESENCE or not has_face(body, face) or not shows_head_and_shoulders(body):
+                return None
+            seen.append(body)
+        return self._refined_below(pyramid, seen[0], face, _UNCLEAR_PRESENCE)
+
+    def _refined_below(self, pyramid: Pyramid, first: Body, face: Face, enough: float) -> Body | None:
+        """A body after all passes, or as it is where they lose its face."""
+        body = replace(first, landmarks=self._landmarks.refined(pyramid, first.landmarks, self.settings.passes))
+        if body.landmarks.presence < enough or not has_face(body, face):
+            body = first
+        return body if body.landmarks.presence >= enough and is_plausible(body) else None
+
+    def _alone(self, rgb: np.ndarray, bodies: list[Body]) -> list[Body]:
+        """Everybody who touches others once more with the others taken out: limbs go to whom they belong."""
+        current, waiting = list(bodies), list(range(len(bodies)))
+        for _ in range(2 if self.settings.peels else 0):  # who is refused may pass once a neighbour has been put right
+            refused = []
+            for index in waiting:
+                body, rest = current[index], current[:index] + current[index + 1 :]
+                others = touching(body, rest)
+                if not others:
+                    continue
+                picture = Pyramid(without_bodies(rgb, others, keep=body))
+                again = self._body(picture, body.landmarks.region, body.candidate_score)
+                if again and body.face is not None:
+                    again = replace(again, face=body.face) if has_face(again, body.face) else None
+                if again and is_plausible(again) and agreement(again, body) > 0.4 and not repeats(again, rest):
+                    current[index] = again
+                else:
+                    refused.append(index)
+            if len(refused) == len(waiting):
+                break
+            waiting = refused
+        return current
+
+    def _confirmed(self, rgb: np.ndarray, sure: list[Body], doubtful: list[Body]) -> list[Body]:
+        """Doubtful bodies that are still there when all sure ones are taken out: no mixtures of two people."""
+        rest = [body for body in doubtful if not _among(body, sure) and not repeats(body, sure)]
+        if not rest:
+            return []
+        peeled = Pyramid(without_bodies(rgb, sure))
+        confirmed = []
+        for body in rest:
+            again = self._body(peeled, body.landmarks.region, body.candidate_score)
+            if again and is_plausible(again):
+                confirmed.append(again)
+        kept = suppress_bodies(sure + [body for body in confirmed if stands_apart(body, sure)])
+        return [body for body in kept if _among(body, confirmed)]
+
+    def _candidates(self, pyramid: Pyramid) -> np.ndarray:
+        """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints."""
+        longer = max(pyramid.width, pyramid.height)
+        shorter = min(pyramid.width, pyramid.height)
+        parts = [self._people.in_tiles(pyramid, longer / n, MIN_HINT) for n in self.settings.always]
+        if longer > 3 * shorter:  # a panorama: people are as high as the picture, not a part of its width
+            parts.append(self._people.in_tiles(pyramid, float(shorter), MIN_HINT))
+        last = self.settings.always[-1]
+        for n in self.settings.on_cue:
+            merged = merge_candidates(np.concatenate(parts))
+            if np.any(merged[:, 0] >= MIN_SCORE) and not hints_at_small_people(merged, longer / last):
+                break
+            parts.append(self._people.in_tiles(pyramid, longer / n, MIN_HINT))
+            last = n
+        return merge_candidates(np.concatenate(parts))
+
+    def _bodies(self, pyramid: Pyramid, candidates: np.ndarray) -> list[Body]:
+        bodies: list[Body] = []
+        for candidate in candidates[(candidates[:, 0] >= MIN_SCORE) & (body_length(candidates) >= MIN_LENGTH)]:
+            score = float(candidate[0])
+            region = Region.from_points(candidate[5:7], candidate[7:9])
+            if any(same_region(body, region) for body in bodies):
+                continue
+            first = Body(self._landmarks(pyramid, region), score)
+            if any(is_clearly(body, first) for body in bodies):
+                continue  # no further pass for somebody who was found already
+            passes = [self._finished(pyramid, first)]
+            doubtful = passes[0] is None or passes[0].landmarks.presence < SURE_PRESENCE
+            if doubtful and abs(region.angle) > UPSIDE_DOWN:  # the detector turns people whose face it cannot see
+                passes.append(self._body(pyramid, region.upright(), score))
+            seen = [body for body in passes if body is not None and is_plausible(body)]
+            bodies += sorted(seen, key=lambda body: -body.rank)[:1]
+        return bodies
+
+    def _body(self, pyramid: Pyramid, region: Region, score: float) -> Body | None:
+        """The body in a region after all passes, or None where the model sees nobody."""
+        return self._finished(pyramid, Body(self._landmarks(pyramid, region), score))
+
+    def _finished(self, pyramid: Pyramid, first: Body) -> Body | None:
+        marks = self._landmarks.refined(pyramid, first.landmarks, self.settings.passes)
+        return Body(marks, first.candidate_score) if marks.presence >= MIN_PRESENCE else None
+
+
+def hints_at_small_people(candidates: np.ndarray, side: float) -> bool:
+    """True where candidates found with tiles of ``side`` make smaller tiles worth their time.
+
+    Small people are hinted at by any small candidate, or by several that fill at most two thirds of a tile.
+    """
+    length = body_length(candidates) / side
+    several = np.count_nonzero((candidates[:, 0] >= MIN_SCORE) & (length < 0.65)) >= 3
+    return bool(several or np.any(length < 0.45))
+
+
+def _is_sure(body: Body) -> bool:
+    """Whether a body is taken without another look."""
+    return body.landmarks.presence >= SURE_PRESENCE or body.has_clear_face
+
+
+def _among(body: Body, bodies: list[Body]) -> bool:
+    return any(body is other for other in bodies)
