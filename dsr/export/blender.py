@@ -22,6 +22,7 @@ import numpy as np
 
 from dsr.errors import ExportError, MissingExtraError
 from dsr.export.materials import face_materials, polygons
+from dsr.export.morphs import morphs
 from dsr.export.rig import Frame, joint_names, rig_person
 from dsr.extras import install_hint
 from dsr.files import write_atomic
@@ -73,7 +74,9 @@ def write_with_blender(
     if format != "bvh":
         corners, corners_uv, first = polygons(asset)
         materials, material_of_face = face_materials(asset)
-        arrays |= {"vertices": rig.rest_vertices, "polygons": corners, "weights": asset.weights}
+        face = morphs(asset, person.betas)
+        arrays |= {"vertices": face.without(rig.rest_vertices), "polygons": corners, "weights": asset.weights}
+        arrays |= {"morph_names": face.names, "morphs": face.offsets, "morph_strengths": face.strengths}
         arrays |= {
             "materials": [material.name for material in materials],
             "colours": [material.colour for material in materials],

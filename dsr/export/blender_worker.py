@@ -177,8 +177,22 @@ def _mesh(bpy: Any, armature: Any, arrays: dict[str, np.ndarray], axes: np.ndarr
         group = body.vertex_groups.new(name=str(name))
         for vertex in np.flatnonzero(weights[:, joint] > 0).tolist():
             group.add([vertex], float(weights[vertex, joint]), "REPLACE")
+    _shape_keys(body, arrays, axes)
     body.parent = armature
     body.modifiers.new("Armature", "ARMATURE").object = armature
+
+
+def _shape_keys(body: Any, arrays: dict[str, np.ndarray], axes: np.ndarray) -> None:
+    """Facial expressions, 0 to 1."""
+    if not len(arrays["morph_names"]):
+        return
+    rest = arrays["vertices"] @ axes.T
+    body.shape_key_add(name="Basis", from_mix=False)
+    for name, offsets, strength in zip(arrays["morph_names"], arrays["morphs"], arrays["morph_strengths"], strict=True):
+        key = body.shape_key_add(name=str(name), from_mix=False)
+        key.data.foreach_set("co", (rest + offsets @ axes.T).astype(np.float32).ravel())
+        key.slider_min, key.slider_max = min(0.0, float(strength)), max(1.0, float(strength))
+        key.value = float(strength)
 
 
 def _camera(bpy: Any, arrays: dict[str, np.ndarray]) -> None:

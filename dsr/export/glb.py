@@ -15,6 +15,7 @@ import pygltflib as gltf
 from scipy.spatial.transform import Rotation
 
 from dsr.export.materials import Material, face_materials
+from dsr.export.morphs import morphs
 from dsr.export.rig import (
     Frame,
     Rig,
@@ -51,8 +52,9 @@ def glb_bytes(person: PersonResult, asset: BodyAsset, camera: PictureCamera, fra
     """A person as the bytes of a GLB file.
 
     The mesh is the shaped T-pose (plus the pose correctives of this pose where the body model has them), skinned to
-    joints named as in the asset. In the camera frame there is a node ``camera`` with the picture's vertical field of
-    view; glTF has no principal point, so the exact intrinsics are in its extras.
+    joints named as in the asset; named facial expressions are its morph targets. In the camera frame there is a node
+    ``camera`` with the picture's vertical field of view; glTF has no principal point, so the exact intrinsics are in
+    its extras.
 
     Args:
         person: the fit.
@@ -73,17 +75,22 @@ def rigged_glb(rig: Rig, person: PersonResult, asset: BodyAsset, camera: Picture
     names = joint_names(asset)
     file = GlbFile(asset)
 
+    face = morphs(asset, person.betas)
     attributes = {
-        "POSITION": file.add(rig.rest_vertices[shared.vertex], "VEC3", _VERTEX_DATA, bounds=True),
+        "POSITION": file.add(face.without(rig.rest_vertices)[shared.vertex], "VEC3", _VERTEX_DATA, bounds=True),
         "NORMAL": file.add(vertex_normals(rig.rest_vertices, asset)[shared.vertex], "VEC3", _VERTEX_DATA),
         **{
             key: file.add(array, "VEC2" if key == "TEXCOORD_0" else "VEC4", _VERTEX_DATA)
             for key, array in shared.attributes.items()
         },
     }
+    targets = [{"POSITION": file.add_offsets(offsets[shared.vertex])} for offsets in face.offsets]
     primitives = [
         gltf.Primitive(
-            attributes=gltf.Attributes(**attributes), indices=file.add(indices, "SCALAR", _INDEX_DATA), material=k
+            attributes=gltf.Attributes(**attributes),
+            indices=file.add(indices, "SCALAR", _INDEX_DATA),
+            material=k,
+            targets=targets or None,
         )
         for k, indices in enumerate(shared.indices.values())
     ]
@@ -98,7 +105,11 @@ def rigged_glb(rig: Rig, person: PersonResult, asset: BodyAsset, camera: Picture
         )
         for material in shared.indices
     ]
-    model.meshes = [gltf.Mesh(name=f"{person.id}_body", primitives=primitives)]
+    mesh = gltf.Mesh(name=f"{person.id}_body", primitives=primitives)
+    if targets:
+        mesh.weights = face.strengths.tolist()
+        mesh.extras = {"targetNames": list(face.names)}  # where every reader looks for them
+    model.meshes = [mesh]
 
     inverse_bind = np.tile(np.eye(4, dtype=np.float32), (len(names), 1, 1))
     inverse_bind[:, 3, :3] = -rig.rest_joints  # column major
@@ -144,11 +155,8 @@ class GlbFile:
     def add(self, array: np.ndarray, kind: str, target: int | None, bounds: bool = False) -> int:
         """Append an array (float64 becomes float32) and return its accessor."""
         array = np.ascontiguousarray(array, np.float32) if array.dtype == np.float64 else np.ascontiguousarray(array)
-        data = array.tobytes()
-        view = gltf.BufferView(buffer=0, byteOffset=self._length, byteLength=len(data), target=target)
-        self.model.bufferViews.append(view)
         accessor = gltf.Accessor(
-            bufferView=len(self.model.bufferViews) - 1,
+            bufferView=self._view(array, target),
             byteOffset=0,
             componentType=_COMPONENT[array.dtype.name],
             count=len(array),
@@ -158,15 +166,47 @@ class GlbFile:
             accessor.min = [float(v) for v in array.min(axis=0)]
             accessor.max = [float(v) for v in array.max(axis=0)]
         self.model.accessors.append(accessor)
-        padding = -len(data) % 4
-        self._data.append(data + b"\0" * padding)
-        self._length += len(data) + padding
+        return len(self.model.accessors) - 1
+
+    def add_offsets(self, offsets: np.ndarray) -> int:
+        """Append offsets (n, 3) of which most are zero, as a sparse accessor, and return it."""
+        moved = np.flatnonzero(offsets.any(axis=1))
+        if not len(moved):
+            moved = np.zeros(1, np.int64)  # a sparse accessor holds at least one
+        places = moved.astype(np.uint16 if len(offsets) < 65535 else np.uint32)
+        values = np.ascontiguousarray(offsets[moved], np.float32)
+        sparse = gltf.Sparse(
+            count=len(moved),
+            indices=gltf.AccessorSparseIndices(
+                bufferView=self._view(places), byteOffset=0, componentType=_COMPONENT[places.dtype.name]
+            ),
+            values=gltf.AccessorSparseValues(bufferView=self._view(values), byteOffset=0),
+        )
+        accessor = gltf.Accessor(
+            byteOffset=None,
+            componentType=_COMPONENT["float32"],
+            count=len(offsets),
+            type="VEC3",
+            sparse=sparse,
+            min=np.minimum(values.min(axis=0), 0 if len(moved) < len(offsets) else np.inf).tolist(),
+            max=np.maximum(values.max(axis=0), 0 if len(moved) < len(offsets) else -np.inf).tolist(),
+        )
+        self.model.accessors.append(accessor)
         return len(self.model.accessors) - 1
 
     def add_root(self, node: gltf.Node) -> None:
         """Append a node to the scene."""
         self.model.nodes.append(node)
         self.model.scenes[0].nodes.append(len(self.model.nodes) - 1)
+
+    def _view(self, array: np.ndarray, target: int | None = None) -> int:
+        data = array.tobytes()
+        view = gltf.BufferView(buffer=0, byteOffset=self._length, byteLength=len(data), target=target)
+        self.model.bufferViews.append(view)
+        padding = -len(data) % 4
+        self._data.append(data + b"\0" * padding)
+        self._length += len(data) + padding
+        return len(self.model.bufferViews) - 1
 
     def to_bytes(self) -> bytes:
         """The whole file."""

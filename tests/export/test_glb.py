@@ -8,6 +8,7 @@ import os
 import shutil
 import struct
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from export_toys import CAMERA, SIZE, K, by_material, in_file_axes, posed, toy_a
 from scipy.spatial.transform import Rotation
 
 from dsr.body import load_asset
+from dsr.body.numpy_lbs import rest_shape
 from dsr.camera import PictureCamera
 from dsr.errors import BodyError
 from dsr.export import write_person
@@ -47,6 +49,18 @@ class Glb:
         assert a["count"] * width * np.dtype(dtype).itemsize <= view["byteLength"]
         return np.frombuffer(self.blob, dtype, a["count"] * width, start).reshape(a["count"], width)
 
+    def offsets(self, accessor: int) -> np.ndarray:
+        """(n, 3) of a sparse accessor."""
+        a = self.doc["accessors"][accessor]
+        sparse = a["sparse"]
+        out = np.zeros((a["count"], 3), np.float32)
+        place, value = (self.doc["bufferViews"][sparse[key]["bufferView"]] for key in ("indices", "values"))
+        rows = np.frombuffer(self.blob, DTYPE[sparse["indices"]["componentType"]], sparse["count"], place["byteOffset"])
+        assert (np.diff(rows.astype(int)) > 0).all() and {"target", "byteStride"}.isdisjoint({*place, *value})
+        out[rows] = np.frombuffer(self.blob, np.float32, 3 * sparse["count"], value["byteOffset"]).reshape(-1, 3)
+        np.testing.assert_allclose([a["min"], a["max"]], [out.min(0), out.max(0)])
+        return out
+
     def world(self, node: int) -> np.ndarray:
         nodes = self.doc["nodes"]
         n = nodes[node]
@@ -64,10 +78,13 @@ class Glb:
         skin = self.doc["skins"][node["skin"]]
         bind = self.array(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1).astype(float)
         joints = np.stack([self.world(j) for j in skin["joints"]]) @ bind
-        primitives = self.doc["meshes"][node["mesh"]]["primitives"]
+        mesh = self.doc["meshes"][node["mesh"]]
+        primitives = mesh["primitives"]
         attributes = primitives[0]["attributes"]
         arrays = {key: self.array(k) for key, k in attributes.items()}
         points = np.c_[arrays["POSITION"].astype(float), np.ones(len(arrays["POSITION"]))]
+        for strength, target in zip(mesh.get("weights", ()), primitives[0].get("targets", ()), strict=True):
+            points[:, :3] += strength * self.offsets(target["POSITION"])
         out = np.einsum("vk,vkab,vb->va", arrays["WEIGHTS_0"].astype(float), joints[arrays["JOINTS_0"]], points)
         return out[:, :3], {"primitives": primitives, **arrays}
 
@@ -82,13 +99,22 @@ def written(person, asset, tmp_path, frame="camera") -> Glb:
     return Glb(write_person(person, asset, CAMERA, tmp_path / "p.glb", "glb", frame).read_bytes())
 
 
-@pytest.fixture(params=["plain", "correctives", "six influences", "quads"])
+@pytest.fixture(params=["plain", "correctives", "six influences", "quads", "face"])
 def asset(request):
-    return toy_asset(
+    asset = toy_asset(
         correctives=request.param == "correctives",
         influences=6 if request.param == "six influences" else 3,
         quads=request.param == "quads",
     )
+    return with_face(asset) if request.param == "face" else asset
+
+
+def with_face(asset):
+    """Two named expressions of the head behind the betas; the second moves one corner."""
+    offsets = np.zeros((asset.num_vertices, 3, 2), np.float32)
+    offsets[120:128, 1, 0], offsets[125, 2, 1] = 0.01, -0.02
+    shapedirs = np.concatenate([asset.shapedirs[..., :-1], offsets], 2)
+    return replace(asset, shapedirs=shapedirs, num_expressions=2, expression_names=("smileLeft", "blink"))
 
 
 def test_skinning_from_the_bytes_gives_the_fitted_vertices(asset, tmp_path):
@@ -215,6 +241,25 @@ def test_open_body(name, tmp_path):
     order = by_material(asset, asset.faces)
     assert np.abs(corners_of(glb, vertices) - in_file_axes(person.vertices_cam_m)[order]).max() < 1e-4
     assert np.abs(mesh["WEIGHTS_0"].sum(1) - 1).max() < 1e-6
+
+
+def test_facial_expressions_are_morph_targets(tmp_path):
+    asset = with_face(toy_asset())
+    person = posed(asset)
+    assert len(person.betas) == 5 and person.betas[4] != 0  # the last strength is left out: zero
+    glb = written(person, asset, tmp_path)
+    (mesh,) = glb.doc["meshes"]
+    assert mesh["extras"] == {"targetNames": ["smileLeft", "blink"]}
+    np.testing.assert_allclose(mesh["weights"], [person.betas[4], 0])
+    rest = rest_shape(asset, person.betas[:4])[0]
+    position = glb.array(mesh["primitives"][0]["attributes"]["POSITION"])
+    order = by_material(asset, asset.faces)
+    corners = np.concatenate([glb.array(p["indices"]).reshape(-1, 3) for p in mesh["primitives"]])
+    assert np.abs(position[corners] - rest[order]).max() < 1e-6
+    for k in range(2):
+        moved = position + glb.offsets(mesh["primitives"][0]["targets"][k]["POSITION"])
+        assert np.abs(moved[corners] - (rest + asset.shapedirs[..., 4 + k])[order]).max() < 1e-6
+        assert all(p["targets"] == mesh["primitives"][0]["targets"] for p in mesh["primitives"])
 
 
 def test_khronos_validator(asset, tmp_path):
