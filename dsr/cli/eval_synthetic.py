@@ -82,6 +82,8 @@ def table(report: SyntheticReport, verbose: bool = False) -> str:
         f"people {s['people']}, found {s['found']} ({number(s['detection_rate'], 100)} %), "
         f"found but nobody there {s['extra_people']}, pictures not fitted {s['failed_pictures']}"
     )
+    if s["behind_camera"]:
+        lines.append(f"bodies BEHIND THE CAMERA: {s['behind_camera']}")
     if s["plain_people"]:
         lines.append(
             f"plain to see (40 pixels of head or trunk): {s['plain_people']}, found {s['plain_found']} "

@@ -60,6 +60,7 @@ class PersonScore:
     hip_error_m: float | None = None
     chest_error_m: float | None = None
     depth_error_m: float | None = None
+    behind_camera: bool | None = None
     reprojection_percent: float | None = None
     body_iou: float | None = None
     mask_iou: float | None = None
@@ -128,6 +129,7 @@ def score_body(
         score.hip_error_m = sizes.hip_m - true_sizes.hip_m
         score.chest_error_m = sizes.chest_m - true_sizes.chest_m
     score.depth_error_m = float(joints[0, 2] - truth.joints_cam_m[0, 2])
+    score.behind_camera = bool(joints[0, 2] <= NEAR_M)
     true_px = truth.keypoints_px["blazepose33"][limb12_index()]
     inside = ((true_px >= 0) & (true_px < picture.camera.size)).all(1) & (real[:, 2] > NEAR_M)
     if inside.any():  # what is outside may be behind the camera, where pixels mean nothing

@@ -67,6 +67,7 @@ def summarise(report: SyntheticReport) -> dict[str, Any]:
     summary["plain_people"] = len(plain)
     summary["plain_found"] = sum(score.found for score in plain)
     summary["plain_detection_rate"] = _mean(score.found for score in plain)
+    summary["behind_camera"] = sum(bool(score.behind_camera) for score in detected)
     summary["extra_rate"] = len(report.extra) / bodies if bodies else None
     for key in ("facing_right", "sides_right"):
         summary[f"{key}_rate"] = _mean(getattr(score, key) for score in detected)

@@ -175,7 +175,10 @@ def test_truth_of_another_body_is_scored_by_its_vertices(asset, tmp_path, monkey
     assert "1 pictures were made with another body" in printed and "frontal" in printed
     (score,) = json.loads(out.read_text())["people"]
     assert score["pa_mpjpe_mm"] < 0.1 and score["pve_mm"] < 0.1 and score["waist_error_m"] is None
-    assert score["strata"] == ["frontal", "tight"]
+    assert score["strata"] == ["frontal", "tight"] and score["behind_camera"] is False and "BEHIND" not in printed
+    fit.joints_cam_m = person.joints_cam_m - [0, 0, 8]
+    assert main(["synthetic", "--truth", str(tmp_path)]) == 0
+    assert "BEHIND THE CAMERA: 1" in capsys.readouterr().out
     (tmp_path / "a.truth.npz").write_bytes(b"broken")
     with pytest.raises(DatasetError, match=r"a\.truth\.json"):
         load_truth(tmp_path)
