@@ -10,9 +10,11 @@ import bpy
 
 from . import compat, session
 from .builders import shape
+from .builders.armature import direction_spreads
 from .builders.measurements import measurements_cm
-from .builders.mesh import CORRECTIVE, get_shapes
+from .builders.mesh import CORRECTIVE, get_directions, get_shapes
 from .builders.metarig_armature import has_rigify, is_metarig
+from .core.directions import KEY_NAMES
 from .core.messages import FIXES, sentence
 from .i18n import translate
 from .operators.rigify import ENABLE_RIGIFY
@@ -116,10 +118,7 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
             row = sizes.row()
             row.label(text=name)
             row.label(text=f"{size:.1f} cm")
-        sliders = layout.column(align=True)
-        for index in range(len(get_shapes(mesh_object))):
-            text = translate(sentence("Shape {number}", number=index))
-            sliders.prop(armature.dsr_fit_body, "shape", index=index, text=text, slider=True)
+        _shape_sliders(layout, armature, mesh_object, settings)
         row = layout.row(align=True)
         row.operator("fitbody.reset_shape")
         row.operator("fitbody.reset_pose")
@@ -143,6 +142,23 @@ class FITBODY_PT_export(SubPanel, bpy.types.Panel):
         _props(column, settings, "export_names", "export_bake", "export_scale")
         column.operator_menu_enum("fitbody.export", "format", text="Export Body")
         column.operator("fitbody.rename_bones", text="Rename in Scene").scheme = settings.export_names
+
+
+def _shape_sliders(layout: Any, armature: Any, mesh_object: Any, settings: Any) -> None:
+    """Named directions first, and the coefficients behind a fold; bodies of earlier versions have these alone."""
+    named = direction_spreads(armature)
+    sliders = layout.column(align=True)
+    for name in KEY_NAMES:
+        if name in named:
+            sliders.prop(armature.dsr_fit_body, name, slider=True)
+    if named:
+        icon = "TRIA_DOWN" if settings.all_shapes else "TRIA_RIGHT"
+        layout.prop(settings, "all_shapes", icon=icon, emboss=False, toggle=True)
+    if settings.all_shapes or not named:
+        sliders = layout.column(align=True)
+        for index in range(len(get_shapes(mesh_object))):
+            text = translate(sentence("Shape {number}", number=index))
+            sliders.prop(armature.dsr_fit_body, "shape", index=index, text=text, slider=True)
 
 
 def _metarig_buttons(column: Any) -> None:
@@ -219,7 +235,8 @@ _MEASURED: dict[tuple[int, ...], dict[str, float]] = {}
 
 def _sizes(mesh_object: Any) -> dict[str, float]:
     """Measurements of the active body, worked out once per shape."""
-    key = (mesh_object.as_pointer(), *(round(1000 * value) for value in get_shapes(mesh_object).tolist()))
+    values = (*get_shapes(mesh_object).tolist(), *get_directions(mesh_object, KEY_NAMES).tolist())
+    key = (mesh_object.as_pointer(), *(round(1000 * value) for value in values))
     if key not in _MEASURED:
         _MEASURED.clear()
         _MEASURED[key] = measurements_cm(mesh_object)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Settings of the panel (on the window manager: they do not end up in every file) and shape sliders of a body."""
+"""Settings of the panel, on the window manager: they do not end up in every file."""
 
 from __future__ import annotations
 
@@ -7,19 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-import numpy as np
 from bpy.props import (
     BoolProperty,
     EnumProperty,
     FloatProperty,
-    FloatVectorProperty,
     IntProperty,
     PointerProperty,
     StringProperty,
 )
 
-from .builders import shape
-from .builders.mesh import MAX_SHAPES
+from . import body_settings
 from .builders.motion import MotionOptions
 from .builders.scene import BuildOptions
 from .core.messages import FitBodyError
@@ -132,6 +129,9 @@ class FitBodySettings(bpy.types.PropertyGroup):
     )
     correctives: BoolProperty(name="Pose Correctives", description="Where the body model has any", default=True)
     parts: BoolProperty(name="Part Materials", description="A material for every part of the body", default=False)
+    all_shapes: BoolProperty(
+        name="All Shape Values", description="Also the coefficients behind the named sliders", default=False
+    )
     start_current: BoolProperty(name="Start at Current Frame", default=False)
     fps: BoolProperty(name="Frame Rate from Source", description="Set the scene's frame rate", default=True)
     smoothing: FloatProperty(name="Smoothing", subtype="FACTOR", default=0.3, min=0.0, max=0.95)
@@ -202,51 +202,13 @@ class FitBodySettings(bpy.types.PropertyGroup):
         return options
 
 
-_quiet = False
-
-
-def _shape_changed(self: BodySettings, context: Any) -> None:
-    if not _quiet:
-        shape.set_shape(self.id_data, np.array(self.shape))
-
-
-class BodySettings(bpy.types.PropertyGroup):
-    """Of one body, on its armature."""
-
-    shape: FloatVectorProperty(
-        name="Shape",
-        description="Shape coefficients; joints follow the surface, the pelvis stays where it is",
-        size=MAX_SHAPES,
-        default=(0.0,) * MAX_SHAPES,
-        min=-10.0,
-        max=10.0,
-        soft_min=-5.0,
-        soft_max=5.0,
-        step=5,
-        precision=2,
-        options=set(),
-        update=_shape_changed,
-    )
-
-    def set_quietly(self, betas: Any) -> None:
-        """Move the sliders without moving the body."""
-        global _quiet
-        values = np.zeros(MAX_SHAPES)
-        values[: min(len(betas), MAX_SHAPES)] = np.asarray(betas)[:MAX_SHAPES]
-        _quiet = True
-        try:
-            self.shape = values.tolist()
-        finally:
-            _quiet = False
-
-
-CLASSES = (FitBodySettings, BodySettings)
+CLASSES = (FitBodySettings, *body_settings.CLASSES)
 
 
 def register() -> None:
     """Attach the groups."""
     bpy.types.WindowManager.dsr_fit_body = PointerProperty(type=FitBodySettings)
-    bpy.types.Object.dsr_fit_body = PointerProperty(type=BodySettings)
+    bpy.types.Object.dsr_fit_body = PointerProperty(type=body_settings.BodySettings)
 
 
 def unregister() -> None:

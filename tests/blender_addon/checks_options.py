@@ -14,6 +14,7 @@ from dsr_fit_body import runs, session
 from dsr_fit_body.builders import mesh as msh
 from dsr_fit_body.builders import shape
 from dsr_fit_body.core import face_parts
+from dsr_fit_body.core.directions import KEY_NAMES
 from dsr_fit_body.core.job import Job
 from dsr_fit_body.core.messages import message
 from dsr_fit_body.core.worker import worker_command
@@ -222,7 +223,8 @@ def export_scale_and_shape_keys_are_as_chosen():
         path = FOLDER / f"bake_{bpy.app.version[0]}_{bake}.glb"
         assert bpy.ops.fitbody.export(filepath=str(path), format="GLB") == {"FINISHED"}
         targets = gltf_document(path)["meshes"][0]["primitives"][0].get("targets", [])
-        assert len(targets) == (0 if bake else len(msh.get_shapes(mesh_object))), (bake, len(targets))
+        keys = len(msh.get_shapes(mesh_object)) + len(KEY_NAMES)
+        assert len(targets) == (0 if bake else keys), (bake, len(targets))
     settings.export_bake = True
 
 

@@ -157,7 +157,7 @@ def corrective_asset(folder):
 
 
 def earlier_asset(folder):
-    """The open body as earlier versions wrote it: triangles, and no parts but those of the joints."""
+    """The open body as earlier versions wrote it: triangles, no parts but those of the joints, 11 nameless betas."""
     from dataclasses import replace
 
     from dsr.body.asset_file import save_asset
@@ -166,5 +166,8 @@ def earlier_asset(folder):
     parts = body.weights[body.faces].sum(1).argmax(1).astype(np.int32)
     path = folder / "EARLIER.npz"
     plain = {"quads": None, "quads_uv": None, "part_ids": parts, "part_names": body.joint_names, "path": None}
+    plain |= {"shapedirs": body.shapedirs[..., :11], "tape": None, "tape_names": (), "directions": None}
+    plain |= {"sex_mean": None, "sex_cov": None, "direction_spreads": None}
+    plain |= {"direction_names": (), "direction_units": ()}
     save_asset(replace(body, name="earlier", **plain), path)
     return load_asset(path)

@@ -17,6 +17,8 @@ from ..core.names import SCHEMES, bone_name_in
 
 JOINTS, JOINTDIRS, BONES = "dsr_joints", "dsr_jointdirs", "dsr_bones"
 """Custom properties on armature data: average joints (J x 3), their shape directions (J x 3 x B), bones in order."""
+DIRECTIONS, SPREADS, DIRECTION_JOINTS = "dsr_directions", "dsr_direction_spreads", "dsr_direction_joints"
+"""Custom properties on armature data: names of D named directions, their spreads, joints per spread (J x 3 x D)."""
 TAG = "dsr_joint"
 """Custom property of a bone: the joint it stands for, whatever the bone is called."""
 
@@ -30,6 +32,11 @@ def new_armature(body: BodyModel, name: str) -> Any:
     data[JOINTS] = body.joints.ravel().tolist()
     data[JOINTDIRS] = body.jointdirs.ravel().tolist()
     data[BONES] = list(body.names)
+    if body.directions:
+        data[DIRECTIONS] = [direction.name for direction in body.directions]
+        data[SPREADS] = [direction.spread for direction in body.directions]
+        rows = np.stack([direction.spread * direction.betas for direction in body.directions], 1)
+        data[DIRECTION_JOINTS] = (body.jointdirs @ rows).ravel().tolist()
     data.display_type = "STICK"  # thick bones would show through shins and hands
     return data
 
@@ -110,12 +117,27 @@ def rest_matrices(armature: Any) -> np.ndarray:
     return np.array([bones[name].matrix_local.to_3x3() for name in bone_names(armature)], np.float64)
 
 
-def joints_for(armature: Any, betas: np.ndarray) -> np.ndarray:
-    """(J, 3) rest joints of a shape, from the custom properties of the armature."""
+def direction_spreads(armature: Any) -> dict[str, float]:
+    """Spreads of the body's named directions by name; empty for a body without any."""
+    data = armature.data
+    return {} if DIRECTIONS not in data else dict(zip(map(str, data[DIRECTIONS]), data[SPREADS], strict=True))
+
+
+def joints_for(armature: Any, betas: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """(J, 3) rest joints of a shape, from the custom properties of the armature.
+
+    Args:
+        armature: of the body.
+        betas: (n,) shape coefficients.
+        directions: (D,) named directions in spreads, in the order of :func:`direction_spreads`.
+    """
     joints = np.array(armature.data[JOINTS], np.float64).reshape(-1, 3)
-    directions = np.array(armature.data[JOINTDIRS], np.float64).reshape(len(joints), 3, -1)
-    count = min(len(betas), directions.shape[2])
-    return joints + directions[..., :count] @ np.asarray(betas, np.float64)[:count]
+    per_beta = np.array(armature.data[JOINTDIRS], np.float64).reshape(len(joints), 3, -1)
+    count = min(len(betas), per_beta.shape[2])
+    joints = joints + per_beta[..., :count] @ np.asarray(betas, np.float64)[:count]
+    if len(directions):
+        joints = joints + np.array(armature.data[DIRECTION_JOINTS], np.float64).reshape(*joints.shape, -1) @ directions
+    return joints
 
 
 def set_pose(armature: Any, quaternions: np.ndarray, root_location: np.ndarray, root: int = 0) -> None:

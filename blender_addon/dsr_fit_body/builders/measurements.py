@@ -49,7 +49,7 @@ def _girths(mesh_object: Any, vertices: np.ndarray, faces: np.ndarray) -> dict[s
         mesh_object.data.attributes[msh.INTERIOR].data.foreach_get("value", inside)
         parts = parts[inside == 0]
     torso = faces[np.isin(parts, [names.index(name) for name in _TORSO])]
-    joints = arm.joints_for(armature, msh.get_shapes(mesh_object)) @ BODY_TO_BLENDER.T
+    joints = shape.rest_joints(armature, mesh_object) @ BODY_TO_BLENDER.T
     low, high = joints[names.index("left_hip"), 2], joints[names.index("left_shoulder"), 2]
     edges = np.stack((torso, np.roll(torso, -1, axis=1)), axis=-1).reshape(-1, 2)
     girths_m = {}

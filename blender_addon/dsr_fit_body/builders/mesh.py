@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import bpy
@@ -11,6 +12,7 @@ import numpy as np
 
 from .. import compat
 from ..core.body_model import BodyModel
+from ..core.directions import KEY_NAMES
 from ..core.face_parts import Look, looks
 from ..core.geometry import BODY_TO_BLENDER
 
@@ -63,6 +65,27 @@ def add_shapes(mesh_object: Any, body: BodyModel, count: int) -> None:
         key.slider_min, key.slider_max = -10.0, 10.0
         moved = basis + (body.shapedirs[..., index] @ BODY_TO_BLENDER.T).astype(np.float32)
         key.data.foreach_set("co", moved.ravel())
+
+
+def add_directions(mesh_object: Any, body: BodyModel) -> None:
+    """A shape key per named direction, one spread of people each; values start at 0."""
+    for direction in body.directions:
+        offset = body.shapedirs @ (direction.spread * direction.betas).astype(np.float32)
+        add_key(mesh_object, KEY_NAMES[direction.name], offset, 0.0)
+
+
+def set_directions(mesh_object: Any, values: Mapping[str, float]) -> None:
+    """Values of the keys of named directions, in spreads."""
+    keys = mesh_object.data.shape_keys.key_blocks
+    for name, value in values.items():
+        if KEY_NAMES[name] in keys:
+            keys[KEY_NAMES[name]].value = float(value)
+
+
+def get_directions(mesh_object: Any, names: Iterable[str]) -> np.ndarray:
+    """Values of the keys of these directions, in spreads; 0 where somebody removed the key."""
+    keys = mesh_object.data.shape_keys.key_blocks if mesh_object.data.shape_keys else {}
+    return np.array([keys[KEY_NAMES[name]].value if KEY_NAMES[name] in keys else 0.0 for name in names])
 
 
 def set_shapes(mesh_object: Any, betas: np.ndarray) -> None:

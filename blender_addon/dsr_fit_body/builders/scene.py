@@ -183,6 +183,7 @@ def _people(
         if not meshes:
             msh.add_weights(mesh_object, body)
             msh.add_shapes(mesh_object, body, shapes)
+            msh.add_directions(mesh_object, body)
         mesh_object.parent = armature
         mesh_object.modifiers.new("Armature", "ARMATURE").object = armature
         meshes.append(mesh_object)

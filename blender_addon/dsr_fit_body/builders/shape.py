@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import bpy
 import numpy as np
 
 from .. import compat
+from ..core.directions import KEY_NAMES
 from ..core.geometry import BODY_TO_BLENDER
 from . import armature as arm
 from . import mesh as msh
@@ -41,6 +43,33 @@ def set_shape(armature: Any, betas: np.ndarray) -> bool:
     return update_joints(armature)
 
 
+def set_directions(armature: Any, units: Mapping[str, float]) -> bool:
+    """Named directions of a body in their units, and its joints; the pelvis stays where it is.
+
+    Returns:
+        False where the armature is no body of ours or cannot be edited now.
+    """
+    body = body_objects(armature)
+    if body is None:
+        return False
+    spreads = arm.direction_spreads(armature)
+    msh.set_directions(body[1], {name: units.get(name, 0.0) / spread for name, spread in spreads.items()})
+    return update_joints(armature)
+
+
+def get_directions(armature: Any, mesh_object: Any) -> dict[str, float]:
+    """Named directions of a body in their units, by name."""
+    spreads = arm.direction_spreads(armature)
+    values = msh.get_directions(mesh_object, spreads)
+    return {name: float(value) * spread for (name, spread), value in zip(spreads.items(), values, strict=True)}
+
+
+def rest_joints(armature: Any, mesh_object: Any) -> np.ndarray:
+    """(J, 3) rest joints for the values of all shape keys, files' body frame."""
+    named = msh.get_directions(mesh_object, arm.direction_spreads(armature))
+    return arm.joints_for(armature, msh.get_shapes(mesh_object), named)
+
+
 def update_joints(armature: Any) -> bool:
     """Put the joints where they belong for the values of the shape keys."""
     body = body_objects(armature)
@@ -49,7 +78,7 @@ def update_joints(armature: Any) -> bool:
     root = arm.bone_names(armature)[int(armature.get("fitbody_root", 0))]
     bone = armature.data.bones[root]
     before = np.array(bone.head_local, np.float64)
-    joints = arm.joints_for(armature, msh.get_shapes(body[1]))
+    joints = rest_joints(*body)
     arm.move_joints(armature, joints)
     bone = armature.data.bones[root]
     after = BODY_TO_BLENDER @ joints[int(armature.get("fitbody_root", 0))]
@@ -79,8 +108,9 @@ def shaped_rest(mesh_object: Any) -> np.ndarray:
     blocks[0].data.foreach_get("co", flat)
     basis = flat.astype(np.float64)
     total = basis.copy()
-    for index, value in enumerate(msh.get_shapes(mesh_object)):
-        if value:
-            blocks[msh.shape_name(index)].data.foreach_get("co", flat)
-            total += value * (flat - basis)
+    names = [msh.shape_name(index) for index in range(len(msh.get_shapes(mesh_object)))]
+    for name in (*names, *(key for key in KEY_NAMES.values() if key in blocks)):
+        if blocks[name].value:
+            blocks[name].data.foreach_get("co", flat)
+            total += blocks[name].value * (flat - basis)
     return total.reshape(-1, 3)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .directions import Direction, read_directions
 from .messages import FitBodyError, sentence
 from .names import joint_names
 
@@ -33,6 +34,7 @@ class BodyModel:
         joints: (J, 3) rest joints of the average shape.
         jointdirs: (J, 3, B) metres per unit of beta.
         licence: one line.
+        directions: named directions of the shape; none in files of earlier versions.
     """
 
     name: str
@@ -50,6 +52,7 @@ class BodyModel:
     joints: np.ndarray = field(repr=False)
     jointdirs: np.ndarray = field(repr=False)
     licence: str = ""
+    directions: list[Direction] = field(default_factory=list, repr=False)
 
     @property
     def root(self) -> int:
@@ -152,6 +155,7 @@ def _body(arrays: dict[str, np.ndarray]) -> BodyModel:
         joints=_regress(arrays, vertices),
         jointdirs=_regress(arrays, shapedirs.astype(np.float64)),
         licence=(_texts(arrays, "licence") or [""])[0],
+        directions=read_directions(arrays, shapedirs.shape[2]),
     )
 
 

@@ -49,7 +49,9 @@ class FITBODY_OT_reset_shape(BodyOperator, bpy.types.Operator):
         betas = np.array(armature.get("fitbody_betas", [])) if self.to == "FIT" else np.zeros(0)
         values = np.zeros(msh.MAX_SHAPES)
         values[: min(len(betas), msh.MAX_SHAPES)] = betas[: msh.MAX_SHAPES]
-        armature.dsr_fit_body.shape = values.tolist()
+        armature.dsr_fit_body.set_quietly(values)
+        msh.set_shapes(mesh_object, values)
+        shape.set_directions(armature, {})
 
 
 class FITBODY_OT_update_joints(BodyOperator, bpy.types.Operator):
@@ -61,7 +63,8 @@ class FITBODY_OT_update_joints(BodyOperator, bpy.types.Operator):
 
     def run_on_body(self, context: Any, armature: Any, mesh_object: Any) -> None:
         """Keys to sliders, joints to keys."""
-        armature.dsr_fit_body.set_quietly(msh.get_shapes(mesh_object))
+        directions = shape.get_directions(armature, mesh_object)
+        armature.dsr_fit_body.set_quietly(msh.get_shapes(mesh_object), directions)
         if not shape.update_joints(armature):
             raise FitBodyError("build_failed", detail=sentence("this armature cannot be edited here"))
 

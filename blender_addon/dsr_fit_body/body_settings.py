@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Shape sliders of a body, on its armature: named directions and the coefficients behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import bpy
+import numpy as np
+from bpy.props import FloatProperty, FloatVectorProperty
+
+from .builders import shape
+from .builders.mesh import MAX_SHAPES
+from .core.directions import KEY_NAMES
+
+_quiet = False
+
+
+def _shape_changed(self: BodySettings, context: Any) -> None:
+    if not _quiet:
+        shape.set_shape(self.id_data, np.array(self.shape))
+
+
+def _direction_changed(self: BodySettings, context: Any) -> None:
+    if not _quiet:
+        shape.set_directions(self.id_data, {name: getattr(self, name) for name in KEY_NAMES})
+
+
+def _slider(name: str, description: str, reach: float) -> Any:
+    """A slider of a named direction, 0 as fitted."""
+    return FloatProperty(
+        name=name,
+        description=description,
+        default=0.0,
+        min=-2 * reach,
+        max=2 * reach,
+        soft_min=-reach,
+        soft_max=reach,
+        precision=1,
+        options=set(),
+        update=_direction_changed,
+    )
+
+
+class BodySettings(bpy.types.PropertyGroup):
+    """Of one body."""
+
+    height: _slider("Height (cm)", "Taller than fitted, and as much heavier as taller people are", 25.0)
+    mass: _slider("Mass (kg)", "Heavier than fitted, as tall as before", 40.0)
+    muscle: _slider("Muscle", "More muscle and less fat at the same height and mass; 1 is one standard deviation", 4.0)
+    age: _slider("Age (years)", "Older than fitted at the same height and mass", 40.0)
+    sex: _slider("Sex (man to woman)", "2 leads from the average man to the average woman of that height and mass", 2.5)
+    leg_length: _slider("Leg Length (cm)", "Longer legs at the same height and mass", 9.0)
+    shoulder_breadth: _slider("Shoulder Breadth (cm)", "Broader shoulders at the same height and mass", 4.0)
+    hip_breadth: _slider("Hip Breadth (cm)", "Broader hips at the same height and mass", 5.0)
+    shape: FloatVectorProperty(
+        name="Shape",
+        description="Shape coefficients; joints follow the surface, the pelvis stays where it is",
+        size=MAX_SHAPES,
+        default=(0.0,) * MAX_SHAPES,
+        min=-10.0,
+        max=10.0,
+        soft_min=-5.0,
+        soft_max=5.0,
+        step=5,
+        precision=2,
+        options=set(),
+        update=_shape_changed,
+    )
+
+    def set_quietly(self, betas: Any, directions: Mapping[str, float] | None = None) -> None:
+        """Move the sliders without moving the body.
+
+        Args:
+            betas: (n,) shape coefficients.
+            directions: units by name; those left out are 0.
+        """
+        global _quiet
+        values = np.zeros(MAX_SHAPES)
+        values[: min(len(betas), MAX_SHAPES)] = np.asarray(betas)[:MAX_SHAPES]
+        _quiet = True
+        try:
+            self.shape = values.tolist()
+            for name in KEY_NAMES:
+                setattr(self, name, (directions or {}).get(name, 0.0))
+        finally:
+            _quiet = False
+
+
+CLASSES = (BodySettings,)
