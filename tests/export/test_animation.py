@@ -16,6 +16,7 @@ from test_glb import Glb
 from dsr.body import load_asset
 from dsr.camera import PictureCamera
 from dsr.errors import ExportError, UsageError
+from dsr.export import on_rig
 from dsr.export.animation import animated_glb_bytes
 from dsr.results.clip import TrackResult, person_at
 
@@ -131,6 +132,21 @@ def test_body_frame_stands_at_the_origin(asset, tilt):
     assert abs(first[0, 2]) < 1e-5 and first[2, 2] > 0  # faces +z
     apart = np.linalg.norm(moved[:, 0] - moved[:1, 0], axis=-1)
     assert np.allclose(apart, np.linalg.norm(track.joints_cam_m[:, 0] - track.joints_cam_m[:1, 0], axis=-1), atol=1e-4)
+
+
+def test_bones_of_another_program_move_the_same_mesh():
+    """The open body gets fingers for it, and the names."""
+    opened = load_asset("open")
+    track = made_track(opened, frames=3)
+    track.body_pose[:, 21:] = 0
+    rigged, wide = on_rig(track, opened, "mixamo")
+    assert rigged.body_pose.shape == (3, 54, 3) and rigged.joints_cam_m.shape == (3, 55, 3)
+    np.testing.assert_allclose(rigged.joints_cam_m[:, :22], track.joints_cam_m[:, :22], atol=1e-5)
+    glb = Glb(animated_glb_bytes(rigged, wide, CAMERA, FPS))
+    names = [node["name"] for node in glb.doc["nodes"]]
+    assert {"mixamorig:Hips", "mixamorig:LeftHandIndex1", "mixamorig:RightToeBase"} <= set(names)
+    there = at(glb, (FIRST + 2) / FPS)
+    assert np.abs(corners(there) - expected(opened, track, 2)).max() < 1e-4
 
 
 def test_one_frame_is_an_animation_too(asset):

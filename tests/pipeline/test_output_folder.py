@@ -67,7 +67,13 @@ def test_a_picture_is_finished_for_the_same_options_only(tmp_path, make_picture,
     assert (row.status, row.outputs) == ("ok", ["a.p0.glb", "a.npz", "a.json"])
     assert make_folder().is_finished(picture, "a") and not make_folder().is_finished(picture, "b")
     assert not make_folder(replace(options, seed=1)).is_finished(picture, "a")
-    for changed in ({"formats": ("ply",)}, {"overlay": True}, {"side_view": True}, {"frame": "body"}):
+    for changed in (
+        {"formats": ("ply",)},
+        {"overlay": True},
+        {"side_view": True},
+        {"frame": "body"},
+        {"rig": "mixamo"},
+    ):
         assert not make_folder(output_options=OutputOptions(**changed)).is_finished(picture, "a")
     assert make_folder(output_options=OutputOptions(formats=("glb",))).is_finished(picture, "a")
     assert make_folder().plan([picture], []) == [
