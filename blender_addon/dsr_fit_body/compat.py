@@ -130,6 +130,12 @@ def principled(material: Any) -> Any:
     return next((node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED"), None)
 
 
+def units_per_metre(scene: Any) -> float:
+    """Blender units of a metre; 1 where the scene has no units."""
+    units = scene.unit_settings
+    return 1.0 if units.system == "NONE" else 1.0 / units.scale_length
+
+
 def user_folder(package: str) -> Path:
     """Where this add-on may write."""
     if hasattr(bpy.utils, "extension_path_user") and package.startswith("bl_ext."):

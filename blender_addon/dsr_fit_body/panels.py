@@ -81,7 +81,7 @@ class FITBODY_PT_scene(SubPanel, bpy.types.Panel):
         row = column.row(align=True)
         row.prop(settings, "opacity")
         row.operator("fitbody.photo_opacity", text="", icon="CHECKMARK")
-        _props(column, settings, "pack", "set_size", "look", "ground", "correctives", "parts")
+        _props(column, settings, "pack", "scene_camera", "set_size", "look", "ground", "correctives", "parts")
         column.operator("fitbody.view_photo", icon="CAMERA_DATA")
         column.operator("fitbody.place_on_ground", icon="TRIA_DOWN_BAR")
 

@@ -118,6 +118,11 @@ class FitBodySettings(bpy.types.PropertyGroup):
     )
     opacity: FloatProperty(name="Photo Opacity", subtype="FACTOR", default=0.5, min=0.0, max=1.0)
     pack: BoolProperty(name="Pack Photo", description="Keep the photo inside the .blend file", default=True)
+    scene_camera: BoolProperty(
+        name="Use as Scene Camera",
+        description="Off: the scene keeps its own camera and render size, where it has one",
+        default=True,
+    )
     set_size: BoolProperty(name="Set Render Size", description="Render at the photo's size", default=True)
     look: BoolProperty(
         name="Look Through Camera", description="Turn the 3D view to the camera after a fit", default=True
@@ -125,7 +130,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
     ground: BoolProperty(
         name="Place on Ground",
         description="Lowest point at height 0; camera and bodies move together. Distance to the camera is an estimate",
-        default=False,
+        default=True,
     )
     correctives: BoolProperty(name="Pose Correctives", description="Where the body model has any", default=True)
     parts: BoolProperty(name="Part Materials", description="A material for every part of the body", default=False)
@@ -174,6 +179,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
             camera=self.camera,
             opacity=self.opacity,
             pack=self.pack,
+            scene_camera=self.scene_camera,
             set_size=self.set_size,
             ground=self.ground,
             correctives=self.correctives,

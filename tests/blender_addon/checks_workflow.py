@@ -32,7 +32,7 @@ def import_is_one_undo_step():
 @check
 def every_editing_operator_can_be_undone():
     fresh()
-    bpy.ops.fitbody.import_result(filepath=str(FOLDER / "landscape" / "landscape.json"))
+    bpy.ops.fitbody.import_result(filepath=str(FOLDER / "landscape" / "landscape.json"), ground=False)
     calls = {
         "set_shape": {"index": 0, "value": 3.0},
         "reset_shape": {"to": "AVERAGE"},

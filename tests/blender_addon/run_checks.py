@@ -31,7 +31,7 @@ def main():
         except Exception:
             line["error"] = traceback.format_exc()
         line["seconds"] = round(time.perf_counter() - began, 2)
-        sys.stdout.write("CHECK " + json.dumps(line) + "\n")
+        sys.stdout.write("\nCHECK " + json.dumps(line) + "\n")  # importers print without a line break
         sys.stdout.flush()
 
 

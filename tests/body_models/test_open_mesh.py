@@ -92,7 +92,7 @@ def test_the_face_is_where_a_face_is(asset):
         gaze = pupil.mean(0) - centre
         assert gaze[2] > 0.99 * np.linalg.norm(gaze)  # ahead
         lashes = v[np.unique(quads_of(asset, f"{side}_lashes"))]
-        assert lashes[:, 2].max() > pupil[:, 2].max()  # out of the lids
+        assert (lashes[:, 2] > pupil[:, 2].max()).mean() > 0.2  # out of the lids
         skin = cKDTree(v[np.unique(quads_of(asset))])
         assert 0.0008 < skin.query(lashes)[0].max() < 0.004
     assert middle["upper_teeth"][1] > middle["lower_teeth"][1] > middle["tongue"][1] - 0.02

@@ -33,9 +33,15 @@ def new_camera(result: Result, name: str, collection: Any, start: int) -> Any:
     _set_lens(data, matrices[0], result.size)
     data.clip_end = max(100.0, 4 * max((float(np.max(p.transl[:, 2])) for p in result.people), default=10.0))
     data.clip_start = CLIP_START
+    scale_clip(data, compat.units_per_metre(bpy.context.scene))
     if len(matrices) > 1 and np.abs(matrices - matrices[0]).max() > 1e-6:
         _animate(data, matrices, result.size, start, f"{name} Lens")
     return camera
+
+
+def scale_clip(data: Any, units: float) -> None:
+    """Clip distances in metres to a scene's units; a camera's own scale does not change them."""
+    data.clip_start, data.clip_end = data.clip_start * units, data.clip_end * units
 
 
 def add_photo(camera: Any, result: Result, opacity: float, pack: bool, start: int) -> Any | None:
@@ -94,7 +100,7 @@ def clear_view(camera: Any, nearest: float, ours: set[Any]) -> Sentence | None:
             beyond = max(beyond, min(depth + 0.01, 0.95 * nearest))
     if not names:
         return None
-    camera.data.clip_start = beyond
+    camera.data.clip_start = beyond * compat.units_per_metre(bpy.context.scene)
     return sentence(
         'The photo\'s camera stands inside "{name}": its clip start looks past it; hide or delete it', name=names[0]
     )
@@ -126,6 +132,8 @@ def look_through(camera: Any) -> bool:
         return False
     area = max(areas, key=lambda a: a.width * a.height)
     space = area.spaces.active
+    if camera != bpy.context.scene.camera:  # the artist's stays the scene's
+        space.use_local_camera, space.camera = True, camera
     space.region_3d.view_perspective = "CAMERA"
     space.overlay.show_overlays = True
     region = next((r for r in area.regions if r.type == "WINDOW"), None)

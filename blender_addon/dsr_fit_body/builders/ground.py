@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import bpy
 import numpy as np
 
 _SAMPLES = 60
+GROUNDED = "fitbody_grounded"
+"""Custom property of a root that was placed on the ground: shape sliders then keep feet at their height."""
 
 
 def lowest_vertex(meshes: list[Any]) -> float:
@@ -57,5 +61,23 @@ def place_on_ground(root: Any, meshes: list[Any]) -> float:
     if not np.isfinite(lowest):
         return 0.0
     root.location.z -= lowest
+    root[GROUNDED] = True
     bpy.context.view_layer.update()
     return -lowest
+
+
+@contextmanager
+def feet_kept(armature: Any, mesh_object: Any) -> Iterator[None]:
+    """While a body's shape changes, keep its lowest point at its height, where the photo was placed on the ground.
+
+    The root moves, and with it the camera and everybody of the photo, so that the pelvis stays on the photo.
+    """
+    root = armature.parent
+    if root is None or not root.get(GROUNDED):
+        yield
+        return
+    bpy.context.view_layer.update()
+    before = lowest_vertex([mesh_object])
+    yield
+    bpy.context.view_layer.update()
+    root.location.z += before - lowest_vertex([mesh_object])

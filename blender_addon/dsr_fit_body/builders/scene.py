@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import bpy
 import numpy as np
 
+from .. import compat
 from ..core.body_model import BodyModel, read_body_model
 from ..core.geometry import pose_to_channels
 from ..core.messages import FitBodyError, Sentence, sentence
@@ -16,7 +18,7 @@ from ..core.names import cut_name
 from ..core.result import Person, Result
 from . import armature as arm
 from . import camera as cam
-from . import ground, motion
+from . import edits, ground, motion
 from . import mesh as msh
 
 RUN, IMAGE, VERSION = "fitbody_run", "fitbody_image", "fitbody_version"
@@ -31,11 +33,13 @@ class BuildOptions:
         camera: camera and photo.
         opacity: of the photo, 0 to 1.
         pack: keep the photo in the .blend file.
-        set_size: render size from the photo.
+        scene_camera: the photo's camera becomes the scene's; the artist's own stays where False.
+        set_size: then also the render size is the photo's.
         ground: lowest vertex at z = 0; camera and bodies move together.
         correctives: pose correctives where the body model has any.
         parts: a material per body part.
-        replace: remove what an earlier import of the same photo made.
+        replace: remove what an earlier import of the same photo made, unless it was edited.
+        replace_edited: then also what was edited.
         skip: ids of people to leave out.
         fps: take the clip's frame rate.
         motion: for clips.
@@ -44,11 +48,13 @@ class BuildOptions:
     camera: bool = True
     opacity: float = 0.5
     pack: bool = True
+    scene_camera: bool = True
     set_size: bool = True
     ground: bool = False
     correctives: bool = True
     parts: bool = False
     replace: bool = False
+    replace_edited: bool = False
     skip: tuple[str, ...] = ()
     fps: bool = True
     motion: motion.MotionOptions = field(default_factory=motion.MotionOptions)
@@ -90,14 +96,16 @@ def build(result: Result, options: BuildOptions, version: str = "") -> Built:
             detail = sentence("{path} was made with another body than {body}", path=result.path.name, body=body.name)
             raise FitBodyError("bad_result", detail=detail)
     _leave_edit_mode()
-    if options.replace:
-        remove_earlier(result)
+    kept = remove_earlier(result, options.replace_edited) if options.replace else 0
     collection = bpy.data.collections.new(f"FitBody {cut_name(result.stem)}")
     try:
-        return _build(result, people, body, options, collection, version)
+        built = _build(result, people, body, options, collection, version)
     except Exception:
         remove_collection(collection)  # never half a body
         raise
+    if kept:
+        built.warnings.append(sentence("The earlier bodies of this photo were edited and are still there"))
+    return built
 
 
 def _build(
@@ -112,6 +120,7 @@ def _build(
     root = bpy.data.objects.new(f"{stem} Root", None)
     root.empty_display_type, root.empty_display_size = "PLAIN_AXES", 0.04  # it sits in the camera: small, not seen
     collection.objects.link(root)
+    root.scale = [compat.units_per_metre(scene)] * 3
     camera = None
     if options.camera:
         camera = cam.new_camera(result, f"{stem} Camera", collection, options.motion.start)
@@ -121,28 +130,45 @@ def _build(
             warnings.append(
                 sentence('The picture "{photo}" cannot be shown: it was moved or Blender cannot read it', photo=photo)
             )
-        cam.use_camera(scene, camera, options.set_size)
+        if options.scene_camera or scene.camera is None:
+            cam.use_camera(scene, camera, options.set_size)
     if result.is_clip:
         _set_time(scene, result, options)
     armatures, meshes = _people(people, body, result, options, collection, root, stem)
     built = Built(collection, root, camera, armatures, meshes, warnings)
     bpy.context.view_layer.update()
+    if options.ground:
+        ground.place_on_ground(root, meshes)
     if camera is not None:
         warning = cam.clear_view(camera, _nearest(people), set(collection.objects))
         warnings += [] if warning is None else [warning]
-    if options.ground:
-        ground.place_on_ground(root, meshes)
+    edits.remember(armatures)
     return built
 
 
-def remove_earlier(result: Result) -> int:
-    """Remove the collections of earlier imports of the same photo, with everything that only they use."""
-    count = 0
-    for collection in list(bpy.data.collections):
-        if collection.get(IMAGE) == str(result.source) and collection.library is None:
+def earlier(source: Path) -> list[Any]:
+    """Collections of earlier imports of a photo."""
+    names = {str(source), str(source.resolve())}
+    return [c for c in bpy.data.collections if c.library is None and c.get(IMAGE) in names]
+
+
+def remove_earlier(result: Result, edited: bool) -> int:
+    """Remove the collections of earlier imports of the same photo, with everything that only they use.
+
+    Args:
+        result: of the photo.
+        edited: also those with bodies that were changed by hand.
+
+    Returns:
+        how many of these are kept.
+    """
+    kept = 0
+    for collection in earlier(result.source):
+        if edited or not edits.is_edited(collection):
             remove_collection(collection)
-            count += 1
-    return count
+        else:
+            kept += 1
+    return kept
 
 
 def remove_collection(collection: Any) -> None:
@@ -235,6 +261,8 @@ def _shape_and_pose(
         armature.data[arm.JOINTS] = body.shaped_joints(rest).ravel().tolist()
     if result.is_clip:
         moving = motion.motion_of(armature, person, joints, body.root, options.motion)
+        moved = _origin_to_root(armature, moving.locations[0], body.root)
+        moving = replace(moving, locations=moving.locations - moved)
         action = motion.animate_pose(armature, moving, body.root, f"{armature.name} Motion")
         action["fitbody_smoothing"] = options.motion.smoothing
         motion.animate_presence(
@@ -245,7 +273,8 @@ def _shape_and_pose(
     else:
         bones = arm.rest_matrices(armature)
         q, location = pose_to_channels(bones, person.rotations, person.transl, joints, body.root)
-        arm.set_pose(armature, q[0], location[0], body.root)
+        moved = _origin_to_root(armature, location[0], body.root)
+        arm.set_pose(armature, q[0], location[0] - moved, body.root)
         offset = body.corrective(person.rotations[0]) if options.correctives else None
         if offset is not None:
             msh.add_key(mesh_object, msh.CORRECTIVE, offset, 1.0)
@@ -254,6 +283,21 @@ def _shape_and_pose(
         for name, value in zip(arm.bone_names(armature), person.uncertainty_mm, strict=True):
             armature.data.bones[name]["uncertainty_mm"] = float(value)
     _store_properties(armature, person, body, result)
+
+
+def _origin_to_root(armature: Any, location: np.ndarray, root: int) -> np.ndarray:
+    """Put the armature, not its root bone, where the person is, so that both turn and scale about the pelvis.
+
+    Args:
+        armature: at its parent's origin.
+        location: (3,) of the root bone there; at the start of a clip.
+        root: index of the root joint.
+
+    Returns:
+        what the root bone's location has too much now.
+    """
+    armature.location = (arm.rest_matrices(armature)[root] @ location).tolist()
+    return location
 
 
 def _moving_correctives(

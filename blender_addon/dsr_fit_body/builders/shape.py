@@ -13,6 +13,7 @@ from .. import compat
 from ..core.directions import KEY_NAMES
 from ..core.geometry import BODY_TO_BLENDER
 from . import armature as arm
+from . import ground
 from . import mesh as msh
 
 
@@ -39,8 +40,9 @@ def set_shape(armature: Any, betas: np.ndarray) -> bool:
     body = body_objects(armature)
     if body is None:
         return False
-    msh.set_shapes(body[1], betas)
-    return update_joints(armature)
+    with ground.feet_kept(*body):
+        msh.set_shapes(body[1], betas)
+        return update_joints(armature)
 
 
 def set_directions(armature: Any, units: Mapping[str, float]) -> bool:
@@ -53,8 +55,9 @@ def set_directions(armature: Any, units: Mapping[str, float]) -> bool:
     if body is None:
         return False
     spreads = arm.direction_spreads(armature)
-    msh.set_directions(body[1], {name: units.get(name, 0.0) / spread for name, spread in spreads.items()})
-    return update_joints(armature)
+    with ground.feet_kept(*body):
+        msh.set_directions(body[1], {name: units.get(name, 0.0) / spread for name, spread in spreads.items()})
+        return update_joints(armature)
 
 
 def get_directions(armature: Any, mesh_object: Any) -> dict[str, float]:

@@ -11,6 +11,7 @@ from typing import Any
 import bpy
 import numpy as np
 from bpy.props import EnumProperty, StringProperty
+from mathutils import Matrix
 
 from .. import compat
 from ..builders import armature as arm
@@ -94,6 +95,7 @@ def prepared(armature: Any, mesh_object: Any, names: str, bake: bool) -> Iterato
     if active is not None and active.mode != "OBJECT":
         bpy.ops.object.mode_set(mode="OBJECT")
     selected = [item for item in layer.objects if item.select_get()]
+    scale_length = scene.unit_settings.scale_length
     actions, keys = set(bpy.data.actions), set(bpy.data.shape_keys)
     made = []
     try:
@@ -107,7 +109,8 @@ def prepared(armature: Any, mesh_object: Any, names: str, bake: bool) -> Iterato
         a, m = copies
         world = armature.matrix_world.copy()
         a.parent = None
-        a.matrix_world = world
+        a.matrix_world = Matrix.Scale(1.0 / compat.units_per_metre(scene), 4) @ world
+        scene.unit_settings.scale_length = 1.0  # the copy is in metres
         m.parent = a
         for modifier in m.modifiers:
             if modifier.type == "ARMATURE":
@@ -129,6 +132,7 @@ def prepared(armature: Any, mesh_object: Any, names: str, bake: bool) -> Iterato
         layer.update()
         yield a, m
     finally:
+        scene.unit_settings.scale_length = scale_length
         for item in reversed(made):
             data = item.data
             bpy.data.objects.remove(item)

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
 from .. import session
+from ..builders.edits import is_edited
+from ..builders.scene import earlier
 from ..core.messages import FitBodyError, sentence
+from ..core.result import read_result
 from ..core.worker import worker_command
 from ..preferences import addon_preferences, worker_python
 from ..properties import panel_settings
@@ -29,17 +32,42 @@ class FITBODY_OT_fit(AddonOperator, bpy.types.Operator):
     bl_options = {"REGISTER"}
 
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})
+    edited: EnumProperty(
+        name="Edited Bodies",
+        description="What becomes of earlier bodies of this photo that were edited",
+        items=[
+            ("KEEP", "Keep", "Put the new bodies beside them"),
+            ("REPLACE", "Replace", "Remove them with everything done to them"),
+        ],
+        default="KEEP",
+        options={"SKIP_SAVE"},
+    )
 
     @classmethod
     def poll(cls, context: Any) -> bool:
         """Only one fit at a time."""
         return cls.poll_with_reason(not session.running(), sentence("A fit is running"))
 
+    def invoke(self, context: Any, event: Any) -> set[str]:
+        """Asks first where bodies would be replaced that were edited."""
+        settings = panel_settings()
+        if self.filepath:
+            _set_source(settings, bpy.path.abspath(self.filepath))
+        if settings.again == "REPLACE" and edited_earlier(settings):
+            return context.window_manager.invoke_props_dialog(self, width=360)
+        return self.execute(context)
+
+    def draw(self, context: Any) -> None:
+        """The question."""
+        self.layout.label(text="Earlier bodies of this photo were edited", icon="QUESTION")
+        self.layout.row().prop(self, "edited", expand=True)
+
     def run(self, context: Any) -> set[str] | None:
         """Start, and in the background also finish."""
         settings = panel_settings()
         if self.filepath:
             _set_source(settings, bpy.path.abspath(self.filepath))
+        options = replace(settings.build_options(), replace_edited=self.edited == "REPLACE")
         source = settings.source_path()
         if source is None:
             raise FitBodyError("no_photo")
@@ -47,7 +75,7 @@ class FITBODY_OT_fit(AddonOperator, bpy.types.Operator):
             raise FitBodyError("photo_missing", photo=source)
         if settings.source == "RESULT":
             STATE.message = None
-            summary = import_results([source], settings.build_options(), settings.look)
+            summary = import_results([source], options, settings.look)
             bpy.ops.ed.undo_push(message="Import fitted bodies")
             self.inform(summary)
             return None
@@ -58,7 +86,7 @@ class FITBODY_OT_fit(AddonOperator, bpy.types.Operator):
         folder = new_run_folder(source)
         request = {"inputs": [str(source)], "out": str(folder), "options": settings.fit_options(preferences.device)}
         request |= {"format": "", "sequence": settings.source in ("SEQUENCE", "VIDEO")}
-        on_done = build_when_done(settings.build_options(), settings.look)
+        on_done = build_when_done(options, settings.look)
         session.start_job(command, "fit", request, float(preferences.time_limit), on_done)
         if bpy.app.background:
             if STATE.message is not None:
@@ -74,6 +102,7 @@ class FITBODY_OT_fit_file(bpy.types.Operator, ImportHelper):
     bl_label = "Body from Photo"
     bl_options = {"REGISTER"}
 
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})
     filter_image: BoolProperty(default=True, options={"HIDDEN"})
     filter_movie: BoolProperty(default=True, options={"HIDDEN"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
@@ -87,7 +116,8 @@ class FITBODY_OT_fit_file(bpy.types.Operator, ImportHelper):
 
     def execute(self, context: Any) -> set[str]:
         """Same as the panel's button."""
-        return bpy.ops.fitbody.fit(filepath=self.filepath)
+        call = "EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT"
+        return bpy.ops.fitbody.fit(call, filepath=self.filepath)
 
 
 class FITBODY_OT_cancel(AddonOperator, bpy.types.Operator):
@@ -118,10 +148,10 @@ class FITBODY_OT_import_result(AddonOperator, bpy.types.Operator, ImportHelper):
     filename_ext = ".json"
     filter_glob: StringProperty(default="*.json;*.npz", options={"HIDDEN"})
     camera: BoolProperty(name="Camera and Photo", default=True)
-    ground: BoolProperty(name="Place on Ground", default=False)
+    ground: BoolProperty(name="Place on Ground", default=True)
     correctives: BoolProperty(name="Pose Correctives", default=True)
     parts: BoolProperty(name="Part Materials", default=False)
-    replace: BoolProperty(name="Replace Earlier", description="Of the same photo", default=False)
+    replace: BoolProperty(name="Replace Earlier", description="Of the same photo, unless edited", default=False)
 
     def run(self, context: Any) -> None:
         """Read, check, build."""
@@ -136,6 +166,17 @@ class FITBODY_OT_import_result(AddonOperator, bpy.types.Operator, ImportHelper):
         )
         STATE.message = None
         self.inform(import_results([Path(bpy.path.abspath(self.filepath))], options, look=False))
+
+
+def edited_earlier(settings: Any) -> bool:
+    """Whether the scene has edited bodies of the photo that is chosen."""
+    source = settings.source_path()
+    if source is not None and settings.source == "RESULT":
+        try:
+            source = read_result(source).source
+        except FitBodyError:
+            return False  # what is wrong with it is said when it is imported
+    return source is not None and any(is_edited(collection) for collection in earlier(source))
 
 
 def _set_source(settings: Any, path: str) -> None:

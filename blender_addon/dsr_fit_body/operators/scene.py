@@ -7,6 +7,7 @@ from typing import Any
 
 import bpy
 
+from .. import compat
 from ..builders import camera as cam
 from ..builders import ground, shape
 from ..builders.scene import RUN
@@ -27,7 +28,7 @@ class FITBODY_OT_place_on_ground(BodyOperator, bpy.types.Operator):
         root = armature.parent or armature
         armatures = [c for c in root.children if c.type == "ARMATURE"] or [armature]
         meshes = [body[1] for a in armatures if (body := shape.body_objects(a))]
-        moved = ground.place_on_ground(root, meshes or [mesh_object])
+        moved = ground.place_on_ground(root, meshes or [mesh_object]) / compat.units_per_metre(context.scene)
         self.inform(sentence("Moved by {distance} cm", distance=f"{100 * moved:.1f}"))
 
 

@@ -9,8 +9,8 @@ import bpy
 import numpy as np
 from bpy.props import EnumProperty, FloatProperty, IntProperty
 
+from ..builders import ground, shape
 from ..builders import mesh as msh
-from ..builders import shape
 from ..core.messages import FitBodyError, sentence
 from .base import BodyOperator
 
@@ -50,8 +50,9 @@ class FITBODY_OT_reset_shape(BodyOperator, bpy.types.Operator):
         values = np.zeros(msh.MAX_SHAPES)
         values[: min(len(betas), msh.MAX_SHAPES)] = betas[: msh.MAX_SHAPES]
         armature.dsr_fit_body.set_quietly(values)
-        msh.set_shapes(mesh_object, values)
-        shape.set_directions(armature, {})
+        with ground.feet_kept(armature, mesh_object):
+            msh.set_shapes(mesh_object, values)
+            shape.set_directions(armature, {})
 
 
 class FITBODY_OT_update_joints(BodyOperator, bpy.types.Operator):

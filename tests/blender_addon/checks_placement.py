@@ -1,0 +1,227 @@
+"""Where bodies stand, and what of the artist's is left alone: origins, ground, units, camera, edited bodies."""
+
+from types import SimpleNamespace
+
+import bpy
+import numpy as np
+from check_tools import FOLDER, check, fresh, posed
+from dsr_fit_body import registration
+from dsr_fit_body.builders import edits, scene
+from dsr_fit_body.builders.measurements import measurements_cm
+from dsr_fit_body.builders.scene import BuildOptions
+from dsr_fit_body.core import geometry
+from dsr_fit_body.core.result import read_result
+from dsr_fit_body.operators import fit as fit_operators
+from mathutils import Matrix
+
+PICTURE = FOLDER / "landscape" / "landscape.json"
+
+
+def root_head(armature):
+    bpy.context.view_layer.update()
+    return np.array(armature.matrix_world @ armature.pose.bones["pelvis"].head)
+
+
+def seen(result, index=0):
+    """Vertices of a person where the photo's camera saw them, Blender's axes."""
+    return result.people[index].vertices_cam_m @ geometry.CAMERA_TO_BLENDER.T
+
+
+@check
+def file_paths_are_not_remembered():
+    """A path left over from the last call would be used again instead of asking for a file."""
+    fresh()
+    for cls in registration.CLASSES:
+        if issubclass(cls, bpy.types.Operator) and cls.bl_idname.startswith("fitbody.fit"):
+            rna = getattr(bpy.ops.fitbody, cls.bl_idname.split(".")[1]).get_rna_type()
+            for name in {"filepath", "directory", "edited"} & {p.identifier for p in rna.properties}:
+                assert rna.properties[name].is_skip_save, (cls.bl_idname, name)
+    asked = []
+    one = SimpleNamespace(filepath="", execute=lambda context: asked.append("fitted"))
+    manager = SimpleNamespace(fileselect_add=lambda operator: asked.append("file"))
+    fit_operators.FITBODY_OT_fit_file.invoke(one, SimpleNamespace(window_manager=manager, blend_data=bpy.data), None)
+    assert asked == ["file"]
+
+
+@check
+def edited_bodies_are_not_replaced_unasked():
+    changes = {
+        "pose": lambda armature, mesh: setattr(
+            armature.pose.bones["left_knee"], "rotation_quaternion", (0.9, 0.4, 0, 0)
+        ),
+        "place": lambda armature, mesh: setattr(armature, "location", (1.0, 2.0, 0.0)),
+        "slider": lambda armature, mesh: armature.dsr_fit_body.shape.__setitem__(0, 2.5),
+        "surface": lambda armature, mesh: setattr(mesh.data.shape_keys.key_blocks[0].data[7], "co", (0, 0, 3)),
+        "modifier": lambda armature, mesh: mesh.modifiers.new("Subdivision", "SUBSURF"),
+    }
+    result = read_result(PICTURE)
+    for name, change in changes.items():
+        fresh()
+        built = scene.build(result, BuildOptions(ground=True))
+        assert not edits.is_edited(built.collection), name
+        change(built.armatures[1], built.meshes[1])
+        assert edits.is_edited(built.collection), name
+        again = scene.build(result, BuildOptions(replace=True))
+        assert len(scene.earlier(result.source)) == 2 and "still there" in str(again.warnings[-1]), name
+        last = scene.build(result, BuildOptions(replace=True, replace_edited=True))
+        assert scene.earlier(result.source) == [last.collection] and last.warnings == ["a warning"], name
+
+
+@check
+def bodies_nobody_edited_are_replaced():
+    fresh()
+    result = read_result(PICTURE)
+    built = scene.build(result, BuildOptions())
+    bpy.context.view_layer.objects.active = built.meshes[0]
+    assert bpy.ops.fitbody.place_on_ground() == {"FINISHED"}
+    assert bpy.ops.fitbody.part_materials(kind="PARTS") == {"FINISHED"}
+    bpy.context.scene.frame_set(20)
+    path = FOLDER / f"unedited_{bpy.app.version[0]}.blend"
+    bpy.ops.wm.save_as_mainfile(filepath=str(path))
+    bpy.ops.wm.open_mainfile(filepath=str(path))
+    assert [edits.is_edited(c) for c in scene.earlier(result.source)] == [False]
+    clip = read_result(FOLDER / "clip" / "clip.json")
+    moving = scene.build(clip, BuildOptions())
+    bpy.context.scene.frame_set(11)
+    assert not edits.is_edited(moving.collection)
+    scene.build(clip, BuildOptions(replace=True))
+    assert len(scene.earlier(clip.source)) == 1
+
+
+@check
+def fit_asks_about_edited_bodies():
+    fresh()
+    result = read_result(PICTURE)
+    settings = bpy.context.window_manager.dsr_fit_body
+    called = []
+    manager = SimpleNamespace(invoke_props_dialog=lambda operator, **_: called.append("asked"))
+    operator = SimpleNamespace(filepath=str(result.source), execute=lambda context: called.append("fitted"))
+    context = SimpleNamespace(window_manager=manager)
+
+    def invoke():
+        called.clear()
+        fit_operators.FITBODY_OT_fit.invoke(operator, context, None)
+        return called[0]
+
+    assert invoke() == "fitted"
+    built = scene.build(result, BuildOptions())
+    assert invoke() == "fitted"
+    built.armatures[0].pose.bones["neck"].rotation_quaternion = (0.9, 0.1, 0.1, 0.1)
+    assert invoke() == "asked"
+    settings.again = "ADD"
+    assert invoke() == "fitted"
+    settings.again, settings.source = "REPLACE", "RESULT"
+    settings.result_folder = str(PICTURE.parent)
+    settings.result, operator.filepath = str(PICTURE), ""
+    assert invoke() == "asked"
+
+
+@check
+def origins_are_at_the_person():
+    fresh()
+    result = read_result(PICTURE)
+    built = scene.build(result, BuildOptions())
+    for index, (armature, mesh_object) in enumerate(zip(built.armatures, built.meshes, strict=True)):
+        for item in (armature, mesh_object):
+            assert np.abs(np.array(item.matrix_world.translation) - root_head(armature)).max() < 0.03
+        assert np.abs(armature.pose.bones["pelvis"].location).max() < 1e-6
+        assert np.abs(posed(mesh_object) - seen(result, index)).max() < 1e-4
+    armature, before = built.armatures[0], root_head(built.armatures[0])
+    armature.rotation_euler = (0.0, 0.0, 1.5)
+    assert np.abs(root_head(armature) - before).max() < 0.03  # turns about itself, not about the camera
+    clip = scene.build(read_result(FOLDER / "clip" / "clip.json"), BuildOptions())
+    for armature in clip.armatures:
+        first = int(armature.animation_data.action.frame_range[0])
+        bpy.context.scene.frame_set(first)
+        assert np.abs(np.array(armature.matrix_world.translation) - root_head(armature)).max() < 0.03
+
+
+@check
+def sliders_keep_feet_on_the_ground():
+    fresh()
+    result = read_result(PICTURE)
+    built = scene.build(result, BuildOptions(ground=True))
+    armature, mesh_object = built.armatures[0], built.meshes[0]
+    camera_before = built.camera.matrix_world.copy()
+    low = posed(mesh_object)[:, 2].min()
+    pelvis = root_head(armature) - np.array(built.root.matrix_world.translation)
+    for value in (4.0, -4.0):
+        armature.dsr_fit_body.shape[0] = value
+        assert abs(posed(mesh_object)[:, 2].min() - low) < 1e-4
+        assert np.abs(root_head(armature) - np.array(built.root.matrix_world.translation) - pelvis).max() < 1e-4
+    assert np.abs(np.array(built.camera.matrix_world) - np.array(camera_before)).max() > 0.01  # it went along
+    bpy.context.view_layer.objects.active = armature
+    assert bpy.ops.fitbody.reset_shape(to="FIT") == {"FINISHED"}
+    assert abs(posed(mesh_object)[:, 2].min() - low) < 1e-4
+    fresh()
+    built = scene.build(result, BuildOptions(ground=False))
+    height = built.root.location.z
+    built.armatures[0].dsr_fit_body.shape[0] = 4.0
+    assert built.root.location.z == height  # off the ground the photo's place is kept
+
+
+@check
+def scenes_in_other_units():
+    """A body is as tall as it is in metres, in every scene, and the camera still sees the photo."""
+    for system, scale_length in (("METRIC", 0.01), ("METRIC", 1000.0), ("IMPERIAL", 0.3048), ("NONE", 0.01)):
+        fresh()
+        units = bpy.context.scene.unit_settings
+        units.system, units.scale_length = system, scale_length
+        result = read_result(PICTURE)
+        built = scene.build(result, BuildOptions(ground=True))
+        per_metre = 1.0 if system == "NONE" else 1.0 / scale_length
+        vertices, true = posed(built.meshes[0]) / per_metre, seen(result)
+        assert np.abs(np.ptp(vertices, axis=0) - np.ptp(true, axis=0)).max() < 1e-3, (system, scale_length)
+        lows = [posed(mesh_object)[:, 2].min() / per_metre for mesh_object in built.meshes]
+        assert abs(min(lows)) < 1e-4
+        in_camera = np.c_[posed(built.meshes[0]), np.ones(len(true))] @ np.array(built.camera.matrix_world.inverted()).T
+        assert np.abs(in_camera[:, :3] - true @ Matrix.Rotation(-np.pi / 2, 3, "X").transposed()).max() < 1e-3
+        depth = -in_camera[:, 2] * per_metre
+        assert built.camera.data.clip_start < depth.min() < depth.max() < built.camera.data.clip_end
+        assert abs(measurements_cm(built.meshes[0])["Height"]) > 100
+
+
+@check
+def exports_are_metres_in_every_unit():
+    sizes = []
+    for scale_length in (1.0, 0.01):
+        fresh()
+        units = bpy.context.scene.unit_settings
+        units.system, units.scale_length = "METRIC", scale_length
+        built = scene.build(read_result(FOLDER / "one" / "landscape.json"), BuildOptions(ground=True))
+        for kind in ("GLB", "FBX"):
+            bpy.context.view_layer.objects.active = built.meshes[0]
+            path = FOLDER / f"units_{bpy.app.version[0]}.{kind.lower()}"
+            assert bpy.ops.fitbody.export(filepath=str(path), format=kind) == {"FINISHED"}
+            assert abs(units.scale_length - scale_length) < 1e-6
+            before = set(bpy.data.objects)
+            scale, units.scale_length = units.scale_length, 1.0
+            if kind == "GLB":
+                bpy.ops.import_scene.gltf(filepath=str(path))
+            else:
+                bpy.ops.import_scene.fbx(filepath=str(path))
+            units.scale_length = scale
+            new = [o for o in bpy.data.objects if o not in before and o.type == "MESH" and len(o.data.vertices) > 5000]
+            sizes.append((kind, np.ptp(posed(new[0]), axis=0)))
+    for kind in ("GLB", "FBX"):
+        one, other = (size for k, size in sizes if k == kind)
+        assert 0.8 < one.max() < 2.5 and np.abs(one - other).max() < 1e-3, (kind, one, other)
+
+
+@check
+def the_artists_camera_and_render_size_stay():
+    fresh()
+    own = bpy.data.objects.new("Mine", bpy.data.cameras.new("Mine"))
+    bpy.context.scene.collection.objects.link(own)
+    bpy.context.scene.camera = own
+    render = bpy.context.scene.render
+    render.resolution_x, render.resolution_y, render.resolution_percentage = 321, 123, 50
+    result = read_result(PICTURE)
+    built = scene.build(result, BuildOptions(scene_camera=False))
+    assert bpy.context.scene.camera == own and built.camera is not None
+    assert (render.resolution_x, render.resolution_y, render.resolution_percentage) == (321, 123, 50)
+    scene.build(result, BuildOptions())
+    assert bpy.context.scene.camera != own and (render.resolution_x, render.resolution_y) == result.size
+    fresh()
+    built = scene.build(result, BuildOptions(scene_camera=False))
+    assert bpy.context.scene.camera == built.camera  # there was none
