@@ -105,6 +105,7 @@ STRATA = {
     "focal": 18,
 }
 """Kinds of pictures and how many people of 300 are of each."""
+_OPEN_PLACES = ("street", "park", "studio")
 STRAIGHT = ("stand", "wave", "hands_on_hips", "arms_up", "carry", "star")
 """Hand-written poses on straight legs with an upright trunk."""
 
@@ -149,10 +150,14 @@ def _stratum_plan(stratum: str, index: int, seed: int, size: int, samples: int) 
     if stratum == "mass":
         return replace(plan, mass=1 if rng.random() < 0.6 else -1)
     if stratum == "view":
-        return replace(plan, eye_height=float(rng.uniform(2.6, 4.0) if rng.random() < 0.6 else rng.uniform(0.1, 0.35)))
+        if rng.random() < 0.6:  # higher than a room
+            return replace(plan, eye_height=float(rng.uniform(2.6, 4.0)), place=pick(*_OPEN_PLACES))
+        return replace(plan, eye_height=float(rng.uniform(0.1, 0.35)))
     if stratum == "focal":
-        low, high = (20, 26) if rng.random() < 0.5 else (90, 200)
-        return replace(plan, focal35=round(float(np.exp(rng.uniform(np.log(low), np.log(high))))))
+        if rng.random() < 0.5:
+            return replace(plan, focal35=int(rng.integers(20, 27)))
+        long = round(float(np.exp(rng.uniform(np.log(90), np.log(200)))))
+        return replace(plan, focal35=long, place=pick(*_OPEN_PLACES))  # farther off than a room is deep
     return plan
 
 
