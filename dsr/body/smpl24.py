@@ -57,22 +57,14 @@ def pose_from_smpl24(body_pose: _Pose, num_joints: int) -> _Pose:
         >>> pose_from_smpl24(torch.zeros(1, 23, 3), 55).shape
         torch.Size([1, 54, 3])
     """
-    names = _names(num_joints)
-    matrices = body_pose.shape[-2:] == (3, 3) and body_pose.shape[-3:-2] == (23,)
-    axis = -3 if matrices else -2
-    if len(body_pose.shape) < -axis or body_pose.shape[axis] != 23 or body_pose.shape[-1] != 3:
-        raise BodyError(f"A pose of SMPL's 24 joints is (..., 23, 3) or (..., 23, 3, 3), not {tuple(body_pose.shape)}.")
-    parts: list[_Pose] = []
-    for joint in range(1, num_joints):
-        source = joint - 1 if joint < 22 or num_joints == 24 else _hand(names[joint])
-        if source is not None:
-            part = body_pose[..., source, :, :] if matrices else body_pose[..., source, :]
-        else:
-            part = _rest(body_pose, matrices)
-        parts.append(part)
-    if isinstance(body_pose, np.ndarray):
-        return np.stack(parts, axis)
-    return torch.stack(parts, axis)
+    matrices = _is_matrices(body_pose, 23, "A pose of SMPL's 24 joints")
+    names, at_rest = _names(num_joints), 23
+    sources = [
+        joint - 1 if joint < 22 or num_joints == 24 else _hand(names[joint], at_rest) for joint in range(1, num_joints)
+    ]
+    if matrices:
+        return _with_rest(body_pose, np.eye(3), -3)[..., sources, :, :]
+    return _with_rest(body_pose, np.zeros(3), -2)[..., sources, :]
 
 
 def pose_to_smpl24(body_pose: _Pose, num_joints: int) -> _Pose:
@@ -82,10 +74,7 @@ def pose_to_smpl24(body_pose: _Pose, num_joints: int) -> _Pose:
         BodyError: if the pose does not belong to a body of that many joints.
     """
     kept = [joint - 1 for joint in smpl24_joints(num_joints)[1:]]
-    matrices = body_pose.shape[-2:] == (3, 3) and body_pose.shape[-3:-2] == (num_joints - 1,)
-    axis = -3 if matrices else -2
-    if len(body_pose.shape) < -axis or body_pose.shape[axis] != num_joints - 1 or body_pose.shape[-1] != 3:
-        raise BodyError(f"A pose of {num_joints} joints has {num_joints - 1} rotations, not {tuple(body_pose.shape)}.")
+    matrices = _is_matrices(body_pose, num_joints - 1, f"A pose of {num_joints} joints")
     return body_pose[..., kept, :, :] if matrices else body_pose[..., kept, :]
 
 
@@ -95,16 +84,24 @@ def _names(num_joints: int) -> tuple[str, ...]:
     return _NAMES[num_joints]
 
 
-def _hand(name: str) -> int | None:
+def _hand(name: str, at_rest: int) -> int:
     """Which of the 23 rotations a finger's joint takes over."""
     side, _, finger = name.partition("_")
-    return {"left": 21, "right": 22}[side] if finger in _FINGERS else None
+    return {"left": 21, "right": 22}[side] if finger in _FINGERS else at_rest
 
 
-def _rest(like: _Pose, matrices: bool) -> _Pose:
-    shape = like.shape[:-3] if matrices else like.shape[:-2]
-    if isinstance(like, np.ndarray):
-        return (
-            np.broadcast_to(np.eye(3, dtype=like.dtype), (*shape, 3, 3)) if matrices else np.zeros_like(like[..., 0, :])
-        )
-    return torch.eye(3).to(like).expand(*shape, 3, 3) if matrices else torch.zeros_like(like[..., 0, :])
+def _is_matrices(pose: np.ndarray | Tensor, count: int, what: str) -> bool:
+    shape = tuple(pose.shape)
+    if shape[-3:] == (count, 3, 3):
+        return True
+    if shape[-2:] != (count, 3):
+        raise BodyError(f"{what} is (..., {count}, 3) or (..., {count}, 3, 3), not {shape}.")
+    return False
+
+
+def _with_rest(pose: _Pose, rest: np.ndarray, axis: int) -> _Pose:
+    """The pose with one more joint, at rest, behind the others."""
+    shape = (*pose.shape[:axis], 1, *rest.shape)
+    if isinstance(pose, np.ndarray):
+        return np.concatenate([pose, np.broadcast_to(rest.astype(pose.dtype), shape)], axis)
+    return torch.cat([pose, torch.from_numpy(rest).to(pose).expand(shape)], axis)
