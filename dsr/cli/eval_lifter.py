@@ -16,6 +16,7 @@ from dsr.errors import UsageError
 
 if TYPE_CHECKING:
     from dsr.evaluation.lifting import LifterReport
+    from dsr.tracks.track import PoseTrack
     from dsr.training.systems.lifter.config import LifterDataConfig
 
 _FIGURES = (("mpjpe_mm", 1), ("pa_mpjpe_mm", 1), ("n_mpjpe_mm", 1), ("velocity_mm", 2), ("pck", 3), ("auc", 3))
@@ -26,19 +27,34 @@ _HEADER = f"{'MPJPE':>9}{'PA':>9}{'N-MPJPE':>9}{'velocity':>9}{'PCK':>9}{'AUC':>
 class LifterEvalCommand:
     """Skeleton lifters on held-out tracks: MPJPE, PA-MPJPE, N-MPJPE (mm), velocity (mm per frame), PCK, AUC.
 
-    For example: dsr-eval lifter --checkpoint RUN/last.safetensors --data mocap:CLIPS
+    For example: dsr-eval lifter --checkpoint RUN/last.safetensors --data mocap:CLIPS; an official checkpoint by the
+    authors' protocol: dsr-eval lifter --checkpoint best.bin --model ktpformer --protocol published --data h36m:DIR
+    --keypoints cpn
     """
 
     data: str
     """mocap:DIR (its validation clips), h36m:DIR (S9 and S11) or 3dhp:FILE."""
     checkpoint: list[str] = field(default_factory=lambda: ["temporal"])
-    """RUN folder, RUN/last.safetensors, or the shipped temporal or single; several are compared: --checkpoint A B."""
+    """RUN folder, RUN/last.safetensors, or the shipped temporal or single; several are compared: --checkpoint A B. With
+    --model also files in the authors' layout (.bin, .pth)."""
+    model: str | None = None
+    """Lifter that official checkpoints are of: ktpformer, hot-mixste, glagcn, uao, ..."""
+    set: list[str] = field(default_factory=list)
+    """Sizes of an official checkpoint that differ from the published ones: --set frames=27 width=64."""
+    protocol: Literal["library", "published"] = "library"
+    """library: overlapping windows, every frame once, roots laid on each other. published: the authors' windows, root
+    and sums, of their own lifter."""
     baselines: Literal["on", "off"] = "on"
     """Also the mean pose and a linear lifter, fitted to the training tracks."""
     flip: Literal["on", "off"] = "on"
     """Average with the mirrored sequence."""
-    keypoints: Literal["as-trained", "h36m17", "blazepose33"] = "as-trained"
-    """2D input of mocap: projected joints, or a detector's set turned into them."""
+    keypoints: str = "as-trained"
+    """2D input of mocap: h36m17 (projected joints) or blazepose33 (a detector's set turned into them). Of h36m: cpn, gt
+    or a file's name; otherwise the one that is there."""
+    subjects: list[str] = field(default_factory=list)
+    """Only these subjects, S9 for example."""
+    only: list[str] = field(default_factory=list)
+    """Only these actions, Walking for example."""
     fps: float = 0.0
     """Frames per second mocap is thinned to; 0: as in training."""
     noise: Literal["on", "off"] = "on"
@@ -65,27 +81,45 @@ def run_lifter(command: LifterEvalCommand) -> int:
         UsageError, DatasetError, CheckpointError: for what cannot be read.
     """
     check_output("--json", command.json)
+    from dsr.evaluation.lifter_protocol import evaluate_published, published_protocol
     from dsr.evaluation.lifting import LinearLifter, MeanPose, evaluate_lifter, lifter_predictor
     from dsr.training.systems.lifter.data import read_tracks, split_source
 
-    kind, _ = split_source(command.data)
-    models = {name: _load(name, command.device) for name in command.checkpoint}
+    kind, path = split_source(command.data)
+    if command.protocol == "published" and kind == "mocap":
+        raise UsageError("--protocol published: no paper was measured on mocap; use --data h36m:DIR or 3dhp:FILE.")
+    models = {name: _load(name, command) for name in command.checkpoint}
     windows = _windows(command, models.values())
     with Progress("measuring", stream=sys.stderr) as progress:
         progress.status(f"reading the held-out tracks of {command.data}")
-        tracks = read_tracks(command.data, "validation", windows)
+        tracks = _chosen(read_tracks(command.data, "validation", windows, subjects=command.subjects), command)
         predictors: dict[str, Any] = {}
-        if command.baselines == "on" and kind != "3dhp":
+        if command.baselines == "on" and kind != "3dhp" and command.protocol == "library":
             progress.status("reading the training tracks, for the baselines")
             training = read_tracks(command.data, "train", windows)
             predictors = {"mean pose": MeanPose.fit(training), "linear lifter": LinearLifter.fit(training)}
-        predictors |= {name: lifter_predictor(model, command.flip == "on") for name, model in models.items()}
         reports: dict[str, LifterReport] = {}
+        if command.protocol == "published":
+            for name, model in models.items():
+                reports[name] = evaluate_published(
+                    model,
+                    tracks,
+                    published_protocol(model.lifter_name),
+                    flip=command.flip == "on",
+                    on_progress=partial(progress.update, text=name),
+                )
+        else:
+            predictors |= {name: lifter_predictor(model, command.flip == "on") for name, model in models.items()}
         for name, predict in predictors.items():
             reports[name] = evaluate_lifter(predict, tracks, partial(progress.update, text=name))
     frames, fps = sum(len(t) for t in tracks), sorted({t.fps for t in tracks})
     rates = " or ".join(f"{rate:g}" for rate in fps)
     seen = f", seen as {windows.keypoints}" if kind == "mocap" else ""
+    if kind == "h36m":
+        from dsr.training.systems.lifter.data import keypoint_file
+
+        seen = f", keypoints of {keypoint_file(path, windows.keypoints, '--keypoints').name}"
+    seen += ", by the authors' protocol" if command.protocol == "published" else ""
     write_line(sys.stdout, f"{len(tracks)} tracks, {frames} frames, {rates} per second{seen}")
     write_line(sys.stdout, table(reports, kind == "h36m"))
     for name in models if command.actions else ():
@@ -102,6 +136,7 @@ def run_lifter(command: LifterEvalCommand) -> int:
         "frames": frames,
         "fps": fps,
         "keypoints": windows.keypoints if kind == "mocap" else None,
+        "protocol": command.protocol,
         "lifters": {name: asdict(report) for name, report in reports.items()},
     }
     write_json("--json", command.json, document)
@@ -155,18 +190,62 @@ def _windows(command: LifterEvalCommand, models: Iterable[Any]) -> LifterDataCon
     )
 
 
-def _load(name: str, device: str) -> Any:
+def _chosen(tracks: list[PoseTrack], command: LifterEvalCommand) -> list[PoseTrack]:
+    """The tracks of the subjects and actions that were asked for.
+
+    Raises:
+        UsageError: if there are none, naming what there is.
+    """
+    chosen = tracks
+    for flag, wanted, name in (
+        ("--subjects", command.subjects, lambda track: track.subject),
+        ("--only", command.only, lambda track: track.action.split(" ")[0]),
+    ):
+        there = {name(track) for track in chosen}
+        missing = [one for one in wanted if one not in there]
+        if missing:
+            raise UsageError(f"{flag} {missing[0]}: {command.data} has {', '.join(sorted(there))}.")
+        chosen = [track for track in chosen if not wanted or name(track) in wanted]
+    return chosen
+
+
+def _load(name: str, command: LifterEvalCommand) -> Any:
     from dsr.lifting.shipped import load_lifter, load_shipped
 
     if name in ("temporal", "single"):
-        return load_shipped(cast(Any, name), device)
+        return load_shipped(cast(Any, name), command.device)
     path = Path(name)
     if path.is_dir():
         files = [path / file for file in ("last.ema.safetensors", "last.safetensors") if (path / file).is_file()]
         if not files:
             raise UsageError(f"--checkpoint {name}: the folder holds no last.safetensors; is it a run of dsr-train?")
         path = files[0]
-    return load_lifter(path, device)
+    if path.suffix == ".safetensors":
+        return load_lifter(path, command.device)
+    if command.model is None:
+        raise UsageError(f"--checkpoint {name}: say which lifter it is of, --model ktpformer for example.")
+    return _official(path, command)
+
+
+def _official(path: Path, command: LifterEvalCommand) -> Any:
+    """A lifter from a file in its authors' layout, strictly."""
+    from dsr.checkpoints import load_checkpoint
+    from dsr.lifting import build_lifter
+
+    assert command.model is not None
+    settings: dict[str, Any] = {}
+    for text in command.set:
+        key, sign, value = text.partition("=")
+        try:
+            settings[key] = tuple(int(v) for v in value.split(",")) if "," in value else int(value)
+        except ValueError:
+            sign = ""
+        if not sign or not key:
+            raise UsageError(f"--set {text}: use NAME=NUMBER, frames=27 for example; widths=3,3,3 for several numbers.")
+    model: Any = build_lifter(command.model, **settings)
+    load_checkpoint(model, path)
+    model.lifter_name, model.lifter_config = command.model, settings
+    return model.eval().requires_grad_(False).to(command.device)
 
 
 __all__ = ["LifterEvalCommand", "run_lifter", "table"]

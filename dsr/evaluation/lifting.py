@@ -103,16 +103,16 @@ class LifterReport:
 
 
 @dataclass
-class _Sums:
-    """Per-frame errors of an action, kept until the end."""
+class _Errors:
+    """Errors of an action frame by frame, kept until the end, millimetres."""
 
-    errors: list[np.ndarray] = field(default_factory=list)
+    joints: list[np.ndarray] = field(default_factory=list)
     aligned: list[np.ndarray] = field(default_factory=list)
     scaled: list[np.ndarray] = field(default_factory=list)
     velocity: list[np.ndarray] = field(default_factory=list)
 
     def scores(self) -> LifterScores:
-        errors = np.concatenate(self.errors)
+        errors = np.concatenate(self.joints)
         velocity = np.concatenate(self.velocity)
         limbs = errors[:, list(PCK_JOINTS)]
         return LifterScores(
@@ -124,6 +124,47 @@ class _Sums:
             pck=float(pck(limbs)),
             auc=float(auc(limbs)),
         )
+
+
+class ReportSums:
+    """Errors of many tracks by action, for :func:`report_of`."""
+
+    def __init__(self) -> None:
+        self.actions: dict[str, _Errors] = {}
+
+    def add(
+        self, action: str, joints: np.ndarray, aligned: np.ndarray | None, scaled: np.ndarray, velocity: np.ndarray
+    ) -> None:
+        """Errors of one track, millimetres: (T, J) of joints, (T,) aligned and scaled, velocity of pairs of frames."""
+        part = self.actions.setdefault(action, _Errors())
+        part.joints.append(joints)
+        part.aligned.append(np.empty(0) if aligned is None else aligned)
+        part.scaled.append(scaled)
+        part.velocity.append(velocity)
+
+
+def report_of(sums: ReportSums) -> LifterReport:
+    """Figures over all frames, by action, and their plain mean.
+
+    Raises:
+        UsageError: if there is nothing to measure.
+    """
+    parts = sums.actions
+    if not parts or not sum(len(e) for s in parts.values() for e in s.joints):
+        raise UsageError("There are no valid frames to measure.")
+    keys = ("joints", "aligned", "scaled", "velocity")
+    whole = _Errors(*([one for s in parts.values() for one in getattr(s, key)] for key in keys))
+    actions = {name: one.scores() for name, one in sorted(parts.items()) if sum(map(len, one.joints))}
+    names = [f for f in LifterScores.__dataclass_fields__ if f != "frames"]
+    means = {key: float(np.nanmean([getattr(s, key) for s in actions.values()])) for key in names}
+    overall = whole.scores()
+    joints = np.concatenate(whole.joints).mean(0)
+    return LifterReport(
+        overall,
+        LifterScores(frames=overall.frames, **means),
+        actions,
+        dict(zip(H36M17_NAMES, joints.tolist(), strict=False)),
+    )
 
 
 def evaluate_lifter(
@@ -139,7 +180,7 @@ def evaluate_lifter(
     Raises:
         UsageError: if there is nothing to measure, or a prediction has another shape than its track.
     """
-    sums: dict[str, _Sums] = {}
+    sums = ReportSums()
     for done, track in enumerate(tracks, 1):
         poses = np.asarray(predict(track), np.float64)
         truth = np.asarray(track.relative(), np.float64)
@@ -148,36 +189,19 @@ def evaluate_lifter(
         poses = poses - poses[:, track.root : track.root + 1]
         valid = np.isfinite(truth).all((1, 2))
         valid &= True if track.valid is None else np.asarray(track.valid, bool)
-        part = sums.setdefault(track.action.split(" ")[0], _Sums())
         p, g = poses[valid], truth[valid]
-        errors = np.linalg.norm(p - g, axis=-1)
         scale = (g * p).sum((1, 2), keepdims=True) / np.maximum((p * p).sum((1, 2), keepdims=True), 1e-12)
         moved = np.linalg.norm(np.diff(poses, axis=0) - np.diff(truth, axis=0), axis=-1)
-        part.errors.append(1e3 * errors)
-        part.aligned.append(1e3 * pa_mpjpe(p, g, reduction="sample") if len(p) else np.empty(0))
-        part.scaled.append(1e3 * np.linalg.norm(scale * p - g, axis=-1).mean(-1))
-        part.velocity.append(1e3 * moved[valid[1:] & valid[:-1]].mean(-1))
+        sums.add(
+            track.action.split(" ")[0],
+            1e3 * np.linalg.norm(p - g, axis=-1),
+            1e3 * np.asarray(pa_mpjpe(p, g, reduction="sample")) if len(p) else None,
+            1e3 * np.linalg.norm(scale * p - g, axis=-1).mean(-1),
+            1e3 * moved[valid[1:] & valid[:-1]].mean(-1),
+        )
         if on_progress is not None:
             on_progress(done, len(tracks))
-    if not sums or not sum(len(e) for s in sums.values() for e in s.errors):
-        raise UsageError("There are no valid frames to measure.")
-    whole = _Sums(
-        *(
-            [one for s in sums.values() for one in getattr(s, key)]
-            for key in ("errors", "aligned", "scaled", "velocity")
-        )
-    )
-    actions = {name: one.scores() for name, one in sorted(sums.items()) if sum(map(len, one.errors))}
-    names = [f for f in LifterScores.__dataclass_fields__ if f != "frames"]
-    means = {key: float(np.nanmean([getattr(s, key) for s in actions.values()])) for key in names}
-    overall = whole.scores()
-    joints = np.concatenate(whole.errors).mean(0)
-    return LifterReport(
-        overall,
-        LifterScores(frames=overall.frames, **means),
-        actions,
-        dict(zip(H36M17_NAMES, joints.tolist(), strict=False)),
-    )
+    return report_of(sums)
 
 
 class ActionTable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,13 +78,17 @@ def flip_intrinsic(intrinsic: np.ndarray, flip: np.ndarray | bool = True) -> np.
     return intrinsic * np.where(np.asarray(flip)[..., None], signs, 1.0)
 
 
-def read_cameras(cameras: str | Path | Mapping[str, Any]) -> dict[str, list[LabCamera]]:
+def read_cameras(
+    cameras: str | Path | Mapping[str, Any], subjects: Collection[str] | None = None
+) -> dict[str, list[LabCamera]]:
     """Calibrations by subject.
 
     Args:
         cameras: a JSON file, or what it holds: subject -> list of cameras with ``orientation`` (w, x, y, z) and
             ``translation`` (millimetres), and where known ``focal_length``, ``center`` (pixels),
-            ``radial_distortion``, ``tangential_distortion``, ``res_w``, ``res_h`` and ``id``.
+            ``radial_distortion``, ``tangential_distortion``, ``res_w``, ``res_h`` and ``id``
+            (docs/lifters.md has an example; :mod:`dsr.tracks.camera_table` makes the file of VideoPose3D's table).
+        subjects: those wanted; entries of others are not looked at.
 
     Raises:
         DatasetError: if the file cannot be read or a camera lacks an entry.
@@ -101,6 +105,8 @@ def read_cameras(cameras: str | Path | Mapping[str, Any]) -> dict[str, list[LabC
         raise DatasetError(f"{where} holds no cameras: subject -> list of cameras is needed.")
     result = {}
     for subject, several in cameras.items():
+        if subjects is not None and subject not in subjects:
+            continue
         if not isinstance(several, (list, tuple)):
             raise DatasetError(f"{where}: {subject} needs a list of cameras.")
         result[str(subject)] = [_camera(where, str(subject), i, entry) for i, entry in enumerate(several)]

@@ -59,15 +59,16 @@ def load_h36m(
     if isinstance(cameras, Path) and not cameras.is_file():
         raise DatasetError(
             f"{cameras} is missing: the calibrations of Human3.6M's cameras belong there, subject -> "
-            "list of cameras with orientation (w, x, y, z), translation (mm), focal_length, center, ..."
+            "list of cameras with orientation (w, x, y, z), translation (mm), focal_length, center, ...; "
+            "python -m dsr.tracks.camera_table makes it from VideoPose3D's h36m_dataset.py."
         )
-    calibrations = read_cameras(cameras)
+    calibrations = read_cameras(cameras, subjects)
     tracks = []
     for subject in seen if subjects is None else subjects:
         lists, poses = _entry(data_2d, seen, subject), _entry(data_3d, world, subject)
         views = calibrations.get(subject)
         if views is None:
-            raise DatasetError(f"There are no cameras of {subject}; there are those of {', '.join(calibrations)}.")
+            raise DatasetError(f"{cameras} has no cameras of {subject}; see docs/lifters.md for what belongs there.")
         for action, several in lists.items():
             if action not in poses:
                 raise DatasetError(f"{data_3d} has no action {action!r} of {subject}, which {data_2d} has.")

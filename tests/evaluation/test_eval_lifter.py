@@ -160,7 +160,9 @@ def test_nothing_to_measure():
 
 def test_the_command(tmp_path, monkeypatch, capsys):
     tracks = {"train": [track(s) for s in range(3)], "validation": [track(9, action="Eating 2")]}
-    monkeypatch.setattr("dsr.training.systems.lifter.data.read_tracks", lambda source, split, windows: tracks[split])
+    monkeypatch.setattr(
+        "dsr.training.systems.lifter.data.read_tracks", lambda source, split, windows, **_: tracks[split]
+    )
     config = {"frames": 9, "width": 8, "depth": 1, "inputs": 3, "heads": 2}
     run = tmp_path / "run"
     run.mkdir()

@@ -287,7 +287,7 @@ def test_a_run_becomes_shipped_weights(tmp_path, monkeypatch):
     clips = tmp_path / "clips"
     clips.mkdir()
     (clips / "01_01.bvh").write_text("HIERARCHY")
-    monkeypatch.setattr("dsr.training.systems.lifter.data.read_tracks", lambda source, split, windows: TRACKS)
+    monkeypatch.setattr("dsr.training.systems.lifter.data.read_tracks", lambda source, split, windows, **_: TRACKS)
     config = small_config("mixste", data=(f"mocap:{clips}",))
     _, _ = train(config, tmp_path / "run")
     (tmp_path / "run" / "config.yaml").write_text(to_yaml(config))

@@ -52,7 +52,8 @@ class LifterDataConfig:
     """Windows of the training data."""
 
     keypoints: str = "h36m17"
-    """2D input of mocap: h36m17 (projected, with noise), or a detector's set made the 17: blazepose33, coco17."""
+    """2D input of mocap: h36m17 (projected, with noise), or a detector's set made the 17: blazepose33, coco17. Of h36m:
+    cpn, gt or the name of a file; otherwise the one that is there."""
     noise: Switch = "on"
     """Detector-like noise on mocap's 2D joints."""
     cameras: int = field(default=2, metadata={"above": 0})

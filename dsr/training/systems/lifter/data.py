@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +11,8 @@ from dsr.tracks.track import PoseTrack
 from dsr.training.systems.lifter.config import LifterDataConfig
 
 KINDS: Final = ("mocap", "h36m", "3dhp")
+H36M_KEYPOINTS: Final = {"cpn": "cpn_ft_h36m_dbb", "gt": "gt"}
+"""Short names of Human3.6M's files of 2D keypoints."""
 _MOCAP_FPS = 30.0
 
 
@@ -32,14 +35,21 @@ def validation_tracks(sources: tuple[str, ...], windows: LifterDataConfig) -> li
     return [track for source in sources for track in read_tracks(source, "validation", windows)]
 
 
-def read_tracks(source: str, split: str, windows: LifterDataConfig, option: str = "--data") -> list[PoseTrack]:
+def read_tracks(
+    source: str,
+    split: str,
+    windows: LifterDataConfig,
+    option: str = "--data",
+    subjects: Collection[str] | None = None,
+) -> list[PoseTrack]:
     """The tracks of one source.
 
     Args:
         source: ``mocap:DIR``, ``h36m:DIR`` or ``3dhp:FILE``.
         split: ``train`` or ``validation``.
-        windows: keypoints, noise, cameras, seed of mocap.
+        windows: keypoints; noise, cameras, seed of mocap.
         option: that the source was given by, for messages.
+        subjects: of Human3.6M, instead of those of the split.
     """
     kind, path = split_source(source, option)
     if kind == "mocap":
@@ -62,14 +72,43 @@ def read_tracks(source: str, split: str, windows: LifterDataConfig, option: str 
         if split == "validation" and test != path and not test.is_file():
             raise UsageError(f"{option} {source}: held-out sequences are in {test.name}, which is not beside it.")
         return track_files.load_mpi_inf_3dhp(test if split == "validation" else path)
-    keypoints = sorted(path.glob("data_2d_h36m_*.npz"))
     poses = path / "data_3d_h36m.npz"
-    if not poses.is_file() or not keypoints:
+    if not poses.is_file():
         raise UsageError(f"{option} {source}: {path} must hold data_3d_h36m.npz and a data_2d_h36m_*.npz.")
-    # Detections before the truth, where both are there.
-    chosen = next((file for file in keypoints if not file.stem.endswith("_gt")), keypoints[0])
-    subjects = track_files.H36M_TRAIN if split == "train" else track_files.H36M_TEST
-    return track_files.load_h36m(poses, chosen, subjects)
+    known = track_files.H36M_TRAIN if split == "train" else track_files.H36M_TEST
+    return track_files.load_h36m(poses, keypoint_file(path, windows.keypoints, f"{option} {source}"), subjects or known)
+
+
+def keypoint_file(folder: Path, keypoints: str, where: str) -> Path:
+    """The file of Human3.6M's 2D keypoints.
+
+    Args:
+        folder: that holds ``data_2d_h36m_*.npz``.
+        keypoints: ``cpn`` (the detections most papers use), ``gt`` (projected truth) or a file; another text takes the
+            one file of detections that is there, or the truth where there is no other.
+        where: for messages.
+
+    Raises:
+        UsageError: if the file is not there, or there are several to choose from.
+    """
+    if keypoints in H36M_KEYPOINTS:
+        file = folder / f"data_2d_h36m_{H36M_KEYPOINTS[keypoints]}.npz"
+        if not file.is_file():
+            raise UsageError(f"{where}: keypoints {keypoints} need {file.name}, which is not in {folder}.")
+        return file
+    if keypoints.endswith(".npz"):
+        for file in (Path(keypoints), folder / keypoints):
+            if file.is_file():
+                return file
+        raise UsageError(f"{where}: there is no file {keypoints} of keypoints, nor one of that name in {folder}.")
+    files = sorted(folder.glob("data_2d_h36m_*.npz"))
+    detected = [file for file in files if not file.stem.endswith("_gt")]
+    if not files:
+        raise UsageError(f"{where}: {folder} must hold data_3d_h36m.npz and a data_2d_h36m_*.npz.")
+    if len(detected) > 1:
+        names = ", ".join(file.name for file in detected)
+        raise UsageError(f"{where}: there are {names}; say which keypoints are meant, cpn, gt or a file's name.")
+    return (detected or files)[0]
 
 
 def split_source(source: str, option: str = "--data") -> tuple[str, Path]:
