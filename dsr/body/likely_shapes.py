@@ -94,7 +94,7 @@ def most_likely(asset: BodyAsset, targets: np.ndarray, sex: str | None = None) -
     clouds = clouds if sex is None else [clouds[SEXES.index(sex)]]
     adults = len(clouds)
     if asset.child_beta is not None:
-        clouds += [_children(*cloud, asset.child_beta) for cloud in clouds]
+        clouds.append(_children(asset, asset.child_beta))
     solutions = [_solve(asset, targets, *cloud) for cloud in clouds]
     odds = 2 * np.log((1 - CHILD_SHARE) / CHILD_SHARE)
     costs = np.stack([cost for _, cost in solutions])
@@ -121,8 +121,10 @@ def _adults(asset: BodyAsset, sex: int) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(asset.sex_mean[sex]).double(), torch.from_numpy(asset.sex_cov[sex]).double()
 
 
-def _children(mean: Tensor, cov: Tensor, child: int) -> tuple[Tensor, Tensor]:
-    """The cloud of children of adults' sex, over at least ``child + 1`` betas."""
+def _children(asset: BodyAsset, child: int) -> tuple[Tensor, Tensor]:
+    """The cloud of children, over at least ``child + 1`` betas; girls and boys are alike, in the middle of adults."""
+    (men, men_cov), (women, women_cov) = (_adults(asset, sex) for sex in range(len(SEXES)))
+    mean, cov = (men + women) / 2, (men_cov + women_cov) / 2
     missing = max(child + 1 - len(mean), 0)
     mean = torch.nn.functional.pad(mean, (0, missing))
     cov = torch.nn.functional.pad(cov, (0, missing, 0, missing)) * _CHILD_VARIETY**2

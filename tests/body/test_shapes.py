@@ -136,6 +136,8 @@ def test_small_statures_are_children_and_tall_ones_are_not():
         betas = betas_for(asset, height_m=height)
         assert low < betas[child] < high
         assert float(measure_shape(asset, betas)["stature"]) == pytest.approx(height, abs=0.004)
+    for sex in ("male", "female", None):  # no small women or men: near the middle but for the child's beta
+        assert np.linalg.norm(np.delete(betas_for(asset, sex, height_m=1.2), child)) < 1
     for height in (1.5, 1.7, 1.9, 2.3):
         assert betas_for(asset, height_m=height)[child] == pytest.approx(0, abs=1e-6)
 
