@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from dsr.body.rotations import rot6d_to_rotmat as rot6d_to_rotmat
     from dsr.body.rotations import rotmat_to_axis_angle as rotmat_to_axis_angle
     from dsr.body.shapes import measure_shape as measure_shape
+    from dsr.body.smpl24 import pose_from_smpl24 as pose_from_smpl24
+    from dsr.body.smpl24 import pose_to_smpl24 as pose_to_smpl24
+    from dsr.body.smpl24 import smpl24_joints as smpl24_joints
     from dsr.body.spin_joints import joints49 as joints49
     from dsr.body.spin_joints import load_extra_regressor as load_extra_regressor
     from dsr.body.transfer import BodyTransfer as BodyTransfer
@@ -50,6 +53,7 @@ __getattr__, __dir__, __all__ = attach(
         "numpy_lbs": ("pose_vertices", "skeleton"),
         "rotations": ("axis_angle_to_rotmat", "rot6d_to_rotmat", "rotmat_to_axis_angle"),
         "shapes": ("measure_shape",),
+        "smpl24": ("pose_from_smpl24", "pose_to_smpl24", "smpl24_joints"),
         "spin_joints": ("joints49", "load_extra_regressor"),
         "transfer": ("BodyTransfer",),
     },
