@@ -220,7 +220,7 @@ def _load(name: str, command: LifterEvalCommand) -> Any:
         if not files:
             raise UsageError(f"--checkpoint {name}: the folder holds no last.safetensors; is it a run of dsr-train?")
         path = files[0]
-    if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors" or not path.is_file():
         return load_lifter(path, command.device)
     if command.model is None:
         raise UsageError(f"--checkpoint {name}: say which lifter it is of, --model ktpformer for example.")

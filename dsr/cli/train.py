@@ -179,11 +179,10 @@ def _train(command: TrainCommand) -> int:
     first = Ranks.from_environment().first
     resumed = command.resume and can_resume(out)
     progress = Progress("training", quiet=command.quiet or not first, ticking=False)  # workers are forked
+    complete = _with_augmentation(config, out, progress) if isinstance(config, AdaptTrainConfig) else config
+    trainer = Trainer(complete, make_task(complete), out, progress, resume=command.resume)
     if first:
         write_config(out, config)
-    if isinstance(config, AdaptTrainConfig):
-        config = _with_augmentation(config, out, progress)
-    trainer = Trainer(config, make_task(config), out, progress, resume=command.resume)
     with progress:
         if resumed:
             progress.line(f"Going on at step {trainer.position.total} of {trainer.total_steps}.")
