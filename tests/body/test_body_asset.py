@@ -18,7 +18,7 @@ from dsr.errors import BodyError
 @pytest.mark.parametrize("name", ["open", "open-light"])
 def test_the_open_bodies_hold_what_the_design_says(name):
     asset = load_asset(name).check()
-    assert asset.num_joints == 24 and asset.num_betas == 11 and asset.joint_names == joint_names("smpl24")
+    assert asset.num_joints == 24 and asset.num_betas == 41 and asset.joint_names == joint_names("smpl24")
     assert tuple(asset.parents) == PARENTS["smpl24"]
     assert set(asset.keypoint_regressors) == set(KEYPOINT_SETS)
     for keypoint_set, regressor in asset.keypoint_regressors.items():
