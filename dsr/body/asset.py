@@ -173,7 +173,7 @@ class BodyAsset:
         if f and not (self.faces.min() >= 0 and self.faces.max() < v):
             raise BodyError(f"{where}: faces point at vertices that do not exist.")
         for key, quads, faces in (("quads", self.quads, self.faces), ("quads_uv", self.quads_uv, self.faces_uv)):
-            if quads is not None and not np.array_equal(split_quads(quads), faces):
+            if quads is not None and (faces is None or not np.array_equal(split_quads(quads), faces)):
                 raise BodyError(f"{where}: the triangles are not those of {key}.")
         if np.abs(self.weights.sum(1) - 1).max(initial=0) > 1e-3:
             raise BodyError(f"{where}: skinning weights do not sum to 1.")
