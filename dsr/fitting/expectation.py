@@ -27,7 +27,7 @@ LANDMARKS_DEG = 11.0
 """By how much the landmarks of a whole body lean wrongly."""
 SOLE_M, LEVEL_M = 0.025, 0.05
 """By how much heel and ball, and the feet of somebody who stands on both, differ in height."""
-KNEE_RAD, KNEE_SIGMA_RAD = 0.1, 0.16
+KNEE_RAD, KNEE_SIGMA_RAD = 0.06, 0.1
 """How far the knee of a leg that looks straight is bent."""
 _KNEES = [9, 12]  # places of the knees' hinge angles among the pose's 63
 _LEFT, _RIGHT = "left_", "right_"

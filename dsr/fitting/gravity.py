@@ -15,12 +15,12 @@ from dsr.camera.tilt import GRID_UP, Gravity, gravity_of, tilt_from_lines, usual
 from dsr.fitting.stance import SIDES, NamedPoints, Stance, stance_of
 from dsr.people.types import Detection
 
-_ACROSS_DEG, _ALONG_DEG = 7.0, 14.0
+_ACROSS_DEG, _ALONG_DEG = 7.0, 11.0
 """How far upright people lean, in the picture and along the line of sight as the landmarks have it."""
-_OTHERWISE = 0.35
+_OTHERWISE = 0.25
 """Share of people who lean otherwise."""
 _ANKLE_TO_SHOULDER_M = 1.3
-_CAMERA_M, _CAMERA_LOG, _CAMERA_OTHER = 1.5, 0.25, 0.2
+_CAMERA_M, _CAMERA_LOG, _CAMERA_OTHER = 1.5, 0.35, 0.35
 """Height of a camera above the floor, its spread as a logarithm, and the share of cameras held quite otherwise."""
 _FLOOR_LOG, _FLOOR_OTHER = 0.1, 0.4
 """By how much people of one floor differ in their size, and the share that stands elsewhere."""

@@ -19,6 +19,10 @@ from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel, PosedKeypoin
 from dsr.mocap.pose_prior import PosePrior
 
 
+NEAREST_M = 0.1
+"""No body is nearer to the camera than this."""
+
+
 @dataclass(frozen=True)
 class FitWeights:
     """How far each term may be off before it hurts: one standard deviation each."""
@@ -146,7 +150,8 @@ def solve(
         delta = -torch.cholesky_solve(system.gradient[..., None], torch.linalg.cholesky_ex(damped)[0])[..., 0]
         trial = state.step(delta)
         next_system = linearise(model, prior, targets, trial, weights)
-        better = next_system.cost < system.cost  # NaN compares false: a wild step is simply refused
+        # NaN compares false: a wild step is simply refused, and so is one that takes the body behind the camera
+        better = (next_system.cost < system.cost) & (trial.transl[:, 2] > NEAREST_M)
         done = bool(((system.cost - next_system.cost)[better] < 1e-4 * system.cost[better]).all()) and bool(
             better.any()
         )
