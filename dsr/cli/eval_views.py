@@ -53,7 +53,7 @@ class ViewsCommand:
     true_boxes: bool = False
     """Boxes made from the true joints instead of the people detector, as if given by --boxes."""
     focal_factor: float = 1.0
-    """Factor on the true focal length: 0.5 and 2 show what a wrong one costs."""
+    """Also fit with the true focal length times this: 0.5 and 2 show what a wrong one costs."""
     json: Path | None = None
     """Also write everything measured to this file."""
     verbose: bool = False
@@ -117,11 +117,14 @@ def table(report: ViewsReport, verbose: bool = False) -> str:
             lines += [f"missed: {score.picture} {score.person}".rstrip() for score in scores if not score.found]
             lines += [f"astray: {score.picture} {score.person}".rstrip() for score in scores if score.astray]
     if len(report.rungs) > 1:
-        people = list(summaries(report.rungs["as is"]))
-        lines += ["", f"{'ladder, PA-MPJPE':<22}" + "".join(f"{rung:>10}" for rung in report.rungs)]
-        for person in people:
-            values = [summaries(scores)[person]["pa_mpjpe_mm"] for scores in report.rungs.values()]
-            lines.append(f"{person:<22}" + "".join(f"{number(value):>10}" for value in values))
+        by_rung = {rung: summaries(scores) for rung, scores in report.rungs.items()}
+        lines += ["", f"{'PA-MPJPE':<22}" + "".join(f"{rung:>12}" for rung in by_rung)]
+        for person in by_rung["as is"]:
+            values = "".join(f"{number(figures[person]['pa_mpjpe_mm']):>12}" for figures in by_rung.values())
+            lines.append(f"{person[:21]:<22}{values}")
+        for rung, figures in by_rung.items():
+            if figures["all"]["pose_change_mm"] is not None:
+                lines.append(f"{rung}: poses differ by {number(figures['all']['pose_change_mm'])} mm (PA) from as is")
     lines += [
         "",
         "PA: mean distance of 12 limb joints after a similarity alignment, over everybody found; PA w/o: without those",

@@ -43,6 +43,7 @@ class ViewScore:
     one leans towards the camera. Knees and elbows, left and right: fitted minus true angle, positive is too straight.
     ``astray``: the right person, but with keypoints elsewhere (upside down, on somebody else).
     ``keypoints_percent``: distance of the keypoints the fit was given from the true ones, in percent of the box.
+    ``pose_change_mm``: PA-MPJPE to the fit with the true focal length, in the rung of another one.
     """
 
     picture: str
@@ -62,6 +63,8 @@ class ViewScore:
     knees_deg: list[float | None] = field(default_factory=lambda: [None, None])
     elbows_deg: list[float | None] = field(default_factory=lambda: [None, None])
     height_m: float | None = None
+    pose_change_mm: float | None = None
+    joints_m: list[list[float]] | None = None
 
 
 @dataclass
@@ -104,7 +107,7 @@ def evaluate_views(
         options: how to fit.
         ladder: also with the truth's 2D, its 3D, and both.
         true_boxes: boxes made from the true joints instead of the people detector, as by ``--boxes``.
-        focal_factor: on the focal length of the truth.
+        focal_factor: another rung has the focal length of the truth times this, where it is not 1.
         jobs: pictures fitted at a time; 0 chooses by the processor.
         on_progress: called with the number of finished pictures, that of all, and the name of the last one.
 
@@ -123,14 +126,16 @@ def evaluate_views(
     for view in views:
         pictures.setdefault(view.path, []).append(view)
     report = ViewsReport({"name": asset.name, "sha256": asset.sha256})
-    rungs = LADDER if ladder else {"as is": LADDER["as is"]}
+    rungs = {name: (*replaced, 1.0) for name, replaced in LADDER.items() if ladder or name == "as is"}
+    if focal_factor != 1:
+        rungs[f"focal x {focal_factor:g}"] = (False, False, focal_factor)
     done, total = 0, len(rungs) * len(pictures)
     with _boxes_file(pictures, true_boxes) as boxes:
         options = options if boxes is None else replace(options, boxes=boxes)
         finder = KnownJointsFinder(PeopleFinder(options, 1), pictures)
-        for rung, (finder.true_2d, finder.true_3d) in rungs.items():
+        for rung, (finder.true_2d, finder.true_3d, factor) in rungs.items():
             scores: dict[int, ViewScore] = {}
-            for group, focal_options in _by_focal(pictures, options, focal_factor):
+            for group, focal_options in _by_focal(pictures, options, factor):
                 results = fit_images(group, focal_options, jobs=jobs, keep_stages=True, people_finder=finder)
                 for path, result in zip(group, results, strict=True):
                     if result.status not in ("ok", "no_person"):
@@ -145,7 +150,16 @@ def evaluate_views(
                     if on_progress is not None:
                         on_progress(done, total, f"{rung}, {path.name}")
             report.rungs[rung] = [scores[id(view)] for view in views]
+            if factor != 1:
+                _score_change(report.rungs["as is"], report.rungs[rung])
     return report
+
+
+def _score_change(before: Sequence[ViewScore], after: Sequence[ViewScore]) -> None:
+    """Fill in how far the poses of one rung are from those of another."""
+    for old, new in zip(before, after, strict=True):
+        if old.joints_m is not None and new.joints_m is not None:
+            new.pose_change_mm = 1000 * float(pa_mpjpe(np.array(new.joints_m), np.array(old.joints_m)))
 
 
 def score_people(
@@ -168,6 +182,7 @@ def score_people(
             regressor = asset.keypoint_regressor("blazepose33")[limb_index("blazepose33")]
             joints = np.asarray(regressor @ np.asarray(person.vertices_cam_m, np.float64))
             score_joints(score, joints, view)
+            score.joints_m = joints.tolist()
             score.height_m = float(person.height_m)
             distance = limb_distance(view, person.keypoint_set, person.keypoints_px)
             score.astray, score.keypoints_percent = distance >= ASTRAY, 100 * distance
@@ -219,7 +234,7 @@ def _summary(scores: Sequence[ViewScore]) -> dict[str, float | None]:
     }
     for key in (
         "pa_mpjpe_mm", "mpjpe_mm", "mpjpe_centred_mm", "landmarks_pa_mpjpe_mm", "keypoints_percent", "trunk_lean_deg",
-        "trunk_towards_deg", "legs_lean_deg", "legs_towards_deg", "height_m",
+        "trunk_towards_deg", "legs_lean_deg", "legs_towards_deg", "height_m", "pose_change_mm",
     ):  # fmt: skip
         figures[key] = _mean(getattr(score, key) for score in found)
     errors = [value for score in found if (value := score.pa_mpjpe_mm) is not None]

@@ -222,7 +222,7 @@ def test_the_ladder_goes_down_and_the_detector_runs_once(tmp_path, points, noisy
     out = tmp_path / "out.json"
     assert main(["views", str(folder), "--ladder", "--json", str(out)]) == 0
     printed = capsys.readouterr().out
-    assert "missed: empty.png somebody" in printed and "ladder, PA-MPJPE" in printed
+    assert "missed: empty.png somebody" in printed and "true 2D" in printed
     assert sorted(noisy) == ["a.png", "empty.png"]
     rungs = json.loads(out.read_text())["rungs"]
     errors = [rungs[rung]["summary"]["somebody"]["pa_mpjpe_mm"] for rung in ("as is", "true 2D", "true 3D", "both")]
@@ -243,13 +243,21 @@ def test_every_picture_has_the_focal_length_of_its_truth(tmp_path, points, monke
         return [SimpleNamespace(status="ok", people=[], detections=[], message="") for _ in paths]
 
     monkeypatch.setattr("dsr.pipeline.picture_fitter.fit_images", fit)
-    evaluate_views(views)
     evaluate_views(views, focal_factor=0.5)
     evaluate_views(views, FitOptions(fov=50))
     assert asked == [
         ("a.png", 500, None), ("b.png", 1000, None), ("a.png", 250, None), ("b.png", 500, None),
         ("a.png", None, 50), ("b.png", None, 50),
     ]  # fmt: skip
+
+
+def test_another_focal_length_changes_the_pose_a_little(tmp_path, points, noisy, capsys):
+    out = tmp_path / "out.json"
+    assert main(["views", str(write_folder(tmp_path, points)), "--focal-factor", "0.5", "--json", str(out)]) == 0
+    assert "focal x 0.5: poses differ by" in capsys.readouterr().out
+    rungs = json.loads(out.read_text())["rungs"]
+    assert rungs["as is"]["views"][0]["pose_change_mm"] is None
+    assert 0.1 < rungs["focal x 0.5"]["views"][0]["pose_change_mm"] < 60
 
 
 def test_true_boxes_go_through_the_option(tmp_path, points, monkeypatch):
