@@ -110,7 +110,7 @@ def bake(source: Source, shapes: Shapes, out: Path) -> dict[str, Any]:
     h36m_joints = list(bent_rows)
     for joint, row in h36m_skeleton(bendable, both, joints.mean(0)).items():
         h36m_joints[joint] = row
-    keypoints = keypoint_rows(fitter, bent_rows, points, shapes.fingers, mouth_corner(source), h36m_joints)
+    keypoints = keypoint_rows(fitter, points, shapes.fingers, mouth_corner(source), h36m_joints)
 
     weights = source.weights[body].astype(np.float32)
     arrays = {

@@ -21,7 +21,11 @@ from build_open_x import bake_x
 from directions import add_directions
 from measurements import read_table
 from people import LOCAL, People, world_rotations
+from sections import Rings, amounts_of
 from shape_space import CHILD_YEARS, load_people, shape_space, tposed
+
+SECTION_PEOPLE = 100
+"""People of a sex whose mean cross-sections are compared with the table."""
 
 
 def children(people: People) -> np.ndarray:
@@ -34,6 +38,34 @@ def children(people: People) -> np.ndarray:
     drawn = SimpleShapeDistribution(people.model, morphological_age_distribution=ages).sample(200)[1]
     phenotypes = torch.stack([drawn[k] for k in people.phenotypes], 1)
     return np.concatenate([phenotypes.numpy(), np.zeros((200, len(LOCAL)))], 1)
+
+
+def square_sections(
+    source: People, people: np.ndarray, child: np.ndarray, values: np.ndarray, rows: np.ndarray, women: np.ndarray
+) -> tuple[np.ndarray, list[list[list[float]]]]:
+    """Change the trunks of people (N, W, 3) in place; the child's (W, 3) and the amounts by sex, level and way.
+
+    Args:
+        source: Anny.
+        people: T-posed baked vertices.
+        child: the same of the child.
+        values: (T, M) the table.
+        rows: (N,) of the people in it, -1 for none.
+        women: (N,) True for women.
+    """
+    rings = Rings.of(source.marks_base, source.mark_names, baked_vertices(source), source.weights)
+    amounts = []
+    for sex in (False, True):
+        some = np.flatnonzero((women == sex) & (rows >= 0))
+        amounts.append(amounts_of(rings, people[some[:SECTION_PEOPLE]], values[rows[some[:SECTION_PEOPLE]]]))
+    for shape, sex in zip(people, women, strict=True):
+        shape[:] = rings.square(shape, amounts[int(sex)])
+    return rings.square(child, np.mean(amounts, 0)), np.round(amounts, 4).tolist()
+
+
+def baked_vertices(source: People) -> np.ndarray:
+    """(W,) base-mesh vertices of the body and its helpers, ascending."""
+    return np.union1d(source.body_index, HELPERS)
 
 
 def finger_heads(people: People, parameters: np.ndarray) -> dict[str, np.ndarray]:
@@ -62,13 +94,14 @@ def main() -> None:
     torch.manual_seed(SEED)
     source = People()
     body = source.body_index
-    baked = np.union1d(body, HELPERS)
+    baked = baked_vertices(source)
     place, helpers = np.searchsorted(baked, body), np.searchsorted(baked, HELPERS)
 
-    _, gender, age = read_table(str(args.table))
+    values, gender, age = read_table(str(args.table))
     parameters, rows, women = load_people(args.people, gender)
     people, joints = tposed(source, parameters, baked)
     child = tposed(source, children(source), baked)[0].mean(0, dtype=np.float64)
+    child, amounts = square_sections(source, people, child, values, rows, women)
     space = shape_space(people, women, rows >= 0, child, place)
     some = np.random.default_rng(SEED).permutation(len(people))[:FIT_SAMPLES]  # men, women, heavy and thin
     middle = torch.full((1, len(source.names)), 0.5).double() * (torch.arange(len(source.names)) < 6)
@@ -92,6 +125,7 @@ def main() -> None:
         },
         rows={"tape": [dict(zip(r.indices.tolist(), r.data.tolist(), strict=True)) for r in source.marks]},
         report={
+            "sections_men_women": amounts,
             "people": {
                 "men": int((~women & (rows >= 0)).sum()),
                 "women": int((women & (rows >= 0)).sum()),

@@ -9,7 +9,7 @@ offset in the frame of the body part, the same for all people and mirrored for r
 squares. Printed a landmark, in millimetres: the offset from the keypoint, the same from either half of the people, the
 root of the mean squared distance across the view (clipped at :data:`CLIP_M`) before and after, how far outwards it
 remains where the part is seen from the front and from the back and how far ahead where seen from the side, and the
-offset that keypoints.py should hold.
+offset that keypoints.py should hold: the present one where another does not lower the root mean squared distance.
 """
 
 from __future__ import annotations
@@ -126,7 +126,8 @@ def _line(name: str, data: tuple[np.ndarray, ...], half: np.ndarray) -> str:
     seen = ((along(0), v[:, 2] > 0.7), (along(0), v[:, 2] < -0.7), (along(2), abs(v[:, 0]) > 0.7))
     remains = [np.median(value[part]) if part.any() else np.nan for value, part in seen]
     shown = "".join("".join(f"{1000 * x:6.1f}" for x in o).rjust(20) for o in offsets)
-    table = tuple(int(x) for x in np.round(np.array(BLAZEPOSE_OFFSETS_MM[name]) + 1000 * offsets[0]))
+    move = offsets[0] if rms[1] < rms[0] else np.zeros(3)
+    table = tuple(int(x) for x in np.round(np.array(BLAZEPOSE_OFFSETS_MM[name]) + 1000 * move))
     numbers = "".join(f"{1000 * x:8.1f}" for x in (*rms, *remains))
     return f"{name:10}{len(r):5}{shown}{numbers}   {table}"
 

@@ -7,24 +7,23 @@ from regressors import RegressorFitter, Row, blend, thin
 from tpose import FLIP
 
 # Where BlazePose marks a point, away from the anatomical one: left side of the T-pose, millimetres (x out, y up,
-# z forward). Robust least squares over the detector's landmarks on 150 people rendered by examples/render_people.py
-# (seeds 5000 to 5149). Without it, fits come out 5 cm too tall and hands too wide.
+# z forward), as calibrate_keypoints.py prints it. Without it, fits come out 5 cm too tall and hands too wide.
 BLAZEPOSE_OFFSETS_MM = {
     "nose": (0, -2, -6),
     "eye_inner": (-1, -4, -4),
     "eye": (-5, -4, -8),
-    "eye_outer": (-8, -4, -14),
-    "ear": (-26, 2, 22),
+    "eye_outer": (-11, -3, -13),
+    "ear": (-29, -1, 23),
     "mouth": (-10, 4, -2),
-    "shoulder": (3, -1, 1),
+    "shoulder": (17, 2, 1),
     "elbow": (-2, 2, 9),
-    "wrist": (12, 1, -1),
-    "pinky": (-7, -6, 26),
-    "index": (-17, -9, -18),
-    "thumb": (15, 9, -25),
-    "hip": (-2, 6, 10),
-    "knee": (-9, -1, 11),
-    "ankle": (-2, 3, 5),
+    "wrist": (9, 1, -3),
+    "pinky": (-11, -3, 26),
+    "index": (-20, -8, -15),
+    "thumb": (11, 11, -23),
+    "hip": (6, 5, 14),
+    "knee": (1, 3, 10),
+    "ankle": (-1, 11, 0),
     "heel": (-10, -1, 1),
     "big_toe": (6, 0, -22),
 }
@@ -52,7 +51,6 @@ COCO17 = [
 
 def keypoint_rows(
     fitter: RegressorFitter,
-    joints: list[Row],
     anny_points: dict[str, np.ndarray],
     heads: dict[str, np.ndarray],
     mouth_left: Row,
@@ -60,9 +58,11 @@ def keypoint_rows(
 ) -> dict[str, list[Row]]:
     """Rows of coco17, h36m17, blazepose33 and openpose25.
 
+    Points that BlazePose has too lie where it marks them in coco17 and openpose25 as well: its training data extend
+    COCO's, and it is the detector that can be measured.
+
     Args:
         fitter: solver over the sample of shapes.
-        joints: rows of the 24 SMPL joints that hold on bent bodies.
         anny_points: Anny's own dense keypoint rows (V,) by name (COCO body, toes and heels; Apache-2.0).
         heads: (N, 3) T-posed heads of the finger bones by name (left hand only).
         mouth_left: row of the left corner of the mouth.
@@ -89,14 +89,21 @@ def keypoint_rows(
     def both(name: str) -> list[Row]:
         return [point[f"left_{name}"], point[f"right_{name}"]]
 
-    shoulders = blend([(0.5, point["left_shoulder"]), (0.5, point["right_shoulder"])])
-    hips = blend([(0.5, point["left_hip"]), (0.5, point["right_hip"])])
-    marked = {name: _marked(fitter, point, name, move) for name, move in BLAZEPOSE_OFFSETS_MM.items()}
-    blazepose = [marked["nose"]]
-    for mirrored in sides.values():
-        blazepose += [mirrored(marked[name]) for name in ("eye_inner", "eye", "eye_outer")]
+    nose = point["nose"]
+    for name, move in BLAZEPOSE_OFFSETS_MM.items():
+        row = _marked(fitter, point, name, move)
+        if name == "nose":
+            point[name] = row
+            continue
+        for side, mirrored in sides.items():
+            point[f"{side}_{name}"] = mirrored(row)
+    blazepose = [point["nose"]]
+    for side in sides:
+        blazepose += [point[f"{side}_{name}"] for name in ("eye_inner", "eye", "eye_outer")]
     for name in list(BLAZEPOSE_OFFSETS_MM)[4:]:
-        blazepose += [mirrored(marked[name]) for mirrored in sides.values()]
+        blazepose += both(name)
+    shoulders = blend([(0.5, row) for row in both("shoulder")])
+    hips = blend([(0.5, row) for row in both("hip")])
     openpose = [point["nose"], shoulders]
     for side in ("right", "left"):
         openpose += [point[f"{side}_{name}"] for name in ("shoulder", "elbow", "wrist")]
@@ -108,7 +115,7 @@ def keypoint_rows(
         openpose += [point[f"{side}_{name}"] for name in ("big_toe", "small_toe", "heel")]
     return {
         "coco17": [point[name] for name in COCO17],
-        "h36m17": _h36m(fitter, h36m_joints, point["nose"]),
+        "h36m17": _h36m(fitter, h36m_joints, nose),
         "blazepose33": blazepose,
         "openpose25": openpose,
     }

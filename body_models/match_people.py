@@ -27,6 +27,9 @@ SIGMA = {"gender": 0.05, "age": 0.03, "muscle": 0.2, "weight": 0.25, "height": 0
 """Spread of the phenotypes around their middle, and of every local modification (``LOCAL_SIGMA``)."""
 LOCAL_SIGMA, LOCAL_LIMIT = 0.5, 1.2
 
+LOST_VOLUME = 0.975
+"""What sections.py, which comes later, leaves of a body's volume."""
+
 
 class Matcher:
     """Gauss-Newton over the people of a block.
@@ -42,7 +45,7 @@ class Matcher:
         where = {int(b): i for i, b in enumerate(self.sub.vertices)}
         tape = self.sub.tape
         tape.faces = torch.tensor([[where[int(people.body_index[i])] for i in f] for f in faces])
-        tape.volume_factor = factor
+        tape.volume_factor = LOST_VOLUME * factor
         self.volume_rows = torch.unique(tape.faces)
         self.error = torch.tensor([e for _, e in TABLE.values()], dtype=torch.float64) / 1000
         self.error[list(TABLE).index("weight")] *= 1000

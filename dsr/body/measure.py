@@ -11,8 +11,9 @@ from dsr.body.asset import BodyAsset
 from dsr.body.numpy_lbs import rest_shape
 from dsr.errors import BodyError
 
-DENSITY = 985.0
-"""kg/m^3 of a living body with the lungs half full."""
+DENSITY = 1010.0
+"""kg/m^3 of a standing body at rest: 1040 to 1060 without air (Siri 1961, from memory), with two to three litres in the
+lungs."""
 
 _TORSO = ("pelvis", "left_hip", "right_hip", "spine1", "spine2", "spine3", "left_collar", "right_collar")
 # Where to look for each girth: share of the way up from the hip joints to the shoulder joints.

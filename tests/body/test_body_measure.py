@@ -8,7 +8,7 @@ import trimesh
 from body_toys import toy_asset
 
 from dsr.body import load_asset, measure_body, standing_height_m
-from dsr.body.measure import face_edges, girth, volume_m3
+from dsr.body.measure import DENSITY, face_edges, girth, volume_m3
 from dsr.errors import BodyError
 
 
@@ -54,7 +54,7 @@ def test_the_average_body_is_a_plausible_person(name):
     assert 50 < sizes.mass_kg < 85
     assert 0.8 < sizes.chest_m < 1.1 and 0.65 < sizes.waist_m < 0.95 and 0.85 < sizes.hip_m < 1.15
     assert sizes.waist_m < min(sizes.chest_m, sizes.hip_m)
-    assert sizes.mass_kg == pytest.approx(985 * sizes.volume_m3)
+    assert sizes.mass_kg == pytest.approx(DENSITY * sizes.volume_m3)
 
 
 def test_the_light_body_measures_like_the_full_one():
