@@ -35,22 +35,19 @@ class LifterEvalCommand:
     data: str
     """mocap:DIR (its validation clips), h36m:DIR (S9 and S11) or 3dhp:FILE."""
     checkpoint: list[str] = field(default_factory=lambda: ["temporal"])
-    """RUN folder, RUN/last.safetensors, or the shipped temporal or single; several are compared: --checkpoint A B. With
-    --model also files in the authors' layout (.bin, .pth)."""
+    """RUN, RUN/last.safetensors, the shipped temporal or single; several: A B. With --model also official files."""
     model: str | None = None
     """Lifter that official checkpoints are of: ktpformer, hot-mixste, glagcn, uao, ..."""
     set: list[str] = field(default_factory=list)
     """Sizes of an official checkpoint that differ from the published ones: --set frames=27 width=64."""
     protocol: Literal["library", "published"] = "library"
-    """library: overlapping windows, every frame once, roots laid on each other. published: the authors' windows, root
-    and sums, of their own lifter."""
+    """library: overlapping windows, every frame once, roots laid on each other; published: as the authors measured."""
     baselines: Literal["on", "off"] = "on"
     """Also the mean pose and a linear lifter, fitted to the training tracks."""
     flip: Literal["on", "off"] = "on"
     """Average with the mirrored sequence."""
     keypoints: str = "as-trained"
-    """2D input of mocap: h36m17 (projected joints) or blazepose33 (a detector's set turned into them). Of h36m: cpn, gt
-    or a file's name; otherwise the one that is there."""
+    """2D input of mocap: h36m17 (projected joints) or blazepose33 made them; of h36m: cpn, gt or a file's name."""
     subjects: list[str] = field(default_factory=list)
     """Only these subjects, S9 for example."""
     only: list[str] = field(default_factory=list)

@@ -24,6 +24,7 @@ SECTIONS = {
     "dsr-eval lifter": ("eval", ["lifter"]),
     "dsr-train, image to body": ("train", []),
     "dsr-train lifter": ("train", ["lifter"]),
+    "dsr-train adapt": ("train", ["adapt"]),
     "dsr-doctor": ("doctor", []),
 }
 """Heading to module of the command and the arguments before ``--help``."""
@@ -31,7 +32,7 @@ FIELDS = [
     "dsr/options.py",
     "dsr/losses/weights.py",
     "dsr/training/config.py",
-    *(f"dsr/training/systems/{kind}/config.py" for kind in ("lifter", "regressor")),
+    *(f"dsr/training/systems/{kind}/config.py" for kind in ("adapt", "lifter", "regressor")),
     "dsr/cli/fit_command.py",
     *(f"dsr/cli/eval_{name}.py" for name in ("dataset", "lifter", "people", "sheet", "synthetic", "views")),
     "dsr/cli/train.py",

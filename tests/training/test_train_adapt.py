@@ -282,8 +282,8 @@ def test_the_command_trains_the_augmentation_first_and_goes_on(lifter, tmp_path,
     monkeypatch.setattr("dsr.training.systems.adapt.data.read_tracks", tracks)
     out = tmp_path / "run"
     flags = ["adapt", "--out", str(out), "--lifter", str(lifter), "--source", "mocap:a", "--target", "mocap:b"]
-    flags += ["--epochs", "2", "--batch", "8", "--threads", "1", "--windows.hop", "3", "--augment.epochs", "2"]
-    flags += ["--augment.batch", "8", "--augment.augmentor.width", "16", "--quiet"]
+    flags += ["--epochs", "2", "--batch", "8", "--threads", "1", "--windows.hop", "3", "--augmentor.epochs", "2"]
+    flags += ["--augmentor.batch", "8", "--augmentor.width", "16", "--quiet"]
     assert train_command.main([*flags, "--steps", "1"]) == 0, capsys.readouterr().err
     first = (out / "augmentor" / "last.safetensors").read_bytes()
     assert train_command.main([*flags, "--steps", "2", "--resume"]) == 0, capsys.readouterr().err

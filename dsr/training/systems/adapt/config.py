@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -31,11 +31,15 @@ class AugmentorConfig:
     """The discriminator learns in every so manyth step."""
     pool: int = field(default=4096, metadata={"at_least": 0})
     """Augmented poses kept; half of what the discriminator sees are old ones. 0: none."""
+    epochs: int = field(default=20, metadata={"above": 0})
+    """Epochs of its training."""
+    batch: int = field(default=1024, metadata={"above": 1})
+    """Poses per step of its training."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentTrainConfig(RunConfig):
-    """Training of the augmentation on the source's poses alone."""
+    """Training of the augmentation, on the source's poses alone."""
 
     source: tuple[str, ...] = ()
     """Where poses come from: mocap:DIR (BVH clips), h36m:DIR, 3dhp:FILE; several are mixed."""
@@ -74,23 +78,17 @@ class AdaptTrainConfig(RunConfig):
     """Adaptation of a trained lifter to a target that only has 2D keypoints."""
 
     lifter: Path | None = field(default=None, metadata={"exists": "file"})
-    """Weights of a trained lifter (RUN/last.safetensors of dsr-train lifter); the shipped one of single frames where
-    none is given."""
+    """Weights of a trained lifter (RUN/last.safetensors); the shipped one of single frames where none is given."""
     source: tuple[str, ...] = ()
     """Where labelled poses come from: mocap:DIR (BVH clips), h36m:DIR, 3dhp:FILE; several are mixed."""
     target: tuple[str, ...] = ()
-    """Where the target's 2D keypoints come from: results:DIR, a folder already run through dsr-fit, or a source whose
-    3D is left alone."""
+    """Where the target's 2D keypoints come from: results:DIR (of dsr-fit), or a source, whose 3D is left alone."""
     method: Method = "gpa+lpa"
-    """gpa: source poses where the target's people stand; lpa: varied, in the source's camera; gpa+lpa: both halves;
-    none: further training on the source, to compare with."""
+    """gpa: source poses where the target's people stand; lpa: varied ones; gpa+lpa: both; none: the source as it is."""
     weights: Path | None = field(default=None, metadata={"exists": "file"})
     """Trained augmentation (RUN/augmentor/last.safetensors of an earlier run); trained first where none is given."""
-    augment: AugmentTrainConfig = field(default_factory=AugmentTrainConfig)
-    """The augmentation's training, where it is trained first; its source is this run's."""
     noise: float = field(default=0.0, metadata={"at_least": 0, "below": 1})
-    """Error put on projected keypoints, standard deviation as a share of the person's height on the screen; a
-    detector's is about 0.013. 0: exact, as published."""
+    """Error put on projected keypoints, as a share of the person's height; a detector's: 0.013; published: 0."""
     distortion: Switch = "off"
     """Project with the lens coefficients of the target's camera; published without."""
     real: float = field(default=0.0, metadata={"at_least": 0, "at_most": 1})
@@ -106,6 +104,7 @@ class AdaptTrainConfig(RunConfig):
     workers: int = field(default=0, metadata={"at_least": 0, "may_change": True})
     """Processes that prepare samples; 0: none."""
     windows: LifterDataConfig = field(default_factory=lambda: LifterDataConfig(fps=10.0, hop=1))
+    augmentor: AugmentorConfig = field(default_factory=AugmentorConfig)
     optim: LifterOptimConfig = field(
         default_factory=lambda: LifterOptimConfig(
             name="adam", lr=1e-4, weight_decay=0.0, decay=1.0, linear="on", clip=1.0
@@ -148,5 +147,14 @@ def base_config(name: str, file: Path | None) -> AdaptTrainConfig:
 
 def augment_config(config: AdaptTrainConfig) -> AugmentTrainConfig:
     """The augmentation's training within an adaptation: on the same source, device and threads."""
-    windows = replace(config.windows, hop=config.augment.windows.hop)
-    return replace(config.augment, source=config.source, windows=windows, device=config.device, threads=config.threads)
+    return AugmentTrainConfig(
+        source=config.source,
+        epochs=config.augmentor.epochs,
+        batch=config.augmentor.batch,
+        seed=config.seed,
+        device=config.device,
+        threads=config.threads,
+        windows=config.windows,
+        augmentor=config.augmentor,
+        log=config.log,
+    )

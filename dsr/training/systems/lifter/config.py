@@ -52,8 +52,7 @@ class LifterDataConfig:
     """Windows of the training data."""
 
     keypoints: str = "h36m17"
-    """2D input of mocap: h36m17 (projected, with noise), or a detector's set made the 17: blazepose33, coco17. Of h36m:
-    cpn, gt or the name of a file; otherwise the one that is there."""
+    """2D input of mocap: h36m17 (with noise), blazepose33 or coco17 made the 17; of h36m: cpn, gt or a file's name."""
     noise: Switch = "on"
     """Detector-like noise on mocap's 2D joints."""
     cameras: int = field(default=2, metadata={"above": 0})
@@ -75,8 +74,7 @@ class LifterLossConfig:
     """The loss."""
 
     kind: Literal["sequence", "position", "squared", "laplace"] = "sequence"
-    """sequence: weighted MPJPE + temporal + velocity (MixSTE, HoT, KTPFormer); position: MPJPE; squared: mean
-    squared error (PoseAug, PoseDA); laplace: UAO's."""
+    """sequence: weighted MPJPE + temporal + velocity; position: MPJPE; squared: PoseAug's; laplace: UAO's."""
     joints: Literal["published", "even"] = "published"
     """Weights of the joints in sequence: up to 4 for wrists and elbows, or all alike."""
     temporal: float = 0.5
