@@ -1,5 +1,6 @@
 """Where bodies stand, and what of the artist's is left alone: origins, ground, units, camera, edited bodies."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import bpy
@@ -158,6 +159,27 @@ def sliders_keep_feet_on_the_ground():
     height = built.root.location.z
     built.armatures[0].dsr_fit_body.shape[0] = 4.0
     assert built.root.location.z == height  # off the ground the photo's place is kept
+
+
+@check
+def a_tilted_photo_stands_upright():
+    """The photo's up is Blender's, the lowest of who stands is at 0, and the camera still sees the photo."""
+    fresh()
+    pitch, roll = np.radians(25), np.radians(-8)
+    up = np.array([np.sin(roll) * np.cos(pitch), -np.cos(roll) * np.cos(pitch), -np.sin(pitch)])
+    result = replace(read_result(PICTURE), up=up, standing=("p1",))
+    built = scene.build(result, BuildOptions(ground=True))
+    turned = np.array(built.root.matrix_world)[:3, :3]
+    assert np.abs(turned @ [up[0], up[2], -up[1]] - [0, 0, 1]).max() < 1e-5
+    lows = [posed(mesh_object)[:, 2].min() for mesh_object in built.meshes]
+    assert abs(lows[1]) < 1e-4 and abs(lows[0]) > 1e-3
+    true = seen(result)
+    in_camera = np.c_[posed(built.meshes[0]), np.ones(len(true))] @ np.array(built.camera.matrix_world.inverted()).T
+    assert np.abs(in_camera[:, :3] - true @ Matrix.Rotation(-np.pi / 2, 3, "X").transposed()).max() < 1e-3
+    before = np.array(built.root.matrix_world)
+    bpy.context.view_layer.objects.active = built.meshes[0]
+    assert bpy.ops.fitbody.place_on_ground() == {"FINISHED"}
+    assert np.abs(np.array(built.root.matrix_world) - before).max() < 1e-5  # once is enough
 
 
 @check

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Feet on the ground: the lowest vertex of all bodies goes to z = 0, camera and bodies together."""
+"""Feet on the ground, camera and bodies together: up is Blender's up, the lowest vertex of who stands goes to z = 0."""
 
 from __future__ import annotations
 
@@ -9,8 +9,13 @@ from typing import Any
 
 import bpy
 import numpy as np
+from mathutils import Vector
+
+from ..core.geometry import CAMERA_TO_BLENDER
 
 _SAMPLES = 60
+UP, ON_FLOOR = "fitbody_up", "fitbody_on_floor"
+"""Custom properties: a root's upward direction of the photo, in Blender's axes; whether an armature stands on the floor."""
 GROUNDED = "fitbody_grounded"
 """Custom property of a root that was placed on the ground: shape sliders then keep feet at their height."""
 
@@ -39,12 +44,34 @@ def world_vertices(mesh_object: Any, graph: Any = None) -> np.ndarray:
     return flat.reshape(-1, 3).astype(np.float64) @ world[:3, :3].T + world[:3, 3]
 
 
+def remember_floor(root: Any, armatures: list[Any], up: np.ndarray | None, standing: list[bool]) -> None:
+    """Note which way is up in the photo, for :func:`place_on_ground`.
+
+    Args:
+        root: of the photo.
+        armatures: everybody's.
+        up: (3,) in the camera frame of the files, or None where it is not known.
+        standing: who stands on the floor.
+    """
+    if up is not None:
+        root[UP] = (CAMERA_TO_BLENDER @ up).tolist()
+    for armature, stands in zip(armatures, standing, strict=True):
+        armature[ON_FLOOR] = stands
+
+
 def place_on_ground(root: Any, meshes: list[Any]) -> float:
-    """Move the root so that the lowest vertex, over all frames of a motion, is at z = 0.
+    """Turn the root so that the photo's up is z, and move it so that the lowest vertex is at z = 0.
+
+    The lowest vertex over all frames of a motion, of those who stand on the photo's floor, or of everybody where nobody
+    does.
 
     Returns:
-        how far it moved, metres.
+        how far it moved, in Blender's units.
     """
+    if UP in root:
+        root.rotation_euler = Vector(root[UP]).rotation_difference(Vector((0, 0, 1))).to_euler(root.rotation_mode)
+        bpy.context.view_layer.update()
+    meshes = [m for m in meshes if m.parent and m.parent.get(ON_FLOOR)] or meshes
     scene = bpy.context.scene
     moving = [m.parent.animation_data.action for m in meshes if m.parent and m.parent.animation_data]
     spans = [action.frame_range for action in moving if action is not None]

@@ -35,7 +35,7 @@ class BuildOptions:
         pack: keep the photo in the .blend file.
         scene_camera: the photo's camera becomes the scene's; the artist's own stays where False.
         set_size: then also the render size is the photo's.
-        ground: lowest vertex at z = 0; camera and bodies move together.
+        ground: up as in the photo, lowest vertex at z = 0; camera and bodies move together.
         correctives: pose correctives where the body model has any.
         parts: a material per body part.
         replace: remove what an earlier import of the same photo made, unless it was edited.
@@ -137,6 +137,7 @@ def _build(
     armatures, meshes = _people(people, body, result, options, collection, root, stem)
     built = Built(collection, root, camera, armatures, meshes, warnings)
     bpy.context.view_layer.update()
+    ground.remember_floor(root, armatures, result.up, [person.id in result.standing for person in people])
     if options.ground:
         ground.place_on_ground(root, meshes)
     if camera is not None:

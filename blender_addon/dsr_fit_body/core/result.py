@@ -67,6 +67,9 @@ class Result:
         people: left to right.
         warnings: sentences.
         status: ``ok`` or ``no_person``.
+        focal_source: where the focal length comes from.
+        up: (3,) against gravity in the camera frame of the files, or None where it is not known.
+        standing: ids of those who stand on the floor.
     """
 
     path: Path
@@ -83,6 +86,8 @@ class Result:
     warnings: list[Sentence | str]
     status: str = "ok"
     focal_source: str = ""
+    up: np.ndarray | None = None
+    standing: tuple[str, ...] = ()
 
     @property
     def is_clip(self) -> bool:
@@ -278,7 +283,18 @@ def _common(path: Path, document: dict[str, Any], K: np.ndarray) -> dict[str, An
         "warnings": [warning_sentence(str(text)) for text in document.get("warnings", [])],
         "status": str(document.get("status", "ok")),
         "focal_source": str(document.get("camera", {}).get("focal_source", "")),
+        **_floor(document.get("floor")),
     }
+
+
+def _floor(entry: dict[str, Any] | None) -> dict[str, Any]:
+    """Which way is up and who stands on the floor; nothing of results of earlier releases."""
+    if entry is None:
+        return {}
+    up = np.asarray(entry["normal"], np.float64)
+    if up.shape != (3,) or not np.isfinite(up).all() or not 0.9 < np.linalg.norm(up) < 1.1:
+        raise ValueError("the floor's normal is no unit vector")
+    return {"up": up, "standing": tuple(str(name) for name in entry["people"])}
 
 
 def _source(path: Path, entry: dict[str, Any]) -> Path:
