@@ -93,7 +93,7 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
     if landmarks is not None:
         names = joint_names(problem.detections[0].keypoint_set)
         turned = [
-            _turned(points, names, up[i], away[i], stances[i], float(trunk[i]), tilt)
+            _turned(points, names, up[i], away[i], stances[i], float(trunk[i]), tilt, float(problem.factor[i]))
             for i, points in enumerate(landmarks.cpu().numpy())
         ]
         landmarks = tensor(np.stack(turned))
@@ -110,6 +110,7 @@ def _turned(
     stance: Stance,
     trunk: float,
     tilt: float,
+    factor: float,
 ) -> np.ndarray:
     """Somebody's landmarks (K, 3), turned about the axis across the line of sight as far as they are likely wrong."""
 
@@ -119,7 +120,7 @@ def _turned(
     def lean(direction: np.ndarray) -> float:
         return float(np.arctan2(direction @ away, direction @ up))
 
-    error2 = np.radians(LANDMARKS_DEG) ** 2
+    error2 = (factor * np.radians(LANDMARKS_DEG)) ** 2
     shoulders, hips = middle("shoulder"), middle("hip")
     angle = lean(shoulders - hips) * error2 / (error2 + 1 / max(trunk, 1e-6) ** 2)
     if stance.standing > 0:

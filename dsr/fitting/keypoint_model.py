@@ -9,14 +9,17 @@ out here; the final mesh has them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy import sparse
+from scipy.linalg import block_diag
 from torch import Tensor
 
 from dsr.body.asset import BodyAsset, tree_levels
+from dsr.body.joints import joint_names
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera.directions import cross_matrix
 from dsr.fitting.balance import anchor_blends
@@ -62,6 +65,8 @@ class KeypointModel:
 
     Attributes:
         num_betas: shape coefficients that are fitted, the asset's first ones.
+        hanging: (K, K) the row of a point on a hand, a foot or the head holds what it hangs on (the wrist, the ankle,
+            the middle of the shoulders), 1 in all; rows of trunk and limbs are 0.
         child_axis: which of them leads to a child, or None.
 
     Raises:
@@ -96,6 +101,7 @@ class KeypointModel:
 
         self.dtype, self.device = dtype, torch.device(device)
         self.num_betas, self.num_joints, self.num_keypoints = n, j, count
+        self.hanging = tensor(block_diag(*(_hanging_points(joint_names(name)) for name in sets)))
         self.num_parameters = 3 + 3 * POSED_JOINTS + n + 3
         self._attached, self._attached_dirs = tensor(attached[..., 0]), tensor(attached[..., 1:])
         self._blend, self._rest, self._rest_dirs = tensor(blend), tensor(rest[..., 0]), tensor(rest[..., 1:])
@@ -171,3 +177,17 @@ def left_jacobian(axis_angle: Tensor) -> Tensor:
     b = torch.where(small, 1 / 6 - angle2 / 120, (angle - angle.sin()) / (safe * angle))
     k = cross_matrix(axis_angle)
     return torch.eye(3, dtype=k.dtype, device=k.device) + a * k + b * (k @ k)
+
+
+def _hanging_points(names: Sequence[str]) -> np.ndarray:
+    """(K, K) as :attr:`KeypointModel.hanging`, of K named keypoints."""
+    parts = {"wrist": ("pinky", "index", "thumb"), "ankle": ("heel", "toe", "foot_index")}
+    hanging = np.zeros((len(names), len(names)))
+    for row, name in enumerate(names):
+        side = name.split("_")[0]
+        anchors = [f"{side}_{joint}" for joint, ends in parts.items() if name.endswith(ends)][-1:]
+        if name != "neck_nose" and any(part in name for part in ("nose", "eye", "ear", "mouth", "head")):
+            anchors = ["left_shoulder", "right_shoulder"]
+        if anchors and all(anchor in names for anchor in anchors):
+            hanging[row, [names.index(anchor) for anchor in anchors]] = 1 / len(anchors)
+    return hanging

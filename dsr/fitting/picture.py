@@ -19,6 +19,7 @@ from dsr.devices import one_thread
 from dsr.fitting.expectation import expect_upright
 from dsr.fitting.floor import shared_floor, soles_below, standing_on
 from dsr.fitting.gravity import find_gravity, find_stances
+from dsr.fitting.lifted_people import with_lifted_limbs
 from dsr.fitting.picture_result import describe_state, named_people
 from dsr.fitting.problem import FitProblem, fit_problem, group_detections
 from dsr.fitting.solver import FitWeights, State, solve
@@ -67,6 +68,8 @@ def fit_people(
         for rows in group_detections(detections):
             group_start = None if start is None else start.select(rows)
             problem = fit_problem([detections[i] for i in rows], camera, body, options)
+            if start is None and options.quality != "fast":
+                problem = with_lifted_limbs(problem)
             problem = expect_upright(problem, gravity, [stances[i] for i in rows])
             groups.append((rows, *_fit_group(problem, options, group_start)))
         for rows, problem, state in _on_one_floor(groups, stances, options):
@@ -82,7 +85,7 @@ def _fit_group(problem: FitProblem, options: FitOptions, start: PosedBody | None
     else:
         model, state = problem.model, predicted_state(problem, start)
         points = model.pose(state.root, state.theta, state.betas, state.transl).points
-        targets = replace(problem.targets, landmarks=points, betas=state.betas, metric=True)
+        targets = replace(problem.targets, landmarks=points, landmark_sigma=None, betas=state.betas, metric=True)
         problem, weights = replace(problem, targets=targets), replace(weights, **_PREDICTED)
         # first let keypoints pull from afar: a network may be wrong by more than the robust term still feels
         # (the pose gives way, not the shape)

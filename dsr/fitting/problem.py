@@ -21,6 +21,7 @@ from dsr.body.known_size import known_size
 from dsr.camera import PictureCamera, perspective_rotation
 from dsr.errors import FittingError
 from dsr.fitting.keypoint_model import KeypointModel
+from dsr.fitting.sigmas import disagreement, landmark_sigma, limb_weight, person_factor
 from dsr.fitting.solver import LinearMass, Targets
 from dsr.mocap.pose_prior import PosePrior
 from dsr.options import FitOptions
@@ -55,6 +56,7 @@ class FitProblem:
         prior: pose prior, there too.
         targets: what to fit to, in the turned cameras.
         rotation: (B, 3, 3) picture's camera to the turned ones, ``X_turned = R X_cam``.
+        factor: (B,) on the usual errors of a detector, by how well a person's 3D landmarks and keypoints agree.
     """
 
     detections: list[Detection]
@@ -64,6 +66,7 @@ class FitProblem:
     prior: PosePrior
     targets: Targets
     rotation: Tensor
+    factor: Tensor
 
     def select(self, rows: list[int]) -> FitProblem:
         """Some of the people."""
@@ -73,6 +76,7 @@ class FitProblem:
             detections=[self.detections[i] for i in rows],
             targets=self.targets.select(index),
             rotation=self.rotation[index],
+            factor=self.factor[index],
         )
 
 
@@ -116,18 +120,25 @@ def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, 
     rays = rays[..., :2] / rays[..., 2:].clamp(min=0.05)
     side = (boxes[:, 2:] - boxes[:, :2]).max(1).values
     betas, mass = size_targets(body.asset, model, options)
+    scale = side / K[:, 0, 0]
+    landmarks, spread, factor = None, None, torch.ones_like(scale)
+    if detections[0].world_m is not None:
+        landmarks = tensor([d.world_m for d in detections if d.world_m is not None]) @ rotation.transpose(1, 2)
+        limbs = confidence * limb_weight(keypoint_set).to(confidence)
+        factor = person_factor(disagreement(rays, landmarks, limbs, scale))
+        spread = factor[:, None, None] * landmark_sigma(keypoint_set).to(landmarks)
     targets = Targets(
         rays=rays,
-        weight=confidence.square() * keypoint_trust(keypoint_set).to(confidence),
-        scale=side / K[:, 0, 0],
-        landmarks=tensor([d.world_m for d in detections if d.world_m is not None]) @ rotation.transpose(1, 2)
-        if detections[0].world_m is not None
-        else None,
+        weight=confidence * keypoint_trust(keypoint_set).to(confidence),
+        scale=scale,
+        landmarks=landmarks,
+        landmark_sigma=spread,
+        pixel_factor=factor[:, None].expand_as(confidence),
         height=None if options.height is None else torch.full_like(side, options.height),
         betas=None if betas is None else betas.expand(len(detections), -1),
         mass=mass,
     )
-    return FitProblem(detections, camera, body, model, load_pose_prior(device), targets, rotation)
+    return FitProblem(detections, camera, body, model, load_pose_prior(device), targets, rotation, factor)
 
 
 def size_targets(

@@ -134,7 +134,8 @@ def _refine_group(
     keypoint_weights = FitWeights(
         pixel=weights.pixel, landmark_across_m=weights.landmark_across_m, landmark_along_m=weights.landmark_along_m
     )
-    system = linearise(model, problem.prior, problem.targets, start, keypoint_weights)
+    targets = replace(problem.targets, landmark_sigma=None, pixel_factor=None)
+    system = linearise(model, problem.prior, targets, start, keypoint_weights)
     factor = torch.linalg.cholesky(system.normal + 1e-6 * torch.eye(model.num_parameters).to(system.normal))
     slope = torch.linalg.solve_triangular(factor, system.gradient[..., None], upper=False)[..., 0]
 

@@ -8,14 +8,16 @@ dozen steps do.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.fitting.balance import ROBUST, Upright, upright_terms
-from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel, PosedKeypoints
+from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel
+from dsr.fitting.keypoint_terms import landmark_terms, reprojection_terms
+from dsr.fitting.sigmas import PIXEL_SIGMA
 from dsr.mocap.pose_prior import PosePrior
 
 
@@ -27,17 +29,17 @@ NEAREST_M = 0.1
 class FitWeights:
     """How far each term may be off before it hurts: one standard deviation each."""
 
-    pixel: float = 0.008
-    """Reprojection, as a share of the person's box side."""
+    pixel: float = PIXEL_SIGMA
+    """Reprojection, as a share of the person's box side, where the keypoints do not say it themselves."""
     landmark_across_m: float = 0.10
-    """3D landmarks across the viewing direction, metres."""
+    """3D landmarks across the viewing direction, metres, where they do not say it themselves."""
     landmark_along_m: float = 0.20
-    """3D landmarks along the viewing direction, metres: depth is the detector's weak side."""
+    """The same along the viewing direction."""
     prior: float = 0.8
     """Factor on the pose prior's residual."""
     limit_rad: float = 0.05
     """Overshoot of a joint limit, radians."""
-    beta: float = 1.0
+    beta: float = 1.6
     """Shape coefficients."""
     child: float = 0.25
     """The coefficient that leads to a child, where the body has one."""
@@ -45,8 +47,10 @@ class FitWeights:
     """Standing height where the user gave one, metres."""
     mass_kg: float = 0.5
     """Mass where the user gave one, kilograms."""
-    robust: float = 4.0
+    robust: float = 6.0
     """Where the reprojection term stops growing, in standard deviations."""
+    landmark_robust: float = 5.0
+    """Where the landmarks' term stops growing."""
     steps: int = 12
     """Most steps of the solver."""
 
@@ -68,6 +72,8 @@ class Targets:
         weight: (B, K) confidence, 0 to 1.
         scale: (B,) the person's size in normalised units (box side over focal length).
         landmarks: (B, K, 3) 3D landmarks in the rotated camera's axes, metres, or None.
+        landmark_sigma: (B, K, 3) their standard deviations, metres, infinite where nothing is known; None: all alike.
+        pixel_factor: (B, K) on the weights' standard deviation of keypoints; None: 1.
         height: (B,) standing height in metres, or None.
         betas: (B, n) shape to stay near, or None for the average one.
         metric: whether the landmarks' size counts too; otherwise only their places relative to each other do.
@@ -79,6 +85,8 @@ class Targets:
     weight: Tensor
     scale: Tensor
     landmarks: Tensor | None = None
+    landmark_sigma: Tensor | None = None
+    pixel_factor: Tensor | None = None
     height: Tensor | None = None
     betas: Tensor | None = None
     metric: bool = False
@@ -87,11 +95,9 @@ class Targets:
 
     def select(self, index: Tensor) -> Targets:
         """Rows ``index`` of the batch, each as often as it is named."""
-        landmarks, height, betas = (None if v is None else v[index] for v in (self.landmarks, self.height, self.betas))
-        rays, weight, scale = self.rays[index], self.weight[index], self.scale[index]
-        upright = None if self.upright is None else self.upright.select(index)
-        some = replace(self, rays=rays, weight=weight, scale=scale, landmarks=landmarks, height=height, betas=betas)
-        return replace(some, upright=upright)
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        rows = {name: value[index] for name, value in values.items() if isinstance(value, Tensor)}
+        return replace(self, **rows, upright=None if self.upright is None else self.upright.select(index))
 
 
 @dataclass(frozen=True)
@@ -192,18 +198,36 @@ def linearise(
     posed = model.pose(state.root, state.theta, state.betas, state.transl)
     batch, size = len(state.theta), model.num_parameters
     rows, residuals = [], []
-    residual, jacobian = _reprojection(posed, targets, weights)
-    bend = residual.square().sum(-1)  # (B, K)
-    c2 = weights.robust**2
-    cost = (targets.weight * c2 * bend / (c2 + bend)).sum(1)
-    factor = (targets.weight.sqrt() * c2 / (c2 + bend))[..., None]  # square root of the robust weight
-    rows.append((factor[..., None] * jacobian).flatten(1, 2))
-    residuals.append((factor * residual).flatten(1))
+    sigma = (weights.pixel * targets.scale[:, None]).expand_as(targets.weight)
+    if targets.pixel_factor is not None:
+        sigma = sigma * targets.pixel_factor
+    terms = [(*reprojection_terms(posed.points, posed.jacobian, targets.rays, sigma), weights.robust)]
     if targets.landmarks is not None:
-        residual, jacobian = _landmarks(posed, targets, weights)
-        cost = cost + residual.square().sum(1)
-        rows.append(jacobian)
-        residuals.append(residual)
+        spread = targets.landmark_sigma
+        if spread is None:
+            across, along = weights.landmark_across_m, weights.landmark_along_m
+            spread = targets.rays.new_tensor([across, across, along]).expand_as(targets.landmarks)
+        terms.append(
+            (
+                *landmark_terms(
+                    posed.points,
+                    posed.jacobian,
+                    targets.landmarks,
+                    spread,
+                    targets.weight,
+                    model.hanging,
+                    targets.metric,
+                ),
+                weights.landmark_robust,
+            )
+        )
+    cost = torch.zeros_like(targets.scale)
+    for residual, jacobian, robust in terms:  # Geman-McClure
+        bend, c2 = residual.square().sum(-1), robust**2
+        cost = cost + (targets.weight * c2 * bend / (c2 + bend)).sum(1)
+        factor = (targets.weight.sqrt() * c2 / (c2 + bend))[..., None]
+        rows.append((factor[..., None] * jacobian).flatten(1, 2))
+        residuals.append((factor * residual).flatten(1))
 
     # terms on the parameters themselves
     stop, n = 3 + 3 * POSED_JOINTS, model.num_betas
@@ -214,10 +238,10 @@ def linearise(
     rows.append(block)
     residuals.append(weights.prior * pull)
     if targets.upright is not None:
-        terms = upright_terms(posed.anchors, posed.anchor_jacobian, targets.upright)
-        cost = cost + terms.cost
-        rows.append(terms.jacobian)
-        residuals.append(terms.residual)
+        stance = upright_terms(posed.anchors, posed.anchor_jacobian, targets.upright)
+        cost = cost + stance.cost
+        rows.append(stance.jacobian)
+        residuals.append(stance.residual)
     over = (state.theta - prior.upper).clamp(min=0) + (state.theta - prior.lower).clamp(max=0)
     diagonal = torch.zeros(batch, size, dtype=model.dtype, device=model.device)
     linear = torch.zeros_like(diagonal)
@@ -257,36 +281,3 @@ def linearise(
     normal = transposed @ jacobian + torch.diag_embed(diagonal)
     gradient = (transposed @ residual[..., None])[..., 0] + linear
     return NormalEquations(cost, gradient, normal)
-
-
-def _reprojection(posed: PosedKeypoints, targets: Targets, weights: FitWeights) -> tuple[Tensor, Tensor]:
-    """Residuals (B, K, 2) in standard deviations and their Jacobian (B, K, 2, P)."""
-    x, y, z = posed.points.unbind(-1)
-    z = z.clamp(min=0.1)  # a point behind the camera pushes, but never divides by zero
-    unit = (weights.pixel * targets.scale)[:, None]
-    projected = torch.stack([x / z, y / z], -1)
-    residual = (projected - targets.rays) / unit[..., None]
-    jacobian = posed.jacobian[..., :2, :] - projected[..., None] * posed.jacobian[..., 2:, :]
-    return residual, jacobian / (z * unit)[..., None, None]
-
-
-def _landmarks(posed: PosedKeypoints, targets: Targets, weights: FitWeights) -> tuple[Tensor, Tensor]:
-    """Residuals (B, 3K) against the 3D landmarks and their Jacobian; place is free, and scale unless it is metric."""
-    landmarks = targets.landmarks
-    assert landmarks is not None
-    weight = targets.weight / targets.weight.sum(1, keepdim=True).clamp(min=1e-9)
-
-    def centred(points: Tensor) -> Tensor:
-        return points - torch.einsum("bk,bk...->b...", weight, points)[:, None]
-
-    mine, theirs = centred(posed.points), centred(landmarks)
-    size = [torch.einsum("bk,bkx->b", weight, p.square()).clamp(min=1e-9).sqrt() for p in (mine, theirs)]
-    ratio = torch.ones_like(size[0]) if targets.metric else size[0] / size[1]
-    residual = mine - ratio[:, None, None] * theirs
-    sigma = torch.tensor(
-        [weights.landmark_across_m, weights.landmark_across_m, weights.landmark_along_m],
-        dtype=mine.dtype,
-        device=mine.device,
-    )
-    factor = targets.weight.sqrt()[..., None] / sigma
-    return (factor * residual).flatten(1), (factor[..., None] * centred(posed.jacobian)).flatten(1, 2)

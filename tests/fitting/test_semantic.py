@@ -33,7 +33,7 @@ def picture(body, vertices):
 
 
 def person(body, betas, place=(0.1, 0.0, 3.0)):
-    """A true body: vertices (V, 3), betas, and its perfect detection."""
+    """A true body: vertices (V, 3), betas, and its detection, off by as much as a good detector's."""
     orient = torch.tensor([[math.pi, 0.0, 0.0]])
     pose = torch.zeros(1, body.num_joints - 1, 3)
     pose[0, 15, 2], pose[0, 16, 2] = -0.9, 0.9  # arms down
@@ -42,6 +42,9 @@ def person(body, betas, place=(0.1, 0.0, 3.0)):
     pixels = project(points, torch.tensor(K, dtype=torch.float32))[0].numpy()
     world = points[0].numpy() - points[0].numpy()[[23, 24]].mean(0)
     vertices = output.vertices[0].numpy()
+    rng = np.random.default_rng(0)
+    pixels = pixels + 0.007 * np.ptp(pixels[:, 1]) * rng.normal(size=pixels.shape)
+    world = world + 0.05 * rng.normal(size=world.shape)
     box = np.concatenate([pixels.min(0), pixels.max(0)])
     mask = PersonMask(np.array([0.0, 0.0, *SIZE]), picture(body, vertices).astype(np.float32))
     return vertices, Detection(box, 0.9, "blazepose33", pixels, np.ones(33), world, mask)
@@ -71,8 +74,12 @@ def test_shape_moves_to_the_mask(body, heavy):
     rest = body().vertices[0].numpy()
     rows = np.flatnonzero((abs(rest[:, 1] - rest[:, 1].mean()) < 0.1) & (abs(rest[:, 0]) < 0.25))
     assert abs(waist(refined.vertices_cam_m) - waist(vertices)) < abs(waist(start[0].vertices_cam_m) - waist(vertices))
-    distance = [np.linalg.norm(p.betas - betas.numpy()) for p in (start[0], refined)]
-    assert distance[1] < distance[0]
+
+    def shape_error(p):
+        fitted = torch.nn.functional.pad(torch.from_numpy(p.betas), (0, body.num_betas - len(p.betas)))
+        return (body(fitted[None]).vertices - body(betas[None]).vertices).norm(dim=-1).mean()
+
+    assert shape_error(refined) < shape_error(start[0])
 
 
 def test_shifted_start_comes_back(body, heavy):
