@@ -36,6 +36,35 @@ def vertices_are_those_of_the_fit():
 
 
 @check
+def faces_and_hands_are_those_of_the_fit():
+    """55 bones, and the facial expressions as shape keys that move nothing else."""
+    fresh()
+    result = read_result(FOLDER / "face" / "landscape.json")
+    built = scene.build(result, BuildOptions())
+    body = read_body_model(result.body_file)
+    names = body.expression_names
+    assert len(names) >= 20 and "eyeBlinkLeft" in names and len(body.names) == 55
+    worst = 0.0
+    for armature, mesh_object, person in zip(built.armatures, built.meshes, result.people, strict=True):
+        error = np.abs(posed(mesh_object) - person.vertices_cam_m @ geometry.CAMERA_TO_BLENDER.T).max()
+        worst = max(worst, float(error))
+        assert {"left_index3", "right_thumb1", "jaw", "left_eye_smplhf"} <= {bone.name for bone in armature.data.bones}
+        keys = mesh_object.data.shape_keys.key_blocks
+        strengths = np.array([keys[name].value for name in names])
+        assert np.abs(strengths - person.betas[body.num_shapes :]).max() < 1e-5
+        for name in names:
+            keys[name].value = 0.0
+        neutral = np.r_[person.betas[: body.num_shapes], np.zeros(len(names))]
+        assert np.abs(posed(mesh_object) - expected(result, person, neutral)).max() < 1e-4
+        keys["eyeBlinkLeft"].value = 1.0
+        blink = neutral.copy()
+        blink[body.num_shapes + names.index("eyeBlinkLeft")] = 1.0
+        assert np.abs(posed(mesh_object) - expected(result, person, blink)).max() < 1e-4
+    assert worst < 1e-4, worst
+    return {"vertex_error_m": worst}
+
+
+@check
 def projection_is_that_of_the_intrinsics():
     worst = 0.0
     for name in ("landscape", "portrait", "off-centre"):

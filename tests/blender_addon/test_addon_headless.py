@@ -44,6 +44,7 @@ def files(tmp_path_factory):
         ("truncated", 1, {}),
         ("no_photo", 1, {"photo": False}),
         ("one", 1, {"body": "open"}),
+        ("face", 2, {"body": "open-x"}),
         ("ten", 10, {"body": "open"}),
     ):
         (folder / name).mkdir()

@@ -74,6 +74,23 @@ def add_directions(mesh_object: Any, body: BodyModel) -> None:
         add_key(mesh_object, KEY_NAMES[direction.name], offset, 0.0)
 
 
+def add_expressions(mesh_object: Any, body: BodyModel) -> None:
+    """A shape key per named facial expression; values start at 0."""
+    for index, name in enumerate(body.expression_names, body.num_shapes):
+        add_key(mesh_object, name, body.shapedirs[..., index], 0.0)
+
+
+def set_expressions(mesh_object: Any, body: BodyModel, betas: np.ndarray) -> None:
+    """Values of the keys of facial expressions from the coefficients of a fit; sliders run from 0 to 1."""
+    keys = mesh_object.data.shape_keys.key_blocks
+    values = np.zeros(len(body.expression_names))
+    given = np.asarray(betas)[body.num_shapes :]
+    values[: len(given)] = given
+    for name, value in zip(body.expression_names, values.tolist(), strict=True):
+        keys[name].slider_min, keys[name].slider_max = min(0.0, value), max(1.0, value)
+        keys[name].value = value
+
+
 def set_directions(mesh_object: Any, values: Mapping[str, float]) -> None:
     """Values of the keys of named directions, in spreads."""
     keys = mesh_object.data.shape_keys.key_blocks

@@ -202,7 +202,7 @@ def _people(
     """Armatures, then meshes: a round trip through edit mode evaluates everything that hangs on an armature."""
     armatures = _armatures(people, body, collection, root, stem)
     meshes: list[Any] = []
-    shapes = max(len(person.betas) for person in people)
+    shapes = min(max(len(person.betas) for person in people), body.num_shapes)
     for number, armature in enumerate(armatures, 1):
         mesh = meshes[0].data.copy() if meshes else msh.new_mesh(body, f"{stem} Body")
         mesh.name = f"{stem} Person {number} Body"
@@ -211,6 +211,7 @@ def _people(
             msh.add_weights(mesh_object, body)
             msh.add_shapes(mesh_object, body, shapes)
             msh.add_directions(mesh_object, body)
+            msh.add_expressions(mesh_object, body)
         mesh_object.parent = armature
         mesh_object.modifiers.new("Armature", "ARMATURE").object = armature
         meshes.append(mesh_object)
@@ -254,8 +255,9 @@ def _shape_and_pose(
     armature: Any, mesh_object: Any, person: Person, body: BodyModel, result: Result, options: BuildOptions
 ) -> None:
     joints = body.shaped_joints(person.betas)
-    msh.set_shapes(mesh_object, person.betas)
-    rest = person.betas.copy()
+    msh.set_shapes(mesh_object, person.betas[: body.num_shapes])
+    msh.set_expressions(mesh_object, body, person.betas)
+    rest = person.betas[: body.num_shapes].copy()
     rest[: msh.MAX_SHAPES] = 0
     if rest.any():
         msh.bake_rest(mesh_object, body.shaped_vertices(rest) - body.vertices)

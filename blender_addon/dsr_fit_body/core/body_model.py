@@ -35,6 +35,7 @@ class BodyModel:
         jointdirs: (J, 3, B) metres per unit of beta.
         licence: one line.
         directions: named directions of the shape; none in files of earlier versions.
+        expression_names: of the last of the B coefficients, where they are named facial expressions.
     """
 
     name: str
@@ -53,11 +54,17 @@ class BodyModel:
     jointdirs: np.ndarray = field(repr=False)
     licence: str = ""
     directions: list[Direction] = field(default_factory=list, repr=False)
+    expression_names: list[str] = field(default_factory=list, repr=False)
 
     @property
     def root(self) -> int:
         """Index of the root joint."""
         return int(np.flatnonzero(self.parents < 0)[0])
+
+    @property
+    def num_shapes(self) -> int:
+        """How many coefficients come before the named expressions."""
+        return self.shapedirs.shape[2] - len(self.expression_names)
 
     def shaped_vertices(self, betas: np.ndarray) -> np.ndarray:
         """Rest vertices (V, 3) of a shape (n,), n <= B."""
@@ -156,6 +163,7 @@ def _body(arrays: dict[str, np.ndarray]) -> BodyModel:
         jointdirs=_regress(arrays, shapedirs.astype(np.float64)),
         licence=(_texts(arrays, "licence") or [""])[0],
         directions=read_directions(arrays, shapedirs.shape[2]),
+        expression_names=_texts(arrays, "expression_names"),
     )
 
 
