@@ -117,7 +117,8 @@ class FITBODY_OT_fit_file(bpy.types.Operator, ImportHelper):
     def execute(self, context: Any) -> set[str]:
         """Same as the panel's button."""
         call = "EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT"
-        return bpy.ops.fitbody.fit(call, filepath=self.filepath)
+        answer = bpy.ops.fitbody.fit(call, filepath=self.filepath)
+        return {"FINISHED"} if "RUNNING_MODAL" in answer else answer  # the question is the other operator's
 
 
 class FITBODY_OT_cancel(AddonOperator, bpy.types.Operator):
