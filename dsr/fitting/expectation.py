@@ -92,17 +92,19 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
     landmarks = targets.landmarks
     if landmarks is not None:
         names = joint_names(problem.detections[0].keypoint_set)
-        turned = [
-            _turned(points, names, up[i], away[i], stances[i], float(trunk[i]), tilt, float(problem.factor[i]))
-            for i, points in enumerate(landmarks.cpu().numpy())
-        ]
+        turned = []
+        for i, points in enumerate(landmarks.cpu().numpy()):
+            error = _lean_error(
+                points, names, up[i], away[i], stances[i], float(trunk[i]), tilt, float(problem.factor[i])
+            )
+            turned.append(_turned(points, up[i], away[i], error))
         landmarks = tensor(np.stack(turned))
     shares = tensor(np.stack([keypoint_shares(d, problem.camera.size) for d in problem.detections]))
     weight = targets.weight * shares
     return replace(problem, targets=replace(targets, weight=weight, upright=upright, landmarks=landmarks))
 
 
-def _turned(
+def _lean_error(
     points: np.ndarray,
     names: tuple[str, ...],
     up: np.ndarray,
@@ -111,8 +113,8 @@ def _turned(
     trunk: float,
     tilt: float,
     factor: float,
-) -> np.ndarray:
-    """Somebody's landmarks (K, 3), turned about the axis across the line of sight as far as they are likely wrong."""
+) -> float:
+    """By how much somebody's landmarks (K, 3) likely lean away from the camera in error, radians."""
 
     def middle(part: str) -> np.ndarray:
         return (points[names.index(_LEFT + part)] + points[names.index(_RIGHT + part)]) / 2
@@ -134,15 +136,15 @@ def _turned(
         off = min(over, key=abs) if min(over) * max(over) > 0 else 0.0
         sigma2 = (OVER_FEET_M / MASS_M) ** 2 + tilt**2
         angle += stance.standing * (off * error2 / (error2 + sigma2) - angle)
-    axis = np.cross(up, away)
-    # a positive lean is away from the camera: turn back by it
-    along, above = points @ away, points @ up
+    return float(angle)
+
+
+def _turned(points: np.ndarray, up: np.ndarray, away: np.ndarray, angle: float) -> np.ndarray:
+    """Points (K, 3) turned towards the camera by an angle, about the axis across the line of sight."""
+    axis, along, above = np.cross(up, away), points @ away, points @ up
     cos, sin = np.cos(angle), np.sin(angle)
-    return (
-        np.outer(points @ axis, axis)
-        + np.outer(cos * along - sin * above, away)
-        + np.outer(sin * along + cos * above, up)
-    )
+    turned = np.outer(points @ axis, axis)
+    return turned + np.outer(cos * along - sin * above, away) + np.outer(sin * along + cos * above, up)
 
 
 def _foot(points: np.ndarray, names: tuple[str, ...], side: str) -> np.ndarray:

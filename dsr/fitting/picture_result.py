@@ -17,6 +17,7 @@ from dsr.fitting.keypoint_model import POSED_JOINTS
 from dsr.fitting.problem import FitProblem
 from dsr.fitting.residuals import reprojection_residuals, silhouette_iou, visibility_warnings
 from dsr.fitting.solver import State
+from dsr.fitting.unseen import unseen_uncertainty
 from dsr.people.types import Detection
 from dsr.results.picture import PersonResult
 
@@ -100,6 +101,7 @@ def _describe(
                 joints_cam_m=joints.astype(np.float32),
                 height_m=float(height[i]),
                 measures=measures[i],
+                joint_uncertainty_mm=unseen_uncertainty(detection, camera.size, body.num_joints),
                 residuals={"fit": {**reprojection_residuals(detection, projected[i]), "silhouette_iou": overlap}},
                 warnings=visibility_warnings(detection, camera.size),
             )

@@ -20,7 +20,6 @@ from dsr.fitting.keypoint_terms import landmark_terms, reprojection_terms
 from dsr.fitting.sigmas import PIXEL_SIGMA
 from dsr.mocap.pose_prior import PosePrior
 
-
 NEAREST_M = 0.1
 """No body is nearer to the camera than this."""
 

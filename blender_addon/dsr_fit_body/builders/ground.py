@@ -15,7 +15,7 @@ from ..core.geometry import CAMERA_TO_BLENDER
 
 _SAMPLES = 60
 UP, ON_FLOOR = "fitbody_up", "fitbody_on_floor"
-"""Custom properties: a root's upward direction of the photo, in Blender's axes; whether an armature stands on the floor."""
+"""Custom properties: of a root, the photo's up in Blender's axes; of an armature, whether it stands on the floor."""
 GROUNDED = "fitbody_grounded"
 """Custom property of a root that was placed on the ground: shape sliders then keep feet at their height."""
 
