@@ -32,7 +32,8 @@ def change(name, units):
 def test_a_direction_moves_its_measure_by_its_unit_and_leaves_the_others(name, units):
     moved, size, kept = METRIC[name]
     changes = change(name, units)
-    assert changes[moved] == pytest.approx(units * size, rel=0.08 if name == "mass" else 0.02)
+    slack = {"mass": 0.08, "hip_breadth": 0.05}.get(name, 0.02)  # no linear ones: a volume, the widest of a ring
+    assert changes[moved] == pytest.approx(units * size, rel=slack)
     for other in kept:
         assert abs(changes[other]) < {"stature": 0.002, "weight": 1.2}[other], other
 
@@ -99,7 +100,7 @@ def test_a_learned_direction_moves_its_measure_by_a_unit_and_holds_the_others(le
     for name in ("height", "mass", "leg_length", "shoulder_breadth", "hip_breadth"):
         _, unit, (moved, *kept) = specification[name]
         before, after = (measure_shape(asset, step * rows[name]) for step in (-1, 1))
-        assert float(after[moved] - before[moved]) / 2 == pytest.approx(unit, rel=0.1 if name == "mass" else 0.03), name
+        assert float(after[moved] - before[moved]) / 2 == pytest.approx(unit, rel=0.1 if name in ("mass", "hip_breadth") else 0.03), name
         for other in set(kept) - {"sex"}:
             slack = 0.0005 if other == "stature" else 0.4
             assert float(after[other]) == pytest.approx(float(before[other]), abs=slack), (name, other)
