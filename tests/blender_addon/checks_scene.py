@@ -284,12 +284,13 @@ def ground_moves_camera_and_bodies_together():
 
 @check
 def file_with_a_cube_at_the_camera():
-    bpy.ops.wm.read_factory_settings(use_empty=False)
-    dsr_fit_body.register()
     result = read_result(FOLDER / "landscape" / "landscape.json")
-    built = scene.build(result, BuildOptions())
-    assert 0.9 < built.camera.data.clip_start < result.people[0].vertices_cam_m[:, 2].min()
-    assert "Cube" in str(built.warnings[-1]) and bpy.data.objects["Cube"].visible_get()
+    for on_ground in (False, True):
+        bpy.ops.wm.read_factory_settings(use_empty=False)
+        dsr_fit_body.register()
+        built = scene.build(result, BuildOptions(ground=on_ground))
+        assert 0.9 < built.camera.data.clip_start < result.people[0].vertices_cam_m[:, 2].min(), on_ground
+        assert "Cube" in str(built.warnings[-1]) and bpy.data.objects["Cube"].visible_get()
     fresh()
     built = scene.build(result, BuildOptions())
     assert abs(built.camera.data.clip_start - cam.CLIP_START) < 1e-6

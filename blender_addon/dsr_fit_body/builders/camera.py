@@ -77,7 +77,7 @@ def add_photo(camera: Any, result: Result, opacity: float, pack: bool, start: in
 
 
 def clear_view(camera: Any, nearest: float, ours: set[Any]) -> Sentence | None:
-    """Let the camera look past things it stands in, as the cube of a new file; nothing else is changed.
+    """Let the camera look past things it stands in or over, as the cube of a new file; nothing else is changed.
 
     Args:
         camera: of a photo, at its place.
@@ -93,8 +93,10 @@ def clear_view(camera: Any, nearest: float, ours: set[Any]) -> Sentence | None:
         if item in ours or item.type != "MESH" or not item.visible_get():
             continue
         corners = np.c_[np.array(item.bound_box), np.ones(8)] @ (back @ np.array(item.matrix_world)).T
-        around = (corners[:, :3].min(axis=0) <= 0).all() and (corners[:, :3].max(axis=0) >= 0).all()
-        depth = -float(corners[:, 2].min())
+        low, high = corners[:, :3].min(axis=0), corners[:, :3].max(axis=0)
+        reach = (high - low) / 2  # on the ground the camera is higher than in the middle of it
+        around = (low - reach <= 0).all() and (high + reach >= 0).all()
+        depth = -float(low[2])
         if around and depth < nearest:  # something further out is a room or a sky
             names.append(item.name)
             beyond = max(beyond, min(depth + 0.01, 0.95 * nearest))
@@ -102,7 +104,7 @@ def clear_view(camera: Any, nearest: float, ours: set[Any]) -> Sentence | None:
         return None
     camera.data.clip_start = beyond * compat.units_per_metre(bpy.context.scene)
     return sentence(
-        'The photo\'s camera stands inside "{name}": its clip start looks past it; hide or delete it', name=names[0]
+        'The photo\'s camera stands at "{name}": its clip start looks past it; hide or delete it', name=names[0]
     )
 
 
