@@ -121,9 +121,9 @@ def keypoint_rows(
     }
 
 
-H36M_HIPS, H36M_SHOULDERS = 1.53, 0.86
+H36M_HIPS, H36M_SHOULDERS, H36M_UP = 1.53, 0.86, 0.008
 """How far Human3.6M's hips and shoulder joints lie apart, over the distance of the anatomical ones: 0.265 m and 0.26 to
-0.30 m on people of 1.7 to 1.8 m."""
+0.30 m on people of 1.7 to 1.8 m; how far its hips lie above them, metres: its thighs are as long as its shanks."""
 
 
 def h36m_skeleton(fitter: RegressorFitter, joints: np.ndarray, template: np.ndarray) -> dict[int, Row]:
@@ -141,6 +141,8 @@ def h36m_skeleton(fitter: RegressorFitter, joints: np.ndarray, template: np.ndar
         targets, centre = (
             (1 + out) * points[..., left, :] - out * points[..., right, :] for points in (joints, template)
         )
+        if left == 1:  # the pelvis stays upright in all of them
+            targets, centre = (points + np.array([0, H36M_UP, 0]) for points in (targets, centre))
         rows[left] = fitter.solve(targets, count=300, centre=centre)
         rows[right] = fitter.flip(rows[left])
     return rows

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from dsr.body import BodyAsset, load_asset
+from dsr.body.asset import CHILD_BETA
 from dsr.body.joints import SMPL24_PARENTS
 from dsr.errors import DatasetError, UsageError
 from dsr.mocap.retarget import SmplMotion, cmu_subject, default_rest_joints, load_mocap
@@ -118,25 +119,26 @@ class JointSource:
         leave the arm when it bends.
         """
         asset = load_asset("open") if asset is None else asset
-        shaped = np.concatenate([asset.v_template[..., None], asset.shapedirs[..., :10]], -1).astype(np.float64)
+        shaped = np.concatenate([asset.v_template[..., None], asset.shapedirs], -1).astype(np.float64)
         regressor = asset.keypoint_regressor(kind).tocsr()
         used = np.unique(regressor.indices)
         share = regressor[:, used].toarray()[..., None] * asset.weights[used]
         rest = np.einsum("jv,vxb->jxb", asset.J_regressor.toarray(), shaped, optimize=True)
         places, bone_weights = np.einsum("kvj,vxb->kjxb", share, shaped[used], optimize=True), share.sum(1)
         if kind == "h36m17":
-            bones = _skeleton_rows()
-            inner = bones.any(1)
+            points = regressor @ asset.v_template.astype(np.float64)
+            inner, bones, offsets = _skeleton_rows(points, rest[..., 0])
             bone_weights[inner], places[inner] = bones[inner], bones[inner, :, None, None] * rest
+            places[inner, ..., 0] += offsets[inner]
         return JointSource(rest, places, bone_weights)
 
     def pose(self, motion: SmplMotion, betas: np.ndarray) -> np.ndarray:
-        """(T, K, 3) keypoints in the clip's world, metres, on a body of shape ``betas`` (10,).
+        """(T, K, 3) keypoints in the clip's world, metres, on a body of shape ``betas`` (n,), n <= B.
 
         The path of the pelvis is scaled by the length of the legs, so that feet stay where they stood.
         """
         shape = np.concatenate([[1.0], betas])
-        rest, places = self.rest @ shape, self.places @ shape
+        rest, places = (parts[..., : len(shape)] @ shape for parts in (self.rest, self.places))
         mean = default_rest_joints()
         scale = float((rest[1, 1] - rest[7, 1]) / (mean[1, 1] - mean[7, 1]))
         turns = np.empty((len(motion), 24, 3, 3))
@@ -151,14 +153,31 @@ class JointSource:
         return moved
 
 
-def _skeleton_rows() -> np.ndarray:
-    """(17, 24) Human3.6M joints from SMPL's; zero for nose and head, which are points of the skin."""
-    rows = np.zeros((17, 24))
-    rows[[1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16], [2, 5, 8, 1, 4, 7, 16, 18, 20, 17, 19, 21]] = 1
-    rows[0, [1, 2]] = 0.5
-    rows[8, [12, 16, 17]] = 0.5, 0.25, 0.25
-    rows[7] = (rows[0] + rows[8]) / 2
-    return rows
+def _skeleton_rows(points: np.ndarray, joints: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Human3.6M joints from SMPL's: which (17,), shares of the joints (17, 24) and offsets (17, 24, 3) in bones.
+
+    Hips and shoulders lie on the line through the two joints as far apart as the body's own keypoints, and as far from
+    it, carried by pelvis and upper spine. Nose and head are points of the skin.
+
+    Args:
+        points: (17, 3) the body's keypoints at rest.
+        joints: (24, 3) its joints at rest.
+    """
+    rows, offsets = np.zeros((17, 24)), np.zeros((17, 24, 3))
+    rows[[2, 3, 5, 6, 12, 13, 15, 16], [5, 8, 4, 7, 18, 20, 19, 21]] = 1
+    for left, right, pair, carrier in ((4, 1, (1, 2), 0), (11, 14, (16, 17), 9)):
+        wider = (points[left, 0] - points[right, 0]) / (joints[pair[0], 0] - joints[pair[1], 0])
+        for row, share in ((left, (1 + wider) / 2), (right, (1 - wider) / 2)):
+            rows[row, pair] = share, 1 - share
+            offsets[row, carrier] = points[row] - rows[row] @ joints
+    neck = np.eye(24)[12]
+    for both in (rows, offsets):
+        both[0] = (both[1] + both[4]) / 2
+        both[8] = (both[11] + both[14]) / 4
+    rows[8] += neck / 2
+    for both in (rows, offsets):
+        both[7] = (both[0] + both[8]) / 2
+    return rows.any(1), rows, offsets
 
 
 def load_motions(folder: str | Path, split: str = "all") -> list[tuple[SmplMotion, np.ndarray]]:
@@ -254,7 +273,8 @@ def _film(
     cameras: CameraRange,
 ) -> PoseTrack:
     """One part on one body in one camera."""
-    betas = rng.standard_normal(10)
+    betas = rng.standard_normal(sources["h36m17"].rest.shape[2] - 1)
+    betas[CHILD_BETA] = 0.0  # an adult
     joints = sources["h36m17"].pose(part, betas)
     turn, place, K, size = _place_camera(joints, rng, cameras)
     seen = joints if kind == "h36m17" else sources[kind].pose(part, betas)

@@ -109,6 +109,25 @@ def test_lifters_joints_stay_on_the_skeleton_when_limbs_bend(asset):
     joints = skeleton(asset, betas, pose, still, still)[1][:, :3, 3]
     names = joint_names("h36m17")
     points = asset.keypoint_regressors["h36m17"] @ vertices
+    expected = dict(zip(SMPL24_NAMES, joints, strict=True))
+    for pair, wider in (("hip", 1.53), ("shoulder", 0.86)):  # Human3.6M's lie further apart or nearer to each other
+        left, right = (expected[f"{side}_{pair}"] for side in ("left", "right"))
+        out = (wider - 1) / 2 * (left - right)
+        expected |= {f"left_{pair}": left + out, f"right_{pair}": right - out}
     for name in names:
         if name in SMPL24_NAMES and name not in ("pelvis", "head"):
-            assert np.linalg.norm(points[names.index(name)] - joints[SMPL24_NAMES.index(name)]) < 0.02, name
+            assert np.linalg.norm(points[names.index(name)] - expected[name]) < 0.02, name
+
+
+def test_lifters_joints_are_as_far_apart_as_human36m_has_them():
+    """On people of 1.7 to 1.8 m: hips 0.265 m apart, shoulders 0.26 to 0.30 m, thigh as long as shank."""
+    asset = load_asset("open")
+    at = dict(zip(joint_names("h36m17"), asset.keypoint_regressors["h36m17"] @ asset.v_template, strict=True))
+    size = 1.75 / np.ptp(asset.v_template[:, 1])
+
+    def length(a, b):
+        return size * np.linalg.norm(at[a] - at[b])
+
+    assert length("left_hip", "right_hip") == pytest.approx(0.265, abs=0.01)
+    assert 0.26 < length("left_shoulder", "right_shoulder") < 0.30
+    assert 0.98 < length("left_hip", "left_knee") / length("left_knee", "left_ankle") < 1.03

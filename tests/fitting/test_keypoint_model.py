@@ -18,7 +18,8 @@ def body():
 @pytest.fixture(scope="module")
 def state(body):
     g = torch.Generator().manual_seed(4)
-    random = [torch.randn(BATCH, n, generator=g, dtype=torch.float64) for n in (3, 63, body.num_betas, 3)]
+    count = KeypointModel(body.asset, "coco17").num_betas
+    random = [torch.randn(BATCH, n, generator=g, dtype=torch.float64) for n in (3, 63, count, 3)]
     return random[0], 0.4 * random[1], random[2], random[3]
 
 
