@@ -27,8 +27,8 @@ LANDMARKS_DEG = 11.0
 """By how much the landmarks of a whole body lean wrongly."""
 SOLE_M, LEVEL_M = 0.025, 0.05
 """By how much heel and ball, and the feet of somebody who stands on both, differ in height."""
-KNEE_RAD, KNEE_SIGMA_RAD = 0.06, 0.1
-"""How far the knee of a leg that looks straight is bent."""
+CALM_KNEE_RAD, ACTING_KNEE_RAD = (0.04, 0.08), (0.25, 0.3)
+"""How far the knee of a leg that looks straight is bent, and its spread: of who stands calmly, of others who stand."""
 _KNEES = [9, 12]  # places of the knees' hinge angles among the pose's 63
 _LEFT, _RIGHT = "left_", "right_"
 
@@ -67,9 +67,11 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
     carry = np.clip((carries / np.maximum(carries.max(1, keepdims=True), 1e-6) - 0.2) / 0.3, 0, 1)
     relaxed = [relaxed_limbs(d, problem.camera.size, s) for d, s in zip(problem.detections, stances, strict=True)]
     pose, pose_factor = np.stack([r.pose for r in relaxed]), np.stack([r.factor for r in relaxed])
-    straight = legs * standing[:, None] / KNEE_SIGMA_RAD
+    calm = np.array([s.calm for s in stances])[:, None]
+    bend, spread = (calm * a + (1 - calm) * b for a, b in zip(CALM_KNEE_RAD, ACTING_KNEE_RAD, strict=True))
+    straight = legs * standing[:, None] / spread
     surer = straight > pose_factor[:, _KNEES]
-    pose[:, _KNEES] = np.where(surer, KNEE_RAD, pose[:, _KNEES])
+    pose[:, _KNEES] = np.where(surer, bend, pose[:, _KNEES])
     pose_factor[:, _KNEES] = np.where(surer, straight, pose_factor[:, _KNEES])
 
     def tensor(array: np.ndarray) -> torch.Tensor:

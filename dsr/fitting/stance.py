@@ -30,6 +30,8 @@ class Stance:
         feet: (2,) how well the feet are seen.
         hips: how well the hips are seen.
         sitting: how surely the person sits.
+        calm: how surely somebody just stands: on both feet, trunk upright, legs together. Who balances or plays bends
+            the knees.
     """
 
     standing: float
@@ -38,6 +40,7 @@ class Stance:
     feet: np.ndarray
     hips: float
     sitting: float
+    calm: float
 
 
 class NamedPoints:
@@ -76,7 +79,7 @@ def stance_of(detection: Detection, size: tuple[int, int], up_px: np.ndarray) ->
     points = NamedPoints(detection, size)
     hips = min(points.seen(f"{side}_hip") for side in SIDES)
     shoulders = min(points.seen(f"{side}_shoulder") for side in SIDES)
-    nothing = Stance(0.0, np.zeros(2), np.zeros(2), np.zeros(2), hips, 0.0)
+    nothing = Stance(0.0, np.zeros(2), np.zeros(2), np.zeros(2), hips, 0.0, 0.0)
     if shoulders == 0:
         return nothing
     aside = np.array([-up_px[1], up_px[0]])
@@ -112,7 +115,15 @@ def stance_of(detection: Detection, size: tuple[int, int], up_px: np.ndarray) ->
     off = max(min(carrying), -max(carrying), 0.0) if min(carrying) * max(carrying) > 0 else 0.0
     balanced = 1 - ramp(off / whole, 0.12, 0.3)
     standing = float(legs.max() * hips * shoulders * balanced)
-    return Stance(standing, legs, carries, feet, hips, float(lying.min() * (1 - standing)))
+    sitting = float(lying.min() * (1 - standing))
+    return Stance(standing, legs, carries, feet, hips, sitting, standing * _calm(at, carries, up_px))
+
+
+def _calm(at: dict[str, np.ndarray], carries: np.ndarray, up_px: np.ndarray) -> float:
+    """How calmly somebody stands, 0 to 1, from pixels of the joints by name."""
+    trunk = at["left_shoulder"] + at["right_shoulder"] - at["left_hip"] - at["right_hip"]
+    legs = [at[f"{side}_hip"] - at[f"{side}_ankle"] for side in SIDES]
+    return float(carries.min() * (1 - ramp(_angle(trunk, up_px), 6, 16)) * (1 - ramp(_angle(*legs), 18, 40)))
 
 
 def ramp(value: np.ndarray | float, start: float, stop: float) -> np.ndarray | float:
