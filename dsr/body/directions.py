@@ -47,8 +47,10 @@ def named_directions(asset: BodyAsset) -> dict[str, Direction]:
         BodyError: if it has none.
 
     Example:
-        >>> legs = named_directions(load_asset("open"))["leg_length"]  # doctest: +SKIP
-        >>> betas + 3 * legs.betas  # legs 3 cm longer, as tall and as heavy as before  # doctest: +SKIP
+        >>> from dsr.body import load_asset
+        >>> legs = named_directions(load_asset("open"))["leg_length"]
+        >>> (3 * legs.betas).shape  # added to betas: legs 3 cm longer, as tall and as heavy as before
+        (41,)
     """
     if asset.directions is None or asset.direction_spreads is None:
         raise BodyError(f"Body {asset.name} has no named directions (array directions); its betas are all there is.")

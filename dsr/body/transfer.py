@@ -66,8 +66,8 @@ class BodyTransfer:
     Example:
         >>> from dsr.body import load_body
         >>> to_open = BodyTransfer(load_body("open-light"), load_body("open"))
-        >>> to_open(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 11), torch.zeros(1, 3)).betas.shape
-        torch.Size([1, 11])
+        >>> to_open(torch.eye(3).expand(1, 24, 3, 3), torch.zeros(1, 41), torch.zeros(1, 3)).betas.shape
+        torch.Size([1, 41])
     """
 
     def __init__(self, source: Body, target: Body) -> None:

@@ -142,7 +142,7 @@ def test_silhouette_iou_of_a_perfect_and_a_shifted_mask(body, truth):
     rows, cols = np.nonzero(seen)
     x0, x1, y0, y1 = cols.min(), cols.max() + 1, rows.min(), rows.max() + 1
     tight = PersonMask(np.array([x0, y0, x1, y1], float), seen[y0:y1, x0:x1].astype(np.float32))
-    assert silhouette_iou(tight, vertices, faces, K) > 0.97
+    assert silhouette_iou(tight, vertices, faces, K) > 0.95  # one row of the raster
     aside = PersonMask(np.array([x1, y0, 2 * x1 - x0, y1], float), tight.probability)
     assert silhouette_iou(aside, vertices, faces, K) < 0.1
     assert silhouette_iou(None, vertices, faces, K) is None
