@@ -17,6 +17,7 @@ ORDER = [
     "_quiet",
     "devices",
     "files",
+    "npz",
     "options",
     "image",
     "camera",

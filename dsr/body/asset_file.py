@@ -17,12 +17,16 @@ from dsr.body.asset import BodyAsset, clean_parents
 from dsr.body.joints import KEYPOINT_SETS
 from dsr.errors import BodyError
 from dsr.files import file_sha256, weights_sha256
+from dsr.npz import read_npz
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 OPEN_FILES = {"open": "DSR_OPEN.npz", "open-light": "DSR_OPEN_LIGHT.npz", "open-x": "DSR_OPEN_X.npz"}
 """Names that :func:`dsr.body.load_asset` knows, and their files in ``body_models/open``."""
+
+MOST_ASSET_BYTES = 1 << 28
+"""Bytes that the arrays of a body may have; those of SMPL-X with all its directions are half of it."""
 
 _REQUIRED = ("v_template", "shapedirs", "weights", "kintree_table", "f")
 
@@ -212,9 +216,8 @@ def save_asset(asset: BodyAsset, path: str | os.PathLike[str]) -> None:
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as data:
-            return {key: data[key] for key in data.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        return read_npz(path, most=MOST_ASSET_BYTES)
+    except (OSError, ValueError) as error:
         raise BodyError(f"{path} cannot be read as a body asset ({error}); fetch it again.") from error
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import zipfile
 import zlib
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from dsr.body.unpickle import read_pickle
 from dsr.errors import BodyError
+from dsr.npz import array_of, read_header
 
 MODEL_KEYS = frozenset(
     {
@@ -82,17 +82,9 @@ def _read_npy(data: bytes, where: str) -> Any:
     """One array; arrays of Python objects go through the restricted unpickler."""
     stream = io.BytesIO(data)
     try:
-        version = np.lib.format.read_magic(stream)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read_header(stream)
-    except (ValueError, SyntaxError, TypeError, EOFError) as error:
-        raise BodyError(f"{where} is not an array ({error}).") from error
-    if dtype == np.dtype(object):
-        value = read_pickle(stream, where)
-        return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
-    if dtype.kind not in "biufSU":
-        raise BodyError(f"{where} holds {dtype} where numbers are needed.")
-    start = stream.tell()
-    if len(data) - start != math.prod(shape) * dtype.itemsize:
-        raise BodyError(f"{where}: an array of shape {shape} does not fit into its {len(data) - start} bytes.")
-    return np.frombuffer(data, dtype, offset=start).reshape(shape, order="F" if fortran else "C")
+        if read_header(stream, where)[2] == np.dtype(object):
+            value = read_pickle(stream, where)
+            return value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+        return array_of(data, where)
+    except ValueError as error:
+        raise BodyError(f"{error}.") from error

@@ -11,6 +11,11 @@ from typing import Any
 import numpy as np
 
 _MAX_DEPTH = 32
+_MAX_UNFOLDED = 1 << 26
+"""Entries of nested lists: the same short list named many times over unfolds to any number in an array."""
+_MAX_SIDE = 1 << 26
+"""Rows or columns of a sparse matrix, which take memory of their own."""
+_MAX_BYTES = 1 << 30
 _ITEM_KINDS = {"b": (1,), "i": (1, 2, 4, 8), "u": (1, 2, 4, 8), "f": (2, 4, 8)}
 
 
@@ -86,6 +91,7 @@ class Resolver:
     def __init__(self) -> None:
         self.depth = 0
         self.done: dict[int, Any] = {}
+        self.unfolded: dict[int, int] = {}
 
     def __call__(self, value: Any) -> Any:
         """The value with every pickled object in it built."""
@@ -105,7 +111,12 @@ class Resolver:
             return None if build is None else build(value, self)
         if isinstance(value, dict):
             return {key: self(item) for key, item in value.items()}
-        return type(value)([self(item) for item in value])
+        made = type(value)([self(item) for item in value])
+        count = sum(self.unfolded.get(id(item), 1) for item in made)
+        if count > _MAX_UNFOLDED:
+            raise RefusedError("lists that unfold to more numbers than any body has")
+        self.unfolded[id(made)] = count
+        return made
 
 
 def _dtype(value: Any) -> np.dtype:
@@ -194,7 +205,10 @@ def _build_chumpy(value: PickledObject, resolve: Resolver) -> np.ndarray:
 
 def _build_select(value: PickledObject, resolve: Resolver) -> np.ndarray:
     state = _state(value, resolve)
-    picked = np.asarray(state["a"]).ravel()[np.asarray(state["idxs"])]
+    source, indices = np.asarray(state["a"]), np.asarray(state["idxs"])
+    if source.itemsize * indices.size > _MAX_BYTES:
+        raise ValueError(f"a selection of {indices.size} entries of {source.itemsize} bytes")
+    picked = source.ravel()[indices]
     return picked.reshape(state["preferred_shape"]) if state.get("preferred_shape") is not None else picked
 
 
@@ -205,8 +219,10 @@ def _state(value: PickledObject, resolve: Resolver) -> dict[str, Any]:
 
 
 def _shape(state: dict[str, Any]) -> tuple[int, int]:
-    rows, columns = state["_shape"] if "_shape" in state else state["shape"]
-    return int(rows), int(columns)
+    rows, columns = (int(side) for side in (state["_shape"] if "_shape" in state else state["shape"]))
+    if not (0 <= rows <= _MAX_SIDE and 0 <= columns <= _MAX_SIDE):
+        raise ValueError(f"a sparse matrix of {rows} x {columns}")
+    return rows, columns
 
 
 _BUILDERS: dict[type, Callable[[Any, Resolver], Any]] = {

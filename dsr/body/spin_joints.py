@@ -7,8 +7,6 @@ takes the place of which. Without the licensed file, the same places serve for t
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from torch import Tensor
 
 from dsr.body.joints import joint_names
 from dsr.errors import BodyError
+from dsr.npz import read_npy
 
 if TYPE_CHECKING:
     from dsr.body import Body
@@ -177,10 +176,10 @@ def load_extra_regressor(path: str | Path) -> Tensor:
         BodyError: if the file cannot be read or is of another shape.
     """
     try:
-        array = np.load(path, allow_pickle=False)
+        array = read_npy(path)
     except OSError as error:
         raise BodyError(f"{path} cannot be read ({error.strerror or error}).") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except ValueError as error:
         raise BodyError(f"{path} is not a .npy file of plain numbers, or is damaged ({error}).") from error
     shape = getattr(array, "shape", None)
     if shape != (EXTRA_JOINTS, SMPL_VERTICES) or array.dtype.kind != "f" or not np.isfinite(array).all():

@@ -61,16 +61,25 @@ def _bytearray(data: Any = b"", encoding: Any = "latin1") -> bytes:
     return data if isinstance(data, bytes) else _encode(data, encoding)
 
 
-def _checked_key(key: Any) -> Any:
-    """A key that can be hashed at no risk: deeply nested tuples would overflow the interpreter's stack."""
+def check_key(key: Any, kinds: tuple[type, ...] = ()) -> Any:
+    """A key that can be hashed at no risk: deeply nested tuples would overflow the interpreter's stack.
+
+    Raises:
+        RefusedError: for anything but texts, numbers, ``kinds``, and flat tuples of them.
+    """
     for part in key if type(key) is tuple else (key,):
-        if not isinstance(part, (str, bytes, int, float, type(None), PickledObject)):
+        if not isinstance(part, (str, bytes, int, float, type(None), PickledObject, *kinds)):
             raise RefusedError(f"a {type(part).__name__} as a key")
     return key
 
 
 def _set(items: Any = ()) -> set[Any]:
-    return {_checked_key(item) for item in items}
+    return {check_key(item) for item in items}
+
+
+def plain_dict(items: Any = ()) -> dict[Any, Any]:
+    """What stands for ``dict`` and ``OrderedDict`` in a pickle: a dict with harmless keys."""
+    return {check_key(key): value for key, value in (items.items() if isinstance(items, dict) else items)}
 
 
 def _reconstructor(cls: Any, base: Any, state: Any) -> PickledObject:
@@ -94,12 +103,12 @@ _ALLOWED: dict[tuple[str, str], Any] = {
     ("chumpy.reordering", "Select"): PickledSelect,
     ("_codecs", "encode"): _encode,
     **{(m, "_reconstructor"): _reconstructor for m in ("copy_reg", "copyreg")},
-    ("collections", "OrderedDict"): dict,
+    ("collections", "OrderedDict"): plain_dict,
     **{(m, "object"): object for m in ("__builtin__", "builtins")},
     **{(m, "set"): _set for m in ("__builtin__", "builtins")},
     **{(m, "frozenset"): _set for m in ("__builtin__", "builtins")},
     **{(m, "list"): list for m in ("__builtin__", "builtins")},
-    **{(m, "dict"): dict for m in ("__builtin__", "builtins")},
+    **{(m, "dict"): plain_dict for m in ("__builtin__", "builtins")},
     **{(m, "bytes"): _bytes for m in ("__builtin__", "builtins")},
     **{(m, "bytearray"): _bytearray for m in ("__builtin__", "builtins")},
 }
@@ -131,14 +140,65 @@ class BoundedFile:
 
 
 # The pure-Python unpickler, because the C one allocates whatever memo size a file claims.
-class ArrayUnpickler(pickle._Unpickler):
-    """Gives plain values, and pickled objects for arrays and what chumpy made; refuses every other name."""
+class CheckedUnpickler(pickle._Unpickler):
+    """Fills dicts and sets with harmless keys only (:func:`check_key`).
 
+    Attributes:
+        key_kinds: further types that keys may have.
+    """
+
+    key_kinds: ClassVar[tuple[type, ...]] = ()
     stack: list[Any]
     read: Callable[[int], bytes]
     append: Callable[[Any], None]
     pop_mark: Callable[[], list[Any]]
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+
+    def load_setitem(self) -> None:
+        """One entry of a dict, with a harmless key."""
+        value, key = self.stack.pop(), self.stack.pop()
+        self._fill([key, value])
+
+    def load_setitems(self) -> None:
+        """Entries of a dict, with harmless keys."""
+        self._fill(self.pop_mark())
+
+    def load_dict(self) -> None:
+        """A dict of protocol 0, with harmless keys."""
+        items = self.pop_mark()
+        self.append({})
+        self._fill(items)
+
+    def load_additems(self) -> None:
+        """Entries of a set of protocol 4, harmless ones."""
+        items = {check_key(item, self.key_kinds) for item in self.pop_mark()}
+        self.filled(set).update(items)
+
+    def load_frozenset(self) -> None:
+        """A frozen set of protocol 4."""
+        self.append({check_key(item, self.key_kinds) for item in self.pop_mark()})
+
+    def _fill(self, items: list[Any]) -> None:
+        keys = [check_key(key, self.key_kinds) for key in items[::2]]
+        self.filled(dict).update(zip(keys, items[1::2], strict=True))
+
+    def filled(self, kind: type) -> Any:
+        """The dict or set on top of the stack, which entries go into."""
+        if type(self.stack[-1]) is not kind:
+            raise RefusedError(f"entries for a {type(self.stack[-1]).__name__}")
+        return self.stack[-1]
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
+    dispatch[pickle.DICT[0]] = load_dict
+    dispatch[pickle.ADDITEMS[0]] = load_additems
+    dispatch[pickle.FROZENSET[0]] = load_frozenset
+
+
+class ArrayUnpickler(CheckedUnpickler):
+    """Gives plain values, and pickled objects for arrays and what chumpy made; refuses every other name."""
+
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(CheckedUnpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         """What stands for a global; anything not on the list is refused by name."""
@@ -167,43 +227,6 @@ class ArrayUnpickler(pickle._Unpickler):
         (count,) = struct.unpack("<Q", self.read(8))
         self.append(self.read(count))
 
-    def load_setitem(self) -> None:
-        """One entry of a dict, with a harmless key."""
-        value, key = self.stack.pop(), self.stack.pop()
-        self._fill([key, value])
-
-    def load_setitems(self) -> None:
-        """Entries of a dict, with harmless keys."""
-        self._fill(self.pop_mark())
-
-    def load_dict(self) -> None:
-        """A dict of protocol 0, with harmless keys."""
-        items = self.pop_mark()
-        self.append({})
-        self._fill(items)
-
-    def load_additems(self) -> None:
-        """Entries of a set of protocol 4, harmless ones."""
-        items = _set(self.pop_mark())
-        self._target(set).update(items)
-
-    def load_frozenset(self) -> None:
-        """A frozen set of protocol 4."""
-        self.append(_set(self.pop_mark()))
-
-    def _fill(self, items: list[Any]) -> None:
-        self._target(dict).update(zip(map(_checked_key, items[::2]), items[1::2], strict=True))
-
-    def _target(self, kind: type) -> Any:
-        if type(self.stack[-1]) is not kind:
-            raise RefusedError(f"entries for a {type(self.stack[-1]).__name__}")
-        return self.stack[-1]
-
-    dispatch[pickle.SETITEM[0]] = load_setitem
-    dispatch[pickle.SETITEMS[0]] = load_setitems
-    dispatch[pickle.DICT[0]] = load_dict
-    dispatch[pickle.ADDITEMS[0]] = load_additems
-    dispatch[pickle.FROZENSET[0]] = load_frozenset
     dispatch[pickle.BUILD[0]] = load_build
     dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
 

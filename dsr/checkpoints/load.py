@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from dsr.checkpoints.reader import LazyTensor, open_weights
 from dsr.errors import CheckpointError
+from dsr.files import expand_user
 
 Layout = Literal["flat", "model", "model_pos", "state_dict", "safetensors"]
 
@@ -144,7 +145,7 @@ def _entries(source: str | Path | Mapping[str, Any]) -> Iterator[tuple[dict[str,
     if isinstance(source, Mapping):
         yield *_unwrap(source, "the state dict given"), "the state dict given"
         return
-    path = Path(source).expanduser()
+    path = expand_user(source)
     with open_weights(path) as content:
         entries, layout = _unwrap(content, str(source))
         if path.suffix == ".safetensors":

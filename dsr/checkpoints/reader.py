@@ -23,7 +23,8 @@ from typing import IO, Any, ClassVar
 import torch
 from torch import Tensor
 
-from dsr.body.unpickle import DAMAGE
+from dsr.body.pickled_objects import RefusedError
+from dsr.body.unpickle import DAMAGE, CheckedUnpickler, plain_dict
 from dsr.errors import CheckpointError
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of torch's format before 1.6
@@ -40,7 +41,7 @@ _DTYPES = {
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
 }
-_DAMAGE = (*DAMAGE, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (*DAMAGE, RefusedError, EOFError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile, zlib.error)
 _TENSOR_FUNCTIONS = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")
 
 
@@ -136,10 +137,9 @@ class _Bounded:
         return self._read(count)
 
 
-# The pure-Python unpickler: the C one allocates whatever memo size a file claims, and cannot ignore states.
-class _Reader(pickle._Unpickler):
-    stack: list[Any]
-    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(pickle._Unpickler.dispatch)
+class _Reader(CheckedUnpickler):
+    key_kinds: ClassVar[tuple[type, ...]] = (_Inert,)
+    dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(CheckedUnpickler.dispatch)
 
     def __init__(self, stream: IO[bytes]) -> None:
         super().__init__(_Bounded(stream), encoding="utf-8")
@@ -154,7 +154,7 @@ class _Reader(pickle._Unpickler):
         if module in ("torch", "torch.cuda", "torch.storage") and name in _DTYPES:
             return _StorageType(name)
         if (module, name) == ("collections", "OrderedDict"):
-            return dict
+            return plain_dict
         if (module, name) == ("torch", "Size"):
             return tuple
         return type("Inert", (_Inert,), {})
@@ -165,6 +165,10 @@ class _Reader(pickle._Unpickler):
         if kind != "storage" or not isinstance(storage_type, _StorageType) or not isinstance(key, str):
             return _Inert()
         return self.storages.setdefault(key, _Storage(storage_type.dtype, key, int(count)))
+
+    def filled(self, kind: type) -> Any:
+        """Entries of what is inert are dropped."""
+        return kind() if isinstance(self.stack[-1], _Inert) else super().filled(kind)
 
     def load_build(self) -> None:
         """States are dropped: tensors and dicts are complete without."""

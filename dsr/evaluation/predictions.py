@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -12,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsr.errors import DatasetError, UsageError
+from dsr.npz import read_npz
 
 if TYPE_CHECKING:
     from dsr.body import Body
     from dsr.synthetic.records import PersonRecord, RecordSource
 
+_MOST_BYTES = 1 << 34
 _SHAPES: dict[str, tuple[int | None, ...]] = {
     "keys": (),
     "pose_rotmat": (24, 3, 3),
@@ -158,11 +159,10 @@ def load_predictions(path: str | Path) -> Predictions:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
+        arrays = read_npz(path, most=_MOST_BYTES)
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist: check the name, or make it with --save-predictions.") from None
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read as predictions ({error}): make it again.") from error
     for key, row in _SHAPES.items():
         if key not in arrays:

@@ -15,6 +15,7 @@ import numpy as np
 
 from dsr.body.joints import H36M17_NAMES
 from dsr.errors import DatasetError, UsageError
+from dsr.npz import read_npy
 
 if TYPE_CHECKING:
     from dsr.body import BodyAsset
@@ -178,8 +179,8 @@ def regressor_matrix(asset: BodyAsset, path: Path | None = None) -> np.ndarray:
     if path is None:
         return np.asarray(asset.keypoint_regressor("h36m17").toarray(), np.float64)
     try:
-        matrix = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        matrix = read_npy(path)
+    except (OSError, ValueError) as error:
         raise DatasetError(f"{path} cannot be read as J_regressor_h36m.npy ({error}): copy it again.") from error
     if not isinstance(matrix, np.ndarray) or matrix.shape != (17, asset.num_vertices) or matrix.dtype.kind != "f":
         shape = getattr(matrix, "shape", "no array")

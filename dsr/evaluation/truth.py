@@ -12,6 +12,7 @@ import numpy as np
 
 from dsr.camera import PictureCamera
 from dsr.errors import CameraError, DatasetError
+from dsr.npz import read_npz
 
 TRUTH_SUFFIX = ".truth.json"
 
@@ -120,8 +121,7 @@ def _vertices(file: Path, people: int) -> list[np.ndarray | None]:
     arrays = file.with_suffix(".npz")
     if not arrays.is_file():
         return [None] * people
-    with np.load(arrays, allow_pickle=False) as stored:
-        return list(np.asarray(stored["vertices_cam_m"], np.float64))
+    return list(np.asarray(read_npz(arrays)["vertices_cam_m"], np.float64))
 
 
 def _person(data: dict[str, Any], vertices: np.ndarray | None) -> TruePerson:

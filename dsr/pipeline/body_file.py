@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from dsr.files import file_sha256, write_atomic
+from dsr.npz import read_npz
 from dsr.pipeline.output_names import safe_name
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ def _holds_body(path: Path, asset: BodyAsset) -> bool:
     try:
         if file_sha256(path) == asset.sha256:
             return True
-        with np.load(path, allow_pickle=False) as data:
-            return "source_sha256" in data.files and str(data["source_sha256"]) == asset.sha256
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        data = read_npz(path)
+        return "source_sha256" in data and str(data["source_sha256"]) == asset.sha256
+    except (OSError, ValueError):
         return False

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,13 @@ from typing import Any
 import numpy as np
 
 from dsr.errors import ResultError
+from dsr.files import file_sha256, write_atomic, write_bytes
+from dsr.npz import read_npz
 
 PICTURE_SCHEMA = "dsr.fit_result"
 CLIP_SCHEMA = "dsr.sequence_result"
+MOST_RESULT_BYTES = 1 << 33
+"""Bytes that a result's arrays may have: a clip of many people is long."""
 SCHEMA_VERSION = 1
 """Version of both schemas."""
 
@@ -44,7 +47,7 @@ def write_pair(
         json_path: path of the JSON file, ending in ``.json``; the folder must exist.
         arrays: of the NPZ file.
         document: of the JSON file; ``arrays`` becomes the NPZ file's name.
-        run: how the result was made, kept under ``run``.
+        run: how the result was made, kept under ``run``; where it has ``files``, the NPZ file's record is added.
 
     Returns:
         The two paths, NPZ first.
@@ -53,8 +56,6 @@ def write_pair(
         ResultError: if the path does not end in ``.json``.
         ExportError: if a file cannot be written.
     """
-    from dsr.files import write_atomic, write_bytes
-
     json_path = Path(json_path)
     if json_path.suffix != ".json":
         raise ResultError(f"{json_path}: a result is saved under a name that ends in .json.")
@@ -66,9 +67,26 @@ def write_pair(
     write_atomic(npz_path, write)
     whole = {**document, "arrays": npz_path.name}
     if run is not None:
-        whole["run"] = dict(run)
+        files = {**run["files"], npz_path.name: file_record(npz_path)} if "files" in run else None
+        whole["run"] = {**run, **({} if files is None else {"files": files})}
     write_bytes(json_path, json.dumps(whole, indent=1, allow_nan=False).encode())
     return [npz_path, json_path]
+
+
+def file_record(path: Path, known: Any = None) -> dict[str, Any]:
+    """Size and hash of a file, as a result keeps them of what lies beside it.
+
+    Args:
+        path: the file.
+        known: an earlier record; where the size differs from it already, the hash is left out.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    size = path.stat().st_size
+    if isinstance(known, dict) and known.get("bytes") != size:
+        return {"bytes": size}
+    return {"bytes": size, "sha256": file_sha256(path)}
 
 
 def read_document(json_path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -81,7 +99,7 @@ def read_document(json_path: str | os.PathLike[str]) -> dict[str, Any]:
         document = json.loads(Path(json_path).read_bytes())
     except FileNotFoundError as error:
         raise ResultError(f"{json_path} is missing: a result is a .json and a .npz file side by side.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ResultError(f"{json_path} cannot be read as JSON ({error}).") from error
     if not isinstance(document, dict) or document.get("schema") not in (PICTURE_SCHEMA, CLIP_SCHEMA):
         raise ResultError(f"{json_path} is not a result of dsr-fit (no schema {PICTURE_SCHEMA!r}).")
@@ -99,15 +117,17 @@ def read_arrays(json_path: Path, document: Mapping[str, Any]) -> dict[str, np.nd
     Raises:
         ResultError: if it is missing or cannot be read.
     """
-    npz_path = json_path.with_name(document.get("arrays") or json_path.with_suffix(".npz").name)
+    name = document.get("arrays") or json_path.with_suffix(".npz").name
+    if not isinstance(name, str) or Path(name).name != name:
+        raise ResultError(f"{json_path} does not name the file of its arrays; run dsr-fit again for it.")
+    npz_path = json_path.with_name(name)
     try:
-        with np.load(npz_path, allow_pickle=False) as data:
-            return {key: data[key] for key in data.files}
+        return read_npz(npz_path, most=MOST_RESULT_BYTES)
     except FileNotFoundError as error:
         raise ResultError(
             f"{npz_path} is missing: it holds the arrays of {json_path}; keep the two side by side."
         ) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError) as error:
         raise ResultError(f"{npz_path} cannot be read as a result ({error}); run dsr-fit again for it.") from error
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dsr.errors import DatasetError
+from dsr.synthetic.garment_files import file_beside, read_material, read_obj, read_text
 
 BASE_VERTICES = 19158
 """Vertices of the MakeHuman base mesh (hm08) that the indices of a ``.mhclo`` refer to."""
@@ -211,18 +212,20 @@ def load_garment(path: str | Path) -> Garment:
         if len(files) != 1:
             raise DatasetError(f"{path}: expected one .mhclo file in this folder, found {len(files)}; name the file.")
         path = files[0]
-    text = _read(path)
+    text = read_text(path)
     header, bindings, deleted = _parse_mhclo(text, path)
     indices = np.array([row[0] for row in bindings], dtype=np.int64).reshape(-1, 3)
     numbers = np.array([row[1] for row in bindings], dtype=np.float64).reshape(-1, 6)
     outside = indices[(indices < 0) | (indices >= BASE_VERTICES)]
     if outside.size:
         raise DatasetError(f"{path}: refers to base-mesh vertex {outside[0]}, the base mesh has {BASE_VERTICES}.")
-    obj_path = path.parent / header.get("obj_file", path.with_suffix(".obj").name)
-    vertices, faces, uv, faces_uv = _parse_obj(obj_path)
+    if not np.isfinite(numbers).all():
+        raise DatasetError(f"{path}: a weight or an offset is not a number.")
+    obj_path = file_beside(path, header.get("obj_file", path.with_suffix(".obj").name))
+    vertices, faces, uv, faces_uv = read_obj(obj_path)
     if vertices != len(indices):
         raise DatasetError(f"{path}: binds {len(indices)} vertices, {obj_path.name} has {vertices}; they do not match.")
-    material, colour = _read_material(path.parent / header["material"] if "material" in header else None)
+    material, colour = read_material(file_beside(path, header["material"]) if "material" in header else None)
     return Garment(
         name=header.get("name", path.stem),
         indices=indices,
@@ -236,8 +239,15 @@ def load_garment(path: str | Path) -> Garment:
         colour=colour,
         material=material,
         tags=tuple(header.get("tag", "").split("\n")) if header.get("tag") else (),
-        z_depth=int(float(header.get("z_depth", "50"))),
+        z_depth=_z_depth(header, path),
     )
+
+
+def _z_depth(header: dict[str, str], path: Path) -> int:
+    try:
+        return int(float(header.get("z_depth", "50")))
+    except (ValueError, OverflowError) as error:
+        raise DatasetError(f"{path}: z_depth should be a number, found {header['z_depth'][:40]!r}.") from error
 
 
 def _kabsch(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -248,13 +258,6 @@ def _kabsch(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     flip = np.ones((len(u), 3))
     flip[:, 2] = np.sign(np.linalg.det(u @ vt))
     return np.asarray((u * flip[:, None, :]) @ vt)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise DatasetError(f"{path}: cannot be read ({error.strerror or error}); check the garment's path.") from error
 
 
 def _parse_mhclo(text: str, path: Path) -> tuple[dict[str, str], list[tuple[list[int], list[float]]], np.ndarray]:
@@ -284,10 +287,14 @@ def _parse_mhclo(text: str, path: Path) -> tuple[dict[str, str], list[tuple[list
     try:
         return header, bindings, _ranges(deleted)
     except ValueError as error:
-        raise DatasetError(f"{path}: the delete_verts section holds something else than numbers and ranges.") from error
+        raise DatasetError(
+            f"{path}: the delete_verts section holds something else than vertices of the base mesh."
+        ) from error
 
 
 def _binding(words: list[str]) -> tuple[list[int], list[float]]:
+    if any(len(word) > 12 for word in words[:3] if word.lstrip("-").isdigit()):
+        raise ValueError("an index of more digits than any mesh has")
     if len(words) == 1:
         return [int(words[0])] * 3, [1.0, 0.0, 0.0, 0.0, 0.0, 0.0]
     if len(words) not in (6, 9):
@@ -305,6 +312,8 @@ def _ranges(words: list[str]) -> np.ndarray:
         if position + 2 < len(words) and words[position + 1] == "-":
             last = int(words[position + 2])
             position += 2
+        if not 0 <= first <= last < BASE_VERTICES:
+            raise ValueError(f"vertices {first} to {last}")
         indices.extend(range(first, last + 1))
         position += 1
     return np.unique(np.asarray(indices, dtype=np.int64))
@@ -321,53 +330,3 @@ def _scale_rule(header: dict[str, str], key: str, path: Path) -> tuple[int, int,
     if rule[2] <= 0 or min(rule[:2]) < 0 or max(rule[:2]) >= BASE_VERTICES:
         raise DatasetError(f"{path}: {key} should name two base-mesh vertices and a divisor, found {header[key]!r}.")
     return rule
-
-
-def _parse_obj(path: Path) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    vertices = 0
-    uv: list[list[float]] = []
-    faces: list[list[int]] = []
-    faces_uv: list[list[int]] = []
-    try:
-        for line in _read(path).splitlines():
-            words = line.split()
-            if not words:
-                continue
-            if words[0] == "v":
-                vertices += 1
-            elif words[0] == "vt":
-                uv.append([float(words[1]), float(words[2])])
-            elif words[0] == "f":
-                corners = [word.split("/") for word in words[1:]]
-                points = [int(corner[0]) - 1 for corner in corners]
-                texture = [int(corner[1]) - 1 if len(corner) > 1 and corner[1] else -1 for corner in corners]
-                for i in range(1, len(points) - 1):
-                    faces.append([points[0], points[i], points[i + 1]])
-                    faces_uv.append([texture[0], texture[i], texture[i + 1]])
-    except (ValueError, IndexError) as error:
-        raise DatasetError(f"{path}: not a readable OBJ mesh ({error}).") from error
-    face_array = np.asarray(faces, dtype=np.int64).reshape(-1, 3)
-    if face_array.size and (face_array.min() < 0 or face_array.max() >= vertices):
-        raise DatasetError(f"{path}: a face refers to a vertex that is not in the file.")
-    uv_array = np.asarray(uv, dtype=np.float64).reshape(-1, 2)
-    faces_uv_array = np.asarray(faces_uv, dtype=np.int64).reshape(-1, 3)
-    if not uv_array.size or (faces_uv_array < 0).any() or faces_uv_array.max(initial=-1) >= len(uv_array):
-        uv_array, faces_uv_array = np.zeros((0, 2)), np.zeros((0, 3), dtype=np.int64)
-    return vertices, face_array, uv_array, faces_uv_array
-
-
-def _read_material(path: Path | None) -> tuple[dict[str, str] | None, tuple[float, float, float]]:
-    """Material keys and the diffuse colour; a material that is not there is white, as the garment is usable without."""
-    if path is None or not path.is_file():
-        return None, (1.0, 1.0, 1.0)
-    material: dict[str, str] = {}
-    for line in _read(path).splitlines():
-        words = line.split(None, 1)
-        if len(words) == 2 and not words[0].startswith("#"):
-            material[words[0]] = words[1].strip()
-    numbers = material.get("diffuseColor", "1 1 1").split()
-    try:
-        red, green, blue = (float(number) for number in numbers[:3])
-    except ValueError:
-        return material, (1.0, 1.0, 1.0)
-    return material, (red, green, blue)

@@ -13,7 +13,7 @@ import pytest
 import torch
 from body_toys import smplx_parents, toy_asset
 from licensed_toys import SPOTS, Ch, fake_modules, model_arrays, official_v1, python2_pickle
-from scipy.sparse import csr_matrix
+from scipy.sparse import coo_matrix, csr_matrix
 
 from dsr.body import Body, joint_names, load_asset, load_body
 from dsr.body.asset_file import save_asset
@@ -262,11 +262,13 @@ STACK_GLOBAL_DOTTED = b"\x80\x04\x8c\x05numpy\x8c\x11ndarray.__class__\x93."
         (b"\x80\x02}N" + b"\x85" * 300_000 + b"Ns.", "tuple as a key"),
         (b"\x80\x02c__builtin__\nset\n]N" + b"\x85" * 300_000 + b"a\x85R.", "tuple as a key"),
         (b"\x80\x04\x8f(N" + b"\x85" * 300_000 + b"\x90.", "tuple as a key"),
+        (b"\x80\x02ccollections\nOrderedDict\n](N" + b"\x85" * 300_000 + b"Nta\x85R.", "tuple as a key"),
+        (b"\x80\x02c__builtin__\ndict\n](N" + b"\x85" * 300_000 + b"Nta\x85R.", "tuple as a key"),
         (b"\x80\x02c_codecs\nencode\nNNs.", "entries for a function"),
         (b"\x80\x02ccopy_reg\n_reconstructor\nc__builtin__\nset\nc__builtin__\nobject\nN\x87R.", "not an array class"),
         (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00rot13\x86R.", "rot13"),
     ],
-    ids=range(13),
+    ids=range(15),
 )
 def test_hand_written_streams_are_refused(tmp_path, stream, found):
     path = tmp_path / "SMPL_NEUTRAL.pkl"
@@ -301,6 +303,38 @@ def peak_of(action):
 def test_claimed_sizes_allocate_nothing(tmp_path, stream):
     path = tmp_path / "SMPL_NEUTRAL.pkl"
     path.write_bytes(stream)
+    assert peak_of(lambda: load_asset(path)) < 5e6
+
+
+def shared_lists(levels: int) -> bytes:
+    """Lists of ten times the list before: a few bytes that unfold to 10 ** levels numbers in an array."""
+    made = b""
+    for level in range(levels):
+        entry = b"h" + bytes([level - 1]) if level else b"K\x01"
+        made += b"](" + entry * 10 + b"eq" + bytes([level]) + b"0"
+    return made + b"h" + bytes([levels - 1])
+
+
+@pytest.mark.parametrize("wrapped", ["plain", "chumpy"])
+def test_lists_that_name_the_same_list_again_do_not_unfold(tmp_path, wrapped):
+    value = shared_lists(12)
+    if wrapped == "chumpy":
+        value = b"cchumpy.ch\nCh\n)\x81}X\x01\x00\x00\x00x" + value + b"sb"
+    path = tmp_path / "SMPL_NEUTRAL.pkl"
+    path.write_bytes(b"\x80\x02}X\x0a\x00\x00\x00v_template" + value + b"s.")
+    with pytest.raises(BodyError, match="unfold to more numbers"):
+        load_asset(path)
+    assert peak_of(lambda: load_asset(path)) < 5e6
+
+
+def test_a_sparse_matrix_does_not_claim_gigabytes(tmp_path):
+    arrays = model_arrays(20)
+    huge = coo_matrix((np.ones(1), ([0], [0])), shape=(1, 1))
+    huge._shape = (1 << 32, 1)
+    path = tmp_path / "SMPL_NEUTRAL.pkl"
+    path.write_bytes(pickle.dumps({**arrays, "J_regressor": huge}, 2))
+    with pytest.raises(BodyError, match=r"a sparse matrix of 4294967296 x 1"):
+        load_asset(path)
     assert peak_of(lambda: load_asset(path)) < 5e6
 
 

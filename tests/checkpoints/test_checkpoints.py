@@ -299,6 +299,23 @@ def rewritten(path: Path, out: Path, old: bytes, new: bytes) -> Path:
     return out
 
 
+@pytest.mark.parametrize("place", ["entry", "OrderedDict", "set"])
+def test_keys_nested_deeply_do_not_end_the_interpreter(tmp_path, place):
+    """Hashing them overflows its stack."""
+    deep = b")" + b"\x85" * 300_000
+    stream = {
+        "entry": b"\x80\x02}" + deep + b"Ns.",
+        "OrderedDict": b"\x80\x02ccollections\nOrderedDict\n](" + deep + b"Nta\x85R.",
+        "set": b"\x80\x04\x8f(" + deep + b"\x90.",
+    }[place]
+    path = tmp_path / "weights.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", stream)
+        archive.writestr("archive/byteorder", "little")
+    with pytest.raises(CheckpointError, match="a tuple as a key"):
+        read_state_dict(path)
+
+
 def test_claimed_sizes_are_not_believed(tmp_path):
     torch.save({"model": {"x": torch.zeros(3, 5)}}, tmp_path / "good.pt")
     huge = b"J\xff\xff\xff\x7f"  # 2^31 - 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from pathlib import Path
 
@@ -112,11 +113,28 @@ def test_offsets_turn_with_the_rest_pose(shirt: Path, base: np.ndarray) -> None:
         (lambda text: text.replace("x_scale 10 11 2.0", "x_scale 10 11 0"), "x_scale"),
         (lambda text: text.split("verts 0")[0], "no vertex bindings"),
         (lambda text: text.replace("shirt.obj", "gone.obj"), "gone.obj"),
+        (lambda text: text.replace("shirt.obj", "../shirt.obj"), "not in the garment's own folder"),
+        (lambda text: text.replace("shirt.obj", "/dev/zero"), "not in the garment's own folder"),
+        (lambda text: text.replace("shirt.obj", "shirt\0.obj"), "not in the garment's own folder"),
+        (lambda text: text.replace("shirt.mhmat", "..\\..\\secret.mhmat"), "not in the garment's own folder"),
+        (lambda text: text.replace("1 - 3 7", "1 - 3000000000 7"), "delete_verts"),
+        (lambda text: text.replace(" 5\n", " " + "9" * 30 + "\n"), "line 14"),
+        (lambda text: text.replace("0.25 0.25 0.5", "nan 0.25 0.5"), "not a number"),
+        (lambda text: text.replace("0.1 -0.2 0.3", "0.1 inf 0.3"), "not a number"),
+        (lambda text: text.replace("z_depth 7", "z_depth inf"), "z_depth should be a number"),
     ],
 )
 def test_broken_files_say_what_is_wrong(shirt: Path, change, message: str) -> None:
     shirt.write_text(change(MHCLO))
     with pytest.raises(DatasetError, match=message):
+        load_garment(shirt)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_pipes_are_not_read(shirt: Path) -> None:
+    (shirt.parent / "shirt.obj").unlink()
+    os.mkfifo(shirt.parent / "shirt.obj")
+    with pytest.raises(DatasetError, match="is no file"):
         load_garment(shirt)
 
 

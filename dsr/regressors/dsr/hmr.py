@@ -9,8 +9,6 @@ crop, whose y points down: a person who stands upright and looks at the camera h
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +23,7 @@ from dsr.body.rotations import axis_angle_to_rotmat, nearest_rotmat, rot6d_to_ro
 from dsr.checkpoints import shipped_file
 from dsr.devices import evaluating
 from dsr.errors import CheckpointError, UsageError
+from dsr.npz import read_npz
 from dsr.regressors.dsr.resnet import ARCHITECTURES, Bottleneck, ResNet, load_imagenet_weights
 from dsr.regressors.types import BodyPrediction
 
@@ -78,18 +77,18 @@ def load_mean_params(path: str | Path) -> MeanParams:
     sizes = {"pose": 6 * NUM_JOINTS, "shape": 10, "cam": 3}
     arrays = {}
     try:
-        with np.load(path, allow_pickle=False) as file:
-            for key, size in sizes.items():
-                if key not in file.files:
-                    raise CheckpointError(f"{path} holds no entry {key}: smpl_mean_params.npz has pose, shape, cam.")
-                array = np.asarray(file[key])
-                if array.size != size or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-                    raise CheckpointError(f"{path}: {key} has shape {array.shape} where {size} numbers are needed.")
-                arrays[key] = torch.from_numpy(array.astype(np.float32).reshape(size))
+        file = read_npz(path)
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from error
-    except (ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except ValueError as error:
         raise CheckpointError(f"{path} is not an .npz file of plain numbers, or is damaged ({error}).") from error
+    for key, size in sizes.items():
+        if key not in file:
+            raise CheckpointError(f"{path} holds no entry {key}: smpl_mean_params.npz has pose, shape, cam.")
+        array = file[key]
+        if array.size != size or array.dtype.kind not in "fiu" or not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {key} has shape {array.shape} where {size} numbers are needed.")
+        arrays[key] = torch.from_numpy(array.astype(np.float32).reshape(size))
     return MeanParams(arrays["pose"], arrays["shape"], arrays["cam"])
 
 

@@ -5,7 +5,6 @@ All nine semantic channels are drawn in one pass, only for samples with labels a
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from dsr.losses import (
     vertex_loss,
     weighted_total,
 )
+from dsr.npz import read_npy
 from dsr.regressors import HMR, build_regressor, load_imagenet_weights
 from dsr.regressors.loading import MEAN_FILE, has_heads
 from dsr.rendering import RenderSettings, SemanticRenderer
@@ -280,8 +280,8 @@ def load_prior(path: Path | None, asset: Any) -> np.ndarray:
                 "or train without them: --losses.dsr off."
             ) from error
     try:
-        prior = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        prior = read_npy(path)
+    except (OSError, ValueError) as error:
         raise TrainingError(f"--losses.prior {path} cannot be read ({error}): give semantic_prior.npy.") from error
     prior = np.squeeze(prior)
     if prior.shape != (len(asset.faces), 20) or prior.dtype.kind not in "fiu":
