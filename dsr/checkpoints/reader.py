@@ -138,7 +138,7 @@ class _Bounded:
 
 
 class _Reader(CheckedUnpickler):
-    key_kinds: ClassVar[tuple[type, ...]] = (_Inert,)
+    key_kinds: ClassVar[tuple[type, ...]] = (_Inert, type)
     dispatch: ClassVar[dict[int, Callable[..., None]]] = dict(CheckedUnpickler.dispatch)
 
     def __init__(self, stream: IO[bytes]) -> None:
