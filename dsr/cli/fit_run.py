@@ -176,6 +176,8 @@ class FitRun:
             self._folder.add_body(clip_fitter.body.asset)
         if pictures:
             fitter.prepare()
+            sources = [planned.source for planned in self._planned]
+            fitter.expect(source.path for source in sources if isinstance(source, InputPicture))
             self._folder.add_body(fitter.body.asset)
 
         def work(i: int) -> int:

@@ -60,10 +60,10 @@ def silhouette_iou(mask: PersonMask | None, vertices_cam: np.ndarray, faces: np.
 
 
 def visibility_warnings(detection: Detection, image_size: tuple[int, int]) -> list[str]:
-    """Sentences for the user about what of a person the picture (width, height) does not show."""
+    """Sentences for the user: how a person was read, and what of it the picture (width, height) does not show."""
     names = joint_names(detection.keypoint_set)
     hidden = [n for n, c in zip(names, detection.confidence, strict=True) if c < VISIBLE]
-    warnings = []
+    warnings = list(detection.warnings)
     if all(any(part in n for n in hidden) for part in ("left_knee", "right_knee", "left_ankle", "right_ankle")):
         warnings.append("The legs are hidden or outside the picture; their pose is a guess.")
     width, height = image_size

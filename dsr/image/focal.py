@@ -65,7 +65,7 @@ def resolve_focal(
         return FocalHint(pixels, "flag", detail)
     sidecar = find_sidecar(photo.path)
     if sidecar is not None:
-        camera = read_sidecar(sidecar)
+        camera = read_sidecar(sidecar).of_size(photo.width, photo.height, str(sidecar))
         pixels, detail = focal_pixels(camera.key, camera.value, photo.width, photo.height, f"{sidecar}: {camera.key}")
         return FocalHint(pixels, "sidecar", f"{detail} ({sidecar.name})", camera.principal_px)
     if photo.hint is not None:
@@ -99,7 +99,8 @@ def focal_pixels(key: str, value: float, width: int, height: int, where: str) ->
     elif key == "fov_deg":
         if value >= 180:
             raise CameraError(f"{where} must be below 180 degrees, got {value:g}.")
-        pixels = width / (2.0 * math.tan(math.radians(value) / 2.0))
+        half = math.tan(math.radians(value) / 2.0)
+        pixels = width / (2.0 * half) if half > 1e-12 else math.inf
         detail = f"horizontal field of view of {value:g} degrees"
     else:
         pixels, detail = float(value), f"{value:g} pixels as given"

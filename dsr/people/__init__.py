@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from dsr.people.detector import PeopleDetector as PeopleDetector
     from dsr.people.imports import load_boxes as load_boxes
     from dsr.people.imports import load_detections as load_detections
+    from dsr.people.naming import InputNames as InputNames
     from dsr.people.select import select_people as select_people
     from dsr.people.types import Detection as Detection
     from dsr.people.types import PersonMask as PersonMask
@@ -19,6 +20,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "detector": ("PeopleDetector",),
         "imports": ("load_boxes", "load_detections"),
+        "naming": ("InputNames",),
         "select": ("select_people",),
         "types": ("Detection", "PersonMask"),
     },

@@ -35,6 +35,7 @@ class Detection:
         mask: silhouette, or None.
         source: ``blazepose`` or the name of the imported file.
         number: place in the picture counted from the left, starting at 0; set when people are selected.
+        warnings: sentences for the user about how the person was read from a file.
     """
 
     box_px: np.ndarray
@@ -46,3 +47,4 @@ class Detection:
     mask: PersonMask | None = None
     source: str = "blazepose"
     number: int | None = None
+    warnings: tuple[str, ...] = ()

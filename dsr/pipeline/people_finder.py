@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsr.errors import MissingExtraError
@@ -10,7 +12,7 @@ from dsr.options import FitOptions
 
 if TYPE_CHECKING:
     from dsr.image import Photo
-    from dsr.people import Detection, PeopleDetector
+    from dsr.people import Detection, InputNames, PeopleDetector
 
 
 class PeopleFinder:
@@ -24,6 +26,13 @@ class PeopleFinder:
     def __init__(self, options: FitOptions, threads: int | None = None) -> None:
         self._options, self._threads = options, threads
         self._local = threading.local()
+        self._inputs: InputNames | None = None
+
+    def expect(self, pictures: Iterable[Path]) -> None:
+        """Say which pictures will come, so that keypoints and boxes that could be of several of them are refused."""
+        from dsr.people import InputNames
+
+        self._inputs = InputNames(pictures)
 
     def __call__(self, photo: Photo) -> list[Detection]:
         """The people of a photograph, left to right.
@@ -34,9 +43,10 @@ class PeopleFinder:
         from dsr.people import load_detections
 
         if self._options.keypoints is not None:
-            return self._completed(photo, load_detections(self._options.keypoints, photo, kind="keypoints"))
+            known = load_detections(self._options.keypoints, photo, kind="keypoints", inputs=self._inputs)
+            return self._completed(photo, known)
         if self._options.boxes is not None:
-            return load_detections(self._options.boxes, photo, self.detector, kind="boxes")
+            return load_detections(self._options.boxes, photo, self.detector, kind="boxes", inputs=self._inputs)
         return self.detector.detect(photo)
 
     def _completed(self, photo: Photo, known: list[Detection]) -> list[Detection]:

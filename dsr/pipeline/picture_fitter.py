@@ -97,6 +97,7 @@ def fit_images(
         body_fitter=body_fitter,
     )
     fitter.prepare()
+    fitter.expect(picture.path for picture in pictures)
     return ordered_map(fitter.fit_input, pictures, jobs)
 
 
@@ -185,6 +186,11 @@ class Fitter:
         _ = self.body, self.regressor
         if isinstance(self._find_people, PeopleFinder):
             self._find_people.prepare()
+
+    def expect(self, pictures: Iterable[Path]) -> None:
+        """Say which pictures will come, so that keypoints and boxes that could be of several of them are refused."""
+        if isinstance(self._find_people, PeopleFinder):
+            self._find_people.expect(pictures)
 
     def fit(self, path: str | os.PathLike[str]) -> FitResult:
         """Fit one picture.

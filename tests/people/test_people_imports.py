@@ -13,7 +13,7 @@ from shared_data import photos
 from dsr.body import joint_names
 from dsr.errors import DetectionError, UsageError
 from dsr.image.types import Photo
-from dsr.people import Detection, load_boxes, load_detections, select_people
+from dsr.people import Detection, InputNames, load_boxes, load_detections, select_people
 
 
 def photo(name: str = "team_0007.jpg", width: int = 640, height: int = 480) -> Photo:
@@ -194,3 +194,90 @@ def test_select_people() -> None:
     for wrong in ("biggest", "-1", "1.5", "", "largest:", "largest:0", "largest:-1", "largest:two", "all:2"):
         with pytest.raises(UsageError, match="largest"):
             select_people(people, wrong)
+
+
+def test_keypoints_in_other_units_come_with_a_sentence(tmp_path: Path) -> None:
+    pixels = np.array(person(25)).reshape(-1, 3)
+    fractions = pixels / [640, 480, 1]
+    canvas = {
+        "canvas_width": 1280,
+        "canvas_height": 960,
+        "people": [{"pose_keypoints_2d": (pixels * [2, 2, 1]).ravel().tolist()}],
+    }
+    for data, says in (
+        ({"people": [{"pose_keypoints_2d": fractions.ravel().tolist()}]}, "0 to 1"),
+        ({"people": [{"pose_keypoints_2d": (fractions * [2, 2, 1] - [1, 1, 0]).ravel().tolist()}]}, "-1 to 1"),
+        (canvas, "1280 x 960"),
+        ([canvas], "1280 x 960"),
+    ):
+        (found,) = load_detections(write(tmp_path / "team_0007.json", data), photo())
+        np.testing.assert_allclose(found.keypoints_px, pixels[:, :2], atol=1e-9)
+        assert len(found.warnings) == 1 and says in found.warnings[0]
+        assert found.box_px.tolist() == pytest.approx([100, 50, 124, 98])
+
+
+def test_coco_sizes_are_scaled_and_other_pictures_refused(tmp_path: Path) -> None:
+    data = coco(keypoints=person(17), bbox=[100, 50, 40, 60])
+    data["images"][0] |= {"width": 320, "height": 240}
+    path = write(tmp_path / "coco.json", data)
+    (found,) = load_detections(path, photo())
+    assert found.keypoints_px[0].tolist() == [200, 100] and "320 x 240" in found.warnings[0]
+
+    class Fake:
+        def detect_in_boxes(self, picture: Photo, boxes: np.ndarray, source: str) -> list[Detection]:
+            return [Detection(box, 1.0, "coco17", np.zeros((17, 2)), np.ones(17)) for box in boxes]
+
+    (boxed,) = load_detections(path, photo(), Fake(), kind="boxes")  # type: ignore[arg-type]
+    assert boxed.box_px.tolist() == [200, 100, 280, 220] and "320 x 240" in boxed.warnings[0]
+    fractions = write(tmp_path / "boxes.json", {"team_0007.jpg": [[0.25, 0.5, 0.5, 0.25]]})
+    (boxed,) = load_detections(fractions, photo(), Fake())  # type: ignore[arg-type]
+    assert boxed.box_px.tolist() == [160, 240, 480, 360]
+    data["images"][0] |= {"width": 480, "height": 640}
+    with pytest.raises(DetectionError, match="turned upright"):
+        load_detections(write(path, data), photo())
+    far = {"people": [{"pose_keypoints_2d": person(25, 3000)}]}
+    with pytest.raises(DetectionError, match="lie outside of the picture"):
+        load_detections(write(tmp_path / "team_0007_keypoints.json", far), photo())
+
+
+def test_equal_names_in_two_folders_get_their_own_people(tmp_path: Path) -> None:
+    pictures = [tmp_path / "photos" / cam / "0001.jpg" for cam in ("cam1", "cam2")]
+    inputs = InputNames(pictures)
+    images = [{"id": i, "file_name": f"cam{i}/0001.jpg"} for i in (1, 2)]
+    rows = [{"image_id": i, "keypoints": person(17, 100.0 * i)} for i in (1, 2)]
+    path = write(tmp_path / "coco.json", {"images": images, "annotations": rows})
+    boxes = write(tmp_path / "boxes.json", {"cam1/0001.jpg": [[1, 2, 3, 4]], "cam2/0001": [[5, 6, 7, 8]]})
+    for i, picture in enumerate(pictures, 1):
+        (found,) = load_detections(path, photo(str(picture)), inputs=inputs)
+        assert found.keypoints_px[0, 0] == 100 * i
+        assert load_boxes(boxes, picture)[0, 0] == (1, 5)[i - 1]
+        (tmp_path / "kp" / f"cam{i}").mkdir(parents=True)
+        write(
+            tmp_path / "kp" / f"cam{i}" / "0001_keypoints.json",
+            {"people": [{"pose_keypoints_2d": person(25, 100.0 * i)}]},
+        )
+    for i, picture in enumerate(pictures, 1):
+        (found,) = load_detections(tmp_path / "kp", photo(str(picture)), inputs=inputs)
+        assert found.keypoints_px[0, 0] == 100 * i
+
+
+def test_a_name_that_two_pictures_share_is_refused(tmp_path: Path) -> None:
+    pictures = [tmp_path / "photos" / cam / "0001.jpg" for cam in ("cam1", "cam2")]
+    inputs, one = InputNames(pictures), photo(str(pictures[0]))
+    (tmp_path / "flat").mkdir()
+    single = write(tmp_path / "flat" / "0001_keypoints.json", {"people": [{"pose_keypoints_2d": person(25)}]})
+    results = write(tmp_path / "results.json", [{"image_id": 1, "keypoints": person(17)}])
+    for source in (tmp_path / "flat", single, results):
+        with pytest.raises(DetectionError, match=r"could be .*cam1.*cam2"):
+            load_detections(source, one, inputs=inputs)
+        assert len(load_detections(source, one, inputs=InputNames(pictures[:1]))) == 1
+    other = photo(str(tmp_path / "other.jpg"))
+    with pytest.raises(DetectionError, match="is of one picture: give a folder of such files for 2 pictures"):
+        load_detections(single, other, inputs=InputNames([pictures[0], other.path]))
+    assert len(load_detections(single, other)) == 1, "one picture, one file, whatever they are called"
+
+
+def test_results_without_this_picture_say_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "results.json", [{"image_id": 397133, "keypoints": person(17)}])
+    with pytest.raises(DetectionError, match=r"results\.json does not name team_0007\.jpg"):
+        load_detections(path, photo())
