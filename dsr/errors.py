@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 
 class DsrError(Exception):
     """Base of everything this package raises on purpose; safe to show to a user as it is."""
@@ -70,3 +72,22 @@ class TrainingError(DsrError):
 
 class MissingExtraError(DsrError):
     """An optional package is needed; the message names the extra to install."""
+
+
+def error_sentence(error: BaseException) -> str:
+    """What to tell a user about an error that nobody expected.
+
+    Args:
+        error: the system's (a file that cannot be read, too little memory) or anybody's, which is then a defect.
+
+    Returns:
+        A sentence or two; of a defect with the place where it happened, for a report.
+    """
+    if isinstance(error, OSError):
+        file = f"{error.filename}: " if error.filename else ""
+        return f"{file}{error.strerror or error or type(error).__name__}."
+    if isinstance(error, MemoryError):
+        return "the memory is too small for it; use fewer --jobs or smaller pictures."
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}, line {frames[-1].lineno})" if frames else ""
+    return f"unexpected {type(error).__name__}: {error}{place}. This is a defect; please report it."

@@ -1,16 +1,30 @@
-"""Files that are either complete or not there (written beside the target, then renamed), and their digests."""
+"""Files that are either complete or not there (written beside the target, then renamed), their digests, and text."""
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from dsr.errors import ExportError
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark it begins with
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_PLACED: ContextVar[list[Path] | None] = ContextVar("_PLACED", default=None)
 
 
 def write_atomic(path: str | os.PathLike[str], write: Callable[[Path], None]) -> Path:
@@ -31,6 +45,9 @@ def write_atomic(path: str | os.PathLike[str], write: Callable[[Path], None]) ->
     try:
         write(temporary)
         temporary.replace(target)
+        placed = _PLACED.get()
+        if placed is not None:
+            placed.append(target)
     except OSError as error:
         raise ExportError(_sentence(target, error)) from error
     finally:
@@ -45,6 +62,83 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
         temporary.write_bytes(data)
 
     return write_atomic(path, write)
+
+
+@contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """What :func:`write_atomic` puts in place inside the block is removed again where the block ends by an error."""
+    placed: list[Path] = []
+    before = _PLACED.set(placed)
+    try:
+        yield
+    except BaseException:
+        for path in placed:
+            _remove(path)
+        raise
+    finally:
+        _PLACED.reset(before)
+
+
+def expand_user(path: str | os.PathLike[str]) -> Path:
+    """``~`` and ``~name`` at the beginning as that user's folder; where there is no such user it is part of a name."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # "~$photo.jpg" is what an office program leaves
+        return Path(path)
+
+
+def read_text(path: Path) -> str:
+    """A text file of any editor: UTF-8, UTF-16 or UTF-32 by its byte-order mark; without one UTF-8, else Windows-1252.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is no text.
+    """
+    data = path.read_bytes()
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    if encoding is None and b"\0" in data[:2]:
+        encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
+    if encoding is None:
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError:
+            text = data.decode("cp1252")
+    else:
+        text = data.decode(encoding)
+    if "\0" in text:
+        raise ValueError("it holds zero bytes")
+    return text
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file in any Unicode encoding, with or without a byte-order mark.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is no JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except (RecursionError, MemoryError) as error:
+        raise ValueError("nested too deeply") from error
+
+
+def not_the_file(path: Path) -> str:
+    """What stands in the place of a model file that was not really fetched, "" where it may be one.
+
+    Returns:
+        A sentence: a web page (a log-in, an error) or the pointer of Git LFS.
+    """
+    try:
+        with path.open("rb") as stream:
+            start = stream.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    except OSError:
+        return ""
+    if start.startswith((b"<!doctype html", b"<html", b"<?xml")):
+        return f"{path} is a web page, not the file: log in with a browser and download it again."
+    if start.startswith(b"version https://git-lfs"):
+        return f"{path} is a pointer of Git LFS, not the file: run 'git lfs pull' there, or download the file itself."
+    return ""
 
 
 def file_sha256(path: Path) -> str:

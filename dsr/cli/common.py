@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from dsr.errors import DsrError, TrainingError
+from dsr.errors import DsrError, TrainingError, error_sentence
 
 EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
 EXIT_NOT_READY = 1
@@ -50,3 +50,6 @@ def run_command(
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is still in the buffer has to go somewhere
         return broken_pipe
+    except Exception as error:
+        write_line(sys.stderr, f"{prog}: {error_sentence(error)}")
+        return EXIT_USAGE

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import tyro
 
 from dsr.cli.common import EXIT_FINE, EXIT_INTERRUPTED, run_command
-from dsr.cli.fit_command import FitCommand, inputs_first
+from dsr.cli.fit_command import FitCommand, inputs_first, refuse_empty_out
 
 if TYPE_CHECKING:
     from dsr.pipeline.picture_fitter import Fitter
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None, make_fitter: Callable[..., Fitter] |
         return serve(arguments[1:])
 
     def parse_and_run() -> int:
+        refuse_empty_out(arguments)
         config = (tyro.conf.FlagCreatePairsOff,)
         command = tyro.cli(FitCommand, prog="dsr-fit", args=inputs_first(arguments), config=config)
         # a reader that goes away ends the help as usual, but a run before its end

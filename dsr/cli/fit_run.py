@@ -15,11 +15,12 @@ from typing import Any
 from dsr.cli.common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, write_line
 from dsr.cli.fit_command import FitCommand
 from dsr.cli.progress import Progress, row_text
-from dsr.errors import ExportError, UsageError
+from dsr.errors import ExportError, ResultError, UsageError
 from dsr.files import with_ending
 from dsr.options import check_lifter, check_options
 from dsr.pipeline.body_file import body_file_name
 from dsr.pipeline.clip_fitter import OnFrame, SequenceFitter, check_sequence_options
+from dsr.pipeline.folder_lock import only_run_in
 from dsr.pipeline.inputs import Clip, InputPicture, find_sources
 from dsr.pipeline.jobs import check_jobs, ordered_map
 from dsr.pipeline.output_folder import OutputFolder, PlannedOutput
@@ -74,7 +75,8 @@ class FitRun:
         if self._command.dry_run:
             return self._list()
         self._folder.make()
-        return self._work()
+        with only_run_in(self._command.out):
+            return self._work()
 
     def _plan(self) -> None:
         """Which pictures and clips, under which names, and which of them are finished."""
@@ -117,10 +119,12 @@ class FitRun:
         logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
         command = self._command
         started = time.perf_counter()
-        todo = [i for i, planned in enumerate(self._planned) if not planned.finished]
+        finished = self._take_over_rows()
+        todo = [i for i in range(len(self._planned)) if i not in finished]
         if command.json_log:
-            _log_event("start", total=len(self._planned), skipped=len(self._planned) - len(todo))
-        self._take_over_rows()
+            _log_event("start", total=len(self._planned), skipped=len(finished))
+            for i in finished:
+                _log_event("result", index=i, **{**asdict(self._rows[i]), "status": "skipped"})
         results = ordered_map(self._worker(todo), todo, self._jobs)
         interrupted = False
         saved = time.perf_counter()
@@ -154,16 +158,25 @@ class FitRun:
         self._summary(code, time.perf_counter() - started)
         return code
 
-    def _take_over_rows(self) -> None:
-        """The rows of what is finished: from the report of the run that did it, or from the results."""
+    def _take_over_rows(self) -> list[int]:
+        """The rows of what is finished: from the report of the run that did it, or from the results.
+
+        Returns:
+            Places of the planned outputs that are; a result that cannot be read after all is none of them.
+        """
         self._earlier_rows = {row.name: row for row in read_rows(self._command.out)}
+        finished = []
         for i, planned in enumerate(self._planned):
-            if planned.finished:
+            if not planned.finished:
+                continue
+            try:
                 row = self._earlier_rows.get(planned.name) or self._folder.earlier_row(planned.name)
-                row.earlier = True
-                self._rows[i] = row
-                if self._command.json_log:
-                    _log_event("result", index=i, **{**asdict(row), "status": "skipped"})
+            except ResultError:
+                continue
+            row.earlier = True
+            self._rows[i] = row
+            finished.append(i)
+        return finished
 
     def _worker(self, todo: list[int]) -> Callable[[int], int]:
         """What fits one input and writes its results; everything is loaded, and the body is in the output folder."""

@@ -13,12 +13,12 @@ keys are left to the user.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsr.errors import CameraError
+from dsr.files import read_json
 
 KEYS = ("focal_px", "focal35_mm", "fov_deg", "K")
 _SAME_SHAPE = 0.02
@@ -105,10 +105,10 @@ def read_sidecar(path: Path) -> SidecarCamera:
         CameraError: if it cannot be read, is not such a JSON object, or its values cannot be.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        content = read_json(path)
     except OSError as error:
         raise CameraError(f"The camera sidecar {path} cannot be read: {error.strerror or error}.") from None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise CameraError(f"The camera sidecar {path} is not valid JSON ({error}).") from None
     keys = [key for key in KEYS if isinstance(content, dict) and key in content]
     if len(keys) != 1:
@@ -121,7 +121,7 @@ def read_sidecar(path: Path) -> SidecarCamera:
     value = content[key]
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise CameraError(f"The camera sidecar {path} must give {key} as a number, got {value!r}.")
-    return SidecarCamera(key, float(value), size=size)
+    return SidecarCamera(key, _float(value), size=size)
 
 
 def _size(path: Path, content: dict[str, object]) -> tuple[float, float] | None:
@@ -129,16 +129,24 @@ def _size(path: Path, content: dict[str, object]) -> tuple[float, float] | None:
     values = [content[name] for name in ("width", "height") if name in content]
     if not values:
         return None
-    numbers = [float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
+    numbers = [_float(v) for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
     if len(numbers) != 2 or not all(math.isfinite(v) and v > 0 for v in numbers):
         raise CameraError(f'The camera sidecar {path} must give "width" and "height" as two positive numbers.')
     return numbers[0], numbers[1]
 
 
+def _float(value: float) -> float:
+    """A number as a float; one with more digits than a float has room for is infinite."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def _from_intrinsics(path: Path, K: object) -> SidecarCamera:
     """Check a 3 x 3 matrix with equal focal lengths and no skew."""
     try:
-        rows = [[float(value) for value in row] for row in K]  # type: ignore[attr-defined]
+        rows = [[_float(value) for value in row] for row in K]  # type: ignore[attr-defined]
         (fx, skew, cu), (zero, fy, cv), last = rows
     except (TypeError, ValueError):
         raise CameraError(f"The camera sidecar {path} must give K as 3 rows of 3 numbers.") from None

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dsr.errors import DsrError, ImageError
+from dsr.errors import DsrError, ImageError, error_sentence
 from dsr.options import FitOptions, split_person
 from dsr.results.base import InputResult
 from dsr.results.clip import SequenceResult
@@ -59,6 +59,9 @@ def errors_as_status(result: InputResult, doing: str = "") -> Iterator[None]:
     except DsrError as error:
         result.status = error.status if isinstance(error, ImageError) else "failed"
         result.message = str(error)
+    except (OSError, MemoryError) as error:
+        result.status = "failed"
+        result.message = f"{result.input_path}{doing}: {error_sentence(error)}"
     except Exception as error:
         _log.exception("unexpected error%s with %s", doing, result.input_path)
         result.status = "failed"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsr.errors import CheckpointError
-from dsr.files import weights_sha256
+from dsr.files import expand_user, weights_sha256
 
 if TYPE_CHECKING:
     from dsr.fitting.lifted_joints import LiftedJoints
@@ -24,7 +24,7 @@ def lifter_file(name: str) -> Path | None:
     if name == "none":
         return None
     if name != "shipped":
-        return Path(name).expanduser()
+        return expand_user(name)
     from dsr.checkpoints import shipped_file
 
     return shipped_file("lifter_temporal.safetensors")
@@ -81,7 +81,7 @@ class ClipLifter:
                 self.warning = f"Fitted without a lifter, from the detector's own 3D landmarks: {error}"
                 return
         else:
-            self._model = load_lifter(Path(self._name).expanduser())
+            self._model = load_lifter(expand_user(self._name))
         self.record = record
 
     def lift(self, track: PersonTrack, image_size: tuple[int, int], fps: float) -> LiftedJoints | None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dsr.errors import UsageError
+from dsr.files import expand_user, read_text
 
 OUTPUT_PICTURES = (".overlay.jpg", ".side.jpg", ".upright.jpg")
 
@@ -158,11 +159,11 @@ def find_clips(arguments: Iterable[str | os.PathLike[str]], skip: Path | None = 
     clips: list[Clip] = []
     loose: list[Path] = []
     for argument in arguments:
-        path = Path(argument).expanduser()
+        path = expand_user(argument)
         inputs = find_inputs([argument], skip=skip)
         problems = [picture.problem for picture in inputs if picture.problem]
         pictures = [picture.path for picture in inputs if not is_video(picture.path) and not picture.problem]
-        if path.is_dir():
+        if os.path.isdir(path):  # noqa: PTH112 (pathlib raises for long names)
             whole = path if path.name else Path(os.path.abspath(path))  # noqa: PTH100 (a link keeps its own name)
             problem = "" if pictures else (problems[0] if problems else f"{path} holds no picture.")
             clips.append(Clip(whole, tuple(sorted(pictures, key=natural_order)), problem))
@@ -183,8 +184,8 @@ def natural_order(path: Path) -> tuple[list[tuple[int, int, str]], str]:
 
 
 def _expand(argument: str, recursive: bool, skip: str | None) -> Iterator[InputPicture]:
-    path = Path(argument).expanduser()
-    if path.is_dir():
+    path = expand_user(argument)
+    if os.path.isdir(path):  # noqa: PTH112 (pathlib raises for long names)
         pictures = list(_walk(path, "", recursive, skip, set()))
         if not pictures:
             hint = "" if recursive else " Use --recursive to look into its subfolders."
@@ -192,7 +193,7 @@ def _expand(argument: str, recursive: bool, skip: str | None) -> Iterator[InputP
                 f"No picture found in the folder {path} (looked for .jpg, .png, .webp, .tif, .heic, ...).{hint}"
             )
         yield from pictures
-    elif path.suffix.lower() == ".txt" and path.is_file():
+    elif path.suffix.lower() == ".txt" and os.path.isfile(path):  # noqa: PTH113
         yield from _read_list(path, recursive, skip)
     elif os.path.lexists(path):
         yield InputPicture(path)
@@ -201,7 +202,7 @@ def _expand(argument: str, recursive: bool, skip: str | None) -> Iterator[InputP
         if not names:
             raise UsageError(f"No file matches {argument}.")
         for name in names:
-            if Path(name).is_dir():
+            if os.path.isdir(name):  # noqa: PTH112
                 yield from _walk(Path(name), Path(name).name if recursive else "", recursive, skip, set())
             elif _is_picture(Path(name)):
                 yield InputPicture(Path(name))
@@ -211,21 +212,32 @@ def _expand(argument: str, recursive: bool, skip: str | None) -> Iterator[InputP
 
 def _read_list(path: Path, recursive: bool, skip: str | None) -> Iterator[InputPicture]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The list {path} cannot be read as text: {error}.") from error
+        lines = re.split(r"\r\n|\r|\n", read_text(path))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"The list {path} cannot be read as text ({error}): save it as UTF-8, one path per line."
+        ) from error
     entries = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if not entries:
         raise UsageError(f"The list {path} names no picture: write one path per line.")
     for entry in entries:
-        beside = path.parent / Path(entry).expanduser()
-        target = beside if os.path.lexists(beside) or not os.path.lexists(entry) else Path(entry)
-        if target.is_dir():
+        target = _listed(path, entry)
+        if os.path.isdir(target):  # noqa: PTH112
             yield from _walk(target, "", recursive, skip, set())
         elif os.path.lexists(target):
             yield InputPicture(target)
         else:
             yield InputPicture(target, problem=f"{target}: no such file (named in {path}).")
+
+
+def _listed(path: Path, entry: str) -> Path:
+    """The file that a line of a list means: beside the list or from here, as it stands or without quotation marks."""
+    plain = entry[1:-1] if len(entry) > 2 and entry[0] == entry[-1] and entry[0] in "\"'" else entry
+    for name in dict.fromkeys((entry, plain)):
+        for target in (path.parent / expand_user(name), Path(name)):
+            if os.path.lexists(target):
+                return target
+    return path.parent / expand_user(plain)
 
 
 def _walk(folder: Path, mirrored: str, recursive: bool, skip: str | None, seen: set[str]) -> Iterator[InputPicture]:
@@ -236,7 +248,7 @@ def _walk(folder: Path, mirrored: str, recursive: bool, skip: str | None, seen: 
     try:
         with os.scandir(folder) as entries:
             names = sorted(
-                ((entry.name, entry.is_dir()) for entry in entries), key=lambda item: (item[0].casefold(), item[0])
+                ((entry.name, _is_folder(entry)) for entry in entries), key=lambda item: (item[0].casefold(), item[0])
             )
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -250,6 +262,14 @@ def _walk(folder: Path, mirrored: str, recursive: bool, skip: str | None, seen: 
     for name, is_folder in names:
         if is_folder and recursive and not name.startswith(".") and name != "__MACOSX":
             yield from _walk(folder / name, f"{mirrored}/{name}" if mirrored else name, True, skip, seen)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder; a link that leads nowhere (to itself, say) is none and costs its neighbours nothing."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def _is_picture(path: Path) -> bool:

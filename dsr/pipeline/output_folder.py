@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dsr.errors import ExportError, ResultError, UsageError
-from dsr.files import file_sha256, weights_sha256, with_ending, write_bytes
+from dsr.files import all_or_nothing, expand_user, file_sha256, weights_sha256, with_ending, write_bytes
 from dsr.options import FitOptions, SequenceOptions
 from dsr.pipeline.body_file import copy_body
 from dsr.pipeline.chain import errors_as_status
@@ -22,7 +22,7 @@ from dsr.pipeline.inputs import Clip, InputPicture
 from dsr.pipeline.output_names import name_outputs
 from dsr.pipeline.output_options import OutputOptions
 from dsr.results.clip import SequenceResult
-from dsr.results.files import read_document
+from dsr.results.files import file_record, read_arrays, read_document
 from dsr.results.picture import FitResult
 from dsr.results.report import FINE, Row, row_of
 from dsr.results.saved import load_result, save_result
@@ -131,7 +131,7 @@ class OutputFolder:
 
         def owner(name: str) -> str | None:
             earlier = document(name)
-            return None if earlier is None else str(earlier.get("input", {}).get("absolute_path", ""))
+            return None if earlier is None else _absolute_path(earlier)
 
         names = name_outputs(sources, owner, reserved)
         planned = []
@@ -160,15 +160,14 @@ class OutputFolder:
         made = {**self._made_with(source), "sidecar": _sidecar_sha256(source.first_file)}
         if any(run.get(key) != value for key, value in made.items()) or not self._same_weights(source, document):
             return False
-        files = [*run.get("outputs", ()), document.get("arrays", "")]
-        if not all((json_path.parent / file).is_file() for file in files):
+        if not _whole(json_path, document, run):
             return False
         stamp = source.stamp()
         if stamp and all(run.get(key) == value for key, value in stamp.items()):
             return True
         try:
             return isinstance(source, InputPicture) and file_sha256(source.path) == document["input"]["sha256"]
-        except (OSError, KeyError):
+        except (OSError, KeyError, TypeError):
             return False
 
     def write(self, result: FitResult | SequenceResult, source: InputPicture | Clip, name: str, body: Body) -> Row:
@@ -187,7 +186,7 @@ class OutputFolder:
         earlier = _read_earlier(self.json_path(name))
         written: list[Path] = []
         if result.status in FINE:
-            with errors_as_status(result, " while writing"):
+            with errors_as_status(result, " while writing"), all_or_nothing():
                 written = self._write_files(result, source, name, body)
         failed = result.status not in FINE
         keep = set() if failed else {path.name for path in written}
@@ -222,7 +221,7 @@ class OutputFolder:
             The files that were deleted; what cannot be deleted stays.
         """
         absolute = os.path.abspath(source.path)  # noqa: PTH100 (a link keeps its own name)
-        if document is None or document.get("input", {}).get("absolute_path") != absolute:
+        if document is None or _absolute_path(document) != absolute:
             return []
         json_path = self.json_path(name)
         run = document.get("run")
@@ -263,6 +262,11 @@ class OutputFolder:
         from dsr.pipeline.picture_outputs import write_picture_files
 
         base, json_path = self.path / name, self.json_path(name)
+        if not (self.path / self.body_file).exists():
+            raise ExportError(
+                f"The output folder {self.path} was removed or emptied while results were written into it; run dsr-fit "
+                "again."
+            )
         try:
             base.parent.mkdir(parents=True, exist_ok=True)
             json_path.unlink(missing_ok=True)
@@ -276,6 +280,7 @@ class OutputFolder:
         result.body["file"] = os.path.relpath(self.path / self.body_file, base.parent).replace(os.sep, "/")
         details: list[dict[str, Any]] = [
             {"outputs": [path.name for path in written]},
+            {"files": {path.name: file_record(path) for path in written}},
             {"sidecar": _sidecar_sha256(source.first_file)},
             source.stamp(),
         ]
@@ -298,7 +303,7 @@ class OutputFolder:
             return bool(used.get("sha256", "") == lifter_record(self._sequence.lifter).get("sha256", ""))
         _, colon, file = self._options.regressor.partition(":")
         used = document.get("regressor", {})
-        return not colon or bool(used.get("sha256") == weights_sha256(Path(file).expanduser()) != "")
+        return not colon or bool(used.get("sha256") == weights_sha256(expand_user(file)) != "")
 
 
 def _read_earlier(json_path: Path) -> dict[str, Any] | None:
@@ -307,6 +312,33 @@ def _read_earlier(json_path: Path) -> dict[str, Any] | None:
         return read_document(json_path) if json_path.is_file() else None
     except ResultError:
         return None
+
+
+def _absolute_path(document: dict[str, Any]) -> str:
+    """Of the input of an earlier result; "" where it does not say."""
+    source = document.get("input")
+    return str(source.get("absolute_path", "")) if isinstance(source, dict) else ""
+
+
+def _whole(json_path: Path, document: dict[str, Any], run: dict[str, Any]) -> bool:
+    """Whether all files of an earlier result are there as they were written, by size and hash.
+
+    Releases that wrote down neither: whether they are there, and the arrays can be read.
+    """
+    outputs, records = run.get("outputs", []), run.get("files")
+    if not isinstance(outputs, list) or not isinstance(document.get("arrays"), str):
+        return False
+    names = [*outputs, document["arrays"]]
+    if not all(isinstance(name, str) and Path(name).name == name for name in names):
+        return False
+    files = [json_path.with_name(name) for name in names]
+    try:
+        if isinstance(records, dict):
+            return all(records.get(file.name) == file_record(file, records.get(file.name)) for file in files)
+        read_arrays(json_path, document)
+        return all(file.is_file() for file in files)
+    except (OSError, ResultError):
+        return False
 
 
 def _other_body(document: dict[str, Any], sha256: str) -> bool:
