@@ -19,7 +19,7 @@ from dsr.body.joints import SMPL24_NAMES, SMPLH52_NAMES, SMPLX55_NAMES
 from dsr.body.landmarks import keypoint_regressors
 from dsr.body.modelfile import read_model_file
 from dsr.errors import BodyError
-from dsr.files import file_sha256
+from dsr.files import expand_user, file_sha256
 
 GENDERS = ("neutral", "female", "male")
 DEFAULT_BETAS = 10
@@ -120,7 +120,7 @@ def find_licensed(name_or_path: str | Path, gender: str = "neutral") -> Path:
             f"No {gender} {family.title} file was found in {', '.join(str(f) for f in model_folders())}: put "
             f"{family.files[gender][1]} (or .npz) into one of them; get it from {family.site} after registration."
         )
-    path = Path(name_or_path).expanduser()
+    path = expand_user(name_or_path)
     if path.is_file():
         return path
     if path.is_dir():

@@ -10,6 +10,7 @@ import numpy as np
 from dsr.body.asset import BodyAsset
 from dsr.body.asset_file import OPEN_FILES, find_open, is_addition_file, is_asset_file, read_addition, read_asset
 from dsr.body.licensed import load_licensed
+from dsr.files import expand_user
 
 
 def load_asset(
@@ -29,7 +30,7 @@ def load_asset(
         BodyError: if the file is missing, of the wrong kind or not safe to read; the message names the file expected.
     """
     name = str(name_or_path)
-    path = find_open(name) if name in OPEN_FILES else Path(name_or_path).expanduser()
+    path = find_open(name) if name in OPEN_FILES else expand_user(name_or_path)
     ours = is_addition_file(path), is_asset_file(path)
     if name in OPEN_FILES or any(ours):
         asset = read_addition(path) if ours[0] else read_asset(path)
