@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dsr.errors import UsageError
+from dsr.files import expand_user
 
 SYSTEMS = ("dsr", "perspose")
 """Networks that ``--regressor`` takes (:data:`dsr.regressors.REGRESSORS`)."""
@@ -27,6 +28,8 @@ class FitOptions:
     """Keypoints instead of the detector's: a folder of OpenPose files (NAME_keypoints.json) or one COCO JSON."""
     boxes: Path | None = None
     """JSON file of boxes instead of the detector's: {"photo.jpg": [[x, y, width, height], ...]}."""
+    landmarks: Path | None = None
+    """Another BlazePose landmark model than the installed one: the heavy or lite .tflite file or .task bundle."""
     focal: float | None = None
     """Focal length in pixels of the full, upright picture."""
     focal35: float | None = None
@@ -62,7 +65,7 @@ class FitOptions:
         }
         system, colon, path = self.regressor.partition(":")
         if colon:
-            record["regressor"] = f"{system}:{Path(path).expanduser().absolute()}"
+            record["regressor"] = f"{system}:{expand_user(path).absolute()}"
         return record
 
 
@@ -84,7 +87,7 @@ class SequenceOptions:
         """Plain JSON values, compared when a run is resumed."""
         lifter = self.lifter
         if lifter not in ("shipped", "none"):
-            lifter = str(Path(lifter).expanduser().absolute())
+            lifter = str(expand_user(lifter).absolute())
         return {**asdict(self), "lifter": lifter}
 
 
@@ -116,6 +119,8 @@ def check_options(options: FitOptions) -> None:
         raise UsageError(f"--keypoints {options.keypoints}: no such folder or file.")
     if options.boxes is not None and not options.boxes.is_file():
         raise UsageError(f"--boxes {options.boxes}: no such file.")
+    if options.landmarks is not None and not expand_user(options.landmarks).is_file():
+        raise UsageError(f"--landmarks {options.landmarks}: no such file.")
     if options.keypoints is not None and options.boxes is not None:
         raise UsageError("Give only one of --keypoints, --boxes.")
     split_regressor(options.regressor)
@@ -139,7 +144,7 @@ def check_lifter(name: str) -> None:
     Raises:
         UsageError: if there is no such file.
     """
-    if name not in ("shipped", "none") and not Path(name).expanduser().is_file():
+    if name not in ("shipped", "none") and not expand_user(name).is_file():
         raise UsageError(f"--lifter {name}: use shipped, none, or the file of a lifter's weights.")
 
 
@@ -185,7 +190,7 @@ def split_regressor(text: str) -> tuple[str, Path] | None:
         raise UsageError(
             f"--regressor {text!r}: use default, or {CHECKPOINT_FORMS} with the file of the network's weights."
         )
-    file = Path(path).expanduser()
+    file = expand_user(path)
     if not file.is_file():
         raise UsageError(f"--regressor {text}: there is no file {file}.")
     return system, file

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -73,6 +74,8 @@ class DoctorCommand:
 
     json: bool = False
     """Print one JSON object instead of a table."""
+    landmarks: Path | None = None
+    """A landmark model to look at, as dsr-fit --landmarks would take it."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -86,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_checks(command: DoctorCommand) -> int:
-    checks = run_checks()
+    checks = run_checks(command.landmarks)
     ready = all(check.status != "missing" for check in checks)
     if command.json:
         from dsr import __version__
@@ -118,13 +121,18 @@ def entry() -> None:
     sys.exit(main())
 
 
-def run_checks() -> list[Check]:
-    """All checks, in reading order; none of them raises."""
+def run_checks(landmarks: Path | None = None) -> list[Check]:
+    """All checks, in reading order; none of them raises.
+
+    Args:
+        landmarks: a landmark model of the user's to look at as well.
+    """
     steps: list[Callable[[], list[Check]]] = [
         _python,
         _packages,
         _tensors,
         _people,
+        partial(_landmarks, landmarks),
         _body,
         _prior,
         _folders,
@@ -136,7 +144,7 @@ def run_checks() -> list[Check]:
         try:
             checks += step()
         except Exception as error:
-            name = step.__name__.strip("_")
+            name = getattr(step, "__name__", "landmark model").strip("_")
             checks.append(Check(name, "missing", f"{type(error).__name__}: {error}", _REINSTALL))
     return checks
 
@@ -171,16 +179,41 @@ def _tensors() -> list[Check]:
 
 
 def _people() -> list[Check]:
-    from dsr.people.models import DETECTION_MODEL, LANDMARK_MODEL, LiteModel, find_model
+    from dsr.people.faces import FACE_MESH_MODEL, FACE_MODEL
+    from dsr.people.models import DETECTION_MODEL, LiteModel, find_model
 
     checks = []
-    for label, name in (("people detector", DETECTION_MODEL), ("landmark model", LANDMARK_MODEL)):
+    for label, name in (
+        ("people detector", DETECTION_MODEL),
+        ("face detector", FACE_MODEL),
+        ("face mesh", FACE_MESH_MODEL),
+    ):
         try:
             path = find_model(name)
             LiteModel(name)
             checks.append(Check(label, "ok", str(path)))
         except (DsrError, ImportError, OSError, ValueError, RuntimeError) as error:
             checks.append(Check(label, "missing", str(error), install_command("mediapipe", "ai-edge-litert")))
+    return checks
+
+
+def _landmarks(file: Path | None) -> list[Check]:
+    """The landmark model, and how to use another one."""
+    from dsr.people.landmarks import LandmarkModel
+    from dsr.people.models import LANDMARK_MODEL, find_model
+
+    try:
+        LandmarkModel()
+        better = "; dsr-fit --landmarks takes the slower, more exact heavy one"
+        checks = [Check("landmark model", "ok", f"{find_model(LANDMARK_MODEL)} (full{better})")]
+    except (DsrError, ImportError, OSError, ValueError, RuntimeError) as error:
+        return [Check("landmark model", "missing", str(error), install_command("mediapipe", "ai-edge-litert"))]
+    if file is not None:
+        try:
+            LandmarkModel(file=file.expanduser())
+            checks.append(Check("--landmarks", "ok", str(file)))
+        except DsrError as error:
+            checks.append(Check("--landmarks", "note", str(error), "dsr-fit works without it"))
     return checks
 
 

@@ -350,7 +350,7 @@ def _options(given: Any) -> FitOptions:
         raise UsageError(f"Unknown option {unknown[0]!r}; there are {', '.join(sorted(known))}.")
     values: dict[str, Any] = dict(given)
     try:
-        for name in ("keypoints", "boxes"):
+        for name in ("keypoints", "boxes", "landmarks"):
             if values.get(name) is not None:
                 values[name] = Path(values[name])
         options = FitOptions(**values)

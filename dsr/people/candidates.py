@@ -128,7 +128,8 @@ class SquareDetector:
         """Candidates (M, C) of all overlapping square tiles of ``side`` picture pixels, in picture pixels.
 
         The picture is shrunk once so that a tile has the model's input size. A tile larger than the picture is padded
-        with black on both sides. Candidates whose first point lies outside their tile are dropped.
+        with black on both sides. Candidates whose first point lies outside their tile are dropped, unless it lies
+        outside the picture as well: no other tile shows more of them.
         """
         small = pyramid.resized(self._size / side)
         candidates = []
@@ -136,18 +137,20 @@ class SquareDetector:
             for u in tile_starts(small.shape[1], self._size, overlap):
                 column, row = round(u), round(v)
                 tile = self.in_square(_window(small, column, row, self._size), min_score)
-                tile = tile[np.all((tile[:, 5:7] >= 0) & (tile[:, 5:7] <= 1), axis=1)]
+                within = np.all((tile[:, 5:7] >= 0) & (tile[:, 5:7] <= 1), axis=1)
                 tile[:, 1:] = tile[:, 1:] * self._size + np.tile([column, row], tile.shape[1] // 2)
+                outside = np.any((tile[:, 5:7] < 0) | (tile[:, 5:7] > small.shape[1::-1]), axis=1)
+                tile = tile[within | outside]
                 tile[:, 1::2] *= pyramid.width / small.shape[1]
                 tile[:, 2::2] *= pyramid.height / small.shape[0]
                 candidates.append(tile)
         return np.concatenate(candidates)
 
-    def in_square_around(self, pyramid: Pyramid, box: np.ndarray, min_score: float) -> np.ndarray:
-        """Candidates (M, C) of the square around a box (4,) with some room, best first, in picture pixels."""
-        region = Region.from_box(box)
+    def in_region(self, pyramid: Pyramid, region: Region, min_score: float) -> np.ndarray:
+        """Candidates (M, C) of a square region, best first, in picture pixels; outside the picture its edge goes on."""
         found = self.in_square(pyramid.crop(region, self._size), min_score)
-        found[:, 1:] = region.to_picture(found[:, 1:].reshape(len(found), -1, 2), 1.0).reshape(len(found), -1)
+        points = found[:, 1:].reshape(-1, 2)
+        found[:, 1:] = region.to_picture(points, 1.0).reshape(len(found), found.shape[1] - 1)
         return found
 
 

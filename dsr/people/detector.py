@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -35,18 +36,21 @@ class PeopleDetector:
             tiles of a third where people are small, faces, a second look behind the people found, and two more landmark
             passes; ``best`` looks everywhere, in five passes.
         threads: threads inside a model, default: the cores of this process, at most 4.
+        landmarks: file of another landmark model, see :class:`~dsr.people.landmarks.LandmarkModel`.
 
     Raises:
         UsageError: if the quality is unknown.
         MissingExtraError: if mediapipe or ai-edge-litert is not installed.
-        DetectionError: if the installed mediapipe lacks the models.
+        DetectionError: if the installed mediapipe lacks the models, or the file is no landmark model.
     """
 
-    def __init__(self, quality: Quality = "standard", threads: int | None = None) -> None:
+    def __init__(
+        self, quality: Quality = "standard", threads: int | None = None, landmarks: Path | None = None
+    ) -> None:
         if quality not in SETTINGS:
             raise UsageError(f"quality {quality!r} is unknown; use one of {', '.join(SETTINGS)}")
         self.settings = SETTINGS[quality]
-        self._landmarks = LandmarkModel(threads)
+        self._landmarks = LandmarkModel(threads, landmarks)
         self._search = PeopleSearch(self.settings, self._landmarks, threads)
         self._lock = threading.Lock()
 

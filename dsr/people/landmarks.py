@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from dsr.body.joints import flip_permutation
-from dsr.people.models import LANDMARK_MODEL, LiteModel
+from dsr.errors import DetectionError
+from dsr.people.models import LANDMARK_FILES, LANDMARK_MODEL, LiteModel
 from dsr.people.regions import Pyramid, Region
 from dsr.people.types import PersonMask
 
@@ -22,6 +24,7 @@ HOPELESS_PRESENCE = 0.1  # no further pass makes a person of it
 SURE_LOGIT = 10.0
 AGREEMENT = 0.04  # of the region's side; two passes on one person differ by a third of it
 _ROWS = 39
+_OUTPUTS = ((195,), (1,), (256, 256, 1), (64, 64, 39), (117,))  # landmarks, presence, silhouette, heatmaps, world
 _MIRROR = np.array(flip_permutation("blazepose33"))
 _HEATMAP_WINDOW = 9
 _HEATMAP_MIN_PEAK = 0.5
@@ -54,17 +57,33 @@ class RegionLandmarks:
 
 
 class LandmarkModel:
-    """The landmark model (one interpreter)."""
+    """The landmark model (one interpreter).
 
-    def __init__(self, threads: int | None = None) -> None:
-        self._model = LiteModel(LANDMARK_MODEL, threads)
+    Args:
+        threads: threads of the interpreter.
+        file: another BlazePose landmark model than the one that is installed: the heavy or the lite one.
+
+    Raises:
+        DetectionError: if the file is something else.
+    """
+
+    def __init__(self, threads: int | None = None, file: Path | None = None) -> None:
+        self._model = LiteModel(LANDMARK_MODEL if file is None else file, threads)
+        shapes = self._model.output_shapes
+        if self._model.input_shape != (1, CROP_SIZE, CROP_SIZE, 3) or sorted(shapes) != sorted(_OUTPUTS):
+            raise DetectionError(
+                f"{file or LANDMARK_MODEL} is a model, but no BlazePose landmark model: its input is"
+                f" {self._model.input_shape[1:]}, its outputs are {shapes}; expected {LANDMARK_FILES}"
+            )
+        self._order = [shapes.index(shape) for shape in _OUTPUTS]
 
     def __call__(self, pyramid: Pyramid, region: Region, mirrored: bool = False) -> RegionLandmarks:
         """Run on one region of a picture; ``mirrored`` shows the model the crop mirrored and turns its answer back."""
         crop = pyramid.crop(region, CROP_SIZE)
         if mirrored:
             crop = crop[:, ::-1]
-        rows, presence, mask, heatmaps, world = self._model(crop.astype(np.float32) / 255.0)
+        outputs = self._model(crop.astype(np.float32) / 255.0)
+        rows, presence, mask, heatmaps, world = (outputs[index] for index in self._order)
         rows = rows.reshape(_ROWS, 5).astype(np.float64)
         points = refine_by_heatmap(rows[:, :2], heatmaps)
         confidence = sigmoid(rows[:LANDMARKS, 3]) * sigmoid(rows[:LANDMARKS, 4])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from dsr.extras import install_command
 
 DETECTION_MODEL = "pose_detection/pose_detection.tflite"
 LANDMARK_MODEL = "pose_landmark/pose_landmark_full.tflite"
+LANDMARK_FILES = "pose_landmark_heavy.tflite or pose_landmarker_heavy.task for example"
+MAX_MODEL_BYTES = 1 << 28
 
 
 def find_model(name: str) -> Path:
@@ -59,7 +63,7 @@ class LiteModel:
     person on two cores for every batch size, and no gain from two interpreters), so inputs go one by one.
 
     Args:
-        name: path below ``mediapipe/modules``.
+        name: path below ``mediapipe/modules``, or a file of the user's (a ``Path``), see :func:`read_model`.
         threads: threads inside one call, default :func:`default_threads`.
 
     Raises:
@@ -67,8 +71,9 @@ class LiteModel:
         DetectionError: if the file is missing or cannot be loaded.
     """
 
-    def __init__(self, name: str, threads: int | None = None) -> None:
-        path = find_model(name)
+    def __init__(self, name: str | Path, threads: int | None = None) -> None:
+        path = name if isinstance(name, Path) else find_model(name)
+        content = read_model(path) if isinstance(name, Path) else None
         try:
             from ai_edge_litert.interpreter import Interpreter
         except ImportError as error:
@@ -78,20 +83,61 @@ class LiteModel:
             ) from error
         try:
             with quiet_stderr():  # LiteRT says which delegate it took
-                self._interpreter: Any = Interpreter(model_path=str(path), num_threads=threads or default_threads())
+                self._interpreter: Any = Interpreter(
+                    model_path=None if content else str(path),
+                    model_content=content,
+                    num_threads=threads or default_threads(),
+                )
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as error:
-            raise DetectionError(f"{path} cannot be loaded ({error}); {_install_models()}") from error
+            next_step = "it is no whole .tflite model; get it again" if content else _install_models()
+            raise DetectionError(f"{path} cannot be loaded ({error}); {next_step}") from error
         entry = self._interpreter.get_input_details()[0]
         self._input = entry["index"]
         self.input_shape: tuple[int, ...] = tuple(int(n) for n in entry["shape"])
-        self._outputs = [output["index"] for output in self._interpreter.get_output_details()]
+        outputs = self._interpreter.get_output_details()
+        self._outputs = [output["index"] for output in outputs]
+        self.output_shapes: list[tuple[int, ...]] = [tuple(int(n) for n in output["shape"][1:]) for output in outputs]
 
     def __call__(self, image: np.ndarray) -> list[np.ndarray]:
         """Run on one image of shape ``input_shape[1:]``, float32; outputs lose their leading axis of 1."""
         self._interpreter.set_tensor(self._input, np.ascontiguousarray(image[None], dtype=np.float32))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs]
+
+
+def read_model(path: Path) -> bytes:
+    """The bytes of a landmark model: a ``.tflite`` file, or the one inside a MediaPipe ``.task`` bundle.
+
+    Raises:
+        DetectionError: if the file cannot be read or is neither.
+    """
+    expected = f"expected a BlazePose landmark model, {LANDMARK_FILES}"
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise DetectionError(f"{path} is too large for a landmark model; {expected}")
+        content = path.read_bytes()
+        if not _is_tflite(content) and zipfile.is_zipfile(
+            path
+        ):  # a .tflite file with metadata looks like a zip as well
+            with zipfile.ZipFile(path) as bundle:
+                names = [e for e in bundle.infolist() if e.filename.endswith(".tflite") and "landmark" in e.filename]
+                if len(names) != 1 or names[0].file_size > MAX_MODEL_BYTES:
+                    raise DetectionError(f"{path} is a bundle without a landmark model of a pose; {expected}")
+                content = bundle.read(names[0])
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
+        raise DetectionError(f"{path} is a broken bundle ({error}); get it again") from error
+    except OSError as error:
+        raise DetectionError(f"{path} cannot be read: {error.strerror or error}") from error
+    except RuntimeError as error:  # zipfile's word for an encrypted entry
+        raise DetectionError(f"{path} cannot be opened ({error}); {expected}") from error
+    if not _is_tflite(content):
+        raise DetectionError(f"{path} is no TensorFlow Lite model; {expected}")
+    return content
+
+
+def _is_tflite(content: bytes) -> bool:
+    return content[4:8] == b"TFL3"
 
 
 def _install_models() -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from dsr.people.candidates import body_angle, body_length, person_detector
 from dsr.people.faces import Face, FaceFinder, distinct_faces
 from dsr.people.landmarks import LandmarkModel
-from dsr.people.regions import Pyramid, Region
+from dsr.people.regions import Pyramid, Region, brightened
 from dsr.people.suppression import (
     PEELED_MAX_ANGLE,
     SURE_PRESENCE,
@@ -20,6 +20,7 @@ from dsr.people.suppression import (
     has_face,
     is_clearly,
     is_plausible,
+    lies_on_bones,
     merge_candidates,
     repeats,
     same_region,
@@ -39,6 +40,7 @@ MIN_HINT = 0.3  # candidates taken as a reason to look again
 UPSIDE_DOWN = math.radians(100)
 _CLEAR_PRESENCE = 0.35  # of the body below a face that is clearly one: there is somebody, whatever hides the rest
 _UNCLEAR_SCORE, _UNCLEAR_PRESENCE = 0.5, 0.75  # of a face that is not, and of the body below it
+_HARDLY_HIGHER = 1.2  # one row of slightly larger tiles instead of two that show the same
 _SMALL_FACE = 1 / 12  # of a tile: faces as small as this make smaller tiles worth their time
 _BELOW_FACE = ((1.0, 1.0), (1.0, 0.0), (0.75, 1.0), (1.3, 1.0))  # scale and turn of the regions tried below a face
 
@@ -52,6 +54,8 @@ class SearchSettings:
         on_cue: tile sides searched one after the other as long as the sides before hint at small people.
         passes: landmark passes on each person, see :meth:`LandmarkModel.refined`.
         peels: how often to take the people found out of the picture and look for people behind or beside them.
+        wider: side of a square around the picture, in longer sides, that shows room around people who are cut off by
+            the border; 0 for none.
         faces: tile sides in which faces are always looked for.
         faces_on_cue: tile sides searched for faces where the sides before show small ones; with no side before, where
             nobody was found.
@@ -61,14 +65,15 @@ class SearchSettings:
     on_cue: tuple[int, ...]
     passes: int
     peels: int
+    wider: float
     faces: tuple[float, ...]
     faces_on_cue: tuple[float, ...]
 
 
 SETTINGS: dict[str, SearchSettings] = {
-    "fast": SearchSettings((1,), (2, 3), 1, 0, (), (1,)),
-    "standard": SearchSettings((1, 2), (3,), 3, 1, (1, 16 / 9), (3,)),
-    "best": SearchSettings((1, 2, 3), (4,), 5, 2, (1, 16 / 9, 3), (5,)),
+    "fast": SearchSettings((1,), (2, 3), 1, 0, 0, (), (1,)),
+    "standard": SearchSettings((1, 2), (3,), 3, 1, 1.33, (1, 16 / 9), (3,)),
+    "best": SearchSettings((1, 2, 3), (4,), 5, 2, 1.33, (1, 16 / 9, 3), (5,)),
 }
 
 
@@ -93,6 +98,7 @@ class PeopleSearch:
         Args:
             rgb: (h, w, 3) uint8.
         """
+        rgb = brightened(rgb)
         pyramid = Pyramid(rgb)
         candidates = self._candidates(pyramid)
         bodies = self._bodies(pyramid, candidates)
@@ -122,9 +128,9 @@ class PeopleSearch:
 
         The region comes from the person detector's best candidate of that size in the box, or from the box itself.
         """
-        pyramid = Pyramid(rgb)
+        pyramid = Pyramid(brightened(rgb))
         regions = [Region.from_box(box)]
-        for candidate in self._people.in_square_around(pyramid, box, MIN_HINT):
+        for candidate in self._people.in_region(pyramid, regions[0], MIN_HINT):
             region = Region.from_points(candidate[5:7], candidate[7:9])
             inside = np.all(candidate[5:7] >= box[:2]) and np.all(candidate[5:7] <= box[2:])
             if inside and 0.7 < region.side / regions[0].side < 1.6:
@@ -150,8 +156,12 @@ class PeopleSearch:
 
     def _below_faces(self, pyramid: Pyramid, faces: list[Face], bodies: list[Body]) -> list[Body]:
         """Bodies below faces that no sure body has yet."""
-        taken = [body.face for body in suppress_bodies(bodies) if body.landmarks.presence >= SURE_PRESENCE]
-        below = [self._below(pyramid, face) for face in faces if not any(face is other for other in taken)]
+        sure = [body for body in suppress_bodies(bodies) if body.landmarks.presence >= SURE_PRESENCE]
+        below = []
+        for face in faces:
+            if any(body.face is face for body in sure) or (not face.clear and lies_on_bones(face, sure)):
+                continue
+            below.append(self._below(pyramid, face))
         return [body for body in below if body is not None]
 
     def _behind(self, rgb: np.ndarray, faces: list[Face], sure: list[Body]) -> list[Body]:
@@ -236,17 +246,19 @@ class PeopleSearch:
 
     def _candidates(self, pyramid: Pyramid) -> np.ndarray:
         """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints."""
-        longer = max(pyramid.width, pyramid.height)
-        shorter = min(pyramid.width, pyramid.height)
-        parts = [self._people.in_tiles(pyramid, longer / n, MIN_HINT) for n in self.settings.always]
+        longer, shorter = (float(f(pyramid.width, pyramid.height)) for f in (max, min))
+        parts = [self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT) for n in self.settings.always]
+        if self.settings.wider:
+            around = Region(pyramid.width / 2, pyramid.height / 2, self.settings.wider * longer, 0.0)
+            parts.append(self._people.in_region(pyramid, around, MIN_HINT))
         if longer > 3 * shorter:  # a panorama: people are as high as the picture, not a part of its width
-            parts.append(self._people.in_tiles(pyramid, float(shorter), MIN_HINT))
+            parts.append(self._people.in_tiles(pyramid, shorter, MIN_HINT))
         last = self.settings.always[-1]
         for n in self.settings.on_cue:
             merged = merge_candidates(np.concatenate(parts))
             if np.any(merged[:, 0] >= MIN_SCORE) and not hints_at_small_people(merged, longer / last):
                 break
-            parts.append(self._people.in_tiles(pyramid, longer / n, MIN_HINT))
+            parts.append(self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT))
             last = n
         return merge_candidates(np.concatenate(parts))
 
@@ -275,6 +287,12 @@ class PeopleSearch:
     def _finished(self, pyramid: Pyramid, first: Body) -> Body | None:
         marks = self._landmarks.refined(pyramid, first.landmarks, self.settings.passes)
         return Body(marks, first.candidate_score) if marks.presence >= MIN_PRESENCE else None
+
+
+def tile_side(longer: float, shorter: float, parts: float) -> float:
+    """Side of tiles that are a part of a picture's longer side, or as high as a picture that is hardly higher."""
+    side = longer / parts
+    return shorter if side < shorter <= _HARDLY_HIGHER * side else side
 
 
 def hints_at_small_people(candidates: np.ndarray, side: float) -> bool:

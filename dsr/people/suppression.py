@@ -23,7 +23,7 @@ MAX_COVERED = 0.75
 MIN_CONSISTENCY = 0.4
 _HEAD_DISTANCE = 0.4  # of a face's side, to the head of the body below it
 _UNCLEAR_DISTANCE = 0.6  # the same for profiles, where points on the far side are guessed
-_SEEN_HEAD = 0.85
+_SEEN_HEAD, _ON_BONES = 0.85, 0.07
 TURNED = np.radians(60)
 PEELED_MAX_ANGLE = np.radians(45)
 _HEAD = list(range(11))
@@ -118,6 +118,11 @@ def has_face(body: Body, face: Face) -> bool:
     ratio = body.landmarks.region.side / (REGION_SIDE * face.side)
     reach = _HEAD_DISTANCE if face.clear else _UNCLEAR_DISTANCE
     return bool(0.5 < ratio < 2.0 and face.head_distance(body.landmarks) < reach)
+
+
+def lies_on_bones(face: Face, bodies: list[Body]) -> bool:
+    """True where what looks like a face is a part of somebody: a chest, a number, a knee."""
+    return any(bone_distance(face.middle[None], body)[0] < _ON_BONES for body in bodies)
 
 
 def shows_head_and_shoulders(body: Body) -> bool:

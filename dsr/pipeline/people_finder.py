@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsr.errors import MissingExtraError
+from dsr.files import expand_user
 from dsr.options import FitOptions
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class PeopleFinder:
     """Finds people as the options say; safe to call from several threads.
 
     Args:
-        options: ``keypoints``, ``boxes`` and ``quality`` are used.
+        options: ``keypoints``, ``boxes``, ``landmarks`` and ``quality`` are used.
         threads: of every detector.
     """
 
@@ -62,15 +63,17 @@ class PeopleFinder:
         if not hasattr(self._local, "detector"):
             from dsr.people import PeopleDetector
 
-            self._local.detector = PeopleDetector(self._options.quality, self._threads)
+            landmarks = self._options.landmarks and expand_user(self._options.landmarks)
+            self._local.detector = PeopleDetector(self._options.quality, self._threads, landmarks)
         detector: PeopleDetector = self._local.detector
         return detector
 
     def prepare(self) -> None:
-        """Load the detector now, unless keypoint files take its place.
+        """Load the detector now; keypoint files do without where its packages are missing.
 
         Raises:
             MissingExtraError: if the detector's packages are missing.
+            DetectionError: if the landmark model of the options is something else.
         """
-        if self._options.keypoints is None:
+        if self._options.keypoints is None or self._options.landmarks is not None:
             _ = self.detector
