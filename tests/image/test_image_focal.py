@@ -211,3 +211,41 @@ def test_wrong_sidecars_are_named(tmp_path, content) -> None:
     (tmp_path / "a.camera.json").write_bytes(content.encode("latin-1"))
     with pytest.raises(CameraError, match=r"a\.camera\.json"):
         resolve_focal(photo)
+
+
+def test_a_sidecar_of_another_size_is_scaled(tmp_path) -> None:
+    """The picture is 400 x 300."""
+    photo = read_photo(save(tmp_path / "a.jpg"))
+    sidecar = tmp_path / "a.camera.json"
+
+    def read(**content: object) -> FocalHint:
+        sidecar.write_text(json.dumps(content))
+        return resolve_focal(photo)
+
+    found = read(K=[[1600, 0, 780], [0, 1600, 610], [0, 0, 1]], width=1600, height=1200)
+    assert found.focal_px == pytest.approx(400) and found.principal_px == pytest.approx((195, 152.5))
+    assert read(focal_px=1600, width=1600, height=1200).focal_px == pytest.approx(400)
+    assert read(fov_deg=90, width=1600, height=1200).focal_px == pytest.approx(200), "angles have no size"
+    cropped = read(K=[[1600, 0, 800], [0, 1600, 600], [0, 0, 1]], width=400, height=300)
+    assert cropped.focal_px == 1600 and cropped.principal_px == (800, 600)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            {"K": [[1600, 0, 800], [0, 1600, 600], [0, 0, 1]]},
+            "the middle of a picture of 1600 x 1200; this one is 400 x 300",
+        ),
+        ({"K": [[100, 0, 100], [0, 100, 75], [0, 0, 1]]}, "the middle of a picture of 200 x 150"),
+        ({"focal_px": 500, "width": 300, "height": 400}, "cropped or turned"),
+        ({"focal_px": 500, "width": 400}, "two positive numbers"),
+        ({"focal_px": 500, "width": 400, "height": 0}, "two positive numbers"),
+        ({"focal_px": 500, "width": "400", "height": 300}, "two positive numbers"),
+    ],
+)
+def test_sidecars_of_other_pictures_are_refused(tmp_path, content, says) -> None:
+    photo = read_photo(save(tmp_path / "a.jpg"))
+    (tmp_path / "a.camera.json").write_text(json.dumps(content))
+    with pytest.raises(CameraError, match=says):
+        resolve_focal(photo)
