@@ -6,24 +6,44 @@ import torch
 from torch import Tensor
 
 
-def reprojection_terms(points: Tensor, jacobian: Tensor, rays: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+def reprojection_terms(
+    points: Tensor, jacobian: Tensor, rays: Tensor, sigma: Tensor, weight: Tensor, focal: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Where points fall in the picture against keypoints.
+
+    A camera's focal length is often a guess. Where it is off, a person seems to stand nearer or farther than they do:
+    the place follows, but near limbs are drawn too large or too small, and a pose would have to bend for it. So
+    perspective inside the person may be that of another focal length.
 
     Args:
         points: (B, K, 3) metres, camera frame.
         jacobian: (B, K, 3, P) their derivatives.
         rays: (B, K, 2) x/z, y/z of the keypoints.
         sigma: (B, K) one standard deviation of the keypoints, in the units of the rays.
+        weight: (B, K) what each counts in a person's middle.
+        focal: (B,) logarithm of how much longer the focal length is than the camera's, or None: not at all.
 
     Returns:
-        Residuals (B, K, 2) in standard deviations and their Jacobian (B, K, 2, P).
+        Residuals (B, K, 2) in standard deviations, their Jacobian (B, K, 2, P), and their derivatives (B, K, 2) by the
+        logarithm of the focal length.
     """
     x, y, z = points.unbind(-1)
     z = z.clamp(min=0.1)  # a point behind the camera pushes, but never divides by zero
     projected = torch.stack([x / z, y / z], -1)
     residual = (projected - rays) / sigma[..., None]
     slope = jacobian[..., :2, :] - projected[..., None] * jacobian[..., 2:, :]
-    return residual, slope / (z * sigma)[..., None, None]
+    slope = slope / (z * sigma)[..., None, None]
+    if focal is None:
+        return residual, slope, torch.zeros_like(residual)
+    share = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
+    middle = (share * z).sum(1, keepdim=True)
+    aside = (rays - (share[..., None] * rays).sum(1, keepdim=True)) / sigma[..., None]
+    longer = aside * (1 - middle / z)[..., None]
+    nearer = (middle / z.square())[..., None] * jacobian[..., 2, :]
+    nearer = nearer - (share[..., None] * jacobian[..., 2, :]).sum(1, keepdim=True) / z[..., None]
+    residual = residual + focal[:, None, None] * longer
+    slope = slope + focal[:, None, None, None] * aside[..., None] * nearer[:, :, None]
+    return residual, slope, longer
 
 
 def landmark_terms(

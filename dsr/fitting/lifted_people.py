@@ -42,7 +42,8 @@ def with_lifted_limbs(problem: FitProblem) -> FitProblem:
     centred, other = mine - middle, lifted - lifted.mean(1, keepdim=True)
     size = [points.square().sum((1, 2)).clamp(min=1e-9).sqrt() for points in (centred, other)]
     other = other * (size[0] / size[1])[:, None, None]
-    factor2 = problem.factor.square()
+    known = torch.stack([torch.as_tensor(d.confidence).to(landmarks)[limbs].amin() > 0 for d in problem.detections])
+    factor2 = problem.factor.square() * known  # a limb that nobody has seen would bend all others
     share = (factor2 / (factor2 + LIFTER_SIGMA**2))[:, None, None]
     moved = torch.zeros_like(landmarks)
     moved[:, limbs] = share * (other - centred)

@@ -21,7 +21,7 @@ from dsr.fitting.floor import shared_floor, soles_below, standing_on
 from dsr.fitting.gravity import find_gravity, find_stances
 from dsr.fitting.lifted_people import with_lifted_limbs
 from dsr.fitting.picture_result import describe_state, named_people
-from dsr.fitting.problem import FitProblem, fit_problem, group_detections
+from dsr.fitting.problem import FitProblem, finite_detection, fit_problem, group_detections
 from dsr.fitting.solver import FitWeights, State, solve
 from dsr.fitting.stance import Stance
 from dsr.fitting.starts import best_of, predicted_state, starting_states
@@ -60,6 +60,7 @@ def fit_people(
         BodyError: if the body has no regressor for a keypoint set.
         FittingError: if no keypoint of a person is usable.
     """
+    detections = [finite_detection(d) for d in detections]
     people: dict[int, PersonResult] = {}
     gravity = camera.gravity or find_gravity(detections, camera)
     stances = find_stances(detections, camera, gravity)

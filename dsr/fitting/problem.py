@@ -88,6 +88,36 @@ def group_detections(detections: Sequence[Detection]) -> list[list[int]]:
     return [groups[key] for key in sorted(groups)]
 
 
+def finite_detection(detection: Detection) -> Detection:
+    """A detection without NaN and infinity: such keypoints are not seen, such 3D landmarks not there.
+
+    A box that is no box is that of the keypoints that are seen.
+    """
+    pixels, confidence, box = (
+        np.asarray(a, np.float64) for a in (detection.keypoints_px, detection.confidence, detection.box_px)
+    )
+    finite = np.isfinite(pixels).all(1) & np.isfinite(confidence)
+    world = detection.world_m
+    if world is not None and not np.isfinite(world).all():
+        world = None
+    seen = finite & (np.nan_to_num(confidence) > 0)
+    boxed = np.isfinite(box).all() and (box[2:] > box[:2]).all()
+    if finite.all() and world is detection.world_m and (boxed or not seen.any()):
+        return detection
+    middle = pixels[seen].mean(0) if seen.any() else np.zeros(2)
+    pixels = np.where(finite[:, None], np.nan_to_num(pixels), middle)
+    if not boxed and seen.any():
+        box = np.concatenate([pixels[seen].min(0), pixels[seen].max(0)])
+        box[2:] = np.maximum(box[2:], box[:2] + 1)
+    return replace(
+        detection,
+        keypoints_px=pixels,
+        confidence=np.where(finite, np.nan_to_num(confidence), 0.0),
+        world_m=world,
+        box_px=np.nan_to_num(box),
+    )
+
+
 def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, options: FitOptions) -> FitProblem:
     """The problem of people that :func:`group_detections` puts together.
 

@@ -8,6 +8,7 @@ dozen steps do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -36,6 +37,8 @@ class FitWeights:
     """The same along the viewing direction."""
     prior: float = 0.8
     """Factor on the pose prior's residual."""
+    focal: float = 0.8
+    """Logarithm of the focal length: what a person's own perspective may say against the camera."""
     limit_rad: float = 0.05
     """Overshoot of a joint limit, radians."""
     beta: float = 1.6
@@ -101,40 +104,46 @@ class Targets:
 
 @dataclass(frozen=True)
 class State:
-    """Bodies being fitted: root (B,3,3), theta (B,63), betas (B,n), transl (B,3)."""
+    """Bodies being fitted: root (B,3,3), theta (B,63), betas (B,n), transl (B,3).
+
+    ``focal`` (B,) is the logarithm of how much longer the focal length seems, by the people's own perspective, than the
+    camera says; None where the camera is believed.
+    """
 
     root: Tensor
     theta: Tensor
     betas: Tensor
     transl: Tensor
+    focal: Tensor | None = None
 
     def step(self, delta: Tensor) -> State:
-        """Move by (B, P) in the parameter order of :class:`PosedKeypoints`."""
+        """Move by (B, P) in the parameter order of :class:`PosedKeypoints`; a free focal length is the last."""
         n, stop = self.betas.shape[1], 3 + 3 * POSED_JOINTS
         return State(
             axis_angle_to_rotmat(delta[:, :3]) @ self.root,
             self.theta + delta[:, 3:stop],
             self.betas + delta[:, stop : stop + n],
-            self.transl + delta[:, stop + n :],
+            self.transl + delta[:, stop + n : stop + n + 3],
+            None if self.focal is None else self.focal + delta[:, stop + n + 3],
         )
 
     def where(self, mask: Tensor, other: State) -> State:
         """This state where ``mask`` (B,) holds, ``other`` elsewhere."""
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
         return State(
-            *(
-                torch.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b)
-                for a, b in (
-                    (self.root, other.root),
-                    (self.theta, other.theta),
-                    (self.betas, other.betas),
-                    (self.transl, other.transl),
-                )
-            )
+            *(None if a is None else torch.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs)
         )
 
     def select(self, index: Tensor) -> State:
         """Rows ``index`` of the batch."""
-        return State(self.root[index], self.theta[index], self.betas[index], self.transl[index])
+        parts = (getattr(self, f.name) for f in fields(self))
+        return State(*(None if part is None else part[index] for part in parts))
+
+    @classmethod
+    def joined(cls, states: Sequence[State]) -> State:
+        """The rows of all of them."""
+        parts = ([getattr(state, f.name) for state in states] for f in fields(cls))
+        return cls(*(None if part[0] is None else torch.cat(part) for part in parts))
 
 
 def solve(
@@ -148,7 +157,7 @@ def solve(
     state = start
     system = linearise(model, prior, targets, state, weights)
     damping = torch.full_like(system.cost, 1e-2)
-    eye = torch.eye(model.num_parameters, dtype=model.dtype, device=model.device)
+    eye = torch.eye(system.gradient.shape[1], dtype=model.dtype, device=model.device)
     for _ in range(weights.steps):
         diagonal = system.normal.diagonal(dim1=1, dim2=2)
         damped = system.normal + torch.diag_embed(damping[:, None] * diagonal) + 1e-9 * eye
@@ -200,31 +209,29 @@ def linearise(
     sigma = (weights.pixel * targets.scale[:, None]).expand_as(targets.weight)
     if targets.pixel_factor is not None:
         sigma = sigma * targets.pixel_factor
-    terms = [(*reprojection_terms(posed.points, posed.jacobian, targets.rays, sigma), weights.robust)]
+    residual, jacobian, by_focal = reprojection_terms(
+        posed.points, posed.jacobian, targets.rays, sigma, targets.weight, state.focal
+    )
+    cost, factor = _robust(residual, targets.weight, weights.robust)
+    rows.append((factor[..., None] * jacobian).flatten(1, 2))
+    residuals.append((factor * residual).flatten(1))
+    by_focal = (factor * by_focal).flatten(1)
     if targets.landmarks is not None:
         spread = targets.landmark_sigma
         if spread is None:
             across, along = weights.landmark_across_m, weights.landmark_along_m
             spread = targets.rays.new_tensor([across, across, along]).expand_as(targets.landmarks)
-        terms.append(
-            (
-                *landmark_terms(
-                    posed.points,
-                    posed.jacobian,
-                    targets.landmarks,
-                    spread,
-                    targets.weight,
-                    model.hanging,
-                    targets.metric,
-                ),
-                weights.landmark_robust,
-            )
+        residual, jacobian = landmark_terms(
+            posed.points,
+            posed.jacobian,
+            targets.landmarks,
+            spread,
+            targets.weight,
+            model.hanging,
+            targets.metric,
         )
-    cost = torch.zeros_like(targets.scale)
-    for residual, jacobian, robust in terms:  # Geman-McClure
-        bend, c2 = residual.square().sum(-1), robust**2
-        cost = cost + (targets.weight * c2 * bend / (c2 + bend)).sum(1)
-        factor = (targets.weight.sqrt() * c2 / (c2 + bend))[..., None]
+        more, factor = _robust(residual, targets.weight, weights.landmark_robust)
+        cost = cost + more
         rows.append((factor[..., None] * jacobian).flatten(1, 2))
         residuals.append((factor * residual).flatten(1))
 
@@ -276,7 +283,21 @@ def linearise(
         rows.append(row)
         residuals.append(residual[:, None])
     jacobian, residual = torch.cat(rows, 1), torch.cat(residuals, 1)
+    if state.focal is not None:
+        column = torch.zeros_like(residual)
+        column[:, : by_focal.shape[1]] = by_focal
+        jacobian = torch.cat([jacobian, column[..., None]], 2)
+        diagonal = torch.cat([diagonal, torch.full_like(diagonal[:, :1], weights.focal**-2)], 1)
+        linear = torch.cat([linear, state.focal[:, None] / weights.focal**2], 1)
+        cost = cost + (state.focal / weights.focal).square()
     transposed = jacobian.transpose(1, 2)
     normal = transposed @ jacobian + torch.diag_embed(diagonal)
     gradient = (transposed @ residual[..., None])[..., 0] + linear
     return NormalEquations(cost, gradient, normal)
+
+
+def _robust(residual: Tensor, weight: Tensor, limit: float) -> tuple[Tensor, Tensor]:
+    """Geman-McClure of residuals (B, K, D): the cost (B,), and factors (B, K, 1) on residuals and Jacobians."""
+    square, c2 = residual.square().sum(-1), limit**2
+    bend = c2 / (c2 + square)
+    return (weight * bend * square).sum(1), (weight.sqrt() * bend)[..., None]

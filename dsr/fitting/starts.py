@@ -67,7 +67,8 @@ def starting_states(problem: FitProblem, options: FitOptions) -> list[State]:
         far = size / targets.scale.clamp(min=1e-3)
         wrong = (transl[:, 2] < 0.3 * far) | (transl[:, 2] > 3 * far)
         ahead = torch.cat([targets.rays.median(1).values * far[:, None], far[:, None]], 1)
-        states.append(State(root, theta, betas, torch.where(wrong[:, None], ahead, transl)))
+        placed = torch.where(wrong[:, None], ahead, transl)
+        states.append(State(root, theta, betas, placed, torch.zeros_like(transl[:, 0])))
     return states
 
 
@@ -94,7 +95,7 @@ def best_of(problem: FitProblem, states: list[State], weights: FitWeights) -> St
     """
     model, prior, targets = problem.model, problem.prior, problem.targets
     batch, device = len(targets.rays), targets.rays.device
-    state = State(*(torch.cat([getattr(s, f) for s in states]) for f in ("root", "theta", "betas", "transl")))
+    state = State.joined(states)
     person = torch.arange(batch, device=device).repeat(len(states))  # whom a row of the batch belongs to
     if len(states) > FINALISTS:
         state, cost = solve(

@@ -46,13 +46,16 @@ def problem(model):
     )
 
 
-def test_gradient_is_half_the_slope_of_the_cost(model, problem):
+@pytest.mark.parametrize("focal", [False, True])
+def test_gradient_is_half_the_slope_of_the_cost(model, problem, focal):
     state, targets = problem
+    if focal:
+        state = replace(state, focal=torch.tensor([0.3, -0.2, 0.0], dtype=torch.float64))
     prior, weights = load_pose_prior("cpu"), FitWeights()
     gradient = linearise(model, prior, targets, state, weights).gradient
     generator, step = torch.Generator().manual_seed(0), 1e-7
     for _ in range(4):
-        way = torch.randn(BATCH, model.num_parameters, generator=generator, dtype=torch.float64)
+        way = torch.randn(BATCH, model.num_parameters + focal, generator=generator, dtype=torch.float64)
         up, down = (linearise(model, prior, targets, state.step(s * way), weights).cost for s in (step, -step))
         torch.testing.assert_close((up - down) / (2 * step), 2 * (gradient * way).sum(1), rtol=1e-4, atol=1e-3)
 
