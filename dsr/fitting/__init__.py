@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from dsr._lazy import attach
 
 if TYPE_CHECKING:
+    from dsr.fitting.floor import find_clip_floor as find_clip_floor
     from dsr.fitting.floor import find_floor as find_floor
     from dsr.fitting.gravity import find_gravity as find_gravity
     from dsr.fitting.gravity import find_stances as find_stances
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 __getattr__, __dir__, __all__ = attach(
     __name__,
     {
-        "floor": ("find_floor",),
+        "floor": ("find_clip_floor", "find_floor"),
         "gravity": ("find_gravity", "find_stances"),
         "keypoint_model": ("KeypointModel",),
         "picture": ("fit_people",),

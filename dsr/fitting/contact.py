@@ -12,13 +12,16 @@ import math
 import torch
 from torch import Tensor
 
+from dsr.camera.tilt import Gravity
+
 SLOW_M_S, FAST_M_S = 0.35, 0.8
 """Speeds up to which a foot point surely rests, and from which on it surely does not."""
 _DEPTH = 0.2  # share of the speed along the viewing direction
 _LOW_M, _HIGH_M = 0.06, 0.14  # above the lowest foot point around that time
 _AROUND_S = 0.4
 _SHORTEST_S = 0.08
-_TILT = math.radians(6)  # how well the body's own upright tells the ground's tilt
+_TILT = math.radians(6)
+"""How well the body's own upright tells the ground's tilt."""
 
 
 def find_contacts(feet: Tensor, up: Tensor, fps: float) -> Tensor:
@@ -57,13 +60,32 @@ def upright(head: Tensor, feet: Tensor) -> Tensor:
     return torch.nn.functional.normalize(torch.nn.functional.normalize(head - feet, dim=-1).mean(0), dim=0)
 
 
-def fit_ground(feet: Tensor, contact: Tensor, up: Tensor) -> Tensor | None:
+def upward(body: Tensor, gravity: Gravity | None) -> tuple[Tensor, float]:
+    """Which way is up in a clip: what its pictures say and what the body's own upright says, each as far as it is sure.
+
+    Args:
+        body: (3,) from :func:`upright`.
+        gravity: of the camera, if known.
+
+    Returns:
+        (3,) unit vector and its standard deviation, radians.
+    """
+    if gravity is None:
+        return body, _TILT
+    sigma = math.radians(math.hypot(gravity.pitch_sigma_deg, gravity.roll_sigma_deg))
+    known = torch.as_tensor(gravity.up).to(body)
+    both = torch.nn.functional.normalize(known / sigma**2 + body / _TILT**2, dim=0)
+    return both, 1 / math.sqrt(1 / sigma**2 + 1 / _TILT**2)
+
+
+def fit_ground(feet: Tensor, contact: Tensor, up: Tensor, tilt: float = _TILT) -> Tensor | None:
     """Plane through the foot points that rest.
 
     Args:
         feet: (T, C, 3) metres.
         contact: (T - 1, C) from :func:`find_contacts`.
         up: (3,) unit vector, a guess of the plane's normal.
+        tilt: how good it is, radians.
 
     Returns:
         (4,) unit normal n and offset d with n . x = d, or None where too little rests or it is no plane.
@@ -79,7 +101,7 @@ def fit_ground(feet: Tensor, contact: Tensor, up: Tensor) -> Tensor | None:
     centre = (w[:, None] * points).sum(0) / w.sum()
     level = torch.stack([(points - centre) @ side, (points - centre) @ away, torch.ones_like(w)], 1)
     height = (points - centre) @ up
-    ridge = torch.diag(feet.new_tensor([1 / _TILT**2, 1 / _TILT**2, 1e-9]))
+    ridge = torch.diag(feet.new_tensor([1 / tilt**2, 1 / tilt**2, 1e-9]))
     scatter = 0.05**2  # metres squared: contacts lie off a plane by about this
     for _ in range(3):
         normal = level.T @ (w[:, None] * level) / scatter / 8 + ridge  # about 8 frames of a step say the same

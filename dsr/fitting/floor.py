@@ -17,6 +17,7 @@ from dsr.fitting.balance import anchor_blends
 from dsr.fitting.problem import FitProblem
 from dsr.fitting.solver import State
 from dsr.fitting.stance import Stance
+from dsr.results.clip import TrackResult
 from dsr.results.floor import Floor
 from dsr.results.picture import PersonResult
 
@@ -30,6 +31,8 @@ _CUT = 0.15
 """What somebody says about the floor whose feet are not seen."""
 _LOW_CAMERA_M = 0.3
 """A camera closer to the floor than this sees no sizes by it."""
+_ALIKE_DEG, _WALKED_DEG = 12.0, 5.0
+"""By how much the grounds of two tracks on one floor differ, and how well resting feet tell its slope."""
 _SOLE_M = 0.012
 """How well a sole is put on the floor."""
 
@@ -166,3 +169,40 @@ def find_floor(people: Sequence[PersonResult], stances: Sequence[Stance], gravit
     floor.confidence = shared.confidence
     floor.people = [p.id for p, stands in zip(people, on, strict=True) if stands]
     return floor
+
+
+def find_clip_floor(tracks: Sequence[TrackResult], gravity: Gravity) -> Floor:
+    """The floor of a clip's tracks: that of most of them, at the height where they stand.
+
+    Args:
+        tracks: everybody; their own grounds come from resting feet.
+        gravity: which way is up in the clip, for where nobody's feet rest.
+    """
+    tilt = float(np.hypot(gravity.pitch_sigma_deg, gravity.roll_sigma_deg))
+    floor = Floor(gravity.up, tilt_sigma_deg=tilt)
+    known = [t for t in tracks if t.ground is not None and t.contacts.any()]
+    if not known:
+        return floor
+    rests = np.array([t.contacts.any(1).sum() for t in known], np.float64)
+    grounds = np.stack([np.asarray(t.ground, np.float64) for t in known])
+    middle = grounds[int(rests.argmax()), :3]
+    alike = grounds[:, :3] @ middle > np.cos(np.radians(_ALIKE_DEG))
+    normal = (rests * alike) @ grounds[:, :3]
+    normal /= np.linalg.norm(normal)
+    below = []
+    for track, ground in zip(known, grounds, strict=True):
+        feet = np.asarray(track.joints_cam_m, np.float64)[track.contacts.any(1)][:, [10, 11]].reshape(-1, 3)
+        on_it = feet - np.outer(feet @ ground[:3] - ground[3], ground[:3])
+        below.append(-float(np.median(on_it @ normal)))
+    size = np.log(np.maximum(below, 1e-3)) if min(below) > _LOW_CAMERA_M else np.array(below)
+    near = np.exp(-0.5 * ((size[:, None] - size[None, :]) / _AGREE_LOG) ** 2)
+    best = size[int((near @ (rests * alike)).argmax())]
+    on = alike & (np.abs(size - best) < _MOVED_LOG)
+    share = float((rests * on).sum() / rests.sum())
+    return Floor(
+        normal=normal,
+        offset_m=-float(np.average(np.array(below)[on], weights=rests[on])),
+        confidence=share * float(1 - np.prod(1 - 0.8 * np.minimum(rests[on] / 10, 1))),
+        tilt_sigma_deg=min(tilt, _WALKED_DEG),
+        people=[t.id for t, stands in zip(known, on, strict=True) if stands],
+    )

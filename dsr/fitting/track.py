@@ -17,9 +17,10 @@ from dsr.body import Body
 from dsr.body.joints import joint_names
 from dsr.body.rotations import rotmat_to_axis_angle
 from dsr.camera import PictureCamera
+from dsr.camera.tilt import Gravity
 from dsr.devices import one_thread
 from dsr.errors import FittingError
-from dsr.fitting.contact import find_contacts, fit_ground, upright
+from dsr.fitting.contact import find_contacts, fit_ground, upright, upward
 from dsr.fitting.keypoint_model import POSED_JOINTS
 from dsr.fitting.lifted_joints import LiftedJoints, turned_to_landmarks, with_lifted_limbs
 from dsr.fitting.problem import load_pose_prior, size_targets
@@ -34,6 +35,7 @@ from dsr.fitting.track_problem import (
 )
 from dsr.fitting.track_solver import solve_windows
 from dsr.fitting.track_starts import track_start
+from dsr.fitting.upright_landmarks import upright_detections
 from dsr.options import FitOptions
 from dsr.people.types import Detection
 
@@ -103,6 +105,8 @@ def fit_track(
     first_seen = next((d for d in usable if d is not None), None)
     if first_seen is None:
         raise FittingError(f"a track of {len(usable)} frames has none with {MIN_KEYPOINTS} keypoints or more.")
+    if camera.gravity is not None:
+        usable = upright_detections(usable, camera, camera.gravity, fps)
     begin = usable
     if lifted is not None:
         lifted = turned_to_landmarks(lifted, usable)
@@ -121,7 +125,7 @@ def fit_track(
         first, second = _STEPS[options.quality]
         state = solve_windows(points, prior, targets, start, weights, first)
         for _ in range(_ROUNDS):  # feet that stand show better which others do
-            contact, ground = _contacts(points, state, targets)
+            contact, ground = _contacts(points, state, targets, camera.gravity)
             if float(contact.sum()) == 0:
                 break
             targets = replace(targets, contact=contact, ground=ground)
@@ -145,15 +149,17 @@ def usable_detection(detection: Detection) -> Detection | None:
     return replace(detection, keypoints_px=pixels, confidence=confidence, world_m=world, box_px=box)
 
 
-def _contacts(points: TrackPoints, state: TrackState, targets: TrackTargets) -> tuple[Tensor, Tensor | None]:
+def _contacts(
+    points: TrackPoints, state: TrackState, targets: TrackTargets, gravity: Gravity | None
+) -> tuple[Tensor, Tensor | None]:
     """When the feet rest, and where the ground is."""
     placed = points.place(state)
     feet = placed[:, points.feet]
     names = joint_names("h36m17")
     head, shoulders = (placed[:, points.joints[names.index(name)]] for name in ("head", "thorax"))
-    up = upright((head + shoulders) / 2, feet.mean(1))
+    up, tilt = upward(upright((head + shoulders) / 2, feet.mean(1)), gravity)
     contact = find_contacts(feet, up, targets.fps)
-    return contact, fit_ground(feet, contact, up)
+    return contact, fit_ground(feet, contact, up, tilt)
 
 
 def _track_fit(

@@ -11,7 +11,15 @@ import numpy as np
 
 from dsr.errors import DetectionError, DsrError, FittingError, ImageError, UsageError
 from dsr.options import FitOptions, SequenceOptions, check_lifter, check_options
-from dsr.pipeline.chain import StageTimer, body_record, find_camera, nobody_reason, set_nobody, whole_chain
+from dsr.pipeline.chain import (
+    StageTimer,
+    body_record,
+    find_camera,
+    nobody_reason,
+    set_nobody,
+    tilted_camera,
+    whole_chain,
+)
 from dsr.pipeline.clip_lifter import ClipLifter
 from dsr.pipeline.clip_reader import ClipReader, open_clip
 from dsr.pipeline.inputs import Clip, find_clips
@@ -140,6 +148,7 @@ class SequenceFitter:
         return result
 
     def _fit(self, clip: Clip, result: SequenceResult, on_frame: OnFrame | None) -> None:
+        from dsr.fitting import find_clip_floor
         from dsr.people.keypoint_sets import in_one_set
         from dsr.people.tracking import select_tracks, track_people
 
@@ -161,6 +170,7 @@ class SequenceFitter:
         if not tracks:
             set_nobody(result, nobody_reason(result, [d.score for people in frames for d in people], options))
             return
+        camera = tilted_camera(camera, reader.first, next(people for people in frames if people))
         self._lifter.load()
         result.lifter = dict(self._lifter.record)
         if self._lifter.warning:
@@ -172,6 +182,8 @@ class SequenceFitter:
             if person is not None:
                 result.people.append(person)
             timer.lap("fit")
+        if result.people and camera.gravity is not None:
+            result.floor = find_clip_floor(result.people, camera.gravity)
         if not result.people:
             set_nobody(result, "people were found, but never enough of them to fit a body to.")
 
@@ -188,6 +200,7 @@ class SequenceFitter:
         times: list[float] = []
         read: list[bool] = []
         missing = 0
+        left_out: list[str] = []
         for done, (number, seconds, photo) in enumerate(reader.frames(), 1):
             while len(frames) < number:  # no frame came for this moment
                 frames.append([])
@@ -198,7 +211,7 @@ class SequenceFitter:
                 people = follower.detect(photo)
             elif photo is not None and keypoints is not None:
                 try:
-                    people = load_detections(keypoints, photo, kind="keypoints")
+                    people = load_detections(keypoints, photo, kind="keypoints", warnings=left_out)
                 except DetectionError as error:
                     missing += 1
                     if missing == 1:
@@ -208,6 +221,9 @@ class SequenceFitter:
             read.append(photo is not None)
             if on_frame is not None:
                 on_frame(done, reader.expected)
+        if left_out:
+            more = f" There are {len(left_out) - 1} more like this." if len(left_out) > 1 else ""
+            reader.problems.append(left_out[0] + more)
         if missing and missing == sum(read):
             raise DetectionError(reader.problems[-1])
         result.frame_indices = np.arange(len(frames))
