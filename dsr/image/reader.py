@@ -36,12 +36,15 @@ class ReadLimits:
         max_pixels: pictures with more pixels than this are refused (``too_large``).
         max_decode_bytes: pictures whose decoder would need more memory than this are refused (``too_large``).
         min_side: pictures with a shorter side than this are refused (``too_small``).
+        max_aspect: pictures whose longer side is more than this many shorter ones are refused (``too_large``): tiles,
+            enlargements and margins go by the longer side.
     """
 
     max_work_pixels: int = 16_000_000
     max_pixels: int = 500_000_000
     max_decode_bytes: int = 640 * 2**20
     min_side: int = 16
+    max_aspect: float = 30.0
 
 
 def read_photo(path: str | Path, limits: ReadLimits | None = None) -> Photo:
@@ -163,6 +166,12 @@ def _check_size(path: Path, size: tuple[int, int], limits: ReadLimits) -> None:
     if min(width, height) < limits.min_side:
         raise ImageError(
             f"{path} is {width} x {height} pixels; at least {limits.min_side} on each side are needed.", "too_small"
+        )
+    if max(width, height) > limits.max_aspect * min(width, height):
+        raise ImageError(
+            f"{path} is {width} x {height} pixels: a strip more than {limits.max_aspect:g} times as long as wide is not "
+            "looked through; cut the people out of it.",
+            "too_large",
         )
     if width * height > limits.max_pixels:
         raise ImageError(

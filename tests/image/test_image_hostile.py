@@ -139,6 +139,16 @@ def test_too_small(tmp_path, size) -> None:
     assert read_photo(tmp_path / "b.png").width == 16
 
 
+def test_strips_are_refused_before_tiles_are_counted(tmp_path) -> None:
+    """A few kilobytes that would be enlarged by their longer side."""
+    for name, size in (("strip.png", (200_000, 16)), ("tall.jpg", (16, 30_000))):
+        Image.new("RGB", size).save(tmp_path / name)
+        refused(tmp_path / name, "too_large", "more than 30 times as long as wide")
+    Image.new("RGB", (480, 16)).save(tmp_path / "panorama.png")
+    assert read_photo(tmp_path / "panorama.png").rgb.shape == (16, 480, 3)
+    refused(tmp_path / "panorama.png", "too_large", "more than 20 times", limits=ReadLimits(max_aspect=20))
+
+
 def test_too_large_is_said_before_decoding(tmp_path) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return len(data).to_bytes(4, "big") + kind + data + zlib.crc32(kind + data).to_bytes(4, "big")
