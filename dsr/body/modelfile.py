@@ -12,6 +12,7 @@ import numpy as np
 
 from dsr.body.unpickle import read_pickle
 from dsr.errors import BodyError
+from dsr.files import not_the_file
 from dsr.npz import array_of, read_header
 
 MODEL_KEYS = frozenset(
@@ -42,6 +43,9 @@ def read_model_file(path: Path) -> dict[str, Any]:
     Raises:
         BodyError: if the file is neither, damaged, or holds anything that is not plain data.
     """
+    instead = not_the_file(path)
+    if instead:
+        raise BodyError(instead)
     try:
         with path.open("rb") as stream:
             if zipfile.is_zipfile(stream):

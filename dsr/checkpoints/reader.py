@@ -26,6 +26,7 @@ from torch import Tensor
 from dsr.body.pickled_objects import RefusedError
 from dsr.body.unpickle import DAMAGE, CheckedUnpickler, plain_dict
 from dsr.errors import CheckpointError
+from dsr.files import not_the_file
 
 _MAGIC = 0x1950A86A20F9469CFC6C  # first pickle of torch's format before 1.6
 _PROTOCOL = 1001
@@ -198,6 +199,9 @@ def open_weights(path: Path) -> Iterator[Mapping[str, Any]]:
         except OSError as error:
             raise CheckpointError(f"{path} cannot be read ({error.strerror or error}).") from error
         except _DAMAGE as error:
+            instead = not_the_file(path)
+            if instead:
+                raise CheckpointError(instead) from error
             reason = str(error) or type(error).__name__
             raise CheckpointError(
                 f"{path} is damaged, cut off or not a file of weights ({reason}); fetch it again."

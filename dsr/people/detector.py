@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -60,7 +61,9 @@ class PeopleDetector:
             kept = self._search(photo.rgb)
         return left_to_right([to_detection(body, photo) for body in kept])
 
-    def detect_in_boxes(self, photo: Photo, boxes_px: np.ndarray, source: str = "boxes") -> list[Detection]:
+    def detect_in_boxes(
+        self, photo: Photo, boxes_px: np.ndarray, source: str = "boxes", scores: Sequence[float | None] | None = None
+    ) -> list[Detection]:
         """People whose boxes are known: one detection per box, whatever the model thinks of it, left to right.
 
         Whoever is found in the picture with such a box is taken; in the other boxes the landmark model is run.
@@ -69,8 +72,12 @@ class PeopleDetector:
             photo: the picture.
             boxes_px: (N, 4) x0, y0, x1, y1 in full-picture pixels.
             source: name of where the boxes came from.
+            scores: of the boxes, in place of the model's where there is one.
         """
-        return left_to_right(self._in_boxes(photo, boxes_px, source))
+        people = self._in_boxes(photo, boxes_px, source)
+        if scores is not None:
+            people = [p if s is None else replace(p, score=s) for p, s in zip(people, scores, strict=True)]
+        return left_to_right(people)
 
     def follow(self, photo: Photo, boxes_px: np.ndarray, source: str = "blazepose") -> list[Detection]:
         """Landmarks in boxes (N, 4) in which people are known to be, without a search: quicker, for clips."""

@@ -1,9 +1,11 @@
-"""Detections made by other programs: OpenPose JSON, COCO keypoint JSON, and person boxes."""
+"""Detections made by other programs: keypoints of OpenPose, COCO, AlphaPose and MMPose, and person boxes.
+
+How one person is written in them is in :mod:`dsr.people.person_rows`.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,17 +13,26 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from dsr.errors import DetectionError
+from dsr.files import read_json
 from dsr.people.detector import PeopleDetector, left_to_right
 from dsr.people.naming import InputNames, entries_of, keypoint_file
+from dsr.people.person_rows import (
+    PersonRow,
+    coco_row,
+    merge_same_people,
+    mmpose_row,
+    openpose_row,
+    people_rows,
+    read_box,
+    read_score,
+)
 from dsr.people.types import Detection
 from dsr.people.units import stated_size, to_pixels
 
 if TYPE_CHECKING:
     from dsr.image.types import Photo
 
-# COCO-18 of OpenPose: nose, neck, right arm, left arm, right leg, left leg, eyes, ears -> COCO-17 (no neck).
-_COCO17_OF_OPENPOSE18 = [0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 10]
-_OPENPOSE_NAMES = ("{stem}_keypoints.json", "{stem}_openpose.json", "{stem}.json")
+_FILE_NAMES = ("{stem}_keypoints.json", "{stem}_openpose.json", "results_{stem}.json", "{stem}.json")
 _SEEN = 1e-6
 
 
@@ -31,6 +42,7 @@ def load_detections(
     detector: PeopleDetector | None = None,
     kind: Literal["auto", "keypoints", "boxes"] = "auto",
     inputs: InputNames | None = None,
+    warnings: list[str] | None = None,
 ) -> list[Detection]:
     """People of one picture from files instead of the detector.
 
@@ -40,21 +52,23 @@ def load_detections(
     Args:
         source: one of
 
-            * a folder with one OpenPose JSON per picture, BODY_25 or COCO-18: ``<stem>_keypoints.json``,
-              ``<stem>_openpose.json`` or ``<stem>.json``, also in the picture's own folders inside of it; or one
-              such file,
-            * a COCO keypoint JSON: a data set with ``images`` and ``annotations``, or a list of results whose
-              ``image_id`` is the picture's name, its stem, or the number its stem ends with,
+            * a folder with one OpenPose or MMPose JSON per picture: ``<stem>_keypoints.json``,
+              ``<stem>_openpose.json``, ``results_<stem>.json`` or ``<stem>.json``, also in the picture's own folders
+              inside of it; or one such file,
+            * a COCO keypoint JSON: a data set with ``images`` and ``annotations``, or a list of results (AlphaPose's,
+              too) whose ``image_id`` is the picture's name, its stem, or the number its stem ends with. Whoever has a
+              box and no keypoints there is looked at by the ``detector``,
             * a JSON file of boxes: ``{"photo.jpg": [[x, y, width, height], ...]}`` or COCO-style with ``bbox`` and
               without ``keypoints``. The landmark model is run on each box.
         photo: the picture the files speak of; found by its file name.
         detector: runs on the boxes; a standard one is made where it is needed and not given.
         kind: ``keypoints`` or ``boxes`` where a COCO file holds both; ``auto`` prefers keypoints.
         inputs: all pictures of the run, so that names that could mean several of them are refused.
+        warnings: a sentence is added for whatever was left out.
 
     Returns:
         Detections left to right; empty where the source knows the picture and nobody in it. Imported 2D keypoints have
-        no ``world_m`` and no mask.
+        no ``world_m`` and no mask. Scores are the file's, where it has any.
 
     Raises:
         DetectionError: if a file is missing, is not what it should be, does not know the picture or is for another.
@@ -65,31 +79,18 @@ def load_detections(
     data = _read_json(path)
     if isinstance(data, list) and len(data) == 1 and isinstance(data[0], dict) and "people" in data[0]:
         data = data[0]  # as ControlNet's nodes write it
+    notes: list[str] = [] if warnings is None else warnings
     if kind == "boxes" or (kind == "auto" and _holds_boxes(data)):
-        boxes, size = _box_rows(path, photo.path, rivals)
-        (scale, shift), note = to_pixels(boxes.reshape(-1, 2), _size(photo), size, path.name)
-        boxes = boxes * np.tile(scale, 2) + np.tile(shift, 2)
-        if detector is None:
-            detector = PeopleDetector()
-        people = detector.detect_in_boxes(photo, boxes, path.name)
-        return [replace(person, warnings=(note,)) for person in people] if note else people
-    size = None
-    if isinstance(data, dict) and "people" in data:
+        rows, size = _box_rows(data, path, photo.path, rivals, notes)
+    elif (one := _of_one_picture(data)) is not None:
         single = Path(source).is_file() and inputs.count > 1
         if single and not entries_of(photo.path, [_stem(path)], rivals, path):
             raise DetectionError(f"{path} is of one picture: give a folder of such files for {inputs.count} pictures")
-        point_sets = _openpose_people(data, path)
-        size = stated_size(data, "canvas_width", "canvas_height")
+        rows = _read_rows(*one, path, notes)
+        size = stated_size(data, "canvas_width", "canvas_height") if isinstance(data, dict) else None
     else:
-        point_sets, size = _coco_people(data, path, photo.path, rivals)
-    seen = [points[points[:, 2] > _SEEN, :2] for points, _ in point_sets]
-    (scale, shift), note = to_pixels(np.concatenate([np.zeros((0, 2)), *seen]), _size(photo), size, path.name)
-    found = []
-    for points, name in point_sets:
-        points[:, :2] = points[:, :2] * scale + shift
-        person = _detection(points, name, photo, path, note)
-        found += [] if person is None else [person]
-    return left_to_right(found)
+        rows, size = _coco_people(data, path, photo.path, rivals, notes)
+    return _detections(_everybody_once(rows, path, notes), size, photo, path, detector, kind, notes)
 
 
 def load_boxes(path: Path, picture: Path) -> np.ndarray:
@@ -98,34 +99,34 @@ def load_boxes(path: Path, picture: Path) -> np.ndarray:
     Raises:
         DetectionError: if the file cannot be read, has another layout, or does not know the picture.
     """
-    return _box_rows(path, picture, ())[0]
+    rows = _box_rows(_read_json(path), path, picture, (), [])[0]
+    return np.array([row.box for row in rows]).reshape(-1, 4)
 
 
-def _box_rows(path: Path, picture: Path, rivals: Sequence[Path]) -> tuple[np.ndarray, tuple[float, float] | None]:
-    """Boxes as :func:`load_boxes` gives them, and the picture's size that the file states."""
+def _box_rows(
+    data: Any, path: Path, picture: Path, rivals: Sequence[Path], notes: list[str]
+) -> tuple[list[PersonRow], tuple[float, float] | None]:
+    """People of one picture in a file of boxes, and the picture's size that it states."""
     size = None
     expected = 'expected {"photo.jpg": [[x, y, width, height], ...]} or COCO images and annotations with bbox'
-    data = _read_json(path)
-    rows: Any
     if isinstance(data, list) or (isinstance(data, dict) and "annotations" in data):
-        coco_rows, size = _coco_rows(data, path, picture, rivals)
-        rows = [row.get("bbox") for row in coco_rows]
+        entries, size = _coco_rows(data, path, picture, rivals)
     elif isinstance(data, dict):
         keys = list(data)
         chosen = entries_of(picture, keys, rivals, path)
         if not chosen:
             raise DetectionError(f"{path} has no boxes for {picture.name}; its keys are file names such as photo.jpg")
-        rows = data[keys[chosen[0]]]
+        boxes = data[keys[chosen[0]]]
+        if not isinstance(boxes, list):
+            raise DetectionError(f"{path}: the boxes of {picture.name} are not a list; {expected}")
+        entries = [{"bbox": box} for box in ([boxes] if len(boxes) == 4 and not isinstance(boxes[0], list) else boxes)]
     else:
         raise DetectionError(f"{path}: {expected}")
-    try:
-        boxes = np.array(rows, np.float64).reshape(-1, 4) if len(rows) else np.zeros((0, 4))
-    except (TypeError, ValueError) as error:
-        raise DetectionError(f"{path}: the boxes of {picture.name} are not four numbers each; {expected}") from error
-    if not np.all(np.isfinite(boxes)) or np.any(boxes[:, 2:] <= 0):
-        raise DetectionError(f"{path}: a box of {picture.name} has no positive width and height; {expected}")
-    boxes[:, 2:] += boxes[:, :2]
-    return boxes, size
+
+    def read(entry: dict[str, Any]) -> PersonRow:
+        return PersonRow(None, "", read_score(entry), read_box(entry.get("bbox")))
+
+    return _read_rows(entries, read, path, notes), size
 
 
 def _source_file(path: Path, picture: Path, rivals: Sequence[Path]) -> Path:
@@ -133,69 +134,87 @@ def _source_file(path: Path, picture: Path, rivals: Sequence[Path]) -> Path:
         return path
     if not path.is_dir():
         raise DetectionError(f"{path} does not exist; expected a folder of keypoint files or a JSON file")
-    file = keypoint_file(path, picture, _OPENPOSE_NAMES)
+    file = keypoint_file(path, picture, _FILE_NAMES)
     if file is not None:
-        same = [rival for rival in rivals if keypoint_file(path, rival, _OPENPOSE_NAMES) == file]
+        same = [rival for rival in rivals if keypoint_file(path, rival, _FILE_NAMES) == file]
         if same:
             raise DetectionError(
                 f"{file} could be of {picture} or {same[0]}: put keypoint files into folders named as the pictures' own"
             )
         return file
-    names = [name.format(stem=picture.stem) for name in _OPENPOSE_NAMES]
+    names = [name.format(stem=picture.stem) for name in _FILE_NAMES]
     raise DetectionError(f"{path} has no keypoints for {picture.name}; expected one of {', '.join(names)}")
 
 
 def _holds_boxes(data: Any) -> bool:
     """True for a file of boxes: entries with bbox and no keypoints, or lists under file names."""
-    if isinstance(data, dict) and "people" not in data and "annotations" not in data and "images" not in data:
+    if isinstance(data, dict) and not {"people", "bodies", "instance_info", "annotations", "images"} & data.keys():
         return bool(data) and all(isinstance(value, list) for value in data.values())
     rows = data.get("annotations") if isinstance(data, dict) else data
-    first = rows[0] if isinstance(rows, list) and rows else None
-    return isinstance(first, dict) and "bbox" in first and "keypoints" not in first
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        return False
+    return any("bbox" in row for row in rows) and not any("keypoints" in row for row in rows)
 
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except OSError as error:
         raise DetectionError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DetectionError(f"{path} is not valid JSON ({error}); write it again") from error
 
 
-def _openpose_people(data: dict[str, Any], path: Path) -> list[tuple[np.ndarray, str]]:
-    """Points (K, 3) and their keypoint set of each person of an OpenPose file."""
-    entries = data["people"]
-    if not isinstance(entries, list):
-        raise DetectionError(f"{path}: 'people' is not a list; expected an OpenPose JSON file")
-    people = []
-    for person in entries:
-        points = _points(person.get("pose_keypoints_2d") if isinstance(person, dict) else None, path)
-        if len(points) == 25:
-            people.append((points, "openpose25"))
-        elif len(points) == 18:
-            people.append((points[_COCO17_OF_OPENPOSE18], "coco17"))
-        else:
-            raise DetectionError(
-                f"{path}: a person has {len(points)} keypoints; expected OpenPose's BODY_25 (25) or COCO (18) layout"
-            )
-    return people
+def _of_one_picture(data: Any) -> tuple[Any, Callable[[Any], PersonRow]] | None:
+    """The people of a file about one picture (OpenPose, MMPose) and what reads one of them; None for another file."""
+    if isinstance(data, dict):
+        for key, read in (("people", openpose_row), ("bodies", openpose_row), ("instance_info", mmpose_row)):
+            if key in data:
+                return data[key], read
+    elif isinstance(data, list) and any(isinstance(row, dict) and "keypoint_scores" in row for row in data):
+        return data, mmpose_row
+    return None
 
 
 def _coco_people(
-    data: Any, path: Path, picture: Path, rivals: Sequence[Path]
-) -> tuple[list[tuple[np.ndarray, str]], tuple[float, float] | None]:
-    """Points (17, 3) of each person of one picture in a COCO keypoint file, and the picture's size that it states."""
-    people = []
-    rows, size = _coco_rows(data, path, picture, rivals)
-    for row in rows:
-        points = _points(row.get("keypoints"), path)
-        if len(points) != 17:
-            raise DetectionError(f"{path}: a person has {len(points)} keypoints; expected COCO's 17")
-        if np.all(np.isin(points[:, 2], (0, 1, 2))):  # annotations: 0 not labelled, 1 hidden, 2 visible
-            points[:, 2] = np.array([0.0, 0.5, 1.0])[points[:, 2].astype(int)]
-        people.append((points, "coco17"))
-    return people, size
+    data: Any, path: Path, picture: Path, rivals: Sequence[Path], notes: list[str]
+) -> tuple[list[PersonRow], tuple[float, float] | None]:
+    """People of one picture in a COCO keypoint file, and the picture's size that it states."""
+    entries, size = _coco_rows(data, path, picture, rivals)
+    flags = isinstance(data, dict) or any(2 in row["keypoints"][2::3] for row in entries if _is_list(row, "keypoints"))
+    return _read_rows(entries, lambda row: coco_row(row, flags and "score" not in row), path, notes), size
+
+
+def _is_list(row: dict[str, Any], key: str) -> bool:
+    return isinstance(row.get(key), list)
+
+
+def _read_rows(entries: Any, read: Callable[[Any], PersonRow], path: Path, notes: list[str]) -> list[PersonRow]:
+    """The people of a file; who cannot be read is left out with a sentence, unless that is everybody."""
+    if not isinstance(entries, list):
+        raise DetectionError(f"{path}: 'people' is not a list; expected keypoints as OpenPose or MMPose writes them")
+    rows, reasons = [], []
+    for entry in entries:
+        try:
+            rows.append(read(entry))
+        except ValueError as error:
+            reasons.append(str(error))
+    if reasons and not rows:
+        raise DetectionError(f"{path}: {reasons[0]}")
+    if reasons:
+        notes.append(f"{path.name}: {len(reasons)} of {len(entries)} people left out: {reasons[0]}.")
+    return rows
+
+
+def _everybody_once(rows: list[PersonRow], path: Path, notes: list[str]) -> list[PersonRow]:
+    """Rows with something to fit to, every person once."""
+    known = [row for row in rows if row.points is not None or row.box is not None]
+    if len(known) < len(rows):
+        notes.append(f"{path.name}: {len(rows) - len(known)} of {len(rows)} people have no keypoints and no box.")
+    people = merge_same_people(known)
+    if len(people) < len(known):
+        notes.append(f"{path.name}: {len(known) - len(people)} of {len(known)} rows are of a person who has another.")
+    return people
 
 
 def _coco_rows(
@@ -215,7 +234,7 @@ def _coco_rows(
     else:
         raise DetectionError(
             f"{path} is neither an OpenPose file ('people') nor a COCO file ('images' and 'annotations', or a list of"
-            " results)"
+            " results), nor MMPose's or AlphaPose's"
         )
     if not all(isinstance(row, dict) and "image_id" in row for row in rows):
         raise DetectionError(
@@ -224,12 +243,13 @@ def _coco_rows(
         )
     if images:
         numbers = [image.get("id") for image in images]
-        return [row for row in rows if row["image_id"] in numbers], stated_size(images[0], "width", "height")
+        own = people_rows([row for row in rows if row["image_id"] in numbers], data.get("categories"))
+        return own, stated_size(images[0], "width", "height")
     ids = [row["image_id"] if isinstance(row["image_id"], int) else str(row["image_id"]) for row in rows]
     chosen = entries_of(picture, ids, rivals, path)
     if not chosen:
         raise DetectionError(f"{path} does not name {picture.name}: no image_id is its name, its stem or its number")
-    return [rows[i] for i in chosen], None
+    return people_rows([rows[i] for i in chosen], used=rows), None
 
 
 def _size(photo: Photo) -> tuple[int, int]:
@@ -237,35 +257,59 @@ def _size(photo: Photo) -> tuple[int, int]:
 
 
 def _stem(path: Path) -> str:
-    """The picture's stem in the name of an OpenPose file."""
-    return path.stem.removesuffix("_keypoints").removesuffix("_openpose")
+    """The picture's stem in the name of a file about one picture."""
+    return path.stem.removesuffix("_keypoints").removesuffix("_openpose").removeprefix("results_")
 
 
-def _points(values: Any, path: Path) -> np.ndarray:
-    """A flat list of u, v, confidence as (K, 3)."""
-    try:
-        points = np.array(values, np.float64).reshape(-1, 3)
-    except (TypeError, ValueError) as error:
-        raise DetectionError(f"{path}: keypoints are not a flat list of x, y, confidence") from error
-    if not np.all(np.isfinite(points)):
-        raise DetectionError(f"{path}: keypoints are not finite numbers")
-    return points
+def _detections(
+    rows: list[PersonRow],
+    size: tuple[float, float] | None,
+    photo: Photo,
+    path: Path,
+    detector: PeopleDetector | None,
+    kind: str,
+    notes: list[str],
+) -> list[Detection]:
+    """People of a file in pixels of the picture, left to right; the detector looks into boxes without keypoints."""
+    with_points = [row for row in rows if row.points is not None]
+    boxed = [row for row in rows if row.points is None]
+    places = [row.points[row.points[:, 2] > _SEEN, :2] for row in with_points if row.points is not None]
+    places = places or [row.box.reshape(2, 2) for row in boxed if row.box is not None]
+    (scale, shift), note = to_pixels(np.concatenate([np.zeros((0, 2)), *places]), _size(photo), size, path.name)
+    said = (note,) if note else ()
+    found = []
+    for row in with_points:
+        person = _detection(row, scale, shift, photo, path)
+        found += [] if person is None else [replace(person, warnings=said)]
+    if boxed and detector is None and kind == "keypoints":
+        notes.append(f"{path.name}: {len(boxed)} people with a box and no keypoints left out.")
+    elif boxed or kind == "boxes":
+        boxes = np.array([row.box for row in boxed]).reshape(-1, 4) * np.tile(scale, 2) + np.tile(shift, 2)
+        arguments: list[Any] = [photo, boxes, path.name]
+        if any(row.score is not None for row in boxed):
+            arguments.append([row.score for row in boxed])
+        looked = (PeopleDetector() if detector is None else detector).detect_in_boxes(*arguments)
+        if not found:
+            return [replace(person, warnings=said) for person in looked] if said else looked
+        found += [replace(person, warnings=said) for person in looked]
+    return left_to_right(found)
 
 
-def _detection(points: np.ndarray, name: str, photo: Photo, path: Path, note: str) -> Detection | None:
-    """A detection from points (K, 3), or None where no point was seen."""
-    confidence = np.clip(points[:, 2], 0.0, 1.0)
+def _detection(row: PersonRow, scale: np.ndarray, shift: np.ndarray, photo: Photo, path: Path) -> Detection | None:
+    """A person with keypoints, None where no point was seen."""
+    assert row.points is not None
+    points = row.points[:, :2] * scale + shift
+    confidence = np.clip(row.points[:, 2], 0.0, 1.0)
     seen = confidence > _SEEN
     if not np.any(seen):
         return None
-    low, high = points[seen, :2].min(axis=0), points[seen, :2].max(axis=0)
+    low, high = points[seen].min(axis=0), points[seen].max(axis=0)
     limit = [photo.width, photo.height]
     return Detection(
         box_px=np.concatenate([np.clip(low, 0, limit), np.clip(high, 0, limit)]),
-        score=float(confidence[seen].mean()),
-        keypoint_set=name,
-        keypoints_px=points[:, :2],
+        score=float(confidence[seen].mean()) if row.score is None else row.score,
+        keypoint_set=row.keypoint_set,
+        keypoints_px=points,
         confidence=confidence,
         source=path.name,
-        warnings=(note,) if note else (),
     )

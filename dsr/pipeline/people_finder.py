@@ -35,8 +35,12 @@ class PeopleFinder:
 
         self._inputs = InputNames(pictures)
 
-    def __call__(self, photo: Photo) -> list[Detection]:
+    def __call__(self, photo: Photo, warnings: list[str] | None = None) -> list[Detection]:
         """The people of a photograph, left to right.
+
+        Args:
+            photo: the photograph.
+            warnings: a sentence is added for whatever a file has and is left out.
 
         Raises:
             DetectionError: if the files of the options cannot be read.
@@ -44,18 +48,16 @@ class PeopleFinder:
         from dsr.people import load_detections
 
         if self._options.keypoints is not None:
-            known = load_detections(self._options.keypoints, photo, kind="keypoints", inputs=self._inputs)
-            return self._completed(photo, known)
+            try:
+                detector = self.detector
+            except MissingExtraError:
+                return load_detections(self._options.keypoints, photo, None, "keypoints", self._inputs, warnings)
+            known = load_detections(self._options.keypoints, photo, detector, "keypoints", self._inputs, warnings)
+            completed = iter(detector.complete(photo, [person for person in known if person.world_m is None]))
+            return [next(completed) if person.world_m is None else person for person in known]
         if self._options.boxes is not None:
-            return load_detections(self._options.boxes, photo, self.detector, kind="boxes", inputs=self._inputs)
+            return load_detections(self._options.boxes, photo, self.detector, "boxes", self._inputs, warnings)
         return self.detector.detect(photo)
-
-    def _completed(self, photo: Photo, known: list[Detection]) -> list[Detection]:
-        """Imported keypoints with 3D landmarks, or as they are where the models are not installed."""
-        try:
-            return self.detector.complete(photo, known)
-        except MissingExtraError:
-            return known
 
     @property
     def detector(self) -> PeopleDetector:

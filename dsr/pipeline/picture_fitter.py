@@ -232,7 +232,8 @@ class Fitter:
         result.K = camera.K
         timer.lap("read")
 
-        everybody = self._find_people(photo)
+        find = self._find_people
+        everybody = find(photo, result.warnings) if isinstance(find, PeopleFinder) else find(photo)
         detections = select_people(everybody, options.person, options.min_score)
         timer.lap("people")
         result.body = body_record(self.body.asset)

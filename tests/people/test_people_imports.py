@@ -57,6 +57,7 @@ def test_boxes_of_imported_people_end_at_the_borders_of_the_picture(tmp_path: Pa
     far, inside = np.array(person(25)).reshape(-1, 3), np.array(person(25)).reshape(-1, 3)
     far[:2, :2] = [[-30, -20], [700, 520]]
     inside[:2, :2] = [[150, 10], [630, 470]]  # farther right than the picture is high
+    inside[2:, 1] += 150  # somebody else
     people = [{"pose_keypoints_2d": points.reshape(-1).tolist()} for points in (far, inside)]
     write(tmp_path / "team_0007_keypoints.json", {"people": people})
     found = sorted(load_detections(tmp_path, photo()), key=lambda d: d.keypoints_px[:, 0].min())
@@ -155,6 +156,82 @@ def test_wrong_files_are_named_with_what_was_expected(tmp_path: Path, data: Any,
     with pytest.raises(DetectionError, match=says) as caught:
         load_detections(path, photo(), object())  # type: ignore[arg-type]
     assert "team_0007.json" in str(caught.value)
+
+
+def test_boxes_that_are_no_people_and_boxes_written_twice_are_left_out(tmp_path: Path) -> None:
+    rows = [
+        {"image_id": 3, "category_id": 1, "bbox": [10, 20, 30, 40], "score": 0.9},
+        {"image_id": 3, "category_id": 1, "bbox": [10, 20, 30, 41], "score": 0.3},
+        {"image_id": 3, "category_id": 1, "bbox": [200, 20, 30, 40], "score": 0.2},
+        {"image_id": 3, "category_id": 18, "bbox": [90, 20, 30, 40]},
+        {"image_id": 3, "category_id": 1, "iscrowd": 1, "bbox": [0, 0, 640, 40]},
+        {"image_id": 3, "category_id": 1, "bbox": [0, 0, 0, 0]},
+    ]
+    categories = [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}]
+    path = write(tmp_path / "boxes.json", {**coco(), "annotations": rows, "categories": categories})
+    asked: list[Any] = []
+
+    class Fake:
+        def detect_in_boxes(self, *given: Any) -> list[Any]:
+            asked.extend(given)
+            return []
+
+    said: list[str] = []
+    assert load_detections(path, photo(), Fake(), "boxes", None, said) == []  # type: ignore[arg-type]
+    assert asked[1].tolist() == [[10, 20, 40, 60], [200, 20, 230, 60]] and asked[3] == [0.9, 0.2]
+    assert "1 of 4 people left out: a box has no positive width" in said[0]
+    assert "1 of 3 rows are of a person who has another" in said[1]
+
+
+def test_one_odd_row_does_not_spoil_the_picture_and_boxes_alone_are_looked_into(tmp_path: Path) -> None:
+    rows = [
+        {"image_id": 3, "category_id": 1, "keypoints": person(17), "bbox": [100, 50, 20, 40], "score": 0.7},
+        {"image_id": 3, "category_id": 1, "keypoints": [0] * 51, "bbox": [300, 50, 20, 40]},
+        {"image_id": 3, "category_id": 1, "keypoints": person(16), "bbox": [300, 50, 20, 40]},
+        {"image_id": 3, "category_id": 1, "keypoints": [0] * 51},
+    ]
+    path = write(tmp_path / "coco.json", {**coco(), "annotations": rows})
+
+    class Fake:
+        def detect_in_boxes(self, picture: Photo, boxes: np.ndarray, source: str) -> list[Detection]:
+            return [Detection(boxes[0], 0.4, "coco17", np.zeros((17, 2)), np.zeros(17), source=source)]
+
+    said: list[str] = []
+    found = load_detections(path, photo(), Fake(), "keypoints", None, said)  # type: ignore[arg-type]
+    assert [(d.box_px.tolist(), d.score) for d in found] == [([100, 50, 116, 82], 0.7), ([300, 50, 320, 90], 0.4)]
+    assert "1 of 4 people left out: a person has 16 keypoints" in said[0]
+    assert "1 of 3 people have no keypoints and no box" in said[1]
+    alone = load_detections(path, photo(), None, "keypoints", None, said)
+    assert [d.score for d in alone] == [0.7] and "1 people with a box and no keypoints left out" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("results_team_0007.json", {"meta_info": {}, "instance_info": "people"}),
+        ("team_0007.json", "people"),
+    ],
+)
+def test_mmpose_predictions(tmp_path: Path, name: str, data: Any) -> None:
+    points = np.array(person(17)).reshape(-1, 3)
+    one = {"keypoints": points[:, :2].tolist(), "keypoint_scores": points[:, 2].tolist(), "bbox_score": 0.6}
+    people = [{**one, "bbox": [[90, 40, 130, 100]]}]
+    write(tmp_path / name, people if data == "people" else {**data, "instance_info": people})
+    (found,) = load_detections(tmp_path, photo(), kind="keypoints")
+    assert found.score == 0.6 and np.allclose(found.keypoints_px, points[:, :2]) and np.all(found.confidence == 0.8)
+
+
+def test_alphapose_results_with_26_points(tmp_path: Path) -> None:
+    row = {"image_id": "team_0007.jpg", "category_id": 1, "keypoints": person(26), "score": 2.9}
+    (found,) = load_detections(write(tmp_path / "alphapose-results.json", [row]), photo())
+    assert found.keypoint_set == "openpose25" and found.score == pytest.approx(0.8), "its scores are no probabilities"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_files_with_byte_order_marks(tmp_path: Path, encoding: str) -> None:
+    text = json.dumps({"people": [{"pose_keypoints_2d": person(25)}]})
+    (tmp_path / "team_0007_keypoints.json").write_bytes(text.encode(encoding))
+    assert len(load_detections(tmp_path, photo())) == 1
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:
