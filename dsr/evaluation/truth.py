@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -109,7 +108,7 @@ def _read(file: Path) -> TruePicture:
             stratum=str(data.get("stratum", "")),
             floor_cam=np.asarray(data["floor_cam"], np.float64).reshape(4) if "floor_cam" in data else None,
         )
-    except (OSError, BadZipFile, ValueError, KeyError, TypeError, IndexError, CameraError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError, CameraError) as error:
         raise DatasetError(f"{file}: not a readable truth file ({type(error).__name__}: {error}).") from error
     if not picture.path.is_file():
         raise DatasetError(f"{file}: its picture {picture.path.name} is missing; render it again.")

@@ -15,6 +15,7 @@ import numpy as np
 
 from dsr.errors import DatasetError
 
+_SHORTEST_S, _LONGEST_S = 1e-5, 1e4  # of a frame; beyond, a number is damaged
 _CHANNELS = ("xposition", "yposition", "zposition", "xrotation", "yrotation", "zrotation")
 _MAX_JOINTS = 4096
 
@@ -238,7 +239,7 @@ def _read_motion(path: Path, lines: list[str], line: int, channels: int) -> tupl
             _fail(path, line, f"expected 'Frames:' or 'Frame Time:', found {lines[line].strip()[:60]!r}")
         header[key] = _numbers(path, line, value.split(), 1)[0]
     frames, frame_time = int(header["frames"]), header["frame time"]
-    if frames < 0 or frames != header["frames"] or frame_time <= 0:
+    if frames < 0 or frames != header["frames"] or not _SHORTEST_S <= frame_time <= _LONGEST_S:
         _fail(path, line, f"{header['frames']:g} frames of {frame_time:g} s make no sense")
     body = lines[line + 1 :]
     rows = sum(1 for row in body if row and not row.isspace())

@@ -99,7 +99,7 @@ def read_cameras(
             cameras = json.loads(Path(cameras).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise DatasetError(f"{where} does not exist: check the name.") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DatasetError(f"{where} is no JSON file of cameras ({error}).") from error
     if not isinstance(cameras, Mapping):
         raise DatasetError(f"{where} holds no cameras: subject -> list of cameras is needed.")

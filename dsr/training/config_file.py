@@ -13,6 +13,7 @@ from dsr.errors import MissingExtraError, UsageError
 from dsr.extras import install_hint
 from dsr.training.config import RunConfig, suggestion
 
+_MOST_CHARACTERS = 1 << 20
 Config = TypeVar("Config", bound=RunConfig)
 
 
@@ -59,10 +60,14 @@ def read_yaml(path: Path) -> Any:
     except ImportError as error:
         try:
             return json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise MissingExtraError(f"Reading {path} needs PyYAML: {install_hint('train')}") from error
+    if len(text) > _MOST_CHARACTERS:
+        raise UsageError(f"{path} has {len(text)} characters; no configuration has more than {_MOST_CHARACTERS}.")
     try:
         return yaml.safe_load(text)
+    except RecursionError as error:
+        raise UsageError(f"{path} is nested too deeply to be a configuration.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" (line {mark.line + 1})" if mark is not None else ""

@@ -102,6 +102,8 @@ def test_no_frames_and_byte_order_mark(tmp_path: Path):
         ("Frames:\t2", "Frames: 2.5", 19, "no sense"),
         ("0.0333333", "0", 19, "no sense"),
         ("Frame Time: 0.0333333\n", "", 19, "Frame Time"),
+        ("Frame Time: 0.0333333\n", "Frame Time: 1e-320\n", 19, "make no sense"),
+        ("Frame Time: 0.0333333\n", "Frame Time: 1e300\n", 19, "make no sense"),
         ("0 0 0 30 60", "0 0 0 30", 22, "8 numbers"),
         ("0 0 0 30 60", "0 0 0 30 60 1", 22, "8 numbers"),
         ("0 0 0 30 60", "0 0 x 30 60", 22, "8 numbers"),

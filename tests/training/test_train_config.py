@@ -100,6 +100,8 @@ def test_a_file_goes_over_its_preset(tmp_path):
         ("perspose: {weights: [a]}", ["perspose.weights"]),
         ("- 1", ["names with values"]),
         ("a: [", ["no valid YAML", "line"]),
+        pytest.param("[" * 20_000, ["nested too deeply"], id="deep"),
+        pytest.param("# " + "x" * (1 << 20), ["no configuration has more"], id="long"),
         ("preset: nothing", ["nothing", "smoke"]),
         ("preset: 3", ["preset"]),
     ],
