@@ -68,7 +68,7 @@ def known_size(asset: BodyAsset, num_betas: int, height_m: float | None, mass_kg
         from dsr.body.likely_shapes import betas_for
 
         given = {"height_m": height_m, "mass_kg": mass_kg}
-        betas = betas_for(body, **{name: value for name, value in given.items() if value is not None})[:num_betas]
+        betas = betas_for(body, None, **{name: value for name, value in given.items() if value is not None})[:num_betas]
     betas = _moved(body, betas, height_m, mass_kg)
     slope = None if mass_kg is None else _slope(lambda b: skin_mass_kg(body, b), betas)
     return KnownSize(body, height_m, mass_kg, betas, slope)
