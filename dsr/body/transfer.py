@@ -161,7 +161,9 @@ def _measure(asset: BodyAsset, betas: np.ndarray, girths: bool) -> _Measures:
     pairs = [(SMPL24_PARENTS[child], child) for child in children] + list(_WIDTHS)
     values = [float(np.linalg.norm(joints[b] - joints[a])) for a, b in pairs]
     sigma = [_SIGMA_LIMB if LIMBS.get(a) == b else _SIGMA_BONE for a, b in pairs[: len(children)]]
-    sigma += [_SIGMA_WIDTH] * len(_WIDTHS) + [_SIGMA_HEIGHT]
+    trunk, usual = (j[[16, 17]].mean(0) - j[[1, 2]].mean(0) for j in (joints, rest))
+    values += [float(np.linalg.norm(trunk)), float(trunk[2] - usual[2])]  # how far ahead shoulders are of hips
+    sigma += [_SIGMA_WIDTH] * (len(_WIDTHS) + 2) + [_SIGMA_HEIGHT]
     if not girths:
         return _Measures(np.array([*values, float(standing_height_m(asset, betas))]), np.array(sigma))
     body = measure_body(asset, betas)
