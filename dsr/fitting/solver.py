@@ -8,8 +8,9 @@ dozen steps do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -97,8 +98,8 @@ class Targets:
 
     def select(self, index: Tensor) -> Targets:
         """Rows ``index`` of the batch, each as often as it is named."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        rows = {name: value[index] for name, value in values.items() if isinstance(value, Tensor)}
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        rows: dict[str, Any] = {name: value[index] for name, value in values.items() if isinstance(value, Tensor)}
         return replace(self, **rows, upright=None if self.upright is None else self.upright.select(index))
 
 
@@ -129,21 +130,23 @@ class State:
 
     def where(self, mask: Tensor, other: State) -> State:
         """This state where ``mask`` (B,) holds, ``other`` elsewhere."""
-        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
-        return State(
-            *(None if a is None else torch.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs)
-        )
+        return State._of([self, other], lambda a, b: torch.where(mask.reshape(-1, *[1] * (a.ndim - 1)), a, b))
 
     def select(self, index: Tensor) -> State:
         """Rows ``index`` of the batch."""
-        parts = (getattr(self, f.name) for f in fields(self))
-        return State(*(None if part is None else part[index] for part in parts))
+        return State._of([self], lambda part: part[index])
 
     @classmethod
     def joined(cls, states: Sequence[State]) -> State:
         """The rows of all of them."""
-        parts = ([getattr(state, f.name) for state in states] for f in fields(cls))
-        return cls(*(None if part[0] is None else torch.cat(part) for part in parts))
+        return cls._of(states, lambda *parts: torch.cat(parts))
+
+    @classmethod
+    def _of(cls, states: Sequence[State], make: Callable[..., Tensor]) -> State:
+        """Every part made of the same part of all states."""
+        first, *others = ([getattr(state, f.name) for f in fields(cls)] for state in states)
+        parts: list[Any] = [None if p[0] is None else make(*p) for p in zip(first, *others, strict=True)]
+        return cls(*parts)
 
 
 def solve(
