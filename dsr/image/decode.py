@@ -12,6 +12,7 @@ from PIL import Image, ImageFile
 
 from dsr.errors import ImageError
 from dsr.image.png_strips import can_strip, png_strips
+from dsr.image.tiff_pages import grey_scale
 
 NEUTRAL = (128, 128, 128)
 """Ground laid under transparent pixels: mid grey hides neither a dark nor a bright person."""
@@ -89,7 +90,8 @@ def decode(
     differs = image.mode in ("CMYK", "YCbCr", "LAB")
     if format_name in ("GIF", "WEBP", "TIFF", "PNG", "AVIF", "HEIF") and getattr(image, "is_animated", False):
         frames = "pages" if format_name == "TIFF" else "pictures"
-        warnings.append(f"The file holds several {frames}; only the first is used.")
+        which = "the first" if image.tell() == 0 else f"number {image.tell() + 1}, the first at full size,"
+        warnings.append(f"The file holds several {frames}; only {which} is used.")
         differs = True
     width, height = image.size
     # Pillow turns TIFF upright while loading, libheif turns HEIF; the others are turned here.
@@ -157,7 +159,14 @@ def _full_range(image: Image.Image, warnings: list[str]) -> Image.Image:
     if not (image.mode in ("I", "F") or image.mode.startswith("I;16")):
         return image
     values = np.asarray(image)
-    if image.mode.startswith("I;16"):
+    scale = grey_scale(image)
+    if scale is not None and image.mode == "I" and scale.bits == 32 and not scale.signed:
+        values = values.view(np.uint32)  # Pillow takes them for signed
+    if scale is not None and scale.white is not None and values.max(initial=0) <= scale.white:
+        top = float(scale.white)
+    elif scale is not None and scale.bits <= 16 and image.mode != "F":
+        top = float((1 << (scale.bits - scale.signed)) - 1)
+    elif image.mode.startswith("I;16"):
         top = 65535.0
     else:
         finite = values[np.isfinite(values)] if image.mode == "F" else values
@@ -174,6 +183,8 @@ def _full_range(image: Image.Image, warnings: list[str]) -> Image.Image:
     for row in range(0, len(values), rows):
         piece = np.nan_to_num(values[row : row + rows].astype(np.float32), posinf=top, neginf=0.0)
         grey[row : row + rows] = np.clip(piece * (255.0 / top) + 0.5, 0, 255)
+    if scale is not None and scale.inverted:
+        np.subtract(255, grey, out=grey)
     return Image.fromarray(grey)
 
 

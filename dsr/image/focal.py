@@ -6,6 +6,7 @@ Precedence: flag > sidecar > file name > EXIF > default. Rules:
   (CIPA DCG-001), so that a picture means the same lens whichever way it was held and whatever its aspect ratio.
 * EXIF's FocalLength with the focal plane's resolution: millimetres times sensor pixels per millimetre, scaled where
   the picture was resized after capture.
+* Cropping changes no focal length in pixels: where EXIF's size at capture has another shape, its diagonal counts.
 * ``name_32_f35.jpg``: 32 mm with 36 mm along the picture's width, PersPose's own rule (specification section 2.2).
 * default: the picture's diagonal, a field of view of 53 degrees across it (CLIFF, arXiv 2208.00571).
 """
@@ -33,6 +34,8 @@ _PIXEL_X, _PIXEL_Y = 0xA002, 0xA003
 _PLANE_X_RESOLUTION, _PLANE_UNIT = 0xA20E, 0xA210
 _UNIT_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 _SENSOR_MM = (2.0, 70.0)
+_SAME_SHAPE = 0.02
+"""By so much the proportions of a picture and its size at capture may differ: rounding."""
 _NAME = re.compile(r"_([^_]*)_f35$", re.IGNORECASE)
 
 
@@ -144,39 +147,65 @@ def focal_from_file(path: Path, exif: Image.Exif, width: int, height: int) -> tu
     except Exception:  # Pillow raises anything on damaged EXIF data, which must not cost the picture
         warnings.append("The EXIF data is damaged and ignored.")
         return None, warnings
+    captured, cropped = _captured(details, width, height)
+    said = (
+        [
+            f"The picture was cropped after capture (from {captured[0]:g} x {captured[1]:g}): the lens's centre is not "
+            "known and taken to be in the middle."
+        ]
+        if cropped
+        else []
+    )
     if _FOCAL_35 in details:
         value = _number(details[_FOCAL_35])
-        if value is not None and _plausible(focal_from_35mm(value, width, height), diagonal):
-            detail = f"EXIF 35 mm equivalent of {value:g} mm by the diagonal"
-            return FocalHint(focal_from_35mm(value, width, height), "exif", detail), warnings
+        pixels = math.inf if value is None else focal_from_35mm(value, *(captured if cropped else (width, height)))
+        if value is not None and _plausible(pixels, diagonal):
+            of_what = f" of the captured {captured[0]:g} x {captured[1]:g}" if cropped else ""
+            detail = f"EXIF 35 mm equivalent of {value:g} mm by the diagonal{of_what}"
+            return FocalHint(pixels, "exif", detail), warnings + said
         if details[_FOCAL_35] != 0:  # the standard's word for "unknown"
             warnings.append(f"EXIF's 35 mm equivalent of {details[_FOCAL_35]} mm cannot be; it is ignored.")
     if _FOCAL_LENGTH in details and _PLANE_X_RESOLUTION in details:
-        hint = _from_sensor(details, width, height)
+        hint = _from_sensor(details, width, height, None if cropped else captured)
         if hint is not None:
-            return hint, warnings
+            return hint, warnings + said
         warnings.append("EXIF gives a focal length and a sensor resolution that cannot be; they are ignored.")
     elif _FOCAL_LENGTH in details and _number(details[_FOCAL_LENGTH]) is None and details[_FOCAL_LENGTH] != 0:
         warnings.append(f"EXIF gives a focal length of {details[_FOCAL_LENGTH]} mm, which cannot be; it is ignored.")
     return None, warnings
 
 
-def _from_sensor(details: dict[int, object], width: int, height: int) -> FocalHint | None:
+def _captured(details: dict[int, object], width: int, height: int) -> tuple[tuple[float, float], bool]:
+    """Longer and shorter side at capture, as far as EXIF says, and whether the picture was cropped since.
+
+    The same shape in another size was resized. Another shape was cropped, if it fits into what was captured; if it does
+    not, EXIF's size is of something else.
+    """
+    now = float(max(width, height)), float(min(width, height))
+    sides = _number(details.get(_PIXEL_X)), _number(details.get(_PIXEL_Y))
+    if sides[0] is None or sides[1] is None:
+        return now, False
+    then = max(sides[0], sides[1]), min(sides[0], sides[1])
+    if abs(now[0] * then[1] - then[0] * now[1]) < _SAME_SHAPE * now[0] * then[1]:
+        return then, False
+    return (then, True) if now[0] <= then[0] + 1 and now[1] <= then[1] + 1 else (now, False)
+
+
+def _from_sensor(
+    details: dict[int, object], width: int, height: int, resized_from: tuple[float, float] | None
+) -> FocalHint | None:
     """FocalLength (mm) times sensor pixels per mm, scaled by later resizing; None where the numbers cannot be."""
     focal_mm = _number(details[_FOCAL_LENGTH])
     resolution = _number(details[_PLANE_X_RESOLUTION])
-    unit_mm = _UNIT_MM.get(details.get(_PLANE_UNIT, 2))  # type: ignore[call-overload]
+    unit = details.get(_PLANE_UNIT, 2)
+    unit_mm = _UNIT_MM.get(unit) if isinstance(unit, int) else None
     if focal_mm is None or resolution is None or unit_mm is None:
         return None
     per_mm = resolution / unit_mm
-    long_now, short_now = max(width, height), min(width, height)
-    pixel_x, pixel_y = _number(details.get(_PIXEL_X)), _number(details.get(_PIXEL_Y))
-    resized, captured = 1.0, float(long_now)
-    if pixel_x is not None and pixel_y is not None:
-        captured, short_then = max(pixel_x, pixel_y), min(pixel_x, pixel_y)
-        if abs(long_now / short_now - captured / short_then) < 0.02 * long_now / short_now:
-            resized = long_now / captured  # same shape, another size; another shape would be a crop: nothing to scale
-    if not _SENSOR_MM[0] <= captured / per_mm <= _SENSOR_MM[1]:
+    long_now = float(max(width, height))
+    captured = _captured(details, width, height)[0][0]
+    resized = 1.0 if resized_from is None else long_now / resized_from[0]
+    if not captured / _SENSOR_MM[1] <= per_mm <= captured / _SENSOR_MM[0]:
         return None
     pixels = focal_mm * per_mm * resized
     if not _plausible(pixels, math.hypot(width, height)):

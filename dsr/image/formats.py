@@ -14,6 +14,7 @@ from PIL import ImageFile, features
 
 from dsr.errors import ImageError
 from dsr.extras import install_hint
+from dsr.image.tiff_pages import refuse_odd_planes, seek_full_page
 
 PICTURE_SUFFIXES = frozenset(
     {
@@ -139,10 +140,10 @@ def open_picture(name: str, format_name: str, stream: BinaryIO) -> ImageFile.Ima
         stream: the file's bytes.
 
     Returns:
-        Pillow's picture, first frame.
+        Pillow's picture, first frame; of a TIFF the first page at full size.
 
     Raises:
-        ImageError: ``unsupported`` where an optional package is missing.
+        ImageError: ``unsupported`` where an optional package is missing, or the plug-in would garble the picture.
     """
     if format_name == "AVIF" and not features.check("avif"):
         raise ImageError(f"{name} is an AVIF picture, which this Pillow cannot read: save it as JPEG.", "unsupported")
@@ -155,4 +156,8 @@ def open_picture(name: str, format_name: str, stream: BinaryIO) -> ImageFile.Ima
             f"with: {install_hint('heic')}",
             "unsupported",
         ) from None
-    return opener(stream)
+    image = opener(stream)
+    if format_name == "TIFF":
+        seek_full_page(image)
+        refuse_odd_planes(name, image)
+    return image

@@ -30,7 +30,7 @@ def stated_size(entry: dict[str, Any], width: str, height: str) -> tuple[float, 
     """The picture size that a file states under two keys, or None."""
     values = entry.get(width), entry.get(height)
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
             return None
     return float(values[0]), float(values[1])  # type: ignore[arg-type]
 

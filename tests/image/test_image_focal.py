@@ -249,3 +249,52 @@ def test_sidecars_of_other_pictures_are_refused(tmp_path, content, says) -> None
     (tmp_path / "a.camera.json").write_text(json.dumps(content))
     with pytest.raises(CameraError, match=says):
         resolve_focal(photo)
+
+
+@pytest.mark.parametrize(
+    ("size", "orientation", "x", "y", "focal35", "pixels", "cropped"),
+    [
+        ((400, 300), 1, 1600, 1200, 26, 26 / FILM * 500, False),
+        ((400, 300), 1, 800, 600, 26, 26 / FILM * 500, False),
+        ((300, 300), 1, 400, 300, 26, 26 / FILM * 500, True),
+        ((300, 200), 6, 400, 300, 26, 26 / FILM * 500, True),
+        ((120, 290), 1, 400, 300, 26, 26 / FILM * 500, True),
+        ((900, 300), 1, 400, 300, 26, 26 / FILM * math.hypot(900, 300), False),
+    ],
+    ids=["resized", "halved", "square", "turned", "a strip", "of something else"],
+)
+def test_cropping_keeps_the_focal_length_in_pixels(tmp_path, size, orientation, x, y, focal35, pixels, cropped) -> None:
+    photo = read_photo(save(tmp_path / "a.jpg", size, orientation, x=x, y=y, focal35=focal35))
+    assert photo.hint is not None and photo.hint.focal_px == pytest.approx(pixels)
+    assert ("cropped after capture (from 400 x 300)" in " ".join(photo.warnings)) == cropped
+    assert ("captured 400 x 300" in photo.hint.detail) == cropped
+
+
+@pytest.mark.parametrize("resolution", [1e-300, IFDRational(1, 4294967295), 5e-324, 1e300])
+def test_sensor_numbers_out_of_range_are_ignored_with_a_warning(tmp_path, resolution) -> None:
+    photo = read_photo(save(tmp_path / "a.jpg", focal=5.0, resolution=resolution, unit=2))
+    assert photo.hint is None and "cannot be" in photo.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"focal_px": 1' + "0" * 400 + "}",
+        '{"fov_deg": 1e-322}',
+        '{"K": [[1' + "0" * 400 + ", 0, 50], [0, 1, 50], [0, 0, 1]]}",
+        '{"focal35_mm": 1e308}',
+        '{"focal_px": ' + "[" * 100_000,
+        '{"focal_px": 500, "width": 1' + "0" * 400 + ', "height": 5}',
+    ],
+    ids=["integer", "field of view", "K", "millimetres", "nested", "size"],
+)
+def test_sidecar_numbers_out_of_range_are_named(tmp_path, content) -> None:
+    (tmp_path / "a.camera.json").write_text(content)
+    with pytest.raises(CameraError, match=r"a\.camera\.json"):
+        resolve_focal(photo_of(str(tmp_path / "a.jpg")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_sidecars_with_byte_order_marks(tmp_path, encoding) -> None:
+    (tmp_path / "a.camera.json").write_bytes('{"focal_px": 450}'.encode(encoding))
+    assert resolve_focal(photo_of(str(tmp_path / "a.jpg"))).focal_px == 450
