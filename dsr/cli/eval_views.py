@@ -116,6 +116,10 @@ def table(report: ViewsReport, verbose: bool = False) -> str:
         else:
             lines += [f"missed: {score.picture} {score.person}".rstrip() for score in scores if not score.found]
             lines += [f"astray: {score.picture} {score.person}".rstrip() for score in scores if score.astray]
+    if report.beside:
+        named = ", ".join(f"{name} {count}" for name, count in list(report.beside.items())[:8])
+        more = " ..." if len(report.beside) > 8 else ""
+        lines.append(f"people beside those of the truth: {sum(report.beside.values())} ({named}{more})")
     if len(report.rungs) > 1:
         by_rung = {rung: summaries(scores) for rung, scores in report.rungs.items()}
         lines += ["", f"{'PA-MPJPE':<22}" + "".join(f"{rung:>12}" for rung in by_rung)]

@@ -75,11 +75,13 @@ class ViewsReport:
         body: name and sha256 of the fitted body's file.
         rungs: scores of every view by the name of the rung, ``as is`` first.
         failed: pictures that could not be fitted, as ``picture: message``.
+        beside: people of the first rung who are none of the true ones, by picture; the truth may leave people out.
     """
 
     body: dict[str, str]
     rungs: dict[str, list[ViewScore]] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
+    beside: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
@@ -87,7 +89,7 @@ class ViewsReport:
             name: {"summary": summaries(scores), "views": [asdict(s) for s in scores]}
             for name, scores in self.rungs.items()
         }
-        return {"body": self.body, "failed": self.failed, "rungs": rungs}
+        return {"body": self.body, "failed": self.failed, "beside": self.beside, "rungs": rungs}
 
 
 def evaluate_views(
@@ -146,6 +148,9 @@ def evaluate_views(
                         strict=True,
                     ):
                         scores[id(view)] = score
+                    others = len(result.people) - sum(scores[id(view)].found for view in pictures[path])
+                    if others and rung == "as is":
+                        report.beside[path.name] = others
                     done += 1
                     if on_progress is not None:
                         on_progress(done, total, f"{rung}, {path.name}")

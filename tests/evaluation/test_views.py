@@ -210,7 +210,8 @@ def noisy(monkeypatch, points):
 
     def find(self, photo):
         calls.append(Path(photo.path).name)
-        return [] if "empty" in calls[-1] else [wrong]
+        beside = replace(wrong, keypoints_px=wrong.keypoints_px + 250, box_px=wrong.box_px + 250)
+        return [] if "empty" in calls[-1] else [wrong, beside] if "two" in calls[-1] else [wrong]
 
     monkeypatch.setattr("dsr.pipeline.people_finder.PeopleFinder.__call__", find)
     monkeypatch.setattr("dsr.pipeline.people_finder.PeopleFinder.prepare", lambda self: None)
@@ -249,6 +250,13 @@ def test_every_picture_has_the_focal_length_of_its_truth(tmp_path, points, monke
         ("a.png", 500, None), ("b.png", 1000, None), ("a.png", 250, None), ("b.png", 500, None),
         ("a.png", None, 50), ("b.png", None, 50),
     ]  # fmt: skip
+
+
+def test_people_beside_the_true_ones_are_counted(tmp_path, points, noisy, capsys):
+    out = tmp_path / "out.json"
+    assert main(["views", str(write_folder(tmp_path, points, ("a.png", "two.png"))), "--json", str(out)]) == 0
+    assert "people beside those of the truth: 1 (two.png 1)" in capsys.readouterr().out
+    assert json.loads(out.read_text())["beside"] == {"two.png": 1}
 
 
 def test_another_focal_length_changes_the_pose_a_little(tmp_path, points, noisy, capsys):
