@@ -20,6 +20,7 @@ import tyro
 from dsr.cli.common import EXIT_FINE, EXIT_NOT_READY, run_command, write_line
 from dsr.errors import DsrError
 from dsr.extras import install_command, install_hint
+from dsr.files import expand_user
 
 _NEEDED = (
     "torch",
@@ -168,8 +169,14 @@ def _packages() -> list[Check]:
 
 
 def _tensors() -> list[Check]:
-    import torch
+    try:
+        import torch
 
+        if float(torch.ones(2, 2).matmul(torch.ones(2)).sum()) != 4.0:
+            raise RuntimeError("two times two is not four")
+    except Exception as error:  # its native libraries raise anything
+        detail = f"installed, but it cannot be used: {type(error).__name__}: {str(error).splitlines()[0][:200]}"
+        return [Check("torch works", "missing", detail, f"{install_command('torch')} --force-reinstall")]
     devices = (
         [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())] if torch.cuda.is_available() else []
     )
@@ -218,6 +225,20 @@ def _landmarks(file: Path | None) -> list[Check]:
 
 
 def _body() -> list[Check]:
+    from dsr.body.asset_file import OPEN_FILES
+
+    named = os.environ.get("DSR_BODY_MODELS")
+    if named:
+        folder, file = expand_user(named), OPEN_FILES["open"]
+        if not any((place / file).is_file() for place in (folder / "open", folder)):
+            why = "is no folder" if not folder.is_dir() else f"holds neither {file} nor open/{file}"
+            fix = "set DSR_BODY_MODELS to the folder of your body models, or unset it: the installed body is used now"
+            checks = [Check("DSR_BODY_MODELS", "note", f"{folder} {why}", fix)]
+            return checks + _open_body()
+    return _open_body()
+
+
+def _open_body() -> list[Check]:
     from dsr.body import load_asset
 
     try:

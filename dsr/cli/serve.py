@@ -6,6 +6,7 @@ library prints there goes to standard error.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -24,7 +25,7 @@ import tyro
 
 from dsr import __version__
 from dsr.cli.common import EXIT_FINE, run_command
-from dsr.errors import BodyError, CheckpointError, DsrError, MissingExtraError, UsageError
+from dsr.errors import BodyError, CheckpointError, DsrError, MissingExtraError, UsageError, error_sentence
 from dsr.options import FitOptions, SequenceOptions, check_options
 from dsr.pipeline.clip_fitter import SequenceFitter
 from dsr.pipeline.inputs import find_clips, find_inputs
@@ -69,6 +70,8 @@ def main(argv: Sequence[str]) -> int:
 
 def _serve(command: ServeCommand) -> int:
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # bytes that are no text are a bad request, not the end
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
     with os.fdopen(_private_output(), "w", encoding="utf-8") as answers:
         try:
             Worker(sys.stdin, answers, command.idle).run()
@@ -139,8 +142,11 @@ class Worker:
                 request = json.loads(line)
                 if not isinstance(request, dict):
                     raise ValueError("it is no JSON object")
-            except ValueError as error:
-                self._send("error", id=None, code="bad_request", message=f"A request could not be read: {error}.")
+                if not isinstance(request.get("id"), str | int | float | None):
+                    raise ValueError("its id is neither a text nor a number")
+            except (ValueError, RecursionError, MemoryError) as error:
+                reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+                self._send("error", id=None, code="bad_request", message=f"A request could not be read: {reason}.")
                 continue
             if request.get("request") == "cancel":
                 self._cancelled.add(_key(request))
@@ -163,7 +169,9 @@ class Worker:
         except DsrError as error:
             code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), "usage")
             self._send("error", id=request_id, code=code, message=str(error))
-        except (KeyError, TypeError, ValueError) as error:
+        except (OSError, MemoryError) as error:
+            self._send("error", id=request_id, code="failed", message=error_sentence(error))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             self._send("error", id=request_id, code="bad_request", message=f"The request is not understood: {error}.")
         except Exception as error:
             logging.getLogger(__name__).exception("unexpected error")

@@ -73,3 +73,30 @@ def test_an_unwritable_temporary_folder_is_a_failure(monkeypatch, tmp_path, caps
 @pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--nonsense"], 2)])
 def test_help_and_usage(arguments, code):
     assert doctor.main(arguments) == code
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("libtorch_cpu.so: cannot open"), OSError(126, "shm.dll"), RuntimeError("x")]
+)
+def test_a_torch_that_is_installed_and_broken_is_told(monkeypatch, error):
+    import torch
+
+    def broken(*shape):
+        raise error
+
+    monkeypatch.setattr(torch, "ones", broken)
+    (check,) = (check for check in doctor.run_checks() if check.name == "torch works")
+    assert check.status == "missing" and str(error).splitlines()[0] in check.detail
+    assert "--force-reinstall" in check.fix and "torch" in check.fix
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_wrong_folder_of_body_models_is_told(monkeypatch, tmp_path, there):
+    folder = tmp_path / "models"
+    if there:
+        folder.mkdir()
+    monkeypatch.setenv("DSR_BODY_MODELS", str(folder))
+    checks = {check.name: check for check in doctor.run_checks()}
+    assert checks["DSR_BODY_MODELS"].status == "note" and checks["open body"].status == "ok"
+    assert str(folder) in checks["DSR_BODY_MODELS"].detail
+    assert ("holds neither" if there else "no folder") in checks["DSR_BODY_MODELS"].detail

@@ -94,6 +94,10 @@ def test_a_bad_picture_is_an_error_of_its_own(make_picture, tmp_path):
     [
         ("{not json", "bad_request", "could not be read"),
         ("[1, 2]", "bad_request", "no JSON object"),
+        ("[" * 100_000, "bad_request", "nested too deeply"),
+        ('{"request": "fit", "id": ' + "[" * 400 + "]" * 400 + "}", "bad_request", "neither a text nor a number"),
+        ('{"request": "fit", "id": 1' + "0" * 5000 + "}", "bad_request", "could not be read"),
+        (fit(options={"height": 10**400}), "bad_request", "not understood"),
         ({"request": "dance", "id": 1}, "usage", "dance"),
         ({"request": "fit", "id": 1}, "usage", "inputs"),
         (fit(options={"colour": 1}), "usage", "colour"),

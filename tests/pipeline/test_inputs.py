@@ -153,3 +153,51 @@ def test_every_name_is_a_safe_path_component(tmp_path):
     assert len(set(long)) == 2 and all(len(name.encode()) <= 180 for name in long)
     hashed = names(tmp_path / "x" / ("w" * 240 + ".jpg"), tmp_path / "y" / "x" / ("w" * 240 + ".jpg"))
     assert len(set(hashed)) == 2
+
+
+def test_a_link_to_itself_costs_its_neighbours_nothing(tmp_path):
+    touch(tmp_path, "a.jpg", "sub/b.jpg")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "loop.jpg").symlink_to(tmp_path / "loop.jpg")
+    assert found(tmp_path, recursive=True) == ["a.jpg", "loop.jpg", "sub/b.jpg"]
+    assert not any(picture.problem for picture in find_inputs([tmp_path]))
+
+
+def test_names_that_no_file_can_have_are_entries_like_others(tmp_path, monkeypatch):
+    touch(tmp_path, "~$lock.jpg", "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    assert [p.path.name for p in find_inputs(["~$lock.jpg", "a.jpg"])] == ["~$lock.jpg", "a.jpg"]
+    for name in ("~no-such-user/x.jpg", "x" * 300 + ".jpg", "x" * 300 + "/a.jpg", "x" * 300 + ".txt"):
+        with pytest.raises(UsageError, match="No such file or folder"):
+            find_inputs([name])
+    (tmp_path / "list.txt").write_text("a.jpg\n~$lock.jpg\n~no-such-user/x.jpg\n" + "x" * 300 + ".jpg\n" + "y" * 5000)
+    listed = find_inputs(["list.txt"])
+    assert [bool(p.problem) for p in listed] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a.jpg\r\nFotö 1.jpg\r\n".encode("utf-16"),
+        "a.jpg\nFotö 1.jpg\n".encode("utf-8-sig"),
+        "a.jpg\nFotö 1.jpg\n".encode("cp1252"),
+        "\"a.jpg\"\n'Fotö 1.jpg'\n".encode(),
+    ],
+    ids=["UTF-16", "UTF-8 with a mark", "Windows", "quoted"],
+)
+def test_lists_of_any_editor(tmp_path, content):
+    touch(tmp_path, "a.jpg", "Fotö 1.jpg")
+    (tmp_path / "list.txt").write_bytes(content)
+    assert found(tmp_path, tmp_path / "list.txt") == ["a.jpg", "Fotö 1.jpg"]
+
+
+def test_quotation_marks_that_belong_to_a_name_stay(tmp_path):
+    touch(tmp_path, "'a.jpg'")
+    (tmp_path / "list.txt").write_text("'a.jpg'\n")
+    assert found(tmp_path, tmp_path / "list.txt") == ["'a.jpg'"]
+
+
+def test_a_list_that_is_no_text_is_refused(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\x81\x8d" + bytes(range(256)))
+    with pytest.raises(UsageError, match="cannot be read as text"):
+        find_inputs([tmp_path / "list.txt"])
