@@ -2,7 +2,7 @@
 
     python body_models/compare_people.py --table ansur2.csv.xz --asset DSR_OPEN.npz [--bodies 2000]
 
-The body needs marked points and the distribution of its betas (build_people.py). Random bodies of a sex are drawn from
+The body needs marked points and the distribution of its betas (build_open.py). Random bodies of a sex are drawn from
 its own distribution of that sex (``sex_mean``, ``sex_cov``).
 """
 
