@@ -83,7 +83,12 @@ class FitRun:
         from dsr.body import load_asset
 
         command = self._command
-        sources = find_sources(command.inputs, sequence=command.sequence, recursive=command.recursive, skip=command.out)
+        videos: list[Path] = []
+        sources = find_sources(
+            command.inputs, sequence=command.sequence, recursive=command.recursive, skip=command.out, videos=videos
+        )
+        named = {source.path.absolute() for source in sources if isinstance(source, Clip)}
+        self._tell_of_videos([path for path in videos if path.absolute() not in named])
         clips = [source for source in sources if isinstance(source, Clip)]
         if clips:
             check_sequence_options(self._options, self._sequence)
@@ -101,6 +106,15 @@ class FitRun:
                 sys.stderr,
                 f"dsr-fit: {stands} {self._command.out} made with another body (an earlier release's?): fitted again, "
                 "for shapes of two bodies cannot be compared; to keep what is there, choose another --out.",
+            )
+
+    def _tell_of_videos(self, videos: list[Path]) -> None:
+        if videos and not self._command.quiet:
+            lie = "1 video lies" if len(videos) == 1 else f"{len(videos)} videos lie"
+            write_line(
+                sys.stderr,
+                f"dsr-fit: {lie} among the pictures and {'is' if len(videos) == 1 else 'are'} left out: name videos "
+                f"themselves to fit them, {videos[0]} for example.",
             )
 
     def _list(self) -> int:

@@ -6,6 +6,7 @@ is put where its time stamp says, what falls on the same place is left out, and 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,12 @@ VIDEO_SUFFIXES = frozenset(
 PLAUSIBLE_FPS = (0.5, 480.0)
 """Frame rates a clip can have; others are mistakes of the file."""
 DEFAULT_FPS = 30.0
+_PACKETS = 2000
+"""So many packets tell the rate."""
+_FEW = 3
+_ALIKE = 1.35
+"""Intervals within this factor are one rate with the jitter of a clock."""
+_SAME_RATE = 0.01
 MAX_PIXELS = 2_100_000
 """Frames with more pixels are reduced by a whole number, as photographs are."""
 MIN_SIDE = 16
@@ -89,7 +96,7 @@ def read_info(path: Path) -> VideoInfo:
                 raise ImageError(
                     f"{path} is {width} x {height} pixels; at least {MIN_SIDE} a side are needed.", "too_small"
                 )
-            return VideoInfo(path, width, height, _rate(path, stream), int(stream.frames or 0), turned)
+            return VideoInfo(path, width, height, _rate(container, stream), int(stream.frames or 0), turned)
     raise ImageError(f"{path} holds no frame that can be decoded: copy it again or convert it to MP4 (H.264).")
 
 
@@ -216,12 +223,45 @@ def _decoded(container: Any, stream: Any, problems: list[str]) -> Generator[tupl
         problems.append(f"{broken} damaged frames were left out.")
 
 
-def _rate(path: Path, stream: Any) -> float:
-    """Frames per second: the file's average, as far as it can be believed."""
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate and PLAUSIBLE_FPS[0] <= float(rate) <= PLAUSIBLE_FPS[1]:
-            return float(rate)
-    return DEFAULT_FPS
+def _rate(container: Any, stream: Any) -> float:
+    """Frames per second while the camera writes evenly.
+
+    The file's average is pulled down by a pause and up by a burst; its other rates may be those of its clock. So it is
+    the interval that covers most of the time, in the first packets, and the file's own figure where one agrees.
+    """
+    stated = [float(rate) for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate) if rate]
+    stated = [rate for rate in stated if PLAUSIBLE_FPS[0] <= rate <= PLAUSIBLE_FPS[1]]
+    usual = _usual_interval(_packet_times(container, stream))
+    if usual is None or not PLAUSIBLE_FPS[0] <= 1.0 / usual <= PLAUSIBLE_FPS[1]:
+        return stated[0] if stated else DEFAULT_FPS
+    return next((rate for rate in stated if abs(rate * usual - 1) < _SAME_RATE), 1.0 / usual)
+
+
+def _packet_times(container: Any, stream: Any) -> list[float]:
+    """Seconds of the first packets, in the order of time; nothing is decoded."""
+    times = []
+    try:
+        container.seek(0)
+        for packet in itertools.islice(container.demux(stream), _PACKETS):
+            if packet.pts is not None and packet.time_base is not None:
+                times.append(float(packet.pts * packet.time_base))
+    except (_av().FFmpegError, OSError, OverflowError):
+        pass
+    return sorted(times)
+
+
+def _usual_interval(times: list[float]) -> float | None:
+    """The interval between frames that covers most of the time, of those that come several times; None for too few."""
+    intervals = np.diff(np.array(times))
+    intervals = np.sort(intervals[(intervals > 1e-6) & (intervals < 1.0 / PLAUSIBLE_FPS[0])])
+    if len(intervals) < _FEW:
+        return None
+    sums = np.concatenate([[0.0], np.cumsum(intervals)])
+    first = np.arange(len(intervals))
+    end = np.searchsorted(intervals, intervals * _ALIKE, side="right")
+    covered = np.where(end - first >= _FEW, sums[end] - sums[:-1], 0.0)
+    best = int(np.argmax(covered))
+    return float(covered[best] / (end[best] - best)) if covered[best] > 0 else None
 
 
 def _true_size(frame: Any) -> tuple[int, int]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,9 @@ from dsr.pipeline.inputs import Clip
 
 if TYPE_CHECKING:
     from dsr.image import Photo
+
+_SHORT_GAP = 300
+"""So many missing frames are a gap, however few frames there are."""
 
 
 @dataclass
@@ -59,7 +65,9 @@ class ClipReader:
 
     def _folder(self) -> Iterator[tuple[int, float, Photo | None]]:
         digest = hashlib.sha256()
-        for number, path in enumerate(self.clip.pictures):
+        numbers, said = frame_numbers(self.clip.pictures)
+        self.problems += said
+        for number, path in zip(numbers, self.clip.pictures, strict=True):
             photo: Photo | None = None
             try:
                 photo = _read(path)
@@ -122,6 +130,39 @@ def open_clip(clip: Clip, fps: float | None = None) -> ClipReader:
         size = (first.width, first.height)
         return ClipReader(clip, fps or DEFAULT_FPS, size, first, expected=len(clip.pictures))
     raise ImageError(f"{clip.path}: no frame can be read; the first: {error}", "unreadable")
+
+
+def frame_numbers(pictures: Sequence[Path]) -> tuple[list[int], list[str]]:
+    """Places in time of a folder's frames by the numbers in their names, so that missing frames are gaps.
+
+    The usual step from one number to the next is one frame. Names without such numbers (dates, say), and gaps larger
+    than all frames together, are taken for frames one after the other.
+
+    Args:
+        pictures: the frames in natural order.
+
+    Returns:
+        A number per frame, from 0, and a sentence per missing stretch.
+    """
+    even = list(range(len(pictures)))
+    parts = [re.fullmatch(r"(.*?)(\d{1,15})(\D*)", path.stem) for path in pictures]
+    if len(pictures) < 3 or len({part and (part[1], part[3]) for part in parts}) != 1 or parts[0] is None:
+        return even, []
+    counts = [int(part[2]) for part in parts if part is not None]
+    steps = [after - before for before, after in pairwise(counts)]
+    step, times = Counter(steps).most_common(1)[0]
+    if step < 1 or min(steps) < 1 or 2 * times < len(steps) or any(one % step for one in steps):
+        return even, []
+    said = []
+    numbers = [0]
+    for place, one in enumerate(steps):
+        numbers.append(numbers[-1] + one // step)
+        if one > step:
+            many = f"{one // step - 1} frames are" if one > 2 * step else "1 frame is"
+            said.append(f"{many} missing between {pictures[place].name} and {pictures[place + 1].name}")
+    if numbers[-1] >= 2 * len(pictures) + _SHORT_GAP:
+        return even, [f"{sentence}; what follows is taken for the next frame." for sentence in said]
+    return numbers, [f"{sentence}; the gap is kept." for sentence in said]
 
 
 def _read(path: Path) -> Photo:

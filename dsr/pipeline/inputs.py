@@ -91,6 +91,7 @@ def find_sources(
     sequence: bool = False,
     recursive: bool = False,
     skip: Path | None = None,
+    videos: list[Path] | None = None,
 ) -> list[InputPicture | Clip]:
     """Pictures and clips to fit: video files are clips, and with ``sequence`` so are folders of frames.
 
@@ -99,6 +100,7 @@ def find_sources(
         sequence: take every folder for the frames of one clip, as :func:`find_clips` does.
         recursive: also look into subfolders; not with ``sequence``.
         skip: a folder that is no input (the output folder).
+        videos: the videos that lie in folders are added: they are clips only where they are named themselves.
 
     Raises:
         UsageError: if an argument names nothing, or a folder holds no picture.
@@ -109,12 +111,15 @@ def find_sources(
         return list({clip.path: clip for clip in find_clips(arguments, skip)}.values())
     return [
         Clip(picture.path, folder=picture.folder) if is_video(picture.path) and not picture.problem else picture
-        for picture in find_inputs(arguments, recursive, skip)
+        for picture in find_inputs(arguments, recursive, skip, videos)
     ]
 
 
 def find_inputs(
-    arguments: Iterable[str | os.PathLike[str]], recursive: bool = False, skip: Path | None = None
+    arguments: Iterable[str | os.PathLike[str]],
+    recursive: bool = False,
+    skip: Path | None = None,
+    videos: list[Path] | None = None,
 ) -> list[InputPicture]:
     """Expand files, folders, globs and text lists into pictures.
 
@@ -127,6 +132,7 @@ def find_inputs(
             the list or to the working directory.
         recursive: also look into subfolders; the results mirror the tree.
         skip: a folder not to descend into (the output folder).
+        videos: the videos that lie in folders are added.
 
     Returns:
         Pictures in the order given.
@@ -135,9 +141,9 @@ def find_inputs(
         UsageError: if an argument names nothing, or a folder holds no picture.
     """
     pictures: dict[str, InputPicture] = {}
-    skip_real = os.path.realpath(skip) if skip is not None else None
+    walk = _Walk(recursive, os.path.realpath(skip) if skip is not None else None, [] if videos is None else videos)
     for argument in arguments:
-        for picture in _expand(os.fspath(argument), recursive, skip_real):
+        for picture in _expand(os.fspath(argument), walk):
             pictures.setdefault(os.path.abspath(picture.path), picture)  # noqa: PTH100 (resolving would merge linked names)
     return list(pictures.values())
 
@@ -183,18 +189,32 @@ def natural_order(path: Path) -> tuple[list[tuple[int, int, str]], str]:
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts], str(path)
 
 
-def _expand(argument: str, recursive: bool, skip: str | None) -> Iterator[InputPicture]:
+@dataclass(frozen=True)
+class _Walk:
+    """How folders are gone through: into subfolders or not, past one of them; the videos in them are noted."""
+
+    recursive: bool
+    skip: str | None
+    videos: list[Path]
+
+
+def _expand(argument: str, walk: _Walk) -> Iterator[InputPicture]:
+    from dsr.image.video import is_video
+
     path = expand_user(argument)
     if os.path.isdir(path):  # noqa: PTH112 (pathlib raises for long names)
-        pictures = list(_walk(path, "", recursive, skip, set()))
+        before = len(walk.videos)
+        pictures = list(_walk(path, "", walk, set()))
         if not pictures:
-            hint = "" if recursive else " Use --recursive to look into its subfolders."
+            hint = "" if walk.recursive else " Use --recursive to look into its subfolders."
+            if len(walk.videos) > before:
+                hint = f" It holds videos: name them themselves, {walk.videos[before]} for example."
             raise UsageError(
                 f"No picture found in the folder {path} (looked for .jpg, .png, .webp, .tif, .heic, ...).{hint}"
             )
         yield from pictures
     elif path.suffix.lower() == ".txt" and os.path.isfile(path):  # noqa: PTH113
-        yield from _read_list(path, recursive, skip)
+        yield from _read_list(path, walk)
     elif os.path.lexists(path):
         yield InputPicture(path)
     elif any(sign in argument for sign in "*?["):
@@ -203,14 +223,16 @@ def _expand(argument: str, recursive: bool, skip: str | None) -> Iterator[InputP
             raise UsageError(f"No file matches {argument}.")
         for name in names:
             if os.path.isdir(name):  # noqa: PTH112
-                yield from _walk(Path(name), Path(name).name if recursive else "", recursive, skip, set())
-            elif _is_picture(Path(name)):
+                yield from _walk(Path(name), Path(name).name if walk.recursive else "", walk, set())
+            elif _is_picture(Path(name)) or (is_video(Path(name)) and is_video(path)):
                 yield InputPicture(Path(name))
+            elif is_video(Path(name)) and not _is_output(Path(name)):
+                walk.videos.append(Path(name))
     else:
         raise UsageError(f"No such file or folder: {argument}.")
 
 
-def _read_list(path: Path, recursive: bool, skip: str | None) -> Iterator[InputPicture]:
+def _read_list(path: Path, walk: _Walk) -> Iterator[InputPicture]:
     try:
         lines = re.split(r"\r\n|\r|\n", read_text(path))
     except (OSError, ValueError) as error:
@@ -223,7 +245,7 @@ def _read_list(path: Path, recursive: bool, skip: str | None) -> Iterator[InputP
     for entry in entries:
         target = _listed(path, entry)
         if os.path.isdir(target):  # noqa: PTH112
-            yield from _walk(target, "", recursive, skip, set())
+            yield from _walk(target, "", walk, set())
         elif os.path.lexists(target):
             yield InputPicture(target)
         else:
@@ -240,9 +262,11 @@ def _listed(path: Path, entry: str) -> Path:
     return path.parent / expand_user(plain)
 
 
-def _walk(folder: Path, mirrored: str, recursive: bool, skip: str | None, seen: set[str]) -> Iterator[InputPicture]:
+def _walk(folder: Path, mirrored: str, walk: _Walk, seen: set[str]) -> Iterator[InputPicture]:
+    from dsr.image.video import is_video
+
     real = os.path.realpath(folder)
-    if real in seen or (real == skip and seen):
+    if real in seen or (real == walk.skip and seen):
         return
     seen.add(real)
     try:
@@ -259,9 +283,11 @@ def _walk(folder: Path, mirrored: str, recursive: bool, skip: str | None, seen: 
     for name, is_folder in names:
         if not is_folder and not name.startswith(".") and _is_picture(folder / name):
             yield InputPicture(folder / name, mirrored)
+        elif not is_folder and not name.startswith(".") and is_video(folder / name) and not _is_output(folder / name):
+            walk.videos.append(folder / name)
     for name, is_folder in names:
-        if is_folder and recursive and not name.startswith(".") and name != "__MACOSX":
-            yield from _walk(folder / name, f"{mirrored}/{name}" if mirrored else name, True, skip, seen)
+        if is_folder and walk.recursive and not name.startswith(".") and name != "__MACOSX":
+            yield from _walk(folder / name, f"{mirrored}/{name}" if mirrored else name, walk, seen)
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -277,7 +303,12 @@ def _is_picture(path: Path) -> bool:
 
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         return False
-    for ending in OUTPUT_PICTURES:
-        if path.name.endswith(ending) and path.with_name(path.name[: -len(ending)] + ".json").is_file():
-            return False
-    return True
+    return not _is_output(path)
+
+
+def _is_output(path: Path) -> bool:
+    """Whether it is an overlay or the like of a result beside it."""
+    return any(
+        path.name.endswith(ending) and path.with_name(path.name[: -len(ending)] + ".json").is_file()
+        for ending in (*OUTPUT_PICTURES, ".overlay.mp4")
+    )

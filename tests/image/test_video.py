@@ -136,3 +136,39 @@ def test_without_pyav_one_sentence(tmp_path, monkeypatch):
 
 def test_names():
     assert is_video(Path("a/clip.MP4")) and not is_video(Path("clip.jpg"))
+
+
+def timed(path, times):
+    """A video of frames at these moments, in 600ths of a second."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 600)
+        for n, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(picture(n % 20), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 600)
+            for packet in stream.encode(frame):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("steps", "fps", "missing", "lost"),
+    [
+        ([20] * 9 + [320] + [20] * 9, 30, 15, 0),
+        ([20] * 6 + [2] * 12 + [20] * 6, 30, 0, 11),
+        ([20] * 5 + [40] + [20] * 5 + [60] + [20] * 9, 30, 3, 0),
+        ([19, 21, 20, 18, 22, 20, 19, 21] * 3, 30, 0, 0),
+        ([600] * 6, 1, 0, 0),
+    ],
+    ids=["a pause", "a burst", "dropped frames", "jitter", "one a second"],
+)
+def test_the_rate_is_that_of_even_stretches_and_gaps_stay_gaps(tmp_path, steps, fps, missing, lost):
+    info = read_info(timed(tmp_path / "a.mp4", np.concatenate([[0], np.cumsum(steps)]).tolist()))
+    assert info.fps == pytest.approx(fps, rel=0.005)
+    problems = []
+    numbers = [frame.number for frame in read_frames(info, problems)]
+    assert numbers[-1] + 1 - len(numbers) == missing and len(steps) + 1 - len(numbers) == lost
+    assert bool(problems) == bool(lost)

@@ -201,3 +201,16 @@ def test_a_list_that_is_no_text_is_refused(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\x81\x8d" + bytes(range(256)))
     with pytest.raises(UsageError, match="cannot be read as text"):
         find_inputs([tmp_path / "list.txt"])
+
+
+def test_videos_in_folders_are_named_and_those_asked_for_are_taken(tmp_path, monkeypatch):
+    touch(tmp_path, "IMG_0001.JPG", "IMG_0001.MOV", "a.json", "a.overlay.mp4", "sub/b.mp4", ".hidden.mp4")
+    videos = []
+    assert [p.path.name for p in find_inputs([tmp_path], True, None, videos)] == ["IMG_0001.JPG"]
+    assert [v.relative_to(tmp_path).as_posix() for v in videos] == ["IMG_0001.MOV", "sub/b.mp4"]
+    with pytest.raises(UsageError, match=r"holds videos: name them themselves, .*b\.mp4"):
+        find_inputs([tmp_path / "sub"])
+    monkeypatch.chdir(tmp_path)
+    assert [p.path.name for p in find_inputs(["*.MOV"])] == ["IMG_0001.MOV"]
+    videos.clear()
+    assert [p.path.name for p in find_inputs(["*0001*"], False, None, videos)] == ["IMG_0001.JPG"] and len(videos) == 1
