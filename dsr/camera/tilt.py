@@ -14,7 +14,7 @@ import numpy as np
 PITCH_DEG, ROLL_DEG = np.arange(-39.0, 60.1, 3.0), np.arange(-33.0, 33.1, 1.5)
 """The grid's degrees: a positive pitch looks down, with a positive roll the scene leans to the right."""
 
-_USUAL_PITCH, _USUAL_ROLL = (3.0, 9.0), (0.0, 2.0)  # mean and deviation in degrees of most photographs
+_USUAL_PITCH, _USUAL_ROLL = (3.0, 9.0), (0.0, 2.5)  # mean and deviation in degrees of most photographs
 _ODD_PITCH, _ODD_ROLL = (8.0, 20.0), (0.0, 12.0)  # and of the others
 _ODD = 0.15
 _LINE_DEG = 1.4  # how well an upright line is seen

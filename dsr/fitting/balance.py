@@ -133,10 +133,13 @@ def upright_terms(anchors: Tensor, slopes: Tensor, upright: Upright) -> UprightT
     share = torch.minimum(torch.maximum(nearest, upright.carry[:, 0]), upright.carry[:, 1])
     mass = along[:, 0] - foot[0] - share * apart
     d_mass = d_along[:, 0] - (1 - share)[:, None] * d_foot[0] - share[:, None] * d_foot[1]
+    d_mass = torch.where((share == nearest)[:, None], torch.zeros_like(d_mass), d_mass)  # between the feet all is well
 
-    length = (anchors[:, 6] - anchors[:, 5]).norm(dim=-1).clamp(min=0.1)
+    spine, d_spine = anchors[:, 6] - anchors[:, 5], slopes[:, 6] - slopes[:, 5]
+    length = spine.norm(dim=-1).clamp(min=0.1)
     trunk = (along[:, 6] - along[:, 5]) / length
-    d_trunk = (d_along[:, 6] - d_along[:, 5]) / length[:, None]
+    d_length = torch.einsum("bx,bxp->bp", spine, d_spine) / length[:, None]
+    d_trunk = (d_along[:, 6] - d_along[:, 5] - trunk[:, None] * d_length) / length[:, None]
     trunk = trunk - upright.along / MASS_M * mass
     d_trunk = d_trunk - (upright.along / MASS_M)[:, None] * d_mass
 

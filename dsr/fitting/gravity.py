@@ -15,7 +15,7 @@ from dsr.camera.tilt import GRID_UP, Gravity, gravity_of, tilt_from_lines, usual
 from dsr.fitting.stance import SIDES, NamedPoints, Stance, stance_of
 from dsr.people.types import Detection
 
-_ACROSS_DEG, _ALONG_DEG = 7.0, 11.0
+_ACROSS_DEG, _ALONG_DEG = 5.0, 11.0
 """How far upright people lean, in the picture and along the line of sight as the landmarks have it."""
 _OTHERWISE = 0.25
 """Share of people who lean otherwise."""
@@ -24,6 +24,8 @@ _CAMERA_M, _CAMERA_LOG, _CAMERA_OTHER = 1.5, 0.35, 0.35
 """Height of a camera above the floor, its spread as a logarithm, and the share of cameras held quite otherwise."""
 _FLOOR_LOG, _FLOOR_OTHER = 0.1, 0.4
 """By how much people of one floor differ in their size, and the share that stands elsewhere."""
+_LEAST_M = 0.1
+"""A camera that stands lower than this among people's feet tells nothing by its height."""
 _TRUSTED = 0.7
 """People's evidence is not independent: the landmarks' errors go the same way."""
 
@@ -87,13 +89,16 @@ def _people(detections: Sequence[Detection], stances: Sequence[Stance], camera: 
                 away = top / np.linalg.norm(top)
                 reach = bottom - (bottom @ away) * away  # of the foot's ray, across the ray of the shoulders
                 far = _ANKLE_TO_SHOULDER_M * np.maximum(-up @ reach, 1e-3) / (reach @ reach)
-                heights.append(np.log(np.maximum(-(up @ bottom) * far, 0.05)))
+                high = -(up @ bottom) * far
+                heights.append(np.where(high > _LEAST_M, np.log(np.maximum(high, _LEAST_M)), np.inf))
                 sure.append(trust)
     if heights:
         every, weight = np.stack(heights), np.array(sure)
-        total += weight.max() * _mixture(every.mean(0) - np.log(_CAMERA_M), _CAMERA_LOG, _CAMERA_OTHER, 2.0)
+        camera_high = _mixture(every - np.log(_CAMERA_M), _CAMERA_LOG, _CAMERA_OTHER, 2.0)
+        total += weight.max() * (weight @ camera_high) / weight.sum()
         if len(every) > 1:
-            off = every - np.median(every, 0)
+            middle = np.sort(every, 0)[(len(every) - 1) // 2]  # the lower median: not infinite where half are known
+            off = np.where(np.isfinite(every), every - np.where(np.isfinite(middle), middle, 0.0), np.inf)
             total += weight @ _mixture(off, _FLOOR_LOG, _FLOOR_OTHER, 2.0)
     return _TRUSTED * total.reshape(GRID_UP.shape[:2])
 

@@ -1,0 +1,105 @@
+"""Which way is down, from people; and who stands, sits or lies."""
+
+import math
+
+import numpy as np
+import pytest
+from standing_people import CAMERA, SIZE, level_to_camera, person, seen
+
+from dsr.body import load_body
+from dsr.camera import PictureCamera
+from dsr.fitting import find_gravity, find_stances
+
+
+@pytest.fixture(scope="module")
+def body():
+    return load_body("open")
+
+
+def sitting_pose():
+    pose = np.zeros((23, 3))
+    pose[[0, 1], 0], pose[[3, 4], 0] = -1.45, 1.45
+    pose[15, 2], pose[16, 2] = -1.2, 1.2
+    return pose
+
+
+def stance(body, vertices, **options):
+    found = seen(body, vertices, **options)
+    return find_stances([found], CAMERA, find_gravity([found], CAMERA))[0]
+
+
+@pytest.mark.parametrize("yaw", [0, 60, 180])
+def test_somebody_who_stands(body, yaw):
+    found = stance(body, person(body, yaw=yaw))
+    assert found.standing > 0.8 and found.calm > 0.8
+    assert found.carries.min() > 0.9 and found.feet.min() == 1 and found.sitting == 0
+
+
+@pytest.mark.parametrize("yaw", [0, 80])
+def test_somebody_who_sits(body, yaw):
+    found = stance(body, person(body, sitting_pose(), yaw=yaw))
+    assert found.standing < 0.1 and found.sitting > 0.7
+
+
+def test_somebody_who_lies_does_not_stand(body):
+    lying = person(body) @ np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    lying += [0.5, 0.3, 0.0]
+    assert stance(body, lying).standing == 0
+
+
+def test_on_one_leg_the_other_foot_does_not_carry(body):
+    pose = np.zeros((23, 3))
+    pose[0, 0], pose[3, 0] = -1.3, 1.4
+    pose[15, 2], pose[16, 2] = -1.2, 1.2
+    found = stance(body, person(body, pose, yaw=70))
+    assert found.standing > 0.6 and found.carries[0] == 0 and found.carries[1] > 0.9
+    assert found.calm == 0
+
+
+def test_without_feet_nobody_is_said_to_stand(body):
+    found = stance(body, person(body), hidden=("ankle", "heel", "foot"))
+    assert found.standing == 0 and not found.feet.any()
+
+
+def test_upright_people_tell_the_roll(body):
+    """Few cameras are held that askew: five people halve what is known without them."""
+    level = level_to_camera(0, 7)
+    found = [seen(body, person(body, place=(x, 1.5, 6.0), level=level)) for x in np.linspace(-1.6, 1.6, 5)]
+    assert abs(find_gravity(found, CAMERA).roll_deg - 7) < 3.5
+    assert abs(find_gravity([], CAMERA).roll_deg) < 1
+
+
+@pytest.mark.parametrize("pitch", [12, 18])
+def test_people_on_one_floor_tell_the_pitch(body, pitch):
+    """Were the camera level, the far ones would stand higher than the near. The landmarks know nothing of it."""
+    level = level_to_camera(pitch, 0)
+    places = [(-1.0, 1.6, 4.5), (-0.2, 1.6, 5.0), (0.5, 1.6, 6.5), (1.5, 1.6, 8.0)]
+    found = [seen(body, person(body, place=p, level=level), lean_deg=-pitch) for p in places]
+    gravity = find_gravity(found, CAMERA)
+    assert abs(gravity.pitch_deg - pitch) < 4
+    assert gravity.pitch_sigma_deg < 6
+    assert abs(find_gravity([], CAMERA).pitch_deg - pitch) > 8
+
+
+def test_lines_outweigh_people(body):
+    """Poles of a room that leans, and one dancer who leans the other way."""
+    rng = np.random.default_rng(0)
+    u = rng.uniform(20, SIZE[0] - 20, 30)
+    v = rng.uniform(20, SIZE[1] - 300, 30)
+    lean = math.tan(math.radians(6))
+    lines = np.c_[u, v, u - 200 * lean, v + 200]
+    level = level_to_camera(0, -10)
+    gravity = find_gravity([seen(body, person(body, level=level))], CAMERA, lines)
+    assert abs(gravity.roll_deg - 6) < 2
+
+
+def test_hopeless_input_gives_a_finite_answer():
+    from dsr.people.types import Detection
+
+    nothing = Detection(np.zeros(4), 0.5, "coco17", np.zeros((17, 2)), np.zeros(17))
+    everything = Detection(np.zeros(4), 0.5, "coco17", np.zeros((17, 2)), np.ones(17))
+    for focal in (1.0, 1e6):
+        camera = PictureCamera(np.diag([focal, focal, 1.0]), SIZE)
+        gravity = find_gravity([nothing, everything], camera)
+        assert np.isfinite(gravity.up).all() and np.isfinite(gravity.pitch_sigma_deg)
+        assert all(np.isfinite(s.standing) for s in find_stances([nothing, everything], camera, gravity))
