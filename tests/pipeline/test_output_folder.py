@@ -204,7 +204,7 @@ def test_stages_that_come_again_add_up(monkeypatch):
 
 def test_every_thread_has_its_detector(monkeypatch):
     """Interpreters of the models cannot be shared between threads."""
-    monkeypatch.setattr("dsr.people.PeopleDetector", lambda quality, threads: object())
+    monkeypatch.setattr("dsr.people.PeopleDetector", lambda *settings: object())
     finder, detectors = PeopleFinder(FitOptions()), []
 
     def ask():
