@@ -48,24 +48,7 @@ def animated_glb_bytes(
         UsageError: if the frame is unknown.
         ExportError: if the track does not belong to the body or is not finite.
     """
-    check_frame(frame)
-    if not (np.isfinite(fps) and fps > 0):
-        raise ExportError(f"Person {track.id} cannot be written: {fps} frames per second make no animation.")
-    count = len(track.frames)
-    check_parameters(
-        track.id,
-        asset,
-        track.betas,
-        {
-            "body_pose": (track.body_pose, (count, asset.num_joints - 1, 3)),
-            "global_orient": (track.global_orient, (count, 3)),
-            "transl": (track.transl, (count, 3)),
-        },
-    )
-    rest, rest_joints = rest_shape(asset, track.betas)
-    turns, roots = _moved(track, rest_joints[0], frame)
-    local = Rotation.from_rotvec(track.body_pose.reshape(-1, 3)).as_matrix()
-    local = np.concatenate([turns[:, None], local.reshape(len(turns), -1, 3, 3)], 1)
+    rest, rest_joints, local, roots = track_motion(track, asset, fps, frame)
     first = person_at(track, 0, asset)
     rig = Rig(first.vertices_cam_m, rest, rest_joints, local[0], roots[0])
     file = rigged_glb(rig, first, asset, camera, frame)
@@ -89,6 +72,45 @@ def animated_glb_bytes(
     file.model.animations = [animation]
     file.model.scenes[0].extras = {"fps": float(fps), "gaps": [list(gap) for gap in track.gaps]}
     return file.to_bytes()
+
+
+def track_motion(
+    track: TrackResult, asset: BodyAsset, fps: float, frame: Frame = "camera"
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """A track as the motion of its rig, in file axes (y up, metres).
+
+    Args:
+        track: the person through the clip.
+        asset: the body it was fitted with.
+        fps: frames per second.
+        frame: as for :func:`animated_glb_bytes`.
+
+    Returns:
+        Rest vertices (V, 3), rest joints (J, 3), rotations of the joints in their parents (T, J, 3, 3) and places of
+        the root joint (T, 3).
+
+    Raises:
+        UsageError: if the frame is unknown.
+        ExportError: if the track does not belong to the body or is not finite.
+    """
+    check_frame(frame)
+    if not (np.isfinite(fps) and fps > 0):
+        raise ExportError(f"Person {track.id} cannot be written: {fps} frames per second make no animation.")
+    count = len(track.frames)
+    check_parameters(
+        track.id,
+        asset,
+        track.betas,
+        {
+            "body_pose": (track.body_pose, (count, asset.num_joints - 1, 3)),
+            "global_orient": (track.global_orient, (count, 3)),
+            "transl": (track.transl, (count, 3)),
+        },
+    )
+    rest, rest_joints = rest_shape(asset, track.betas)
+    turns, roots = _moved(track, rest_joints[0], frame)
+    local = Rotation.from_rotvec(track.body_pose.reshape(-1, 3)).as_matrix()
+    return rest, rest_joints, np.concatenate([turns[:, None], local.reshape(len(turns), -1, 3, 3)], 1), roots
 
 
 def _moved(track: TrackResult, rest_root: np.ndarray, frame: Frame) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from dsr.errors import ExportError, MissingExtraError
+from dsr.export.animation import track_motion
 from dsr.export.materials import face_materials, polygons
 from dsr.export.morphs import morphs
 from dsr.export.rig import Frame, joint_names, rig_person
@@ -30,6 +31,7 @@ from dsr.files import write_atomic
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
     from dsr.camera import PictureCamera
+    from dsr.results.clip import TrackResult
     from dsr.results.picture import PersonResult
 
 _TIMEOUT_S = 300.0
@@ -57,25 +59,83 @@ def write_with_blender(
         MissingExtraError: if Blender's Python module is not installed.
         ExportError: if the file cannot be written.
     """
+    rig = rig_person(person, asset, frame)
+    motion: dict[str, Any] = {
+        "rotations": rig.rotations[None],
+        "root_translation": rig.root_translation[None],
+        "frames": np.ones(1, int),
+    }
+    _write(person.id, person.betas, asset, rig.rest_vertices, rig.rest_joints, motion, camera, path, format, frame)
+
+
+def write_track_with_blender(
+    track: TrackResult,
+    asset: BodyAsset,
+    camera: PictureCamera,
+    fps: float,
+    path: Path,
+    format: str,
+    frame: Frame = "camera",
+) -> None:
+    """Write a track as an animated armature with its skinned mesh, a key for every frame.
+
+    The clip's first frame is the scene's, so that several people of a clip play together.
+
+    Args:
+        track: the person through the clip.
+        asset: the body it was fitted with.
+        camera: of the clip's upright frames.
+        fps: frames per second.
+        path: the file; complete or not there.
+        format: ``fbx``, ``bvh`` (skeleton only), ``usd`` or ``blend``.
+        frame: as for :func:`dsr.export.animation.animated_glb_bytes`.
+
+    Raises:
+        MissingExtraError: if Blender's Python module is not installed.
+        ExportError: if the file cannot be written, or the track does not belong to the body.
+    """
+    rest, rest_joints, rotations, roots = track_motion(track, asset, fps, frame)
+    start = 0 if format == "fbx" else 1  # FBX has seconds instead of frames, and Blender's frame 0 is second 0
+    motion: dict[str, Any] = {
+        "rotations": rotations,
+        "root_translation": roots,
+        "frames": np.asarray(track.frames, int) + start,
+        "first_frame": start,
+        "fps": np.float64(fps),
+    }
+    _write(track.id, track.betas, asset, rest, rest_joints, motion, camera, path, format, frame)
+
+
+def _write(
+    name: str,
+    betas: np.ndarray,
+    asset: BodyAsset,
+    rest: np.ndarray,
+    rest_joints: np.ndarray,
+    motion: dict[str, Any],
+    camera: PictureCamera,
+    path: Path,
+    format: str,
+    frame: Frame,
+) -> None:
+    """Let the helper write a rig and how it moves."""
     if importlib.util.find_spec("bpy") is None:
         raise MissingExtraError(
             f"Writing .{format} needs Blender's Python module (Python 3.11): {install_hint('blender')}"
         )
-    rig = rig_person(person, asset, frame)
     arrays: dict[str, Any] = {
-        "name": person.id,
+        "name": name,
         "joint_names": joint_names(asset),
         "parents": asset.parents,
         # BVH readers differ in whether they add the root's offset to its position: keep it zero there
-        "rest_joints": rig.rest_joints - (rig.rest_joints[0] if format == "bvh" else 0.0),
-        "rotations": rig.rotations,
-        "root_translation": rig.root_translation,
+        "rest_joints": rest_joints - (rest_joints[0] if format == "bvh" else 0.0),
+        **motion,
     }
     if format != "bvh":
         corners, corners_uv, first = polygons(asset)
         materials, material_of_face = face_materials(asset)
-        face = morphs(asset, person.betas)
-        arrays |= {"vertices": face.without(rig.rest_vertices), "polygons": corners, "weights": asset.weights}
+        face = morphs(asset, betas)
+        arrays |= {"vertices": face.without(rest), "polygons": corners, "weights": asset.weights}
         arrays |= {"morph_names": face.names, "morphs": face.offsets, "morph_strengths": face.strengths}
         arrays |= {
             "materials": [material.name for material in materials],
@@ -96,7 +156,8 @@ def write_with_blender(
             temporary.unlink()
             named = temporary.resolve().with_name(f"{temporary.stem}.blender.{format}")  # Blender goes by the suffix
             try:
-                _helper().write({"arrays": str(request), "path": str(named), "format": format, "target": str(path)})
+                order = {"arrays": str(request), "path": str(named), "format": format, "target": str(path)}
+                _helper().write(order, _TIMEOUT_S + len(motion["frames"]))
                 named.replace(temporary)
             finally:
                 named.unlink(missing_ok=True)
@@ -121,7 +182,7 @@ class _Helper:
         self._settings: tempfile.TemporaryDirectory[str] | None = None
         self._noise: IO[bytes] | None = None
 
-    def write(self, request: dict[str, str]) -> None:
+    def write(self, request: dict[str, str], timeout_s: float = _TIMEOUT_S) -> None:
         """Send a request and wait for its answer.
 
         Raises:
@@ -130,7 +191,7 @@ class _Helper:
         with self._lock:
             process = self._running()
             assert process.stdin is not None and process.stdout is not None
-            watchdog = threading.Timer(_TIMEOUT_S, process.kill)
+            watchdog = threading.Timer(timeout_s, process.kill)
             watchdog.start()
             try:
                 process.stdin.write(json.dumps(request) + "\n")

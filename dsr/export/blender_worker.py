@@ -48,7 +48,10 @@ def _write(request: dict[str, str]) -> None:
     bpy.ops.wm.read_factory_settings(use_empty=True)
     bpy.context.preferences.filepaths.save_version = 0  # no .blend1 beside the file
     scene = bpy.context.scene
-    scene.frame_start = scene.frame_end = 1
+    scene.frame_start, scene.frame_end = int(arrays.get("first_frame", 1)), int(arrays["frames"][-1])
+    if "fps" in arrays:
+        scene.render.fps = max(1, round(float(arrays["fps"])))
+        scene.render.fps_base = scene.render.fps / float(arrays["fps"])
     scene.frame_set(1)
     axes = np.eye(3) if kind == "bvh" else Y_UP_TO_Z_UP
     armature = _armature(bpy, arrays, axes)
@@ -139,17 +142,26 @@ def _tails(heads: np.ndarray, parents: np.ndarray) -> np.ndarray:
 def _pose(bpy: Any, armature: Any, arrays: dict[str, np.ndarray], axes: np.ndarray, keyed: bool) -> None:
     from mathutils import Matrix
 
+    frames = arrays["frames"].tolist()
     for joint, name in enumerate(arrays["joint_names"]):
         bone = armature.pose.bones[str(name)]
         rest = np.array(bone.bone.matrix_local.to_3x3())
         bone.rotation_mode = "QUATERNION"
-        turn = rest.T @ axes @ arrays["rotations"][joint] @ axes.T @ rest
-        bone.rotation_quaternion = Matrix(turn.tolist()).to_quaternion()
-        if arrays["parents"][joint] < 0:
-            bone.location = (rest.T @ axes @ (arrays["root_translation"] - arrays["rest_joints"][joint])).tolist()
-        if keyed:
-            bone.keyframe_insert("rotation_quaternion", frame=1)
-            bone.keyframe_insert("location", frame=1)
+        root = arrays["parents"][joint] < 0
+        turns = rest.T @ axes @ arrays["rotations"][:, joint] @ axes.T @ rest
+        places = (arrays["root_translation"] - arrays["rest_joints"][joint]) @ (rest.T @ axes).T
+        before = None
+        for frame, turn, place in zip(frames, turns, places, strict=True):
+            quaternion = Matrix(turn.tolist()).to_quaternion()
+            if before is not None:
+                quaternion.make_compatible(before)  # keys are joined the short way
+            bone.rotation_quaternion = before = quaternion
+            if root:
+                bone.location = place.tolist()
+            if keyed or len(frames) > 1:
+                bone.keyframe_insert("rotation_quaternion", frame=frame)
+                if root or frame == frames[0]:
+                    bone.keyframe_insert("location", frame=frame)
 
 
 def _mesh(bpy: Any, armature: Any, arrays: dict[str, np.ndarray], axes: np.ndarray) -> None:
@@ -248,7 +260,12 @@ def _save_usd(bpy: Any, path: str) -> None:
 
 def _save_bvh(bpy: Any, path: str) -> None:
     bpy.ops.export_anim.bvh(
-        filepath=path, frame_start=1, frame_end=1, rotate_mode="ZXY", root_transform_only=True, check_existing=False
+        filepath=path,
+        frame_start=1,
+        frame_end=bpy.context.scene.frame_end,
+        rotate_mode="ZXY",
+        root_transform_only=True,
+        check_existing=False,
     )
 
 

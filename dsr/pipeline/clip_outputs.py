@@ -41,16 +41,21 @@ def write_clip_files(
     """
     from dsr.export import on_rig
     from dsr.export.animation import animated_glb_bytes
+    from dsr.export.blender import write_track_with_blender
 
     written: list[Path] = []
     if not result.people or result.K is None:
         return written
-    if "glb" in output_options.formats:
-        camera = PictureCamera(result.K[0], result.image_size)
-        for track in result.people:
-            rigged, asset = on_rig(track, body.asset, output_options.rig)
-            data = animated_glb_bytes(rigged, asset, camera, result.fps, output_options.frame)
-            written.append(write_bytes(with_ending(base, f".{track.id}.glb"), data))
+    camera, frame = PictureCamera(result.K[0], result.image_size), output_options.frame
+    for track in result.people:
+        rigged, asset = on_rig(track, body.asset, output_options.rig)
+        for kind in output_options.formats:
+            path = with_ending(base, f".{track.id}.{kind}")
+            if kind == "glb":
+                write_bytes(path, animated_glb_bytes(rigged, asset, camera, result.fps, frame))
+            else:
+                write_track_with_blender(rigged, asset, camera, result.fps, path, kind, frame)
+            written.append(path)
     if output_options.overlay:
         from dsr.image.video import write_video
 

@@ -12,7 +12,7 @@ from dsr.extras import install_hint
 if TYPE_CHECKING:
     from dsr.export.rig import Frame
 
-CLIP_FORMATS = ("glb",)
+CLIP_FORMATS = ("glb", "fbx", "bvh", "usd", "blend")
 """Formats of animated people."""
 
 
@@ -83,7 +83,7 @@ def check_clip_outputs(output_options: OutputOptions, videos: bool) -> None:
     """
     still = [name for name in output_options.formats if name not in CLIP_FORMATS]
     if still:
-        raise UsageError(f"--format {','.join(still)}: a clip becomes an animated glb (and JSON + NPZ); use glb.")
+        raise UsageError(f"--format {','.join(still)}: a clip is animated; use {', '.join(CLIP_FORMATS)}.")
     if output_options.side_view:
         raise UsageError("--side-view is for single pictures; use --overlay for a clip.")
     if (videos or output_options.overlay) and importlib.util.find_spec("av") is None:

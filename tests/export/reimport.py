@@ -23,9 +23,11 @@ def load(bpy, path):
 
 
 def describe(bpy, path):
+    """What is in a file, of an animation at the frame behind an @."""
+    path, _, frame = path.partition("@")
     load(bpy, path)
     scene = bpy.context.scene
-    scene.frame_set(1)
+    scene.frame_set(int(frame or 1))
     bpy.context.view_layer.update()
     armature = next(o for o in bpy.data.objects if o.type == "ARMATURE")
     world = armature.matrix_world
@@ -34,6 +36,7 @@ def describe(bpy, path):
         "rest_heads": {b.name: list(world @ b.head_local) for b in armature.data.bones},
         "parents": {b.name: b.parent.name if b.parent else None for b in armature.data.bones},
         "bones_scale": list(world.to_scale()),
+        "fps": scene.render.fps / scene.render.fps_base,
     }
     meshes = [o for o in bpy.data.objects if o.type == "MESH" and o.find_armature()]
     if meshes:

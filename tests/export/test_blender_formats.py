@@ -16,9 +16,14 @@ import pytest
 from export_toys import CAMERA, SIZE, K, posed, toy_asset
 from scipy.spatial.transform import Rotation
 
+from dsr.body.numpy_lbs import skeleton
 from dsr.errors import ExportError
 from dsr.export import write_person
+from dsr.export.blender import write_track_with_blender
 from dsr.export.materials import face_materials, polygons
+from dsr.export.rig import joint_names
+from dsr.mocap.bvh import read_bvh
+from dsr.results.clip import TrackResult
 
 pytestmark = [
     pytest.mark.blender,
@@ -62,12 +67,17 @@ def reopened(request, tmp_path_factory):
     for path, (kind, frame) in zip(paths, FILES, strict=True):
         write_person(person, asset, CAMERA, path, kind, frame)
     assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in paths)  # nothing else, no .blend1
-    environment = {**os.environ, "BLENDER_USER_RESOURCES": str(tmp_path_factory.mktemp("user"))}
+    answers = reimported(paths, tmp_path_factory.mktemp("user"))
+    return asset, person, dict(zip(FILES, answers, strict=True))
+
+
+def reimported(paths, settings):
+    """What Blender has of files."""
+    environment = {**os.environ, "BLENDER_USER_RESOURCES": str(settings)}
     command = [sys.executable, str(Path(__file__).with_name("reimport.py")), *map(str, paths)]
     run = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert run.returncode == 0, run.stderr[-2000:]
-    answers = [json.loads(line) for line in run.stdout.splitlines()]
-    return asset, person, dict(zip(FILES, answers, strict=True))
+    return [json.loads(line) for line in run.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -184,3 +194,46 @@ def test_a_dead_helper_is_reported_and_replaced(tmp_path):
     write_person(posed(asset), asset, CAMERA, path, "bvh")
     assert path.read_bytes() == old
     assert [p.name for p in tmp_path.iterdir()] == ["p.bvh"]
+
+
+@pytest.mark.parametrize("kind", ["bvh", "fbx", "usd", "blend"])
+def test_a_track_moves_as_it_was_fitted(kind, tmp_path):
+    """The clip's frame 10 is the file's frame 11: people of one clip play together."""
+    asset = toy_asset()
+    persons = [posed(asset, yaw=yaw) for yaw in (0.9, 1.1, 1.3, 1.5)]
+    count, first = len(persons), 10
+    for t, person in enumerate(persons):
+        person.transl += [0.1 * t, 0.02 * t, 0.05 * t]
+        person.joints_cam_m = skeleton(asset, persons[0].betas, person.body_pose, person.global_orient, person.transl)[
+            1
+        ][:, :3, 3]
+    track = TrackResult(
+        "p0",
+        np.arange(first, first + count),
+        np.ones(count, bool),
+        0.9,
+        "coco17",
+        np.zeros((count, 17, 3)),
+        np.zeros((count, 4)),
+        persons[0].betas,
+        np.stack([p.global_orient for p in persons]),
+        np.stack([p.body_pose for p in persons]),
+        np.stack([p.transl for p in persons]),
+        np.stack([p.joints_cam_m for p in persons]),
+        np.zeros((count, 4), bool),
+        1.7,
+    )
+    path = tmp_path / f"p.{kind}"
+    write_track_with_blender(track, asset, CAMERA, 29.97, path, kind)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    (tmp_path / "user").mkdir()
+    moments = (0, 2, 3)
+    scenes = reimported([f"{path}@{first + 1 + t}" for t in moments], tmp_path / "user")
+    for t, scene in zip(moments, scenes, strict=True):
+        joints = expected(persons[t], "camera")[1]
+        heads = np.array([scene["heads"][name] for name in joint_names(asset)])
+        assert np.abs(heads - joints).max() < 2e-3, f"frame {t}"
+    if kind in ("fbx", "blend"):
+        assert scenes[0]["fps"] == pytest.approx(29.97, abs=0.01)
+    if kind == "bvh":
+        assert read_bvh(path, 1.0).fps == pytest.approx(29.97, rel=1e-3) and len(read_bvh(path).rotations) == 14
