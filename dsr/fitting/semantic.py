@@ -22,6 +22,8 @@ from dsr.body.asset_file import shipped_sha256
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera import PictureCamera, rotate_body
 from dsr.devices import one_thread
+from dsr.fitting.expectation import expect_upright
+from dsr.fitting.gravity import find_stances
 from dsr.fitting.mask_crop import MaskCrop, mask_crop
 from dsr.fitting.picture_result import describe_state
 from dsr.fitting.problem import FitProblem, fit_problem, group_detections
@@ -113,7 +115,10 @@ def refine_semantic(
                     )
                     for i in rows
                 ]
-                problem = fit_problem([detections[i] for i in rows], camera, body, options)
+                some = [detections[i] for i in rows]
+                problem = fit_problem(some, camera, body, options)
+                if camera.gravity is not None:
+                    problem = expect_upright(problem, camera.gravity, find_stances(some, camera, camera.gravity))
                 refined = _refine_group([people[i] for i in rows], problem, crops, options, weights)
                 for i, person in zip(rows, refined, strict=True):
                     results[i] = person

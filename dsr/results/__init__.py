@@ -12,6 +12,7 @@ from dsr._lazy import attach
 if TYPE_CHECKING:
     from dsr.results.clip import SequenceResult as SequenceResult
     from dsr.results.clip import TrackResult as TrackResult
+    from dsr.results.floor import Floor as Floor
     from dsr.results.picture import FitResult as FitResult
     from dsr.results.picture import PersonResult as PersonResult
     from dsr.results.report import Row as Row
@@ -28,6 +29,7 @@ __getattr__, __dir__, __all__ = attach(
             "SequenceResult",
             "TrackResult",
         ),
+        "floor": ("Floor",),
         "picture": (
             "FitResult",
             "PersonResult",

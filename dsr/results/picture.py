@@ -40,7 +40,8 @@ class PersonResult:
         transl: (3,) metres; ``vertices = skinned + transl`` as in SMPL.
         vertices_cam_m: (V, 3) metres, camera frame.
         joints_cam_m: (J, 3) metres, camera frame.
-        joint_uncertainty_mm: (J,) millimetres, or None until a model predicts it.
+        joint_uncertainty_mm: (J,) millimetres of joints that the picture does not show, NaN for the others; None where
+            all are seen.
         height_m: standing height of the fitted shape, metres.
         measures: sizes of the fitted shape by name and unit (``weight_kg``, ``chest_girth_m``), as ``betas_for`` takes
             them; empty for a body without marked points.

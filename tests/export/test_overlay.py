@@ -11,6 +11,7 @@ from export_toys import K, posed, result_of, toy_asset
 from dsr.errors import ExportError
 from dsr.export import render_overlay, render_side_view
 from dsr.export.overlay import COLOURS
+from dsr.results import Floor
 
 
 def grey(width=400, height=300):
@@ -111,6 +112,27 @@ def test_side_view_shows_depth_to_the_right():
     tall = np.ptp(first[0]) / np.ptp(near.vertices_cam_m[:, 1])  # pixels for a metre of height
     assert metres > 50 and abs(metres / tall - 1) < 0.15
     assert abs(first[0].max() - second[0].max()) < 10  # on the same ground
+
+
+def test_side_view_stands_upright_whatever_the_camera(monkeypatch):
+    """The same two bodies on a floor, seen by a level camera and by one that looks down by 25 degrees and rolls."""
+    asset = toy_asset()
+    up = np.array([0.12, -0.9, -0.42]) / np.linalg.norm([0.12, -0.9, -0.42])
+    forward = np.array([0.0, 0, 1]) - up[2] * up
+    forward /= np.linalg.norm(forward)
+    turn = np.stack([np.cross(-up, forward), -up, forward], 1)  # level axes to the tilted camera's
+    level = [posed(asset, at=(0.0, 0.4, 4.0)), posed(asset, id="p1", at=(0.3, 0.4, 6.0))]
+    tilted = [replace(p, vertices_cam_m=(p.vertices_cam_m @ turn.T).astype(np.float32)) for p in level]
+    pictures = []
+    for people, normal in ((level, np.array([0.0, -1, 0])), (tilted, up)):
+        result = result_of(people, grey())
+        result.floor = Floor(normal, -1.3, 0.9, 2.0, ["p0"])
+        monkeypatch.setattr("dsr.export.side_view._SideView.label", lambda self, picture, floor: picture)
+        pictures.append(render_side_view(result, asset, (900, 600)).astype(int))
+    assert (np.abs(pictures[0] - pictures[1]).max(-1) > 30).mean() < 0.004
+    result.floor = None
+    without = render_side_view(result, asset, (900, 600)).astype(int)
+    assert (np.abs(pictures[0] - without).max(-1) > 30).mean() > 0.02
 
 
 def test_side_view_drops_shadows_straight_down(monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dsr.errors import ExportError, ResultError
-from dsr.results import FitResult, PersonResult, load_result, save_result
+from dsr.results import FitResult, Floor, PersonResult, load_result, save_result
 
 
 def make_person(i: int, vertices: int = 50, keypoints: int = 33) -> PersonResult:
@@ -182,3 +182,24 @@ def test_wrong_files_are_refused_with_a_sentence(tmp_path):
 def test_only_json_names_are_saved(tmp_path):
     with pytest.raises(ResultError, match=r"ends in \.json"):
         save_result(make_result(), tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("offset", [-1.52, None])
+def test_a_floor_comes_back(tmp_path, offset):
+    up = np.array([0.1, -0.98, -0.17]) / np.linalg.norm([0.1, -0.98, -0.17])
+    result = make_result()
+    result.floor = Floor(up, offset, 0.83, 2.5, ["p0"])
+    save_result(result, tmp_path / "a.json")
+    entry = json.loads((tmp_path / "a.json").read_text())["floor"]
+    assert entry["offset_m"] == offset and entry["people"] == ["p0"]
+    back = load_result(tmp_path / "a.json").floor
+    np.testing.assert_allclose(back.normal, up, atol=1e-6)
+    assert (back.offset_m, back.confidence, back.tilt_sigma_deg, back.people) == (offset, 0.83, 2.5, ["p0"])
+
+
+def test_results_of_earlier_releases_have_no_floor(tmp_path):
+    save_result(make_result(), tmp_path / "a.json")
+    document = json.loads((tmp_path / "a.json").read_text())
+    assert document.pop("floor") is None
+    (tmp_path / "a.json").write_text(json.dumps(document))
+    assert load_result(tmp_path / "a.json").floor is None
