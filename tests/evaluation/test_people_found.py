@@ -149,7 +149,7 @@ def test_missing_files_are_named(tmp_path):
 
 
 def test_the_command_with_nobody_in_the_pictures(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("dsr.pipeline.people_finder.PeopleFinder.__call__", lambda self, photo: [])
+    monkeypatch.setattr("dsr.pipeline.people_finder.PeopleFinder.__call__", lambda self, photo, *_: [])
     monkeypatch.setattr("dsr.pipeline.people_finder.PeopleFinder.prepare", lambda self: None)
     folder, out = write_folder(tmp_path, [row(1, 0)]), tmp_path / "o.json"
     other = tmp_path / "other.json"
