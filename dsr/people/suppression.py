@@ -194,6 +194,12 @@ def agreement(a: Body, b: Body) -> float:
     return float(np.exp(-0.5 * (distance / (0.08 * min(a.size, b.size))) ** 2).mean())
 
 
+def spread(looks: list[Body]) -> float:
+    """How far several looks at one body put its head and trunk from each other, pixels."""
+    points = np.stack([look.landmarks.points[[0, *_TORSO]] for look in looks])
+    return float(np.linalg.norm(points - points.mean(axis=0), axis=-1).mean())
+
+
 def covered_fraction(body: Body, others: list[Body]) -> float:
     """How much of a body's seen landmarks lies along the limbs and trunks of others, 0 to 1.
 
