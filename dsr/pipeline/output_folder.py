@@ -280,7 +280,7 @@ class OutputFolder:
         result.body["file"] = os.path.relpath(self.path / self.body_file, base.parent).replace(os.sep, "/")
         details: list[dict[str, Any]] = [
             {"outputs": [path.name for path in written]},
-            {"files": {path.name: file_record(path) for path in written}},
+            {"files": [file_record(path) for path in written]},
             {"sidecar": _sidecar_sha256(source.first_file)},
             source.stamp(),
         ]
@@ -333,8 +333,9 @@ def _whole(json_path: Path, document: dict[str, Any], run: dict[str, Any]) -> bo
         return False
     files = [json_path.with_name(name) for name in names]
     try:
-        if isinstance(records, dict):
-            return all(records.get(file.name) == file_record(file, records.get(file.name)) for file in files)
+        if isinstance(records, list):
+            known = {record.get("name"): record for record in records if isinstance(record, dict)}
+            return all(known.get(file.name) == file_record(file, known.get(file.name)) for file in files)
         read_arrays(json_path, document)
         return all(file.is_file() for file in files)
     except (OSError, ResultError):

@@ -67,14 +67,13 @@ def write_pair(
     write_atomic(npz_path, write)
     whole = {**document, "arrays": npz_path.name}
     if run is not None:
-        files = {**run["files"], npz_path.name: file_record(npz_path)} if "files" in run else None
-        whole["run"] = {**run, **({} if files is None else {"files": files})}
+        whole["run"] = {**run, **({"files": [*run["files"], file_record(npz_path)]} if "files" in run else {})}
     write_bytes(json_path, json.dumps(whole, indent=1, allow_nan=False).encode())
     return [npz_path, json_path]
 
 
 def file_record(path: Path, known: Any = None) -> dict[str, Any]:
-    """Size and hash of a file, as a result keeps them of what lies beside it.
+    """Name, size and hash of a file, as a result keeps them of what lies beside it.
 
     Args:
         path: the file.
@@ -85,8 +84,8 @@ def file_record(path: Path, known: Any = None) -> dict[str, Any]:
     """
     size = path.stat().st_size
     if isinstance(known, dict) and known.get("bytes") != size:
-        return {"bytes": size}
-    return {"bytes": size, "sha256": file_sha256(path)}
+        return {"name": path.name, "bytes": size}
+    return {"name": path.name, "bytes": size, "sha256": file_sha256(path)}
 
 
 def read_document(json_path: str | os.PathLike[str]) -> dict[str, Any]:
