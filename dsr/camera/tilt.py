@@ -10,16 +10,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 PITCH_DEG, ROLL_DEG = np.arange(-39.0, 60.1, 3.0), np.arange(-33.0, 33.1, 1.5)
 """The grid's degrees: a positive pitch looks down, with a positive roll the scene leans to the right."""
 
 _USUAL_PITCH, _USUAL_ROLL = (3.0, 9.0), (0.0, 2.5)  # mean and deviation in degrees of most photographs
-_ODD_PITCH, _ODD_ROLL = (8.0, 20.0), (0.0, 12.0)  # and of the others
+_ODD_PITCH, _ODD_ROLL = (10.0, 17.0), (0.0, 12.0)  # and of the others
+_FROM_BELOW = (-15.0, 6.0)
 _ODD = 0.15
 _LINE_DEG = 1.4  # how well an upright line is seen
 _UPRIGHT_LINES = 0.25  # share of the lines within 45 degrees of the vertical that are upright in truth
 _SHORTEST, _FULL = 0.03, 0.1  # of the picture's longer side: lines that count, and that count once
+_NEAR = (9, 11)  # cells of the grid that say about the same, 27 degrees of pitch and 16 of roll
 _REPEATED = 0.5  # the two edges of a post say the same
 
 
@@ -62,7 +65,11 @@ def usual_tilt() -> np.ndarray:
         parts = [np.exp(-0.5 * ((grid - mean) / sd) ** 2) / sd for mean, sd in (usual, odd)]
         return np.log((1 - _ODD) * parts[0] + _ODD * parts[1])
 
-    pitch = mixture(PITCH_DEG, _USUAL_PITCH, _ODD_PITCH)
+    # people are seldom photographed from far below: the camera would lie on the floor close to their feet
+    pitch = (
+        mixture(PITCH_DEG, _USUAL_PITCH, _ODD_PITCH)
+        - 0.5 * (np.minimum(PITCH_DEG - _FROM_BELOW[0], 0) / _FROM_BELOW[1]) ** 2
+    )
     return pitch[:, None] + mixture(ROLL_DEG, _USUAL_ROLL, _ODD_ROLL)[None, :]
 
 
@@ -101,12 +108,13 @@ def tilt_from_lines(lines: np.ndarray, K: np.ndarray, size: tuple[int, int], box
 
 
 def gravity_of(log_probability: np.ndarray) -> Gravity:
-    """The mean and spread of (P, R) log probabilities around their best cell.
+    """The mean and spread of (P, R) log probabilities where most of them lie.
 
-    Far-away second guesses widen the spread but do not move the mean.
+    Far-away second guesses widen the spread but do not move the mean; a lonely peak is no guess.
     """
     weight = np.exp(log_probability - log_probability.max())
-    p, r = (int(i) for i in np.unravel_index(int(weight.argmax()), weight.shape))
+    mass = uniform_filter(weight, (_NEAR[0], _NEAR[1]), mode="constant")
+    p, r = (int(i) for i in np.unravel_index(int(mass.argmax()), weight.shape))
     near = weight * (np.abs(PITCH_DEG - PITCH_DEG[p]) < 16)[:, None] * (np.abs(ROLL_DEG - ROLL_DEG[r]) < 8)[None, :]
     near = near / near.sum()
     pitch, roll = float(near.sum(1) @ PITCH_DEG), float(near.sum(0) @ ROLL_DEG)

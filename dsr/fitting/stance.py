@@ -115,7 +115,10 @@ def stance_of(detection: Detection, size: tuple[int, int], up_px: np.ndarray) ->
     off = max(min(carrying), -max(carrying), 0.0) if min(carrying) * max(carrying) > 0 else 0.0
     balanced = 1 - ramp(off / whole, 0.12, 0.3)
     standing = float(legs.max() * hips * shoulders * balanced)
-    sitting = float(lying.min() * (1 - standing))
+    shown = [
+        i for i, side in enumerate(SIDES) if points.seen(f"{side}_knee") > 0.5
+    ]  # of a leg behind the other, nothing
+    sitting = float(min((lying[i] for i in shown), default=0.0) * (1 - standing))
     return Stance(standing, legs, carries, feet, hips, sitting, standing * _calm(at, carries, up_px))
 
 
