@@ -28,6 +28,7 @@ from dsr.cli.common import EXIT_FINE, run_command
 from dsr.errors import BodyError, CheckpointError, DsrError, MissingExtraError, UsageError, error_sentence
 from dsr.options import FitOptions, SequenceOptions, check_options
 from dsr.pipeline.clip_fitter import SequenceFitter
+from dsr.pipeline.folder_lock import only_run_in
 from dsr.pipeline.inputs import find_clips, find_inputs
 from dsr.pipeline.output_folder import OutputFolder
 from dsr.pipeline.output_names import name_outputs
@@ -215,29 +216,30 @@ class Worker:
         pictures = find_inputs(paths, recursive, skip=out)
         folder = OutputFolder(out, options, output_options)
         folder.make()
-        self._send("progress", id=request_id, done=0, total=len(pictures), text="loading models")
-        fitter = self._prepare(options)
-        folder.add_body(fitter.body.asset)
-        names = name_outputs(pictures, reserved=[Path(folder.body_file).stem])
-        for done, (picture, name) in enumerate(zip(pictures, names, strict=True)):
-            title = picture.path.name
+        with only_run_in(out):
+            self._send("progress", id=request_id, done=0, total=len(pictures), text="loading models")
+            fitter = self._prepare(options)
+            folder.add_body(fitter.body.asset)
+            names = name_outputs(pictures, reserved=[Path(folder.body_file).stem])
+            for done, (picture, name) in enumerate(zip(pictures, names, strict=True)):
+                title = picture.path.name
 
-            def on_stage(stage: str, done: int = done, title: str = title) -> None:
+                def on_stage(stage: str, done: int = done, title: str = title) -> None:
+                    self._stop_if_cancelled(request)
+                    text = f"{title}: {_STAGES.get(stage, stage)}"
+                    self._send("progress", id=request_id, done=done, total=len(pictures), text=text, stage=stage)
+
                 self._stop_if_cancelled(request)
-                text = f"{title}: {_STAGES.get(stage, stage)}"
-                self._send("progress", id=request_id, done=done, total=len(pictures), text=text, stage=stage)
-
-            self._stop_if_cancelled(request)
-            self._send("progress", id=request_id, done=done, total=len(pictures), text=f"{title}: reading")
-            fitter.on_stage = on_stage
-            try:
-                result = fitter.fit_input(picture)
-            finally:
-                fitter.on_stage = None
-            row = folder.write(result, picture, name, fitter.body)
-            self._stop_if_cancelled(request)
-            self._report(request_id, folder, name, row)
-        self._send("progress", id=request_id, done=len(pictures), total=len(pictures), text="done")
+                self._send("progress", id=request_id, done=done, total=len(pictures), text=f"{title}: reading")
+                fitter.on_stage = on_stage
+                try:
+                    result = fitter.fit_input(picture)
+                finally:
+                    fitter.on_stage = None
+                row = folder.write(result, picture, name, fitter.body)
+                self._stop_if_cancelled(request)
+                self._report(request_id, folder, name, row)
+            self._send("progress", id=request_id, done=len(pictures), total=len(pictures), text="done")
 
     def _fit_clips(
         self,
@@ -254,23 +256,24 @@ class Worker:
         check_clip_outputs(output_options, any(clip.is_video and not clip.problem for clip in clips))
         folder = OutputFolder(out, options, output_options, sequence)
         folder.make()
-        self._send("progress", id=request_id, done=0, total=0, text="loading models")
-        fitter = self._clip_fitter
-        if fitter is None or (fitter.options, fitter.sequence) != (options, sequence):
-            fitter = self._clip_fitter = SequenceFitter(options, sequence)
-        fitter.prepare()
-        folder.add_body(fitter.body.asset)
-        names = name_outputs(clips, reserved=[Path(folder.body_file).stem])
-        for clip, name in zip(clips, names, strict=True):
+        with only_run_in(out):
+            self._send("progress", id=request_id, done=0, total=0, text="loading models")
+            fitter = self._clip_fitter
+            if fitter is None or (fitter.options, fitter.sequence) != (options, sequence):
+                fitter = self._clip_fitter = SequenceFitter(options, sequence)
+            fitter.prepare()
+            folder.add_body(fitter.body.asset)
+            names = name_outputs(clips, reserved=[Path(folder.body_file).stem])
+            for clip, name in zip(clips, names, strict=True):
 
-            def on_frame(done: int, expected: int, title: str = clip.path.name) -> None:
+                def on_frame(done: int, expected: int, title: str = clip.path.name) -> None:
+                    self._stop_if_cancelled(request)
+                    self._send("progress", id=request_id, done=done, total=expected, text=f"{title}: frame {done}")
+
                 self._stop_if_cancelled(request)
-                self._send("progress", id=request_id, done=done, total=expected, text=f"{title}: frame {done}")
-
-            self._stop_if_cancelled(request)
-            row = folder.write(fitter.fit(clip, on_frame), clip, name, fitter.body)
-            self._stop_if_cancelled(request)
-            self._report(request_id, folder, name, row)
+                row = folder.write(fitter.fit(clip, on_frame), clip, name, fitter.body)
+                self._stop_if_cancelled(request)
+                self._report(request_id, folder, name, row)
 
     def _report(self, request_id: Any, folder: OutputFolder, name: str, row: Row) -> None:
         """What became of one picture."""

@@ -84,7 +84,9 @@ def read_points(values: Any, scores: Any = None) -> tuple[np.ndarray, str]:
             numbers = numbers.reshape(-1, next(fits, 3))
         if numbers.ndim != 2 or numbers.shape[1] not in (2, 3):
             raise ValueError
-    except (TypeError, ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise ValueError("keypoints are not finite numbers of pixels") from error
+    except (TypeError, ValueError) as error:
         raise ValueError("keypoints are not a flat list of x, y, confidence or of x, y") from error
     if len(numbers) not in _LAYOUTS:
         raise ValueError(f"a person has {len(numbers)} keypoints; expected {_KNOWN}")
@@ -108,7 +110,9 @@ def read_box(values: Any) -> np.ndarray:
     """
     try:
         box = np.array(values, np.float64).reshape(4)
-    except (TypeError, ValueError, OverflowError) as error:
+    except OverflowError as error:
+        raise ValueError("a box has numbers that are out of range") from error
+    except (TypeError, ValueError) as error:
         raise ValueError("a box is not four numbers") from error
     box[2:] += box[:2]
     if not np.all(np.isfinite(box)) or np.any(box[2:] <= box[:2]) or np.abs(box).max() > _FARTHEST:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dsr.errors import UsageError
-
-_TAKEN = (errno.EWOULDBLOCK, errno.EACCES, errno.EEXIST)
 
 
 @contextmanager
@@ -25,12 +22,10 @@ def only_run_in(folder: Path) -> Iterator[None]:
     """
     try:
         lock = _lock(folder)
-    except OSError as error:
-        if error.errno in _TAKEN:
-            raise UsageError(
-                f"Another run of dsr-fit writes into {folder}: wait for its end, or choose another --out."
-            ) from error
-        lock = None
+    except BlockingIOError:
+        raise UsageError(
+            f"Another run of dsr-fit writes into {folder}: wait for its end, or choose another --out."
+        ) from None
     try:
         yield
     finally:
@@ -38,17 +33,32 @@ def only_run_in(folder: Path) -> Iterator[None]:
             os.close(lock)
 
 
-def _lock(folder: Path) -> int:
-    """A file descriptor that holds the lock until it is closed."""
+def _lock(folder: Path) -> int | None:
+    """A file descriptor that holds the lock until it is closed; None where there are no locks.
+
+    Raises:
+        BlockingIOError: if somebody else holds it.
+    """
     try:
         import fcntl
     except ImportError:  # Windows: a file that its system deletes together with the handle
-        flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_TEMPORARY", 0)
-        return os.open(folder / ".dsr-fit-lock", flags)
-    handle = os.open(folder, os.O_RDONLY)
+        try:
+            flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | getattr(os, "O_TEMPORARY", 0)
+            return os.open(folder / ".dsr-fit-lock", flags)
+        except (FileExistsError, PermissionError) as error:
+            raise BlockingIOError from error
+        except OSError:
+            return None
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         os.close(handle)
         raise
+    except OSError:
+        os.close(handle)
+        return None
     return handle

@@ -189,7 +189,7 @@ def test_clips_that_cannot_be_fitted_are_errors_of_their_own(detector, tmp_path)
     errors = {one["id"]: (one["code"], one["message"]) for one in events if one["event"] == "error"}
     assert [one["input"] for one in events if one["event"] == "result"] == [str(good)]
     assert errors["both"][0] == "unreadable" and "no frame can be read; the first" in errors["both"][1]
-    assert errors["obj"][0] == "usage" and "animated glb" in errors["obj"][1]
+    assert errors["obj"][0] == "usage" and "a clip is animated" in errors["obj"][1]
     assert errors["fps"][0] == "usage" and "-3" in errors["fps"][1]
     assert errors["gone"][0] == "usage" and "nowhere" in errors["gone"][1]
     assert [one["event"] for one in events].count("done") == 4
@@ -263,3 +263,15 @@ def test_a_worker_whose_answers_nobody_reads_ends_quietly():
 def test_serve_stands_alone(capsys):
     assert cli.main(["photo.jpg", "--out", "o", "--serve"]) == 2
     assert "--serve" in capsys.readouterr().err
+
+
+def test_a_folder_that_another_run_writes_into_is_refused(make_picture, tmp_path):
+    from dsr.pipeline.folder_lock import only_run_in
+
+    (tmp_path / "o").mkdir()
+    picture = make_picture(tmp_path / "a.jpg")
+    with only_run_in(tmp_path / "o"):
+        events = serve(fit(inputs=[str(picture)], out=str(tmp_path / "o")), {"request": "quit"})
+    (error,) = (one for one in events if one["event"] == "error")
+    assert error["code"] == "usage" and "Another run of dsr-fit" in error["message"]
+    assert list((tmp_path / "o").iterdir()) == []

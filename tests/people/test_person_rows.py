@@ -15,6 +15,7 @@ from dsr.people.person_rows import (
     mmpose_row,
     openpose_row,
     people_rows,
+    read_box,
     read_points,
     read_score,
 )
@@ -65,11 +66,14 @@ def test_one_point_out_of_range_is_not_seen_and_all_are_an_error(bad: Any) -> No
     values[6] = bad
     points, _ = read_points(values)
     assert points[2].tolist() == [0, 0, 0] and np.all(points[[0, 1, 3], 2] == 0.8)
-    with pytest.raises(ValueError, match="finite numbers"):
-        read_points([bad] * 51)
+    for values in ([bad] * 51, [10**400] * 51):
+        with pytest.raises(ValueError, match="finite numbers"):
+            read_points(values)
+    with pytest.raises(ValueError, match="out of range"):
+        read_box([10**400, 2, 3, 4])
 
 
-@pytest.mark.parametrize("bad", [[10**400] * 51, ["x"] * 51, [[1, 2], [3]], {"a": 1}, "x", 5, [1, 2]])
+@pytest.mark.parametrize("bad", [["x"] * 51, [[1, 2], [3]], {"a": 1}, "x", 5, [1, 2]])
 def test_what_is_no_list_of_points_is_said(bad: Any) -> None:
     with pytest.raises(ValueError, match="flat list"):
         read_points(bad)
