@@ -29,7 +29,7 @@ from dsr.options import FitOptions
 from dsr.people.types import Detection
 from dsr.results.picture import PersonResult
 
-_STEPS = {"fast": 8, "standard": 12, "best": 30}
+_STEPS = {"fast": 5, "standard": 10, "best": 30}
 _FLOOR_STEPS = 5
 """More steps where people are put on one floor."""
 _PREDICTED: dict[str, Any] = {"landmark_across_m": 0.08, "landmark_along_m": 0.12, "beta": 0.7, "child": 0.1}

@@ -1,9 +1,9 @@
 """Robust Levenberg-Marquardt for many bodies at once, each in the rotated camera that looks straight at it.
 
-The cost of one body is the sum of squares of: reprojection of its keypoints (confidence-weighted, Geman-McClure as in
-SMPLify, ECCV 2016), agreement with 3D landmarks up to scale and place where there are any, a learned pose prior,
-joint limits, a unit Gaussian on the betas, and a height where the user knows it. All Jacobians are closed-form, so a
-dozen steps do.
+The cost of one body is the sum of squares of: reprojection of its keypoints and agreement with 3D landmarks up to scale
+and place, where there are any (each over its own standard deviation, Geman-McClure as in SMPLify, ECCV 2016); a learned
+pose prior; joint limits; a Gaussian on the betas; what gravity lets expect; and a height and mass where the user knows
+them. All Jacobians are closed-form, so a few steps do.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class FitWeights:
     """The same along the viewing direction."""
     prior: float = 0.8
     """Factor on the pose prior's residual."""
-    focal: float = 0.8
+    focal: float = 1.2
     """Logarithm of the focal length: what a person's own perspective may say against the camera."""
     limit_rad: float = 0.05
     """Overshoot of a joint limit, radians."""

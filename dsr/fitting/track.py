@@ -23,7 +23,7 @@ from dsr.errors import FittingError
 from dsr.fitting.contact import find_contacts, fit_ground, upright, upward
 from dsr.fitting.keypoint_model import POSED_JOINTS
 from dsr.fitting.lifted_joints import LiftedJoints, turned_to_landmarks, with_lifted_limbs
-from dsr.fitting.problem import load_pose_prior, size_targets
+from dsr.fitting.problem import finite_detection, load_pose_prior, size_targets
 from dsr.fitting.track_problem import (
     FOOT_POINTS,
     TrackPoints,
@@ -134,19 +134,9 @@ def fit_track(
 
 
 def usable_detection(detection: Detection) -> Detection | None:
-    """A detection whose keypoints are finite, or None where too few can be used."""
-    finite = np.isfinite(detection.keypoints_px).all(1) & np.isfinite(detection.confidence)
-    confidence = np.where(finite, np.nan_to_num(detection.confidence), 0.0)
-    if (confidence >= _CONFIDENT).sum() < MIN_KEYPOINTS:
-        return None
-    world = detection.world_m if detection.world_m is not None and np.isfinite(detection.world_m).all() else None
-    pixels = np.where(finite[:, None], np.nan_to_num(detection.keypoints_px), 0.0)
-    if not finite.all():
-        pixels[~finite] = pixels[finite].mean(0)
-    box = detection.box_px
-    if not np.isfinite(box).all():
-        box = np.concatenate([pixels[finite].min(0), pixels[finite].max(0)])
-    return replace(detection, keypoints_px=pixels, confidence=confidence, world_m=world, box_px=box)
+    """A detection whose numbers are finite, or None where too few keypoints can be used."""
+    finite = finite_detection(detection)
+    return finite if (finite.confidence >= _CONFIDENT).sum() >= MIN_KEYPOINTS else None
 
 
 def _contacts(
