@@ -51,15 +51,21 @@ def find_gravity(detections: Sequence[Detection], camera: PictureCamera, lines_p
 
 def find_stances(detections: Sequence[Detection], camera: PictureCamera, gravity: Gravity) -> list[Stance]:
     """Who stands, of everybody in a picture."""
-    return [stance_of(d, camera.size, _up_in_picture(gravity.up, d, camera)) for d in detections]
+    return [stance_of(d, camera.size, _level_view(gravity.up, d, camera)) for d in detections]
 
 
-def _up_in_picture(up: np.ndarray, detection: Detection, camera: PictureCamera) -> np.ndarray:
-    """(2,) unit vector: the image of up at the middle of somebody's box."""
-    centre = (np.asarray(detection.box_px[:2], np.float64) + detection.box_px[2:]) / 2
-    ray = (centre - camera.K[:2, 2]) / camera.K[[0, 1], [0, 1]]
-    direction = up[:2] - ray * up[2]
-    return direction / max(float(np.linalg.norm(direction)), 1e-9)
+def _level_view(up: np.ndarray, detection: Detection, camera: PictureCamera) -> np.ndarray:
+    """(K, 2) where a camera in the same place that is held level and turned to the person would see the keypoints.
+
+    There, lengths along the vertical of somebody upright are in proportion, whatever the true camera's pitch is.
+    """
+    homogeneous = np.c_[detection.keypoints_px, np.ones(len(detection.keypoints_px))] @ np.linalg.inv(camera.K).T
+    middle = np.append((np.asarray(detection.box_px[:2], np.float64) + detection.box_px[2:]) / 2, 1.0)
+    sight = np.linalg.inv(camera.K) @ middle
+    forward = sight - (sight @ up) * up
+    forward = forward / max(float(np.linalg.norm(forward)), 1e-9)
+    level = homogeneous @ np.stack([np.cross(-up, forward), -up, forward]).T
+    return level[:, :2] / np.maximum(level[:, 2:], 0.05) * camera.K[0, 0]
 
 
 def _people(detections: Sequence[Detection], stances: Sequence[Stance], camera: PictureCamera) -> np.ndarray:

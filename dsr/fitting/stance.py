@@ -51,6 +51,10 @@ class NamedPoints:
         self._pixels, self._confidence = detection.keypoints_px, detection.confidence
         self._world, self._size = detection.world_m, size
 
+    def row(self, name: str) -> int:
+        """Place of a keypoint in its set."""
+        return self._row[name]
+
     def pixel(self, name: str) -> np.ndarray:
         """(2,) u, v."""
         return np.asarray(self._pixels[self._row[name]], np.float64)
@@ -68,14 +72,15 @@ class NamedPoints:
         return float(ramp(self._confidence[self._row[name]], *_SEEN)) if inside else 0.0
 
 
-def stance_of(detection: Detection, size: tuple[int, int], up_px: np.ndarray) -> Stance:
+def stance_of(detection: Detection, size: tuple[int, int], level_px: np.ndarray) -> Stance:
     """How surely somebody stands.
 
     Args:
         detection: the person.
         size: (width, height) of the picture, pixels.
-        up_px: (2,) unit vector, the image of "up" where the person is.
+        level_px: (K, 2) where a camera that is held level would see the keypoints, pixels.
     """
+    up_px = np.array([0.0, -1.0])
     points = NamedPoints(detection, size)
     hips = min(points.seen(f"{side}_hip") for side in SIDES)
     shoulders = min(points.seen(f"{side}_shoulder") for side in SIDES)
@@ -84,7 +89,7 @@ def stance_of(detection: Detection, size: tuple[int, int], up_px: np.ndarray) ->
         return nothing
     aside = np.array([-up_px[1], up_px[0]])
     at = {
-        f"{side}_{part}": points.pixel(f"{side}_{part}")
+        f"{side}_{part}": level_px[points.row(f"{side}_{part}")]
         for side in SIDES
         for part in ("shoulder", "hip", "knee", "ankle")
     }
@@ -126,7 +131,7 @@ def _calm(at: dict[str, np.ndarray], carries: np.ndarray, up_px: np.ndarray) -> 
     """How calmly somebody stands, 0 to 1, from pixels of the joints by name."""
     trunk = at["left_shoulder"] + at["right_shoulder"] - at["left_hip"] - at["right_hip"]
     legs = [at[f"{side}_hip"] - at[f"{side}_ankle"] for side in SIDES]
-    return float(carries.min() * (1 - ramp(_angle(trunk, up_px), 6, 16)) * (1 - ramp(_angle(*legs), 18, 40)))
+    return float(carries.min() * (1 - ramp(_angle(trunk, up_px), 6, 16)) * (1 - ramp(_angle(*legs), 30, 55)))
 
 
 def ramp(value: np.ndarray | float, start: float, stop: float) -> np.ndarray | float:
