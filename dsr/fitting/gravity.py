@@ -83,9 +83,10 @@ def _people(detections: Sequence[Detection], stances: Sequence[Stance], camera: 
         ends = [np.mean([points.pixel(f"{side}_{part}") for side in SIDES], 0) for part in (low, "shoulder")]
         bottom, top = (np.append((end - camera.K[:2, 2]) / camera.K[[0, 1], [0, 1]], 1.0) for end in ends)
         total += trust * _lean(up, np.cross(bottom, top), _ACROSS_DEG)
-        world = [[points.world(f"{side}_{part}") for side in SIDES] for part in (low, "shoulder")]
-        if detection.world_m is not None:
-            body = np.mean(world[1], 0) - np.mean(world[0], 0)
+        world = [points.world(f"{side}_{part}") for part in ("shoulder", low) for side in SIDES]
+        known = [p for p in world if p is not None]
+        if len(known) == len(world):
+            body = known[0] + known[1] - known[2] - known[3]
             # what the picture itself says of the body's lean is said above: here along the line of sight alone
             side = np.cross(body, (bottom + top) / 2)
             total += trust * _lean(up, np.cross(body, side), _ALONG_DEG)
