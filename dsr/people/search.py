@@ -10,6 +10,7 @@ import numpy as np
 from dsr.people.candidates import body_angle, body_length, person_detector
 from dsr.people.faces import Face, FaceFinder, distinct_faces
 from dsr.people.landmarks import LandmarkModel
+from dsr.people.legs import legs_alone
 from dsr.people.regions import Pyramid, Region, brightened
 from dsr.people.suppression import (
     PEELED_MAX_ANGLE,
@@ -46,6 +47,7 @@ _SMALL_FACE = 1 / 12  # of a tile: faces as small as this make smaller tiles wor
 _BELOW_FACE = ((1.0, 1.0), (1.0, 0.0), (0.75, 1.0), (1.3, 1.0))  # scale and turn of the regions tried below a face
 
 
+_LEGS_SCORE = 0.5  # of legs without a trunk
 _LOOKS = ((1.0, False), (1.0, True), (1.15, False), (0.87, True))  # size of the region, mirrored
 _MIN_PRESENCE_OF_LOOKS = 0.6
 _SEEN_FACE, _SEEN_SHOULDERS = 0.75, 0.35
@@ -109,7 +111,11 @@ class PeopleSearch:
         """
         rgb = brightened(rgb)
         pyramid = Pyramid(rgb)
-        return [body for body in self._everybody(rgb, pyramid) if self._is_somebody(pyramid, body)]
+        bodies = [body for body in self._everybody(rgb, pyramid) if self._is_somebody(pyramid, body)]
+        if bodies:
+            return bodies
+        legs = legs_alone(self._landmarks, pyramid)
+        return [] if legs is None else [Body(legs, _LEGS_SCORE)]
 
     def _everybody(self, rgb: np.ndarray, pyramid: Pyramid) -> list[Body]:
         """Bodies that are clear at once, then those behind and beside them, then the doubtful."""
@@ -156,7 +162,8 @@ class PeopleSearch:
     def _is_somebody(self, pyramid: Pyramid, body: Body) -> bool:
         """False where a weak candidate is seen from one side only: things do not look like people in a mirror as well.
 
-        Measured on 58 pictures without people (38 of 40 false bodies go) and 140 people of photographs (3 go).
+        Of 19 false bodies in 58 pictures of things and backgrounds one stays; of about 140 people in photographs that
+        were cut and darkened four go.
         """
         if body.candidate_score >= self.settings.doubt or body.has_clear_face:
             return True

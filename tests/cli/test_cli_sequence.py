@@ -321,8 +321,8 @@ def test_keypoint_files_of_several_layouts_with_gaps_and_nan(tmp_path, people):
     files.mkdir()
     for number, detection in enumerate(people[0]):
         points = openpose(detection, 25 if number < 4 else 18)
-        if number == 2:
-            points[3] = np.nan
+        if number in (1, 2):  # one point that is no number is not seen; a person of such points is nobody
+            points[3 if number == 1 else slice(None)] = np.nan
         if number == 6:
             points = points[:-1]
         body = [] if number == 5 else [{"pose_keypoints_2d": points.ravel().tolist()}]
@@ -372,7 +372,7 @@ def test_following_looks_everywhere_now_and_then(people):
             self.calls.append("everywhere")
             return [people[0][0], people[1][0]]
 
-        def detect_in_boxes(self, photo, boxes, source):
+        def follow(self, photo, boxes):
             self.calls.append("boxes")
             return [replace(people[k][0], score=self.score) for k in range(2)]
 
