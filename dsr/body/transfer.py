@@ -31,7 +31,7 @@ _WIDTHS = ((1, 2), (16, 17), (0, 12))
 _SIGMA_LIMB, _SIGMA_BONE, _SIGMA_WIDTH = 0.003, 0.03, 0.01
 _SIGMA_HEIGHT, _SIGMA_GIRTH, _SIGMA_SIZE = 0.003, 0.015, 0.004
 _SIGMA_BETA = 3.0
-_STEPS = 4
+_STEPS = 8
 
 
 @dataclass(frozen=True)
@@ -200,13 +200,23 @@ def _slopes(asset: BodyAsset, girths: bool) -> np.ndarray:
 
 
 def _solve_shape(source: BodyAsset, target: BodyAsset, betas: np.ndarray) -> np.ndarray:
-    """Betas (m,) of the target that give the source's measures; the slopes of the average body do for all steps."""
+    """Betas (m,) of the target that give the source's measures.
+
+    The slopes of the average body, corrected by what every step changed (Broyden 1965); of all steps the best.
+    """
     girths = _has_girths(source) and _has_girths(target)
     goal = _measure(source, betas, girths)
     slopes = _slopes(target, girths) / goal.sigma[:, None]
-    normal = slopes.T @ slopes + np.eye(slopes.shape[1]) / _SIGMA_BETA**2
-    solution = np.zeros(slopes.shape[1])
+    solution = best = np.zeros(slopes.shape[1])
+    residual = (goal.values - _measure(target, solution, girths).values) / goal.sigma
+    least = float(residual @ residual)
     for _ in range(_STEPS):
+        normal = slopes.T @ slopes + np.eye(len(solution)) / _SIGMA_BETA**2
+        step = np.linalg.solve(normal, slopes.T @ residual - solution / _SIGMA_BETA**2)
+        before, solution = residual, solution + step
         residual = (goal.values - _measure(target, solution, girths).values) / goal.sigma
-        solution = solution + np.linalg.solve(normal, slopes.T @ residual - solution / _SIGMA_BETA**2)
-    return np.pad(solution, (0, target.num_betas - len(solution)))
+        cost = float(residual @ residual + solution @ solution / _SIGMA_BETA**2)
+        if cost < least:
+            best, least = solution, cost
+        slopes = slopes + np.outer(before - residual - slopes @ step, step) / max(step @ step, 1e-12)
+    return np.pad(best, (0, target.num_betas - len(best)))

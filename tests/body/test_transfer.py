@@ -94,7 +94,7 @@ def test_there_and_back_is_where_it_began(opened, smpl):
     pose, betas, transl = somebody()
     there = BodyTransfer(smpl, opened)(pose, betas, transl)
     back = BodyTransfer(opened, smpl)(there.pose_rotmat, there.betas, there.transl)
-    torch.testing.assert_close(back.pose_rotmat, pose, atol=0.04, rtol=0)
+    torch.testing.assert_close(back.pose_rotmat, pose, atol=0.03, rtol=0)
     before = smpl(betas, pose[:, 1:], pose[:, 0], transl).vertices
     after = smpl(back.betas, back.pose_rotmat[:, 1:], back.pose_rotmat[:, 0], back.transl).vertices
     assert (before - after).norm(dim=-1).mean() < 0.01

@@ -328,8 +328,7 @@ def test_a_network_trained_here_serves_smpl_too(opened, standing, tmp_path):
     save_asset(replace(asset, name="SMPL_MALE", shapedirs=-asset.shapedirs), path)
     body = load_body(path)
     found = PhotoRegressor(network("dsr", "open", [1.0, -1.0] + [0.0] * 8), body)(GREY, 1.0, K, [standing])
-    carried, wanted = (body(betas).vertices for betas in (found.bodies.betas, torch.tensor([[-1.0, 1.0]])))
-    assert float((carried - wanted).norm(dim=-1).mean()) < 0.012
+    np.testing.assert_allclose(found.bodies.betas[0, :2], [-1.0, 1.0], atol=0.15)
     neutral = PhotoRegressor(network("dsr", "smpl", [1.0] * 10), body, smpl=tmp_path / "none")
     (warning,) = neutral(GREY, 1.0, K, [standing]).warnings
     assert "neutral" in warning and "SMPL_MALE" in warning
