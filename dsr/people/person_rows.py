@@ -1,6 +1,6 @@
 """People as other programs write them: their keypoint layouts, scores, categories, and a person written twice.
 
-Layouts are told by their number of points: COCO 17, OpenPose COCO 18 and BODY_25, Halpe 26 and 136 (AlphaPose,
+Layouts are told by their number of points: COCO 17 and with feet 23, OpenPose COCO 18 and BODY_25, Halpe 26 and 136 (AlphaPose,
 RTMPose), COCO-WholeBody 133; each as x, y, confidence, as x, y alone, or as pairs with a list of scores beside them
 (MMPose).
 """
@@ -20,15 +20,21 @@ _COCO17_OF_OPENPOSE18 = (0, 15, 14, 17, 16, 5, 2, 6, 3, 7, 4, 11, 8, 12, 9, 13, 
 # BODY_25 of COCO's 17, then head, neck and hip (Halpe only), then toes and heels; -1: not there.
 _OPENPOSE25_OF_HALPE = (0, 18, 6, 8, 10, 5, 7, 9, 19, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3, 20, 22, 24, 21, 23, 25)
 _OPENPOSE25_OF_WHOLEBODY = (0, -1, 6, 8, 10, 5, 7, 9, -1, 12, 14, 16, 11, 13, 15, 2, 1, 4, 3, 17, 18, 19, 20, 21, 22)
-_LAYOUTS = {
+_Layouts = dict[int, tuple[str, tuple[int, ...]]]
+OPENPOSE: _Layouts = {18: ("coco17", _COCO17_OF_OPENPOSE18), 25: ("openpose25", tuple(range(25)))}
+"""Number of points of OpenPose's layouts to the keypoint set and the places of its points."""
+COCO: _Layouts = {
     17: ("coco17", _COCO17),
-    18: ("coco17", _COCO17_OF_OPENPOSE18),
-    25: ("openpose25", tuple(range(25))),
+    23: ("openpose25", _OPENPOSE25_OF_WHOLEBODY),
     26: ("openpose25", _OPENPOSE25_OF_HALPE),
     133: ("openpose25", _OPENPOSE25_OF_WHOLEBODY),
     136: ("openpose25", _OPENPOSE25_OF_HALPE),
 }
-_KNOWN = "COCO's 17, OpenPose's BODY_25 (25) or COCO (18), Halpe's 26 or 136, COCO-WholeBody's 133"
+"""The same of the layouts that begin with COCO's 17."""
+_KNOWN = {
+    18: "OpenPose's BODY_25 (25) or COCO (18) layout",
+    17: "COCO's 17 (23 with feet), Halpe's 26 or 136, or COCO-WholeBody's 133",
+}
 _FARTHEST = 1e6
 """Pixels from the picture's corner; points farther away are as good as not finite."""
 _SAME_POINT = 0.04
@@ -58,11 +64,12 @@ class PersonRow:
         return 0 if self.points is None else int(np.count_nonzero(self.points[:, 2]))
 
 
-def read_points(values: Any, scores: Any = None) -> tuple[np.ndarray, str]:
+def read_points(values: Any, layouts: _Layouts, scores: Any = None) -> tuple[np.ndarray, str]:
     """Keypoints of a person.
 
     Args:
         values: a flat list, or a list of pairs or triples.
+        layouts: :data:`OPENPOSE` or :data:`COCO`: 17 points in an OpenPose file are 18 of which one is lost.
         scores: of each pair, where they stand apart.
 
     Returns:
@@ -80,7 +87,7 @@ def read_points(values: Any, scores: Any = None) -> tuple[np.ndarray, str]:
             confidence = np.array(scores, np.float64).reshape(-1, 1)
             numbers = np.concatenate([numbers.reshape(len(confidence), -1)[:, :2], confidence], axis=1)
         elif numbers.ndim == 1:
-            fits = (width for width in (3, 2) if numbers.size % width == 0 and numbers.size // width in _LAYOUTS)
+            fits = (width for width in (3, 2) if numbers.size % width == 0 and numbers.size // width in layouts)
             numbers = numbers.reshape(-1, next(fits, 3))
         if numbers.ndim != 2 or numbers.shape[1] not in (2, 3):
             raise ValueError
@@ -88,8 +95,8 @@ def read_points(values: Any, scores: Any = None) -> tuple[np.ndarray, str]:
         raise ValueError("keypoints are not finite numbers of pixels") from error
     except (TypeError, ValueError) as error:
         raise ValueError("keypoints are not a flat list of x, y, confidence or of x, y") from error
-    if len(numbers) not in _LAYOUTS:
-        raise ValueError(f"a person has {len(numbers)} keypoints; expected {_KNOWN}")
+    if len(numbers) not in layouts:
+        raise ValueError(f"a person has {len(numbers)} keypoints; expected {_KNOWN[min(layouts)]}")
     if numbers.shape[1] == 2:  # no confidence: what lies in the corner was not found
         numbers = np.concatenate([numbers, np.any(numbers > 0, axis=1, keepdims=True)], axis=1)
     usable = np.isfinite(numbers).all(axis=1) & (np.abs(numbers[:, :2]) <= _FARTHEST).all(axis=1)
@@ -97,7 +104,7 @@ def read_points(values: Any, scores: Any = None) -> tuple[np.ndarray, str]:
         raise ValueError("keypoints are not finite numbers of pixels")
     numbers[~usable] = 0.0
     numbers[:, 2] = np.clip(numbers[:, 2], 0.0, None)
-    keypoint_set, order = _LAYOUTS[len(numbers)]
+    keypoint_set, order = layouts[len(numbers)]
     missing = np.zeros((1, 3))
     return np.concatenate([numbers, missing])[list(order)], keypoint_set
 
@@ -138,7 +145,7 @@ def coco_row(row: dict[str, Any], flags: bool) -> PersonRow:
     Raises:
         ValueError: if it holds neither.
     """
-    points, keypoint_set = read_points(row.get("keypoints", []))
+    points, keypoint_set = read_points(row.get("keypoints", []), COCO)
     seen = bool(np.any(points[:, 2:]))
     try:
         box = read_box(row["bbox"]) if row.get("bbox") is not None else None
@@ -162,7 +169,7 @@ def openpose_row(person: Any) -> PersonRow:
     if not isinstance(person, dict):
         raise ValueError("keypoints are not a flat list: a person is no object")
     keys = [key for key in ("pose_keypoints_2d", "pose_keypoints", "joints") if key in person]
-    points, keypoint_set = read_points(person[keys[0]] if keys else [])
+    points, keypoint_set = read_points(person[keys[0]] if keys else [], OPENPOSE)
     return PersonRow(points if np.any(points[:, 2:]) else None, keypoint_set)
 
 
@@ -176,7 +183,7 @@ def mmpose_row(person: Any) -> PersonRow:
         raise ValueError("a person is no object")
     if "instances" in person:
         raise ValueError("it is of a video's frames: give a file per frame, NAME_000000000000.json")
-    points, keypoint_set = read_points(person.get("keypoints"), person.get("keypoint_scores"))
+    points, keypoint_set = read_points(person.get("keypoints"), COCO, person.get("keypoint_scores"))
     score = read_score(person, "bbox_score")
     return PersonRow(points if np.any(points[:, 2:]) else None, keypoint_set, score)
 

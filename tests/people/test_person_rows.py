@@ -9,6 +9,8 @@ import pytest
 
 from dsr.body import joint_names
 from dsr.people.person_rows import (
+    COCO,
+    OPENPOSE,
     PersonRow,
     coco_row,
     merge_same_people,
@@ -32,7 +34,8 @@ def triples(count: int, confidence: float = 0.8) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("count", "names"), [(26, HALPE_26), (136, HALPE_26), (133, WHOLEBODY), (25, BODY_25), (17, COCO_17)]
+    ("count", "names"),
+    [(26, HALPE_26), (136, HALPE_26), (133, WHOLEBODY), (23, WHOLEBODY), (25, BODY_25), (17, COCO_17)],
 )
 @pytest.mark.parametrize("form", ["x, y, confidence", "x, y", "pairs and scores"])
 def test_layouts_are_told_by_their_number_and_keep_names(count: int, names: list[str], form: str) -> None:
@@ -43,7 +46,7 @@ def test_layouts_are_told_by_their_number_and_keep_names(count: int, names: list
         written = written.reshape(-1)
     else:
         written, scores = written[:, :2], [0.8] * count
-    points, keypoint_set = read_points(written.tolist(), scores)
+    points, keypoint_set = read_points(written.tolist(), OPENPOSE if count == 25 else COCO, scores)
     for name, (u, v, confidence) in zip(joint_names(keypoint_set), points, strict=True):
         if name in names:
             assert (u, v) == (10 + names.index(name), 50 + 7 * names.index(name)), name
@@ -56,7 +59,7 @@ def test_layouts_are_told_by_their_number_and_keep_names(count: int, names: list
 def test_points_without_confidence_in_the_corner_were_not_found() -> None:
     written = triples(18)[:, :2]
     written[4] = 0
-    points, _ = read_points(written.reshape(-1).tolist())
+    points, _ = read_points(written.reshape(-1).tolist(), OPENPOSE)
     assert points[joint_names("coco17").index("right_wrist"), 2] == 0 and sum(points[:, 2] == 1) == 16
 
 
@@ -64,11 +67,11 @@ def test_points_without_confidence_in_the_corner_were_not_found() -> None:
 def test_one_point_out_of_range_is_not_seen_and_all_are_an_error(bad: Any) -> None:
     values = triples(17).reshape(-1).tolist()
     values[6] = bad
-    points, _ = read_points(values)
+    points, _ = read_points(values, COCO)
     assert points[2].tolist() == [0, 0, 0] and np.all(points[[0, 1, 3], 2] == 0.8)
     for values in ([bad] * 51, [10**400] * 51):
         with pytest.raises(ValueError, match="finite numbers"):
-            read_points(values)
+            read_points(values, COCO)
     with pytest.raises(ValueError, match="out of range"):
         read_box([10**400, 2, 3, 4])
 
@@ -76,7 +79,14 @@ def test_one_point_out_of_range_is_not_seen_and_all_are_an_error(bad: Any) -> No
 @pytest.mark.parametrize("bad", [["x"] * 51, [[1, 2], [3]], {"a": 1}, "x", 5, [1, 2]])
 def test_what_is_no_list_of_points_is_said(bad: Any) -> None:
     with pytest.raises(ValueError, match="flat list"):
-        read_points(bad)
+        read_points(bad, OPENPOSE)
+
+
+def test_an_openpose_file_with_a_point_too_few_is_not_taken_for_coco() -> None:
+    with pytest.raises(ValueError, match="17 keypoints; expected OpenPose's"):
+        openpose_row({"pose_keypoints_2d": triples(17).reshape(-1).tolist()})
+    with pytest.raises(ValueError, match="18 keypoints; expected COCO's"):
+        coco_row({"keypoints": triples(18).reshape(-1).tolist()}, flags=False)
 
 
 def test_the_old_key_and_people_of_hands_alone() -> None:
