@@ -21,7 +21,7 @@ from dsr.body.known_size import known_size
 from dsr.camera import PictureCamera, perspective_rotation
 from dsr.errors import FittingError
 from dsr.fitting.keypoint_model import KeypointModel
-from dsr.fitting.sigmas import USUAL_DISAGREEMENT, disagreement, landmark_sigma, limb_weight, person_factor
+from dsr.fitting.sigmas import disagreement, landmark_sigma, limb_weight, person_factor
 from dsr.fitting.solver import LinearMass, Targets
 from dsr.mocap.pose_prior import PosePrior
 from dsr.options import FitOptions
@@ -155,13 +155,12 @@ def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, 
     if detections[0].world_m is not None:
         seen = tensor([d.world_m for d in detections if d.world_m is not None])
         limbs = confidence * limb_weight(keypoint_set).to(confidence)
-        # A detector gives landmarks as its crop sees them, a camera that looks straight at the person; who knows better
-        # gives them in the picture's camera, and then they fall onto the keypoints.
-        landmarks = seen @ rotation.transpose(1, 2)
-        off = disagreement(rays, landmarks, limbs, scale)
-        known = off < USUAL_DISAGREEMENT / 2
-        landmarks = torch.where(known[:, None, None], landmarks, seen)
-        factor = person_factor(torch.where(known, off, disagreement(rays, seen, limbs, scale)))
+        # Landmarks are said to be in the picture's camera; a detector that sees a crop alone gives them as a camera that
+        # looks straight at the person sees them. Whichever falls onto the keypoints better is believed.
+        turned = seen @ rotation.transpose(1, 2)
+        off, off_turned = (disagreement(rays, points, limbs, scale) for points in (seen, turned))
+        landmarks = torch.where((off_turned < off)[:, None, None], turned, seen)
+        factor = person_factor(torch.minimum(off, off_turned))
         spread = factor[:, None, None] * landmark_sigma(keypoint_set).to(landmarks)
     targets = Targets(
         rays=rays,
