@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -24,6 +25,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_PIECE = re.compile(r"\.[0-9a-f]{12}\.part(\.|$)")
 _PLACED: ContextVar[list[Path] | None] = ContextVar("_PLACED", default=None)
 
 
@@ -41,7 +43,7 @@ def write_atomic(path: str | os.PathLike[str], write: Callable[[Path], None]) ->
         ExportError: if the folder is missing or not writable, or the disk is full; nothing is left behind.
     """
     target = Path(path)
-    temporary = target.with_name(f".{uuid4().hex[:12]}.part{target.suffix}")
+    temporary = target.with_name(f".{uuid4().hex[:12]}.part{target.suffix}")  # as _PIECE
     try:
         write(temporary)
         temporary.replace(target)
@@ -77,6 +79,17 @@ def all_or_nothing() -> Iterator[None]:
         raise
     finally:
         _PLACED.reset(before)
+
+
+def remove_pieces(folder: Path) -> None:
+    """Delete what :func:`write_atomic` left in a folder when its process was killed; nobody may be writing there."""
+    try:
+        with os.scandir(folder) as entries:
+            pieces = [Path(entry.path) for entry in entries if _PIECE.match(entry.name)]
+    except OSError:
+        return
+    for piece in pieces:
+        _remove(piece)
 
 
 def expand_user(path: str | os.PathLike[str]) -> Path:

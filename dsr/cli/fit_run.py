@@ -16,7 +16,7 @@ from dsr.cli.common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_INTERRUPTED, EXIT_SO
 from dsr.cli.fit_command import FitCommand
 from dsr.cli.progress import Progress, row_text
 from dsr.errors import ExportError, ResultError, UsageError
-from dsr.files import with_ending
+from dsr.files import remove_pieces, with_ending
 from dsr.options import check_lifter, check_options
 from dsr.pipeline.body_file import body_file_name
 from dsr.pipeline.clip_fitter import OnFrame, SequenceFitter, check_sequence_options
@@ -76,6 +76,8 @@ class FitRun:
             return self._list()
         self._folder.make()
         with only_run_in(self._command.out):
+            for folder in {self._command.out, *((self._command.out / p.name).parent for p in self._planned)}:
+                remove_pieces(folder)
             return self._work()
 
     def _plan(self) -> None:

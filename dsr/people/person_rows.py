@@ -1,8 +1,8 @@
 """People as other programs write them: their keypoint layouts, scores, categories, and a person written twice.
 
-Layouts are told by their number of points: COCO 17 and with feet 23, OpenPose COCO 18 and BODY_25, Halpe 26 and 136 (AlphaPose,
-RTMPose), COCO-WholeBody 133; each as x, y, confidence, as x, y alone, or as pairs with a list of scores beside them
-(MMPose).
+Layouts are told by their number of points: COCO 17 and with feet 23, OpenPose COCO 18 and BODY_25, Halpe 26 and 136
+(AlphaPose, RTMPose), COCO-WholeBody 133; each as x, y, confidence, as x, y alone, or as pairs with a list of scores
+beside them (MMPose).
 """
 
 from __future__ import annotations

@@ -100,6 +100,18 @@ def test_a_failure_half_way_leaves_no_piece_of_a_result(folder, tmp_path, monkey
     assert "No space left on device" in row["message"] and "defect" not in row["message"]
 
 
+def test_what_a_killed_run_left_is_removed_and_nothing_else(tmp_path, make_picture):
+    make_picture(tmp_path / "in" / "sub" / "a.jpg", 1)
+    out = tmp_path / "out"
+    (out / "sub").mkdir(parents=True)
+    for name in (".0123456789ab.part.glb", "sub/.0123456789ab.part.npz", "sub/.0123456789ab.part.blender.fbx"):
+        (out / name).write_bytes(b"half")
+    (out / ".0123.part.glb").write_bytes(b"the user's own")
+    assert run(tmp_path / "in", "--recursive", "--out", out) == 0
+    left = [p.relative_to(out).as_posix() for p in out.rglob(".*")]
+    assert left == [".0123.part.glb"] and (out / "sub" / "a.json").is_file()
+
+
 def _hold(folder, ready, done):
     with only_run_in(folder):
         ready.set()
