@@ -77,7 +77,7 @@ def load_poses(folder: Path | None, split: str = "train", fps: float = 5.0) -> P
     if not clips:
         raise DatasetError(f"no .bvh files below {folder}; unpack the mocap archives there, or give no folder.")
     state = [f"{c.relative_to(folder)} {c.stat().st_size} {c.stat().st_mtime_ns}" for c in clips]
-    key = sha256("\n".join([split, str(fps), "1", *state]).encode()).hexdigest()[:16]
+    key = sha256("\n".join([split, str(fps), "2", *state]).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsr" / f"mocap_{key}.npz"
     try:
         with np.load(cache, allow_pickle=False) as stored:

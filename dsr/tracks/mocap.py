@@ -193,7 +193,7 @@ def load_motions(folder: str | Path, split: str = "all") -> list[tuple[SmplMotio
     if not clips:
         raise DatasetError(f"no .bvh files below {folder}; unpack the mocap archives there.")
     state = [f"{c.relative_to(folder)} {c.stat().st_size} {c.stat().st_mtime_ns}" for c in clips]
-    key = sha256("\n".join([split, "lifting", "2", *state]).encode()).hexdigest()[:16]
+    key = sha256("\n".join([split, "lifting", "3", *state]).encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsr" / f"lifting_{key}.npz"
     try:
         with np.load(cache, allow_pickle=False) as stored:

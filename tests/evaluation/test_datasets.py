@@ -230,8 +230,8 @@ def test_predictions_of_other_people_are_refused(truth, data, body) -> None:
     other = Predictions(**{**predictions.__dict__, "keys": predictions.keys[::-1]})
     with pytest.raises(DatasetError, match="belong to another file"):
         score(source, other, body, "3dpw")
-    wide = Predictions(**{**predictions.__dict__, "betas": np.zeros((PEOPLE, 40), np.float32)})
-    with pytest.raises(DatasetError, match="40 shape coefficients"):
+    wide = Predictions(**{**predictions.__dict__, "betas": np.zeros((PEOPLE, 60), np.float32)})
+    with pytest.raises(DatasetError, match="60 shape coefficients"):
         score(source, wide, body, "3dpw")
     columns = {key: np.load(data)[key] for key in np.load(data).files if key not in ("S", "pose", "shape")}
     np.savez(data.with_name("bare.npz"), **columns)

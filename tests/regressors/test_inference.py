@@ -107,7 +107,7 @@ def test_a_true_weak_perspective_prediction_lands_within_3_percent_of_the_depth(
 
 
 def test_crops_show_the_person_where_their_cameras_say(body):
-    truth, _ = load("park_three")
+    truth, _ = load("street_pair")
     oracle = Oracle(truth, body, "perspective")
     size = 96
     for kind in ("square", "perspective"):
