@@ -18,7 +18,7 @@ from dsr.fitting.upright_landmarks import OVER_FEET_M, lean_error, trunk_factors
 
 SOLE_M, LEVEL_M = 0.025, 0.05
 """By how much heel and ball, and the feet of somebody who stands on both, differ in height."""
-CALM_KNEE_RAD, ACTING_KNEE_RAD = (0.04, 0.08), (0.25, 0.3)
+CALM_KNEE_RAD, ACTING_KNEE_RAD = (0.03, 0.07), (0.25, 0.3)
 """How far the knee of a leg that looks straight is bent, and its spread: of who stands calmly, of others who stand."""
 _KNEES = [9, 12]  # places of the knees' hinge angles among the pose's 63
 
