@@ -155,8 +155,8 @@ def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, 
     if detections[0].world_m is not None:
         seen = tensor([d.world_m for d in detections if d.world_m is not None])
         limbs = confidence * limb_weight(keypoint_set).to(confidence)
-        # Landmarks are said to be in the picture's camera; a detector that sees a crop alone gives them as a camera that
-        # looks straight at the person sees them. Whichever falls onto the keypoints better is believed.
+        # Landmarks are said to be in the picture's camera; a detector that sees a crop alone gives them as a camera
+        # does that looks straight at the person. Whichever falls onto the keypoints better is believed.
         turned = seen @ rotation.transpose(1, 2)
         off, off_turned = (disagreement(rays, points, limbs, scale) for points in (seen, turned))
         landmarks = torch.where((off_turned < off)[:, None, None], turned, seen)
