@@ -12,6 +12,8 @@ from dsr.errors import DsrError, TrainingError, error_sentence
 EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
 EXIT_NOT_READY = 1
 """``dsr-doctor``: the default job cannot run here."""
+EXIT_UNEXPECTED = 1
+"""An error of the system, or a defect."""
 EXIT_STOPPED = 4
 """A training run had to stop: nothing it was asked for is there."""
 
@@ -52,4 +54,4 @@ def run_command(
         return broken_pipe
     except Exception as error:
         write_line(sys.stderr, f"{prog}: {error_sentence(error)}")
-        return EXIT_USAGE
+        return EXIT_UNEXPECTED

@@ -181,6 +181,6 @@ def test_any_error_is_a_sentence_and_an_exit_code(capsys, error, says):
     def fail():
         raise error
 
-    assert run_command("dsr-fit", fail) == 2
+    assert run_command("dsr-fit", fail) == 1
     said = capsys.readouterr().err
     assert said.startswith("dsr-fit: ") and says in said and "Traceback" not in said
