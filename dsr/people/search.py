@@ -20,6 +20,7 @@ from dsr.people.suppression import (
     explained,
     has_face,
     is_clearly,
+    is_near,
     is_plausible,
     lies_on_bones,
     merge_candidates,
@@ -43,7 +44,9 @@ UPSIDE_DOWN = math.radians(100)
 _CLEAR_PRESENCE = 0.35  # of the body below a face that is clearly one: there is somebody, whatever hides the rest
 _UNCLEAR_SCORE, _UNCLEAR_PRESENCE = 0.5, 0.75  # of a face that is not, and of the body below it
 _HARDLY_HIGHER = 1.2  # one row of slightly larger tiles instead of two that show the same
-_SMALL_FACE = 1 / 12  # of a tile: faces as small as this make smaller tiles worth their time
+_SMALL_FACE = 1 / 20  # of a tile: faces as small as this make smaller tiles worth their time
+_FACES_TALL = 9.0  # sides of the face that somebody is tall
+_HOPELESS = 0.1
 _BELOW_FACE = ((1.0, 1.0), (1.0, 0.0), (0.75, 1.0), (1.3, 1.0))  # scale and turn of the regions tried below a face
 
 
@@ -186,7 +189,8 @@ class PeopleSearch:
             small = not anybody
         else:
             least = _SMALL_FACE * longer / self.settings.faces[-1]
-            small = any(face.side < least for face in faces) or hints_at_small_people(candidates, longer / 2)
+            people = candidates[candidates[:, 0] >= MIN_SCORE]
+            small = any(face.side < least for face in faces) or bool(np.any(body_length(people) < _FACES_TALL * least))
         if small:
             more = self._faces(pyramid, [longer / n for n in self.settings.faces_on_cue])
             faces = distinct_faces(faces + more)
@@ -205,7 +209,7 @@ class PeopleSearch:
     def _behind(self, rgb: np.ndarray, faces: list[Face], sure: list[Body]) -> list[Body]:
         """The sure bodies, and those of clear faces nobody has yet, with the others taken out of the picture."""
         for face in faces:
-            if not face.clear or any(body.face is face for body in sure):
+            if not face.clear or any(body.face is face for body in sure) or not is_near(face, sure):
                 continue
             body = self._below(Pyramid(without_bodies(rgb, sure, keep=face)), face)
             if body is not None:
@@ -221,6 +225,8 @@ class PeopleSearch:
             body = Body(self._landmarks(pyramid, face.region(scale, turn)), max(face.score, MIN_SCORE), face)
             if has_face(body, face) and (best is None or body.landmarks.presence > best.landmarks.presence):
                 best = body
+            if turn == 0.0 and best is None and body.landmarks.presence < _HOPELESS:
+                return None  # neither along the head nor upright is there anything
             if best is not None and best.landmarks.presence >= SURE_PRESENCE:
                 break
         return None if best is None else self._refined_below(pyramid, best, face, _CLEAR_PRESENCE)
@@ -286,9 +292,6 @@ class PeopleSearch:
         """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints."""
         longer, shorter = (float(f(pyramid.width, pyramid.height)) for f in (max, min))
         parts = [self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT) for n in self.settings.always]
-        if self.settings.wider:
-            around = Region(pyramid.width / 2, pyramid.height / 2, self.settings.wider * longer, 0.0)
-            parts.append(self._people.in_region(pyramid, around, MIN_HINT))
         if longer > 3 * shorter:  # a panorama: people are as high as the picture, not a part of its width
             parts.append(self._people.in_tiles(pyramid, shorter, MIN_HINT))
         last = self.settings.always[-1]
@@ -298,6 +301,9 @@ class PeopleSearch:
                 break
             parts.append(self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT))
             last = n
+        if self.settings.wider:
+            around = Region(pyramid.width / 2, pyramid.height / 2, self.settings.wider * longer, 0.0)
+            parts.append(self._people.in_region(pyramid, around, MIN_HINT))
         return merge_candidates(np.concatenate(parts))
 
     def _bodies(self, pyramid: Pyramid, candidates: np.ndarray) -> list[Body]:

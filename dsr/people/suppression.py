@@ -23,7 +23,7 @@ MAX_COVERED = 0.75
 MIN_CONSISTENCY = 0.4
 _HEAD_DISTANCE = 0.4  # of a face's side, to the head of the body below it
 _UNCLEAR_DISTANCE = 0.6  # the same for profiles, where points on the far side are guessed
-_SEEN_HEAD, _ON_BONES = 0.85, 0.07
+_SEEN_HEAD, _ON_BONES, _NEAR = 0.85, 0.07, 0.2
 TURNED = np.radians(60)
 PEELED_MAX_ANGLE = np.radians(45)
 _HEAD = list(range(11))
@@ -123,6 +123,11 @@ def has_face(body: Body, face: Face) -> bool:
 def lies_on_bones(face: Face, bodies: list[Body]) -> bool:
     """True where what looks like a face is a part of somebody: a chest, a number, a knee."""
     return any(bone_distance(face.middle[None], body)[0] < _ON_BONES for body in bodies)
+
+
+def is_near(face: Face, bodies: list[Body]) -> bool:
+    """True where the body below a face would touch others."""
+    return any(bone_distance(face.bones.reshape(-1, 2), body).min() < _NEAR for body in bodies)
 
 
 def shows_head_and_shoulders(body: Body) -> bool:
