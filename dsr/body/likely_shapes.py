@@ -6,6 +6,8 @@ cloud's middle are found by Gauss-Newton; the cloud in which the measures are li
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -38,7 +40,11 @@ boys and girls, rounded, from memory."""
 _EXACT = {"weight": 0.2}
 """How closely a given measure is met, kilograms or metres; 2 mm where nothing is said."""
 _STEPS = 20
-_LONGEST_M, _HEAVIEST_KG = 3.0, 650.0
+_LIGHTEST_KG, _HEAVIEST_KG, _TALLEST_M = 2.0, 650.0, 2.75
+_LEAST_SHARE, _MOST_SHARE = 0.25, 3.0
+"""Of the middle adult's measure: toddlers and the heaviest people lie between."""
+_FARTHEST = 16.0
+"""A shape farther from everybody than this (Mahalanobis) is nobody's: measures contradict each other."""
 
 
 def betas_for(asset: BodyAsset, sex: str | None = None, **targets: float) -> np.ndarray:
@@ -66,11 +72,64 @@ def betas_for(asset: BodyAsset, sex: str | None = None, **targets: float) -> np.
     if not targets and sex is None:
         raise BodyError("A shape needs at least one measure, such as height_m=1.8, or a sex.")
     names = list(MEASURES)
-    given = dict(_parse(key, value) for key, value in targets.items())
+    given: dict[str, float] = {}
+    for key, value in targets.items():
+        name, size = _parse(key, value)
+        if name in given:
+            raise BodyError(f"{key}: the {name.replace('_', ' ')} is given twice.")
+        given[name] = size
+    usual = _typical(asset)
+    for name, size in given.items():
+        _check_size(name, size, usual[names.index(name)])
     row = np.full((1, len(names)), np.nan)
     for name, value in given.items():
         row[0, names.index(name)] = value
-    return most_likely(asset, row, sex)[0]
+    betas = most_likely(asset, row, sex)[0]
+    if _distance(asset, betas) > _FARTHEST:
+        raise BodyError(f"Nobody has these measures together: {', '.join(f'{k}={v:g}' for k, v in targets.items())}.")
+    return betas
+
+
+@lru_cache(maxsize=4)
+def _typical(asset: BodyAsset) -> np.ndarray:
+    """(M,) measures of the middle adult, metres and kilograms."""
+    mean = torch.stack([_adults(asset, sex)[0] for sex in range(len(SEXES))]).mean(0, keepdim=True)
+    with torch.no_grad():
+        return torch.stack(measure_tensor(asset, mean, tuple(MEASURES)), 1)[0].numpy()
+
+
+def _check_size(name: str, size: float, usual: float) -> None:
+    """Refuse what nobody has: a number in another unit, above all.
+
+    Raises:
+        BodyError: naming the measure and what is usual.
+    """
+    least, most = usual * _LEAST_SHARE, usual * _MOST_SHARE
+    if name == "weight":
+        least, most = _LIGHTEST_KG, _HEAVIEST_KG
+    elif name == "stature":
+        most = _TALLEST_M
+    unit = "kg" if name == "weight" else "m"
+    if not least <= size <= most:
+        raise BodyError(
+            f"A {name.replace('_', ' ')} of {size:g} {unit} is nobody's, people's are {least:.2g} to {most:.3g} "
+            f"{unit}: is it in another unit?"
+        )
+
+
+def _distance(asset: BodyAsset, betas: np.ndarray) -> float:
+    """Mahalanobis distance of a shape (B,) from the nearest of men, women and children."""
+    clouds = [_adults(asset, sex) for sex in range(len(SEXES))]
+    if asset.child_beta is not None:
+        clouds.append(_children(asset, asset.child_beta))
+    distances = []
+    for mean, cov in clouds:
+        away = betas[: len(mean)] - mean.numpy()
+        variances, vectors = np.linalg.eigh(cov.numpy())
+        known = variances > 1e-9
+        if np.abs(away @ vectors[:, ~known]).max(initial=0.0) < 1e-6:  # adults are no children at all
+            distances.append(float(np.linalg.norm(away @ vectors[:, known] / np.sqrt(variances[known]))))
+    return min(distances, default=0.0)
 
 
 @torch.enable_grad()
@@ -194,12 +253,10 @@ def _parse(key: str, value: float) -> tuple[str, float]:
         name = f"{stem}_girth"
     if name not in MEASURES or (name == "weight") != (unit == "kg"):
         raise BodyError(f"{key}: no measure of that name and unit; known are {', '.join(MEASURES)}.")
-    if not (np.isfinite(value) and value > 0):
-        raise BodyError(f"{key} is {value} where a positive number is needed.")
-    size, most, what = float(value) * _UNITS[unit], *((_HEAVIEST_KG, "kg") if unit == "kg" else (_LONGEST_M, "m"))
-    if size > most:
-        raise BodyError(f"{key} is {value:g}, which is {size:g} {what}: nobody is larger than {most:g} {what}.")
-    return name, size
+    number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not (number and np.isfinite(value) and value > 0):
+        raise BodyError(f"{key} is {value!r} where a positive number is needed.")
+    return name, float(value) * _UNITS[unit]
 
 
 _UNITS = {"m": 1.0, "cm": 0.01, "mm": 0.001, "kg": 1.0}

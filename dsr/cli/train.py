@@ -204,9 +204,10 @@ def _with_augmentation(config: AdaptTrainConfig, out: Path, progress: Progress) 
     folder, augment = out / "augmentor", adapt_configs.augment_config(config)
     check_config(augment)
     claim(folder, augment, AugmentTrainConfig(), resume=True)
+    trainer = Trainer(augment, make_task(augment), folder, progress, resume=True)
     write_config(folder, augment)
     progress.line(f"The augmentation first, into {folder}.")
-    Trainer(augment, make_task(augment), folder, progress, resume=True).run()
+    trainer.run()
     return replace(config, weights=folder / "last.safetensors")
 
 

@@ -44,7 +44,7 @@ class ReadLimits:
     max_pixels: int = 500_000_000
     max_decode_bytes: int = 640 * 2**20
     min_side: int = 16
-    max_aspect: float = 30.0
+    max_aspect: float = 64.0
 
 
 def read_photo(path: str | Path, limits: ReadLimits | None = None) -> Photo:
@@ -169,8 +169,8 @@ def _check_size(path: Path, size: tuple[int, int], limits: ReadLimits) -> None:
         )
     if max(width, height) > limits.max_aspect * min(width, height):
         raise ImageError(
-            f"{path} is {width} x {height} pixels: a strip more than {limits.max_aspect:g} times as long as wide is not "
-            "looked through; cut the people out of it.",
+            f"{path} is {width} x {height} pixels: a strip more than {limits.max_aspect:g} times as long as wide is "
+            "not looked through; cut the people out of it.",
             "too_large",
         )
     if width * height > limits.max_pixels:

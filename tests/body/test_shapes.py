@@ -7,7 +7,7 @@ import pytest
 import torch
 from shipped_bodies import open_body
 
-from dsr.body import Body, betas_for, load_asset, measure_shape
+from dsr.body import Body, betas_for, load_asset, load_body, measure_shape
 from dsr.body.asset_file import read_asset, save_asset
 from dsr.body.likely_shapes import most_likely
 from dsr.body.shapes import measure_tensor, result_measures
@@ -91,9 +91,9 @@ def test_values_that_are_no_size_are_refused(value):
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ({"height_m": 180}, "height_m is 180, which is 180 m: nobody is larger than 3 m"),
-        ({"mass_kg": 7000}, "nobody is larger than 650 kg"),
-        ({"chest_mm": 9000}, "chest_mm is 9000, which is 9 m"),
+        ({"height_m": 180}, "A stature of 180 m is nobody's"),
+        ({"mass_kg": 7000}, "people's are 2 to 650 kg"),
+        ({"chest_mm": 9000}, "A chest girth of 9 m is nobody's"),
     ],
 )
 def test_sizes_in_the_wrong_unit_are_refused(bad, said):
@@ -189,3 +189,31 @@ def test_arrays_that_do_not_fit_are_named(broken):
         broken = broken | {"sex_cov": np.stack([np.eye(99)] * 2)}
     with pytest.raises(BodyError, match=r"tape|sex_cov|sex_mean"):
         replace(open_body(), **broken).check()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"height_cm": 1.8}, "A stature of 0.018 m is nobody's"),
+        ({"height_m": 2.9}, "A stature of 2.9 m is nobody's"),
+        ({"mass_kg": 0.07}, "A weight of 0.07 kg is nobody's"),
+        ({"chest_cm": 0.95}, "A chest girth of 0.0095 m is nobody's"),
+        ({"inseam_cm": 30, "height_m": 1.9}, "Nobody has these measures together: inseam_cm=30, height_m=1.9"),
+        ({"height_m": 1.8, "height_cm": 170}, "height_cm: the stature is given twice"),
+        ({"height_m": "1.8"}, "height_m is '1.8' where a positive number is needed"),
+        ({"height_m": True}, "height_m is True where"),
+        ({"height_m": [1.8, 1.7]}, "height_m is"),
+    ],
+)
+def test_measures_that_nobody_has_are_refused(given, message):
+    with pytest.raises(BodyError, match=message):
+        load_body("open").betas_for(**given)
+
+
+@pytest.mark.parametrize("given", [{"height_m": 0.85}, {"height_m": 2.2}, {"mass_kg": 300, "height_m": 1.7}])
+def test_small_tall_and_heavy_people_are_not(given):
+    body = load_body("open")
+    measured = body.measure(body.betas_for(**given))
+    for key, value in given.items():
+        name = {"height_m": "stature", "mass_kg": "weight"}[key]
+        assert float(measured[name]) == pytest.approx(value, rel=0.01)

@@ -253,8 +253,18 @@ def test_a_folder_of_dsr_fit_is_a_target(tmp_path):
 def test_what_cannot_be_adapted_is_refused(lifter, tmp_path, capsys):
     with pytest.raises(UsageError, match="--source is missing"):
         check_config(AdaptTrainConfig(target=("results:x",)))
+    clips = (f"mocap:{tmp_path}",)
     with pytest.raises(UsageError, match="--target is missing"):
-        check_config(AdaptTrainConfig(source=("mocap:x",)))
+        check_config(AdaptTrainConfig(source=clips))
+    for target, message in (
+        ("results:nowhere", "no folder nowhere"),
+        ("foo:x", "use mocap:DIR"),
+        ("mocap:/no", "no /no"),
+    ):
+        with pytest.raises(UsageError, match=f"--target {target}: .*{message}"):
+            check_config(AdaptTrainConfig(source=clips, target=(target,)))
+    with pytest.raises(UsageError, match="--source mocap:/no: there is no /no"):
+        check_config(AdaptTrainConfig(source=("mocap:/no",), target=clips))
     with pytest.raises(UsageError, match="camera of track smooth 0 is unknown"):
         people_of_track(smooth_track())
     with pytest.raises(UsageError, match="there is no such folder"):
@@ -273,6 +283,11 @@ def test_what_cannot_be_adapted_is_refused(lifter, tmp_path, capsys):
         task.terms(model, task.collate([(0, 0), (1, 0)]), 0, nullcontext)
     assert train_command.main(["adapt", "--out", str(tmp_path / "run")]) == 2
     assert "--source is missing" in capsys.readouterr().err
+    # A folder without clips leaves nothing that a corrected command would stumble over.
+    flags = ["adapt", "--out", str(tmp_path / "run"), "--source", *clips, "--target", *clips]
+    assert train_command.main(flags) == 2
+    assert "no .bvh files" in capsys.readouterr().err
+    assert not list((tmp_path / "run").rglob("config.yaml"))
 
 
 def test_the_command_trains_the_augmentation_first_and_goes_on(lifter, tmp_path, monkeypatch, capsys):
@@ -281,7 +296,8 @@ def test_the_command_trains_the_augmentation_first_and_goes_on(lifter, tmp_path,
 
     monkeypatch.setattr("dsr.training.systems.adapt.data.read_tracks", tracks)
     out = tmp_path / "run"
-    flags = ["adapt", "--out", str(out), "--lifter", str(lifter), "--source", "mocap:a", "--target", "mocap:b"]
+    clips = f"mocap:{tmp_path}"
+    flags = ["adapt", "--out", str(out), "--lifter", str(lifter), "--source", clips, "--target", clips]
     flags += ["--epochs", "2", "--batch", "8", "--threads", "1", "--windows.hop", "3", "--augmentor.epochs", "2"]
     flags += ["--augmentor.batch", "8", "--augmentor.width", "16", "--quiet"]
     assert train_command.main([*flags, "--steps", "1"]) == 0, capsys.readouterr().err

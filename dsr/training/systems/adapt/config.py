@@ -127,6 +127,16 @@ class AdaptTrainConfig(RunConfig):
             raise UsageError(
                 "--target is missing: results:DIR (a folder run through dsr-fit), or a source of keypoints."
             )
+        from dsr.training.systems.lifter.data import split_source
+
+        for source in self.source:
+            split_source(source, "--source")
+        for target in self.target:
+            kind, _, folder = target.partition(":")
+            if kind != "results":
+                split_source(target, "--target")
+            elif not Path(folder).is_dir():
+                raise UsageError(f"--target {target}: there is no folder {folder}.")
 
 
 PRESETS = {"published": "PoseDA's method with PoseAug's rates: 20 epochs of the augmentation, 30 of the lifter"}

@@ -18,8 +18,9 @@ from dsr.lifting.uao import UAO
 from dsr.losses.lifting import laplace_loss, random_move, self_scaled, sequence_loss, weighted_mpjpe
 from dsr.tracks import H36M17, mirror
 from dsr.tracks.track import PoseTrack
+from dsr.training.config import RunConfig
 from dsr.training.ranger import Ranger
-from dsr.training.systems.lifter.config import LifterTrainConfig, network_arguments
+from dsr.training.systems.lifter.config import LifterOptimConfig, LifterTrainConfig, network_arguments
 from dsr.training.systems.lifter.start import draw_positions, start_from
 from dsr.training.task import Amp, Task
 
@@ -297,16 +298,18 @@ def _with_uncertainty(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return model.with_uncertainty(x)
 
 
-def lifter_learning_rate(config: LifterTrainConfig, step: int, epoch_steps: int, total_steps: int) -> float:
+def lifter_learning_rate(config: RunConfig, step: int, epoch_steps: int, total_steps: int) -> float:
     """The schedules of the recipes: a factor after every epoch, or half a cosine.
 
     Args:
-        config: the run.
+        config: the run, with the optimiser of a lifter.
         step: steps done.
         epoch_steps: steps of an epoch.
         total_steps: steps of the run.
     """
     optim, epoch = config.optim, step // epoch_steps
+    if not isinstance(optim, LifterOptimConfig):
+        raise TypeError(f"{type(config).__name__} has another optimiser than a lifter's.")
     if step < optim.warmup:
         return optim.lr * (step + 1) / optim.warmup
     if optim.cosine == "on":

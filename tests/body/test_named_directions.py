@@ -100,7 +100,9 @@ def test_a_learned_direction_moves_its_measure_by_a_unit_and_holds_the_others(le
     for name in ("height", "mass", "leg_length", "shoulder_breadth", "hip_breadth"):
         _, unit, (moved, *kept) = specification[name]
         before, after = (measure_shape(asset, step * rows[name]) for step in (-1, 1))
-        assert float(after[moved] - before[moved]) / 2 == pytest.approx(unit, rel=0.1 if name in ("mass", "hip_breadth") else 0.03), name
+        assert float(after[moved] - before[moved]) / 2 == pytest.approx(
+            unit, rel=0.1 if name in ("mass", "hip_breadth") else 0.03
+        ), name
         for other in set(kept) - {"sex"}:
             slack = 0.0005 if other == "stature" else 0.4
             assert float(after[other]) == pytest.approx(float(before[other]), abs=slack), (name, other)
