@@ -43,6 +43,8 @@ MIN_HINT = 0.3  # candidates taken as a reason to look again
 UPSIDE_DOWN = math.radians(100)
 _CLEAR_PRESENCE = 0.35  # of the body below a face that is clearly one: there is somebody, whatever hides the rest
 _UNCLEAR_SCORE, _UNCLEAR_PRESENCE = 0.5, 0.75  # of a face that is not, and of the body below it
+_FEW_TILES = 4  # parts of the longer side; with more, every picture has things that look a little like people,
+_TINY, _MIN_TINY_SCORE = 0.6, 0.62  # so people must be that much smaller to be looked for, and surer to be taken
 _HARDLY_HIGHER = 1.2  # one row of slightly larger tiles instead of two that show the same
 _SMALL_FACE = 1 / 20  # of a tile: faces as small as this make smaller tiles worth their time
 _FACES_TALL = 9.0  # sides of the face that somebody is tall
@@ -86,8 +88,8 @@ class SearchSettings:
 
 SETTINGS: dict[str, SearchSettings] = {
     "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, (), (1,)),
-    "standard": SearchSettings((1, 2), (3,), 3, 1, 1.33, 0.75, (1, 16 / 9), (3,)),
-    "best": SearchSettings((1, 2, 3), (4,), 5, 2, 1.33, 0.75, (1, 16 / 9, 3), (5,)),
+    "standard": SearchSettings((1, 2), (3, 5), 3, 1, 1.33, 0.75, (1, 16 / 9), (3,)),
+    "best": SearchSettings((1, 2, 3), (4, 6), 5, 2, 1.33, 0.75, (1, 16 / 9, 3), (5,)),
 }
 
 
@@ -135,7 +137,9 @@ class PeopleSearch:
         for _ in range(self.settings.peels if len(sure) > 1 or any(hints) else 0):
             peeled = Pyramid(without_bodies(rgb, sure))
             again = self._candidates(peeled)
-            again = again[(np.abs(body_angle(again)) < PEELED_MAX_ANGLE) & (again[:, 0] >= MIN_PEELED_SCORE)]
+            inside = np.all((again[:, 5:7] >= 0) & (again[:, 5:7] <= [pyramid.width, pyramid.height]), axis=1)
+            upright = np.abs(body_angle(again)) < PEELED_MAX_ANGLE
+            again = again[inside & upright & (again[:, 0] >= MIN_PEELED_SCORE)]
             new = [with_face(body, faces) for body in self._bodies(peeled, again) if stands_apart(body, sure)]
             doubtful = doubtful + new
             more = suppress_bodies(sure + [body for body in new if _is_sure(body)])
@@ -297,9 +301,12 @@ class PeopleSearch:
         last = self.settings.always[-1]
         for n in self.settings.on_cue:
             merged = merge_candidates(np.concatenate(parts))
-            if np.any(merged[:, 0] >= MIN_SCORE) and not hints_at_small_people(merged, longer / last):
+            tiny = n > _FEW_TILES
+            smaller = (_TINY if tiny else 1.0) * longer / last
+            if np.any(merged[:, 0] >= MIN_SCORE) and not hints_at_small_people(merged, smaller):
                 break
-            parts.append(self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT))
+            part = self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT)
+            parts.append(part[part[:, 0] >= _MIN_TINY_SCORE] if tiny else part)
             last = n
         if self.settings.wider:
             around = Region(pyramid.width / 2, pyramid.height / 2, self.settings.wider * longer, 0.0)
