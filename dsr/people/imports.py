@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _FILE_NAMES = ("{stem}_keypoints.json", "{stem}_openpose.json", "results_{stem}.json", "{stem}.json")
 _SEEN = 1e-6
+_FEWEST, _NEAREST_PX = 3, 8.0
 
 
 def load_detections(
@@ -277,10 +278,18 @@ def _detections(
     places = places or [row.box.reshape(2, 2) for row in boxed if row.box is not None]
     (scale, shift), note = to_pixels(np.concatenate([np.zeros((0, 2)), *places]), _size(photo), size, path.name)
     said = (note,) if note else ()
-    found = []
+    found, bare = [], 0
     for row in with_points:
         person = _detection(row, scale, shift, photo, path)
-        found += [] if person is None else [replace(person, warnings=said)]
+        if person is not None and _says_too_little(person):
+            bare += 1
+        elif person is not None:
+            found.append(replace(person, warnings=said))
+    if bare:
+        notes.append(
+            f"{path.name}: {bare} people left out: at least {_FEWEST} keypoints that are {_NEAREST_PX} pixels apart are "
+            "needed to place a body."
+        )
     if boxed and detector is None and kind == "keypoints":
         notes.append(f"{path.name}: {len(boxed)} people with a box and no keypoints left out.")
     elif boxed or kind == "boxes":
@@ -293,6 +302,12 @@ def _detections(
             return [replace(person, warnings=said) for person in looked] if said else looked
         found += [replace(person, warnings=said) for person in looked]
     return left_to_right(found)
+
+
+def _says_too_little(person: Detection) -> bool:
+    """Whether a person's keypoints are too few, or all in one place, to tell where and how large a body is."""
+    points = person.keypoints_px[person.confidence > _SEEN]
+    return len(points) < _FEWEST or float(np.ptp(points, axis=0).max()) < _NEAREST_PX
 
 
 def _detection(row: PersonRow, scale: np.ndarray, shift: np.ndarray, photo: Photo, path: Path) -> Detection | None:

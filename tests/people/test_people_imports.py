@@ -358,3 +358,16 @@ def test_results_without_this_picture_say_so(tmp_path: Path) -> None:
     path = write(tmp_path / "results.json", [{"image_id": 397133, "keypoints": person(17)}])
     with pytest.raises(DetectionError, match=r"results\.json does not name team_0007\.jpg"):
         load_detections(path, photo())
+
+
+@pytest.mark.parametrize(("count", "spread"), [(1, 40.0), (2, 40.0), (6, 0.5)])
+def test_people_of_a_point_or_two_are_left_out_with_a_sentence(tmp_path: Path, count: int, spread: float) -> None:
+    """One keypoint says where somebody is, not how large or how far: a body kilometres away would fit it."""
+    few = np.zeros((25, 3))
+    few[:count] = np.stack([300 + spread * np.arange(count), np.full(count, 200.0), np.ones(count)], -1)
+    people = [{"pose_keypoints_2d": few.reshape(-1).tolist()}, {"pose_keypoints_2d": person(25)}]
+    write(tmp_path / "team_0007_keypoints.json", {"people": people})
+    warnings: list[str] = []
+    (found,) = load_detections(tmp_path, photo(), warnings=warnings)
+    assert found.keypoints_px[0, 0] == 100
+    assert any("1 people left out: at least 3 keypoints" in text for text in warnings)
