@@ -287,7 +287,7 @@ def _detections(
             found.append(replace(person, warnings=said))
     if bare:
         notes.append(
-            f"{path.name}: {bare} people left out: at least {_FEWEST} keypoints that are {_NEAREST_PX} pixels apart are "
+            f"{path.name}: {bare} people left out: at least {_FEWEST} keypoints, {_NEAREST_PX:g} pixels apart, are "
             "needed to place a body."
         )
     if boxed and detector is None and kind == "keypoints":
