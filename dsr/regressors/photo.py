@@ -145,7 +145,7 @@ class PhotoRegressor:
         from dsr.body.known_size import known_size
 
         asset = self.body.asset
-        count = asset.num_betas - asset.num_expressions
+        count = asset.num_shapes
         size = known_size(asset, count, height_m, mass_kg)
         assert size is not None
         before = bodies.betas.cpu().numpy()
