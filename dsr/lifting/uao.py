@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,23 +27,22 @@ _EPS: Final = 1e-6
 def joint_graph() -> Tensor:
     """The four fixed graphs, (4, 17, 17): itself, bones outward, bones inward, symmetric joints; columns sum to one."""
     joints = len(H36M17)
-    bones, mirrored = torch.zeros(joints, joints), torch.zeros(joints, joints)
+    bones, mirrored = np.zeros((joints, joints), np.float32), np.zeros((joints, joints), np.float32)
     for pairs, links in ((H36M17.bones, bones), (_SYMMETRIC, mirrored)):
         for one, other in pairs:
             links[one, other] = links[other, one] = 1.0
-    links = torch.eye(joints) + bones + mirrored
-    normal = links / links.sum(0)
+    itself = np.eye(joints, dtype=np.float32)
     distance = _distance(bones)
     outward, inward = distance[:, None] > distance[None], distance[:, None] < distance[None]
-    parts = (torch.eye(joints), bones * outward, bones * inward, mirrored)
-    return torch.stack([normal * part for part in parts])
+    normal = 1.0 / (itself + bones + mirrored).sum(0)
+    graphs = np.stack([part * normal for part in (itself, bones * outward, bones * inward, mirrored)])
+    return torch.tensor(graphs)
 
 
-def _distance(bones: Tensor) -> Tensor:
+def _distance(bones: np.ndarray) -> np.ndarray:
     """Bones from each joint to the spine."""
-    distance = torch.full((len(bones),), -1)
-    reached = torch.zeros(len(bones), dtype=torch.bool)
-    reached[_CENTRE] = True
+    distance = np.full(len(bones), -1)
+    reached = np.arange(len(bones)) == _CENTRE
     for steps in range(len(bones)):
         distance[reached & (distance < 0)] = steps
         reached = reached | (bones[reached].sum(0) > 0)

@@ -42,6 +42,8 @@ SIZES: dict[str, tuple[str, dict[str, Any]]] = {
     "glagcn": ("glagcn", {"width": 8, "widths": (3, 3)}),
     "glagcn-humaneva15": ("glagcn", {"width": 8, "widths": (3, 3), "dataset": "humaneva15"}),
     "glagcn-humaneva15-coco": ("glagcn", {"width": 8, "widths": (3, 3), "dataset": "humaneva15_coco"}),
+    "uao": ("uao", {"layers": 1}),
+    "simplebaseline": ("simplebaseline", {"width": 32}),
 }
 
 
