@@ -21,6 +21,9 @@ from dsr.fitting.unseen import unseen_uncertainty
 from dsr.people.types import Detection
 from dsr.results.picture import PersonResult
 
+_LITTLE_OVERLAP = 0.35
+"""Silhouette IoU of a body that is hardly the person's; 0.6 to 0.9 is usual, loose clothes included."""
+
 
 def describe_people(
     detections: Sequence[Detection], camera: PictureCamera, body: Body, bodies: PosedBody
@@ -103,7 +106,14 @@ def _describe(
                 measures=measures[i],
                 joint_uncertainty_mm=unseen_uncertainty(detection, camera.size, body.num_joints),
                 residuals={"fit": {**reprojection_residuals(detection, projected[i]), "silhouette_iou": overlap}},
-                warnings=visibility_warnings(detection, camera.size),
+                warnings=[*visibility_warnings(detection, camera.size), *_overlap_warnings(overlap)],
             )
         )
     return results
+
+
+def _overlap_warnings(overlap: float | None) -> list[str]:
+    """A sentence where body and silhouette hardly meet: of a picture upside down, or of a skeleton over two people."""
+    if overlap is None or overlap >= _LITTLE_OVERLAP:
+        return []
+    return [f"The body covers little of this person's silhouette (overlap {100 * overlap:.0f} %): look at the overlay."]

@@ -146,3 +146,13 @@ def test_silhouette_iou_of_a_perfect_and_a_shifted_mask(body, truth):
     aside = PersonMask(np.array([x1, y0, 2 * x1 - x0, y1], float), tight.probability)
     assert silhouette_iou(aside, vertices, faces, K) < 0.1
     assert silhouette_iou(None, vertices, faces, K) is None
+
+
+def test_a_body_beside_its_silhouette_is_told(body, truth):
+    vertices, faces = truth[0].vertices[0].numpy(), body.asset.faces[~body.asset.interior]
+    seen = rasterise(vertices, faces, K, SIZE, cull_back=True).covered.astype(np.float32)
+    (detection,) = detections(body, truth[0].vertices[:1])
+    for shown, told in ((seen, False), (np.roll(seen, SIZE[0] // 2, 1), True)):
+        masked = dataclasses.replace(detection, mask=PersonMask(np.array([0.0, 0, *SIZE]), shown))
+        (person,) = fit_people([masked], CAMERA, body, FitOptions())
+        assert any("covers little" in text for text in person.warnings) == told
