@@ -27,6 +27,8 @@ _MOVED_LOG, _ACTING_LOG = 0.2, 0.12
 """By how much somebody who stands, and somebody who runs, is made larger or smaller to stand on the others' floor."""
 _CHILD_LOG = 0.7
 """Who would have to be smaller by up to this is a child where at least two others agree about the floor."""
+_TALLEST_M = 2.0
+"""Who would have to be taller than this to stand on the others' floor does not stand on it."""
 _CUT = 0.15
 """What somebody says about the floor whose feet are not seen."""
 _LOW_CAMERA_M = 0.3
@@ -121,6 +123,8 @@ def standing_on(
     assert targets.upright is not None
     betas, transl, near = state.betas.clone(), state.transl.clone(), state.betas.clone()
     height, slope = model.height(state.betas)
+    grown = height.detach().cpu().numpy() * scale
+    on = on & ~((scale > 1) & (grown > _TALLEST_M))
     near[:] = 0.0 if targets.betas is None else targets.betas
     for i in np.flatnonzero(on & (np.abs(scale - 1) > 1e-3)):
         if scale[i] < 0.82:
