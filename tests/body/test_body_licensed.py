@@ -153,7 +153,7 @@ def test_missing_files_are_named_with_the_place_to_get_them(tmp_path, monkeypatc
     [
         (b"", "cut off or is not a pickle"),
         (b"\xff\xd8\xff\xe0 a photograph", "damaged|not a pickle"),
-        (b"<html>please log in</html>", "damaged|not a pickle"),
+        (b"<html>please log in</html>", "is a web page"),
         (pickle.dumps([1, 2, 3]), "holds a list"),
         (
             pickle.dumps({"hands_mean": np.zeros(3)}),
