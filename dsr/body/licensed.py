@@ -134,8 +134,8 @@ def find_licensed(name_or_path: str | Path, gender: str = "neutral") -> Path:
         )
     family = FAMILIES["smplx" if "smplx" in path.name.lower() else "smpl"]
     raise BodyError(
-        f"{path} does not exist; expected open, open-x, open-light, or a body-model file such as {family.files[gender][0]} "
-        f"(from {family.site})."
+        f"{path} does not exist; expected open, open-x, open-light, or a body-model file such as "
+        f"{family.files[gender][0]} (from {family.site})."
     )
 
 
