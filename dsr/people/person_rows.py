@@ -100,8 +100,9 @@ def read_points(values: Any, layouts: _Layouts, scores: Any = None) -> tuple[np.
     if numbers.shape[1] == 2:  # no confidence: what lies in the corner was not found
         numbers = np.concatenate([numbers, np.any(numbers > 0, axis=1, keepdims=True)], axis=1)
     usable = np.isfinite(numbers).all(axis=1) & (np.abs(numbers[:, :2]) <= _FARTHEST).all(axis=1)
-    if not usable.any():
-        raise ValueError("keypoints are not finite numbers of pixels")
+    told = np.nan_to_num(numbers[:, 2], nan=1.0) > 0
+    if not usable.any() or (told.any() and not (usable & told).any()):
+        raise ValueError("keypoints are not finite numbers of pixels, or lie more than a million pixels away")
     numbers[~usable] = 0.0
     numbers[:, 2] = np.clip(numbers[:, 2], 0.0, None)
     keypoint_set, order = layouts[len(numbers)]

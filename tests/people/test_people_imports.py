@@ -371,3 +371,12 @@ def test_people_of_a_point_or_two_are_left_out_with_a_sentence(tmp_path: Path, c
     (found,) = load_detections(tmp_path, photo(), warnings=warnings)
     assert found.keypoints_px[0, 0] == 100
     assert any("1 people left out: at least 3 keypoints" in text for text in warnings)
+
+
+def test_keypoints_a_million_pixels_away_are_refused(tmp_path: Path) -> None:
+    """Somebody else's unit; not a picture without people."""
+    far = np.array(person(25)).reshape(-1, 3) * [1e6, 1e6, 1]
+    far[3:] = 0.0
+    write(tmp_path / "team_0007_keypoints.json", {"people": [{"pose_keypoints_2d": far.reshape(-1).tolist()}]})
+    with pytest.raises(DetectionError, match="more than a million pixels away"):
+        load_detections(tmp_path, photo())
