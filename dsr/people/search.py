@@ -136,7 +136,7 @@ class PeopleSearch:
         hints = [not explained(hips, sure) for hips in candidates[:, 5:7]]
         for _ in range(self.settings.peels if len(sure) > 1 or any(hints) else 0):
             peeled = Pyramid(without_bodies(rgb, sure))
-            again = self._candidates(peeled)
+            again = self._candidates(peeled, others=True)
             inside = np.all((again[:, 5:7] >= 0) & (again[:, 5:7] <= [pyramid.width, pyramid.height]), axis=1)
             upright = np.abs(body_angle(again)) < PEELED_MAX_ANGLE
             again = again[inside & upright & (again[:, 0] >= MIN_PEELED_SCORE)]
@@ -292,8 +292,12 @@ class PeopleSearch:
         kept = suppress_bodies(sure + [body for body in confirmed if stands_apart(body, sure)])
         return [body for body in kept if _among(body, confirmed)]
 
-    def _candidates(self, pyramid: Pyramid) -> np.ndarray:
-        """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints."""
+    def _candidates(self, pyramid: Pyramid, others: bool = False) -> np.ndarray:
+        """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints.
+
+        ``others`` than those who were taken out: an empty picture is then no reason to look for smaller people, and
+        what is left of limbs looks like tiny ones.
+        """
         longer, shorter = (float(f(pyramid.width, pyramid.height)) for f in (max, min))
         parts = [self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT) for n in self.settings.always]
         if longer > 3 * shorter:  # a panorama: people are as high as the picture, not a part of its width
@@ -303,7 +307,10 @@ class PeopleSearch:
             merged = merge_candidates(np.concatenate(parts))
             tiny = n > _FEW_TILES
             smaller = (_TINY if tiny else 1.0) * longer / last
-            if np.any(merged[:, 0] >= MIN_SCORE) and not hints_at_small_people(merged, smaller):
+            somebody = others or bool(np.any(merged[:, 0] >= MIN_SCORE))
+            # Many tiles are slow: what looks a little like somebody tiny is no reason for them beside somebody large.
+            cues = merged[merged[:, 0] >= MIN_SCORE] if tiny and somebody else merged
+            if (somebody and not hints_at_small_people(cues, smaller)) or (tiny and others):
                 break
             part = self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT)
             parts.append(part[part[:, 0] >= _MIN_TINY_SCORE] if tiny else part)
