@@ -27,7 +27,7 @@ _MOVED_LOG, _ACTING_LOG = 0.2, 0.12
 """By how much somebody who stands, and somebody who runs, is made larger or smaller to stand on the others' floor."""
 _CHILD_LOG = 0.7
 """Who would have to be smaller by up to this is a child where at least two others agree about the floor."""
-_TALLEST_M = 1.95
+_TALLEST_M = 2.0
 """Who would have to be taller than this to stand on the others' floor does not stand on it."""
 _CUT = 0.15
 """What somebody says about the floor whose feet are not seen."""
