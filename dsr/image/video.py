@@ -24,6 +24,8 @@ VIDEO_SUFFIXES = frozenset(
 PLAUSIBLE_FPS = (0.5, 480.0)
 """Frame rates a clip can have; others are mistakes of the file."""
 DEFAULT_FPS = 30.0
+LONGEST_GAP_S = 120.0
+"""A longer pause between two frames is not kept: a file of a few kilobytes may claim years of them."""
 _PACKETS = 2000
 """So many packets tell the rate."""
 _FEW = 3
@@ -112,10 +114,14 @@ def read_frames(info: VideoInfo, problems: list[str]) -> Generator[VideoFrame, N
     """
     with _opened(info.path) as (container, stream):
         last, first, dropped = -1, None, 0
-        previous = -1.0
+        previous, skipped, jumps = -1.0, 0.0, 0
         for time, frame in _decoded(container, stream, problems):
-            seconds = time if time is not None else previous + 1.0 / info.fps
+            seconds = time - skipped if time is not None else previous + 1.0 / info.fps
             first = seconds if first is None else first
+            if seconds - max(previous, first) > LONGEST_GAP_S:  # a damaged stamp, or hours that nobody filmed
+                jumps += 1
+                wanted = previous + 1.0 / info.fps
+                skipped, seconds = skipped + seconds - wanted, wanted
             previous = seconds
             number = round((seconds - first) * info.fps)
             if number <= last:
@@ -123,6 +129,10 @@ def read_frames(info: VideoInfo, problems: list[str]) -> Generator[VideoFrame, N
                 continue
             last = number
             yield VideoFrame(number, seconds - first, _upright(frame, info))
+        if jumps:
+            problems.append(
+                f"{jumps} time stamps jump by more than {LONGEST_GAP_S:g} seconds; the clip goes on without a gap."
+            )
         if dropped:
             problems.append(
                 f"{dropped} frames came faster than {info.fps:g} per second and were left out (variable frame rate)."

@@ -172,3 +172,13 @@ def test_the_rate_is_that_of_even_stretches_and_gaps_stay_gaps(tmp_path, steps, 
     numbers = [frame.number for frame in read_frames(info, problems)]
     assert numbers[-1] + 1 - len(numbers) == missing and len(steps) + 1 - len(numbers) == lost
     assert bool(problems) == bool(lost)
+
+
+def test_a_pause_of_hours_is_not_filled(tmp_path):
+    """A few kilobytes would make millions of frames that nobody filmed."""
+    steps = [24, 24, 24, 600 * 20_000, 24, 24]
+    timed(tmp_path / "a.mp4", np.concatenate([[0], np.cumsum(steps)]).tolist())
+    frames = list(read_frames(read_info(tmp_path / "a.mp4"), problems := []))
+    assert [frame.number for frame in frames] == list(range(7))
+    assert frames[-1].time_s == pytest.approx(6 / 25, abs=1e-3)
+    assert len(problems) == 1 and "1 time stamps jump by more than 120 seconds" in problems[0]
