@@ -5,6 +5,8 @@ Specification: section 3. It has no parameter to learn; only the position change
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -16,6 +18,7 @@ SMALLEST = 0.02
 """Target people smaller than this on the screen (half-sum of their box's sides) say nothing about a depth."""
 
 
+@dataclass(frozen=True, eq=False)
 class AlignedPoses:
     """What alignment gives.
 
@@ -26,8 +29,10 @@ class AlignedPoses:
         pair: (N,) int64, which target row each source pose was placed by.
     """
 
-    def __init__(self, poses_m: Tensor, screen: Tensor, valid: Tensor, pair: Tensor) -> None:
-        self.poses_m, self.screen, self.valid, self.pair = poses_m, screen, valid, pair
+    poses_m: Tensor
+    screen: Tensor
+    valid: Tensor
+    pair: Tensor
 
 
 @torch.no_grad()

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from dsr.errors import CameraError
 
+MIRRORED_SIGNS = (1.0, 1.0, -1.0, 1.0, 1.0, 1.0, 1.0, -1.0, 1.0)
+"""Factors on the nine intrinsics for mirrored pictures: of the centre's x and of the first tangential coefficient."""
 _UNBEND_STEPS = 20
 
 
@@ -26,9 +28,8 @@ def project_screen(points: Tensor, intrinsic: Tensor, distortion: bool = True) -
     slopes = (points[..., :2] / points[..., 2:]).clamp(-1.0, 1.0)
     focal, centre, radial, tangential = _parts(intrinsic)
     if distortion:
-        square = slopes.square().sum(-1, keepdim=True)
-        bent = 1 + (radial * torch.cat((square, square**2, square**3), -1)).sum(-1, keepdim=True)
-        slopes = slopes * (bent + (tangential * slopes).sum(-1, keepdim=True)) + tangential * square
+        factor, shift = _bending(slopes, radial, tangential)
+        slopes = slopes * factor + shift
     return focal * slopes + centre
 
 
@@ -46,9 +47,8 @@ def screen_slopes(screen: Tensor, intrinsic: Tensor) -> Tensor:
     straight = (screen - centre) / focal
     slopes = straight
     for _ in range(_UNBEND_STEPS if bool((intrinsic[..., 4:] != 0).any()) else 0):
-        square = slopes.square().sum(-1, keepdim=True)
-        bent = 1 + (radial * torch.cat((square, square**2, square**3), -1)).sum(-1, keepdim=True)
-        slopes = (straight - tangential * square) / (bent + (tangential * slopes).sum(-1, keepdim=True))
+        factor, shift = _bending(slopes, radial, tangential)
+        slopes = (straight - shift) / factor
     return slopes
 
 
@@ -71,6 +71,13 @@ def screen_intrinsic(K: Tensor, width: float, height: float) -> Tensor:
     focal = torch.stack((K[..., 0, 0], K[..., 1, 1]), -1) * (2.0 / width)
     centre = K[..., :2, 2] * (2.0 / width) - K.new_tensor([1.0, height / width])
     return torch.cat((focal, centre, K.new_zeros(*K.shape[:-2], 5)), -1)
+
+
+def _bending(slopes: Tensor, radial: Tensor, tangential: Tensor) -> tuple[Tensor, Tensor]:
+    """What a lens multiplies slopes (..., J, 2) by, and adds to them."""
+    square = slopes.square().sum(-1, keepdim=True)
+    bent = 1 + (radial * torch.cat((square, square**2, square**3), -1)).sum(-1, keepdim=True)
+    return bent + (tangential * slopes).sum(-1, keepdim=True), tangential * square
 
 
 def _parts(intrinsic: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

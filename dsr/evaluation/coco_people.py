@@ -7,7 +7,6 @@ picture) is taken as 0. Crowds (``iscrowd``) are areas in which nobody is counte
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from dsr.errors import DatasetError
+from dsr.files import read_json
 
 PEOPLE_TRUTH_FILE = "truth.json"
 
@@ -58,13 +58,13 @@ def load_annotations(folder: str | Path, file: str | Path | None = None) -> list
     folder = Path(folder)
     path = folder / PEOPLE_TRUTH_FILE if file is None else Path(file)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
     except OSError as error:
         raise DatasetError(
             f"{path}: cannot be read ({error.strerror or error}); name a folder of pictures with a COCO keypoint file "
             f"{PEOPLE_TRUTH_FILE}, or the file by --annotations."
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DatasetError(f"{path}: not valid JSON ({error}).") from error
     try:
         names = {row["id"]: tuple(_name(n) for n in row["keypoints"]) for row in data["categories"]}

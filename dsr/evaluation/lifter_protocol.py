@@ -18,7 +18,6 @@ from torch import Tensor
 from dsr.devices import evaluating
 from dsr.errors import UsageError
 from dsr.evaluation.lifting import LifterReport, ReportSums, report_of
-from dsr.evaluation.metrics import pa_mpjpe
 from dsr.lifting.base import SequenceLifter, WindowLifter
 from dsr.tracks.skeleton import mirror
 from dsr.tracks.track import PoseTrack
@@ -106,18 +105,11 @@ def evaluate_published(
         truth = torch.from_numpy(np.asarray(track.relative(), np.float32))[torch.from_numpy(aimed)]
         if not protocol.keep_root:
             poses = torch.cat((torch.zeros_like(poses[:, :, :1]), poses[:, :, 1:]), 2)
-        p, g = poses.flatten(0, 1).double(), truth.flatten(0, 1).double()
-        good = torch.from_numpy(np.isfinite(g.numpy()).all((1, 2)))
+        p, g = (part.flatten(0, 1).double().numpy() for part in (poses, truth))
+        valid = np.isfinite(g).all((1, 2))
         if track.valid is not None:
-            good &= torch.from_numpy(np.asarray(track.valid, bool)[aimed].ravel())
-        kept_p, kept_g = p[good], g[good]
-        sums.add(
-            track.action.split(" ")[0],
-            1e3 * torch.linalg.vector_norm(kept_p - kept_g, dim=-1).numpy(),
-            1e3 * np.asarray(pa_mpjpe(kept_p.numpy(), kept_g.numpy(), reduction="sample")) if len(kept_p) else None,
-            _scaled(kept_p, kept_g),
-            _velocity(p, g, good),
-        )
+            valid &= np.asarray(track.valid, bool)[aimed].ravel()
+        sums.add(track, p, g, valid)
         if on_progress is not None:
             on_progress(done, len(tracks))
     return report_of(sums)
@@ -173,15 +165,3 @@ def _centre_or_all(model: WindowLifter, x: Tensor, copies: int) -> Tensor:
     poses, index = model.lift(x, copies=copies)
     middle = (index == (model.frames - 1) // 2).int().argmax(1)
     return poses[torch.arange(len(poses), device=poses.device), middle][:, None]
-
-
-def _scaled(p: Tensor, g: Tensor) -> np.ndarray:
-    """(n,) millimetres after the best scale of every pose."""
-    scale = (g * p).sum((-1, -2), keepdim=True) / p.square().sum((-1, -2), keepdim=True).clamp_min(1e-12)
-    return 1e3 * torch.linalg.vector_norm(scale * p - g, dim=-1).mean(-1).numpy()
-
-
-def _velocity(p: Tensor, g: Tensor, good: Tensor) -> np.ndarray:
-    """(n - 1,) millimetres per frame along the windows laid end to end."""
-    moved = torch.linalg.vector_norm((p - g).diff(dim=0), dim=-1).mean(-1)
-    return 1e3 * moved[good[1:] & good[:-1]].numpy()

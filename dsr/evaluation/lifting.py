@@ -132,15 +132,23 @@ class ReportSums:
     def __init__(self) -> None:
         self.actions: dict[str, _Errors] = {}
 
-    def add(
-        self, action: str, joints: np.ndarray, aligned: np.ndarray | None, scaled: np.ndarray, velocity: np.ndarray
-    ) -> None:
-        """Errors of one track, millimetres: (T, J) of joints, (T,) aligned and scaled, velocity of pairs of frames."""
-        part = self.actions.setdefault(action, _Errors())
-        part.joints.append(joints)
-        part.aligned.append(np.empty(0) if aligned is None else aligned)
-        part.scaled.append(scaled)
-        part.velocity.append(velocity)
+    def add(self, track: PoseTrack, poses: np.ndarray, truth: np.ndarray, valid: np.ndarray) -> None:
+        """Errors of a track's frames.
+
+        Args:
+            track: whose action they belong to.
+            poses: (T, J, 3) metres.
+            truth: (T, J, 3) metres.
+            valid: (T,) bool, frames that count; velocities need two in a row.
+        """
+        part = self.actions.setdefault(track.action.split(" ")[0], _Errors())
+        p, g = poses[valid], truth[valid]
+        scale = (g * p).sum((1, 2), keepdims=True) / np.maximum((p * p).sum((1, 2), keepdims=True), 1e-12)
+        moved = np.linalg.norm(np.diff(poses, axis=0) - np.diff(truth, axis=0), axis=-1)
+        part.joints.append(1e3 * np.linalg.norm(p - g, axis=-1))
+        part.aligned.append(1e3 * np.asarray(pa_mpjpe(p, g, reduction="sample")) if len(p) else np.empty(0))
+        part.scaled.append(1e3 * np.linalg.norm(scale * p - g, axis=-1).mean(-1))
+        part.velocity.append(1e3 * moved[valid[1:] & valid[:-1]].mean(-1))
 
 
 def report_of(sums: ReportSums) -> LifterReport:
@@ -189,16 +197,7 @@ def evaluate_lifter(
         poses = poses - poses[:, track.root : track.root + 1]
         valid = np.isfinite(truth).all((1, 2))
         valid &= True if track.valid is None else np.asarray(track.valid, bool)
-        p, g = poses[valid], truth[valid]
-        scale = (g * p).sum((1, 2), keepdims=True) / np.maximum((p * p).sum((1, 2), keepdims=True), 1e-12)
-        moved = np.linalg.norm(np.diff(poses, axis=0) - np.diff(truth, axis=0), axis=-1)
-        sums.add(
-            track.action.split(" ")[0],
-            1e3 * np.linalg.norm(p - g, axis=-1),
-            1e3 * np.asarray(pa_mpjpe(p, g, reduction="sample")) if len(p) else None,
-            1e3 * np.linalg.norm(scale * p - g, axis=-1).mean(-1),
-            1e3 * moved[valid[1:] & valid[:-1]].mean(-1),
-        )
+        sums.add(track, poses, truth, valid)
         if on_progress is not None:
             on_progress(done, len(tracks))
     return report_of(sums)

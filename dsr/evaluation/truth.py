@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 
 from dsr.camera import PictureCamera
 from dsr.errors import CameraError, DatasetError
+from dsr.files import read_json
 from dsr.npz import read_npz
 
 TRUTH_SUFFIX = ".truth.json"
@@ -95,7 +95,7 @@ def load_truth(folder: str | Path) -> list[TruePicture]:
 
 def _read(file: Path) -> TruePicture:
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file)
         picture = TruePicture(
             path=file.with_name(data["image"]),
             camera=PictureCamera(data["K"], data["image_size"]),
@@ -108,7 +108,7 @@ def _read(file: Path) -> TruePicture:
             stratum=str(data.get("stratum", "")),
             floor_cam=np.asarray(data["floor_cam"], np.float64).reshape(4) if "floor_cam" in data else None,
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError, CameraError) as error:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, CameraError) as error:
         raise DatasetError(f"{file}: not a readable truth file ({type(error).__name__}: {error}).") from error
     if not picture.path.is_file():
         raise DatasetError(f"{file}: its picture {picture.path.name} is missing; render it again.")

@@ -7,7 +7,6 @@ is not known is null. Several views may be of one file: several people in one pi
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 
 from dsr.errors import DatasetError
 from dsr.evaluation.posture import LIMB12_NAMES
+from dsr.files import read_json
 
 VIEW_TRUTH_FILE = "truth.json"
 _DEFAULT_ORDER = (
@@ -71,13 +71,13 @@ def load_views(folder: str | Path) -> list[TrueView]:
     """
     file = Path(folder) / VIEW_TRUTH_FILE
     try:
-        data = json.loads(file.read_text(encoding="utf-8"))
+        data = read_json(file)
     except OSError as error:
         raise DatasetError(
             f"{file}: cannot be read ({error.strerror or error}); name a folder of photographs with their "
             f"{VIEW_TRUTH_FILE} (docs/benchmarks.md says what stands in it)."
         ) from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise DatasetError(f"{file}: not valid JSON ({error}).") from error
     rows = data.get("views") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not rows:

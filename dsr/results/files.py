@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from dsr.errors import ResultError
-from dsr.files import file_sha256, write_atomic, write_bytes
+from dsr.files import file_sha256, read_json, write_atomic, write_bytes
 from dsr.npz import read_npz
 
 PICTURE_SCHEMA = "dsr.fit_result"
@@ -95,10 +95,10 @@ def read_document(json_path: str | os.PathLike[str]) -> dict[str, Any]:
         ResultError: if it is missing, no result, or of another schema version.
     """
     try:
-        document = json.loads(Path(json_path).read_bytes())
+        document = read_json(Path(json_path))
     except FileNotFoundError as error:
         raise ResultError(f"{json_path} is missing: a result is a .json and a .npz file side by side.") from error
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise ResultError(f"{json_path} cannot be read as JSON ({error}).") from error
     if not isinstance(document, dict) or document.get("schema") not in (PICTURE_SCHEMA, CLIP_SCHEMA):
         raise ResultError(f"{json_path} is not a result of dsr-fit (no schema {PICTURE_SCHEMA!r}).")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,9 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from dsr.camera.lens import project_screen
+from dsr.camera.lens import MIRRORED_SIGNS, project_screen
 from dsr.errors import DatasetError
+from dsr.files import read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,8 +74,7 @@ def flip_intrinsic(intrinsic: np.ndarray, flip: np.ndarray | bool = True) -> np.
         intrinsic: as :attr:`LabCamera.intrinsic`.
         flip: (...) which of them to mirror.
     """
-    signs = np.array([1.0, 1, -1, 1, 1, 1, 1, -1, 1])
-    return intrinsic * np.where(np.asarray(flip)[..., None], signs, 1.0)
+    return intrinsic * np.where(np.asarray(flip)[..., None], MIRRORED_SIGNS, 1.0)
 
 
 def read_cameras(
@@ -96,10 +95,10 @@ def read_cameras(
     where = "the cameras" if isinstance(cameras, Mapping) else str(cameras)
     if not isinstance(cameras, Mapping):
         try:
-            cameras = json.loads(Path(cameras).read_text(encoding="utf-8"))
+            cameras = read_json(Path(cameras))
         except FileNotFoundError:
             raise DatasetError(f"{where} does not exist: check the name.") from None
-        except (OSError, ValueError, RecursionError) as error:
+        except (OSError, ValueError) as error:
             raise DatasetError(f"{where} is no JSON file of cameras ({error}).") from error
     if not isinstance(cameras, Mapping):
         raise DatasetError(f"{where} holds no cameras: subject -> list of cameras is needed.")

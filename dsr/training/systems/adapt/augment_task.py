@@ -19,7 +19,7 @@ from dsr.tracks.skeleton import mirror
 from dsr.tracks.track import PoseTrack
 from dsr.training.systems.adapt.config import AugmentTrainConfig
 from dsr.training.systems.adapt.data import read_source, source_windows
-from dsr.training.systems.lifter.task import lifter_learning_rate
+from dsr.training.systems.lifter.task import lifter_learning_rate, lifter_optimizer
 from dsr.training.task import Amp, Task
 
 _PREFIX = "augmentor."
@@ -71,8 +71,8 @@ class AugmentorTask(Task):
         return torch.stack(list(terms.values())).sum(), terms
 
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        """Adam over both; weights without a gradient in a step stay."""
-        return torch.optim.Adam(model.parameters(), lr=self.config.optim.lr)
+        """The optimiser of the recipe, over both; weights without a gradient in a step stay."""
+        return lifter_optimizer(self.config.optim, model)
 
     def learning_rate(self, step: int, epoch_steps: int, total_steps: int) -> float:
         """``1 - epoch / (epochs + 1)`` of the learning rate."""

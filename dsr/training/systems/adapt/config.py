@@ -38,20 +38,16 @@ class AugmentorConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AugmentTrainConfig(RunConfig):
-    """Training of the augmentation, on the source's poses alone."""
+class PoseRunConfig(RunConfig):
+    """What training on the source's poses is told, of the augmentation and of a lifter."""
 
     source: tuple[str, ...] = ()
-    """Where poses come from: mocap:DIR (BVH clips), h36m:DIR, 3dhp:FILE; several are mixed."""
-    epochs: int = field(default=20, metadata={"above": 0, "may_change": True})
-    """Epochs of the run."""
-    batch: int = field(default=1024, metadata={"above": 1})
-    """Poses per step."""
+    """Where labelled poses come from: mocap:DIR (BVH clips), h36m:DIR, 3dhp:FILE; several are mixed."""
     seed: int = field(default=1, metadata={"at_least": 0})
-    """Seed of weights, order and noise."""
+    """Seed of weights, order, pairs and noise."""
     workers: int = field(default=0, metadata={"at_least": 0, "may_change": True})
     """Processes that prepare samples; 0: none."""
-    windows: LifterDataConfig = field(default_factory=lambda: LifterDataConfig(fps=10.0))
+    windows: LifterDataConfig = field(default_factory=lambda: LifterDataConfig(fps=10.0, hop=1))
     augmentor: AugmentorConfig = field(default_factory=AugmentorConfig)
     optim: LifterOptimConfig = field(
         default_factory=lambda: LifterOptimConfig(
@@ -63,24 +59,32 @@ class AugmentTrainConfig(RunConfig):
         default_factory=lambda: LogConfig(overlays=0, keep=0, tensorboard="off"), metadata={"may_change": True}
     )
 
+    def check(self) -> None:
+        """Refuse a run without poses."""
+        if not self.source:
+            raise UsageError(f"--source is missing: name where labelled poses come from, {_SOURCES}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentTrainConfig(PoseRunConfig):
+    """Training of the augmentation, on the source's poses alone."""
+
+    epochs: int = field(default=20, metadata={"above": 0, "may_change": True})
+    """Epochs of the run."""
+    batch: int = field(default=1024, metadata={"above": 1})
+    """Poses per step."""
+
     def task_name(self) -> str:
         """The augmentation alone."""
         return "augmentor"
 
-    def check(self) -> None:
-        """Refuse a run without poses."""
-        if not self.source:
-            raise UsageError(f"--source is missing: name where poses come from, {_SOURCES}.")
-
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptTrainConfig(RunConfig):
+class AdaptTrainConfig(PoseRunConfig):
     """Adaptation of a trained lifter to a target that only has 2D keypoints."""
 
     lifter: Path | None = field(default=None, metadata={"exists": "file"})
     """Weights of a trained lifter (RUN/last.safetensors); the shipped one of single frames where none is given."""
-    source: tuple[str, ...] = ()
-    """Where labelled poses come from: mocap:DIR (BVH clips), h36m:DIR, 3dhp:FILE; several are mixed."""
     target: tuple[str, ...] = ()
     """Where the target's 2D keypoints come from: results:DIR (of dsr-fit), or a source, whose 3D is left alone."""
     method: Method = "gpa+lpa"
@@ -99,21 +103,6 @@ class AdaptTrainConfig(RunConfig):
     """Epochs of the run."""
     batch: int = field(default=1024, metadata={"above": 0})
     """Windows per step."""
-    seed: int = field(default=1, metadata={"at_least": 0})
-    """Seed of order, pairs and noise."""
-    workers: int = field(default=0, metadata={"at_least": 0, "may_change": True})
-    """Processes that prepare samples; 0: none."""
-    windows: LifterDataConfig = field(default_factory=lambda: LifterDataConfig(fps=10.0, hop=1))
-    augmentor: AugmentorConfig = field(default_factory=AugmentorConfig)
-    optim: LifterOptimConfig = field(
-        default_factory=lambda: LifterOptimConfig(
-            name="adam", lr=1e-4, weight_decay=0.0, decay=1.0, linear="on", clip=1.0
-        )
-    )
-    validation: LifterValidationConfig = field(default_factory=LifterValidationConfig)
-    log: LogConfig = field(
-        default_factory=lambda: LogConfig(overlays=0, keep=0, tensorboard="off"), metadata={"may_change": True}
-    )
 
     def task_name(self) -> str:
         """The adaptation."""
@@ -121,8 +110,7 @@ class AdaptTrainConfig(RunConfig):
 
     def check(self) -> None:
         """Refuse a run without source, or without a target where one is needed."""
-        if not self.source:
-            raise UsageError(f"--source is missing: name where labelled poses come from, {_SOURCES}.")
+        super().check()
         if not self.target and "gpa" in self.method:
             raise UsageError(
                 "--target is missing: results:DIR (a folder run through dsr-fit), or a source of keypoints."

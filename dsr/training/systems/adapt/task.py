@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dsr.adaptation import PoseAugmentor, global_position_alignment
-from dsr.camera.lens import project_screen
+from dsr.camera.lens import MIRRORED_SIGNS, project_screen
 from dsr.errors import TrainingError, UsageError
 from dsr.lifting.base import SequenceLifter
 from dsr.lifting.shipped import lifter_header, load_lifter, load_shipped
@@ -21,7 +21,7 @@ from dsr.tracks.track import PoseTrack
 from dsr.training.systems.adapt.augment_task import load_augmentor
 from dsr.training.systems.adapt.config import AdaptTrainConfig
 from dsr.training.systems.adapt.data import TargetPeople, read_source, read_target, source_windows
-from dsr.training.systems.lifter.task import lifter_learning_rate
+from dsr.training.systems.lifter.task import EpochOrder, lifter_learning_rate, lifter_optimizer
 from dsr.training.task import Amp, Task
 
 
@@ -46,7 +46,7 @@ class AdaptTask(Task):
     ) -> None:
         super().__init__(config)
         self._source, self._target, self._augmentor = source, target, augmentor
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self._order = EpochOrder(config.seed)
 
     def build_model(self) -> nn.Module:
         """The lifter to adapt."""
@@ -83,10 +83,7 @@ class AdaptTask(Task):
 
     def sample(self, epoch: int, position: int) -> tuple[int, int]:
         """Which window, and whether it is mirrored."""
-        if self._order[0] != epoch:
-            order = np.random.default_rng((self.config.seed, epoch)).permutation(self.epoch_length())
-            self._order = epoch, order
-        number = int(self._order[1][position])
+        number = self._order.at(epoch, position, self.epoch_length())
         return number % len(self.windows), number // len(self.windows)
 
     def collate(self, samples: list[tuple[int, int]]) -> dict[str, Any]:
@@ -118,7 +115,8 @@ class AdaptTask(Task):
         # The mirror of a pose stands in the mirrored camera: only the place before it changes, which alignment sets.
         joints = torch.where(flipped, mirror(batch["joints"]), batch["joints"])
         x = torch.where(flipped, mirror(batch["inputs"]), batch["inputs"])
-        camera = torch.where(batch["flipped"][:, None], _mirrored(batch["camera"]), batch["camera"])
+        camera = batch["camera"]
+        camera = torch.where(batch["flipped"][:, None], camera * camera.new_tensor(MIRRORED_SIGNS), camera)
         y = joints - joints[:, :, :1]
         valid = torch.ones(len(x), dtype=torch.bool, device=x.device)
         real = round(config.real * len(x))
@@ -165,8 +163,8 @@ class AdaptTask(Task):
         return seen + self.config.noise * height * torch.randn_like(seen)
 
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        """Adam, as PoseAug's lifters."""
-        return torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=self.config.optim.lr)
+        """The optimiser of the recipe."""
+        return lifter_optimizer(self.config.optim, model)
 
     def learning_rate(self, step: int, epoch_steps: int, total_steps: int) -> float:
         """``1 - epoch / (epochs + 1)`` of the learning rate."""
@@ -183,8 +181,3 @@ def _projected(joints: Tensor, camera: Tensor, distortion: bool = False) -> tupl
     """Screen coordinates (B, F, 17, 2) and which windows (B,) lie wholly before the camera."""
     ahead = (joints[..., :2].abs() < joints[..., 2:]).all(-1).flatten(1).all(1)
     return project_screen(joints, camera[:, None], distortion), ahead
-
-
-def _mirrored(camera: Tensor) -> Tensor:
-    """Intrinsics of mirrored pictures: the centre's x and the first tangential coefficient change sign."""
-    return camera * camera.new_tensor([1.0, 1, -1, 1, 1, 1, 1, -1, 1])

@@ -137,7 +137,7 @@ class LifterTask(Task):
         super().__init__(config)
         self._given = tracks, held_out
         self.fps: float | None = None  # known when the tracks are read
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+        self._order = EpochOrder(config.seed)
         self._momentum_epoch = -1
 
     def build_model(self) -> nn.Module:
@@ -184,10 +184,7 @@ class LifterTask(Task):
 
     def sample(self, epoch: int, position: int) -> tuple[int, int]:
         """Which window, and whether it is mirrored; cut in :meth:`collate`."""
-        if self._order[0] != epoch:
-            generator = np.random.default_rng((self.config.seed, epoch))
-            self._order = epoch, generator.permutation(self.epoch_length())
-        number = int(self._order[1][position])
+        number = self._order.at(epoch, position, self.epoch_length())
         return number % len(self.windows), number // len(self.windows)
 
     def collate(self, samples: list[tuple[int, int]]) -> dict[str, Any]:
@@ -256,14 +253,7 @@ class LifterTask(Task):
 
     def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
         """The optimiser of the recipe, over all parameters in one group."""
-        optim, parameters = self.config.optim, [p for p in model.parameters() if p.requires_grad]
-        if optim.name == "ranger":
-            return Ranger(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
-        if optim.name == "adamw":
-            return torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
-        return torch.optim.Adam(
-            parameters, lr=optim.lr, weight_decay=optim.weight_decay, amsgrad=optim.name == "adam-amsgrad"
-        )
+        return lifter_optimizer(self.config.optim, model)
 
     def learning_rate(self, step: int, epoch_steps: int, total_steps: int) -> float:
         """The learning rate of a step, counted from 0."""
@@ -296,6 +286,36 @@ def _with_uncertainty(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     if not isinstance(model, UAO):
         raise TrainingError("The loss of UAO needs its uncertainties; that lifter trains on one GPU.")
     return model.with_uncertainty(x)
+
+
+def lifter_optimizer(optim: LifterOptimConfig, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimiser of a recipe, over all parameters that learn, in one group."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if optim.name == "ranger":
+        return Ranger(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
+    if optim.name == "adamw":
+        return torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
+    return torch.optim.Adam(
+        parameters, lr=optim.lr, weight_decay=optim.weight_decay, amsgrad=optim.name == "adam-amsgrad"
+    )
+
+
+class EpochOrder:
+    """A permutation of an epoch's samples, a pure function of seed and epoch; that of the last epoch is kept.
+
+    Args:
+        seed: of the run.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+
+    def at(self, epoch: int, position: int, length: int) -> int:
+        """The sample at a place of an epoch of so many."""
+        if self._order[0] != epoch:
+            self._order = epoch, np.random.default_rng((self.seed, epoch)).permutation(length)
+        return int(self._order[1][position])
 
 
 def lifter_learning_rate(config: RunConfig, step: int, epoch_steps: int, total_steps: int) -> float:
