@@ -15,6 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from dsr.errors import DatasetError
+from dsr.npz import read_header
 
 
 @dataclass(frozen=True)
@@ -172,9 +173,7 @@ class NpzTable(Table):
         key = info.filename[:-4]
         with archive.open(info) as stream:
             try:
-                version = np.lib.format.read_magic(stream)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                shape, fortran, dtype = read(stream)
+                shape, fortran, dtype = read_header(stream, key)
             except _DAMAGE as error:
                 raise DatasetError(f"{self.path}: '{key}' is damaged ({error}): copy the file again.") from error
             header = stream.tell()

@@ -16,6 +16,7 @@ import numpy as np
 
 from dsr.body.unpickle import read_pickle
 from dsr.errors import BodyError, DatasetError, UsageError
+from dsr.npz import array_of, read_header
 from dsr.tracks.cameras import LabCamera, read_cameras
 from dsr.tracks.track import PoseTrack
 
@@ -131,15 +132,12 @@ def read_object_npz(path: str | Path) -> dict[str, Any]:
                     continue
                 if info.file_size > _LARGEST:
                     raise DatasetError(f"{path}: '{info.filename[:-4]}' claims more than {_LARGEST >> 30} GiB.")
-                stream = io.BytesIO(archive.read(info))
-                version = np.lib.format.read_magic(stream)
-                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-                dtype = read(stream)[2]
-                if dtype.hasobject:
+                data = archive.read(info)
+                stream = io.BytesIO(data)
+                if read_header(stream, info.filename[:-4])[2].hasobject:
                     value = read_pickle(stream, f"{path} ('{info.filename[:-4]}')")
                 else:
-                    stream.seek(0)
-                    value = np.load(stream, allow_pickle=False)
+                    value = array_of(data, info.filename[:-4])
                 result[info.filename[:-4]] = value.item() if getattr(value, "shape", None) == () else value
     except FileNotFoundError:
         raise DatasetError(f"{path} does not exist: check the name.") from None
