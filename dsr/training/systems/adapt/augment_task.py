@@ -19,13 +19,13 @@ from dsr.tracks.skeleton import mirror
 from dsr.tracks.track import PoseTrack
 from dsr.training.systems.adapt.config import AugmentTrainConfig
 from dsr.training.systems.adapt.data import read_source, source_windows
-from dsr.training.systems.lifter.task import lifter_learning_rate, lifter_optimizer
-from dsr.training.task import Amp, Task
+from dsr.training.systems.lifter.task import WindowTask
+from dsr.training.task import Amp
 
 _PREFIX = "augmentor."
 
 
-class AugmentorTask(Task):
+class AugmentorTask(WindowTask):
     """Augmentation and discriminator, in one network and one step; neither's loss reaches the other's weights.
 
     Args:
@@ -34,9 +34,10 @@ class AugmentorTask(Task):
     """
 
     config: AugmentTrainConfig
+    windows: Tensor
 
     def __init__(self, config: AugmentTrainConfig, tracks: list[PoseTrack] | None = None) -> None:
-        super().__init__(config)
+        super().__init__(config, mirrored=True)
         self._tracks = tracks
 
     def build_model(self) -> nn.Module:
@@ -48,35 +49,23 @@ class AugmentorTask(Task):
         tracks = read_source(self.config.source, "train", self.config.windows) if self._tracks is None else self._tracks
         windows = source_windows(tracks, self.config.windows)
         poses = windows.joints_m[windows.centre]
-        self.poses = torch.from_numpy(poses - poses[:, :1])
-
-    def epoch_length(self) -> int:
-        """Poses, and their mirror images."""
-        return 2 * len(self.poses)
+        self.windows = torch.from_numpy(poses - poses[:, :1])  # of a frame
 
     def sample(self, epoch: int, position: int) -> tuple[int, int]:
         """Which pose, and whether it is mirrored."""
-        number = int(np.random.default_rng((self.config.seed, epoch, position)).integers(2 * len(self.poses)))
-        return number % len(self.poses), number // len(self.poses)
+        number = int(np.random.default_rng((self.config.seed, epoch, position)).integers(self.epoch_length()))
+        return number % len(self.windows), number // len(self.windows)
 
     def collate(self, samples: list[tuple[int, int]]) -> dict[str, Any]:
         """The poses of a batch."""
         which, flipped = torch.tensor(samples).unbind(1)
-        poses = self.poses[which]
+        poses = self.windows[which]
         return {"poses": torch.where(flipped.bool()[:, None, None], mirror(poses), poses)}
 
     def terms(self, model: nn.Module, batch: dict[str, Any], epoch: int, amp: Amp) -> tuple[Tensor, dict[str, Tensor]]:
         """Range and realism for the augmentation, truth for the discriminator in its steps."""
         terms: dict[str, Tensor] = model(batch["poses"])
         return torch.stack(list(terms.values())).sum(), terms
-
-    def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        """The optimiser of the recipe, over both; weights without a gradient in a step stay."""
-        return lifter_optimizer(self.config.optim, model)
-
-    def learning_rate(self, step: int, epoch_steps: int, total_steps: int) -> float:
-        """``1 - epoch / (epochs + 1)`` of the learning rate."""
-        return lifter_learning_rate(self.config, step, epoch_steps, total_steps)
 
     def header(self) -> dict[str, str]:
         """What :func:`load_augmentor` builds the network from."""

@@ -20,12 +20,12 @@ from dsr.tracks.skeleton import mirror
 from dsr.tracks.track import PoseTrack
 from dsr.training.systems.adapt.augment_task import load_augmentor
 from dsr.training.systems.adapt.config import AdaptTrainConfig
-from dsr.training.systems.adapt.data import TargetPeople, read_source, read_target, source_windows
-from dsr.training.systems.lifter.task import EpochOrder, lifter_learning_rate, lifter_optimizer
-from dsr.training.task import Amp, Task
+from dsr.training.systems.adapt.data import SourceWindows, TargetPeople, read_source, read_target, source_windows
+from dsr.training.systems.lifter.task import WindowTask
+from dsr.training.task import Amp
 
 
-class AdaptTask(Task):
+class AdaptTask(WindowTask):
     """A trained lifter, the source's poses, the target's 2D people.
 
     Args:
@@ -36,6 +36,7 @@ class AdaptTask(Task):
     """
 
     config: AdaptTrainConfig
+    windows: SourceWindows
 
     def __init__(
         self,
@@ -44,9 +45,8 @@ class AdaptTask(Task):
         target: TargetPeople | None = None,
         augmentor: PoseAugmentor | None = None,
     ) -> None:
-        super().__init__(config)
+        super().__init__(config, mirrored=config.windows.flip == "on")
         self._source, self._target, self._augmentor = source, target, augmentor
-        self._order = EpochOrder(config.seed)
 
     def build_model(self) -> nn.Module:
         """The lifter to adapt."""
@@ -76,15 +76,6 @@ class AdaptTask(Task):
             self.augmentor = self.augmentor.to(device).eval()
         if config.method == "lpa" and not np.isfinite(self.windows.camera).all():
             raise UsageError("--method lpa: a camera of the source is unknown, poses cannot be projected again.")
-
-    def epoch_length(self) -> int:
-        """Windows, and their mirror images."""
-        return len(self.windows) * (2 if self.config.windows.flip == "on" else 1)
-
-    def sample(self, epoch: int, position: int) -> tuple[int, int]:
-        """Which window, and whether it is mirrored."""
-        number = self._order.at(epoch, position, self.epoch_length())
-        return number % len(self.windows), number // len(self.windows)
 
     def collate(self, samples: list[tuple[int, int]]) -> dict[str, Any]:
         """The windows of a batch."""
@@ -161,14 +152,6 @@ class AdaptTask(Task):
             return seen
         height = (seen[..., 1].amax(-1) - seen[..., 1].amin(-1)).mean(1)[:, None, None, None]
         return seen + self.config.noise * height * torch.randn_like(seen)
-
-    def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        """The optimiser of the recipe."""
-        return lifter_optimizer(self.config.optim, model)
-
-    def learning_rate(self, step: int, epoch_steps: int, total_steps: int) -> float:
-        """``1 - epoch / (epochs + 1)`` of the learning rate."""
-        return lifter_learning_rate(self.config, step, epoch_steps, total_steps)
 
     def header(self) -> dict[str, str]:
         """What :func:`dsr.lifting.load_lifter` builds the network from."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sized
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +121,57 @@ def track_arrays(track: PoseTrack) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return inputs, (joints - joints[:, :1]).astype(np.float32), valid & np.isfinite(joints).all((1, 2))
 
 
-class LifterTask(Task):
+class WindowTask(Task):
+    """What training on windows of poses has in common: their order, mirrored copies, the lifters' recipes.
+
+    Args:
+        config: the run; its ``optim`` is a lifter's.
+        mirrored: whether every window is also seen in the mirror.
+    """
+
+    windows: Sized
+
+    def __init__(self, config: RunConfig, mirrored: bool) -> None:
+        super().__init__(config)
+        self._copies = 1 + mirrored
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
+
+    def epoch_length(self) -> int:
+        """Windows, mirrored ones included."""
+        return self._copies * len(self.windows)
+
+    def sample(self, epoch: int, position: int) -> tuple[int, int]:
+        """Which window, and whether it is mirrored; cut when a batch is joined."""
+        if self._order[0] != epoch:
+            generator = np.random.default_rng((self.config.seed, epoch))
+            self._order = epoch, generator.permutation(self.epoch_length())
+        number = int(self._order[1][position])
+        return number % len(self.windows), number // len(self.windows)
+
+    def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+        """The optimiser of the recipe, over all parameters that learn, in one group."""
+        optim, parameters = recipe_of(self.config), [p for p in model.parameters() if p.requires_grad]
+        if optim.name == "ranger":
+            return Ranger(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
+        if optim.name == "adamw":
+            return torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
+        return torch.optim.Adam(
+            parameters, lr=optim.lr, weight_decay=optim.weight_decay, amsgrad=optim.name == "adam-amsgrad"
+        )
+
+    def learning_rate(self, step: int, epoch_steps: int, total_steps: int) -> float:
+        """The learning rate of a step, counted from 0."""
+        return lifter_learning_rate(self.config, step, epoch_steps, total_steps)
+
+
+def recipe_of(config: RunConfig) -> LifterOptimConfig:
+    """The optimiser of a run that has a lifter's."""
+    if not isinstance(config.optim, LifterOptimConfig):
+        raise TypeError(f"{type(config).__name__} has another optimiser than a lifter's.")
+    return config.optim
+
+
+class LifterTask(WindowTask):
     """One lifter, tracks of people, the published losses.
 
     Args:
@@ -130,14 +181,14 @@ class LifterTask(Task):
     """
 
     config: LifterTrainConfig
+    windows: Windows
 
     def __init__(
         self, config: LifterTrainConfig, tracks: list[PoseTrack] | None = None, held_out: list[PoseTrack] | None = None
     ) -> None:
-        super().__init__(config)
+        super().__init__(config, mirrored=config.windows.flip == "on")
         self._given = tracks, held_out
         self.fps: float | None = None  # known when the tracks are read
-        self._order = EpochOrder(config.seed)
         self._momentum_epoch = -1
 
     def build_model(self) -> nn.Module:
@@ -177,15 +228,6 @@ class LifterTask(Task):
             return cut_windows(tracks, self.frames, hop, self.config.windows.fps, self.centre)
         except UsageError as error:
             raise UsageError(f"--data {' '.join(self.config.data)}, {purpose} part: {error}") from error
-
-    def epoch_length(self) -> int:
-        """Windows, mirrored ones included."""
-        return len(self.windows) * (2 if self.config.windows.flip == "on" else 1)
-
-    def sample(self, epoch: int, position: int) -> tuple[int, int]:
-        """Which window, and whether it is mirrored; cut in :meth:`collate`."""
-        number = self._order.at(epoch, position, self.epoch_length())
-        return number % len(self.windows), number // len(self.windows)
 
     def collate(self, samples: list[tuple[int, int]]) -> dict[str, Any]:
         """The windows of a batch."""
@@ -251,14 +293,6 @@ class LifterTask(Task):
         error = 1e3 * float(torch.cat(errors).mean())
         return {"mpjpe_mm": error, "pa_mpjpe_mm": 1e3 * float(torch.cat(aligned).mean()), "score": error}
 
-    def make_optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        """The optimiser of the recipe, over all parameters in one group."""
-        return lifter_optimizer(self.config.optim, model)
-
-    def learning_rate(self, step: int, epoch_steps: int, total_steps: int) -> float:
-        """The learning rate of a step, counted from 0."""
-        return lifter_learning_rate(self.config, step, epoch_steps, total_steps)
-
     def header(self) -> dict[str, str]:
         """What :func:`dsr.lifting.shipped.load_lifter` builds the network from."""
         from dsr.lifting.shipped import lifter_header
@@ -288,36 +322,6 @@ def _with_uncertainty(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     return model.with_uncertainty(x)
 
 
-def lifter_optimizer(optim: LifterOptimConfig, model: nn.Module) -> torch.optim.Optimizer:
-    """The optimiser of a recipe, over all parameters that learn, in one group."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if optim.name == "ranger":
-        return Ranger(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
-    if optim.name == "adamw":
-        return torch.optim.AdamW(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
-    return torch.optim.Adam(
-        parameters, lr=optim.lr, weight_decay=optim.weight_decay, amsgrad=optim.name == "adam-amsgrad"
-    )
-
-
-class EpochOrder:
-    """A permutation of an epoch's samples, a pure function of seed and epoch; that of the last epoch is kept.
-
-    Args:
-        seed: of the run.
-    """
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))
-
-    def at(self, epoch: int, position: int, length: int) -> int:
-        """The sample at a place of an epoch of so many."""
-        if self._order[0] != epoch:
-            self._order = epoch, np.random.default_rng((self.seed, epoch)).permutation(length)
-        return int(self._order[1][position])
-
-
 def lifter_learning_rate(config: RunConfig, step: int, epoch_steps: int, total_steps: int) -> float:
     """The schedules of the recipes: a factor after every epoch, or half a cosine.
 
@@ -327,9 +331,7 @@ def lifter_learning_rate(config: RunConfig, step: int, epoch_steps: int, total_s
         epoch_steps: steps of an epoch.
         total_steps: steps of the run.
     """
-    optim, epoch = config.optim, step // epoch_steps
-    if not isinstance(optim, LifterOptimConfig):
-        raise TypeError(f"{type(config).__name__} has another optimiser than a lifter's.")
+    optim, epoch = recipe_of(config), step // epoch_steps
     if step < optim.warmup:
         return optim.lr * (step + 1) / optim.warmup
     if optim.cosine == "on":
