@@ -12,10 +12,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from dsr.body.landmark_ik import pose_from_landmarks
 from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from dsr.body.transfer import PosedBody
 from dsr.camera import rotate_body, translation_from_rays
-from dsr.fitting.inverse_kinematics import pose_from_landmarks
 from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel
 from dsr.fitting.problem import FitProblem
 from dsr.fitting.solver import FitWeights, State, solve

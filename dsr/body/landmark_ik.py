@@ -1,4 +1,4 @@
-"""Where a fit starts: closed-form inverse kinematics from 3D landmarks, and the camera translation from 2D ones.
+"""Closed-form inverse kinematics: the pose whose limbs point along BlazePose landmarks.
 
 Rest directions are the T-pose's: arms along +-x with a vertical elbow hinge, legs along -y with the knee hinge along
 +x.

@@ -9,8 +9,8 @@ import torch
 
 from dsr.body import load_body
 from dsr.body.joints import joint_names
+from dsr.body.landmark_ik import pose_from_landmarks
 from dsr.body.rotations import axis_angle_to_rotmat
-from dsr.fitting.inverse_kinematics import pose_from_landmarks
 from dsr.fitting.keypoint_model import KeypointModel
 from dsr.mocap import PosePrior
 
