@@ -22,6 +22,7 @@ from dsr.lifting.base import WindowLifter
 LIFTER_SIGMA = 1.2
 """Errors of the lifter's joints as a multiple of the landmarks'."""
 _SCREEN = 1000.0  # pixels; the lifter brings people to one size by itself
+_USED = 0.11  # the least confidence of a keypoint that is used as it is: one person is no sequence to fill gaps from
 
 
 def with_lifted_limbs(problem: FitProblem) -> FitProblem:
@@ -30,13 +31,14 @@ def with_lifted_limbs(problem: FitProblem) -> FitProblem:
     Without 3D landmarks of ``blazepose33``, or without the lifter's file, it comes back as it is.
     """
     landmarks = problem.targets.landmarks
-    lifter = _lifter()
+    lifter = shipped_lifter()
     if landmarks is None or lifter is None or problem.detections[0].keypoint_set != "blazepose33":
         return problem
     names, lifted_names = joint_names("blazepose33"), joint_names("h36m17")
     limbs = torch.nonzero(limb_weight("blazepose33"))[:, 0].to(landmarks.device)
     rows = [lifted_names.index(names[i]) for i in limbs.tolist()]
-    lifted = torch.as_tensor(_lift(problem, lifter)[:, rows]).to(landmarks)
+    seen = np.stack([d.confidence for d in problem.detections])
+    lifted = torch.as_tensor(lift_people(problem.targets.rays.cpu().numpy(), seen, lifter)[:, rows]).to(landmarks)
     mine = landmarks[:, limbs]
     middle = mine.mean(1, keepdim=True)
     centred, other = mine - middle, lifted - lifted.mean(1, keepdim=True)
@@ -52,7 +54,7 @@ def with_lifted_limbs(problem: FitProblem) -> FitProblem:
 
 
 @lru_cache(maxsize=1)
-def _lifter() -> WindowLifter | None:
+def shipped_lifter() -> WindowLifter | None:
     """The shipped lifter, read once; None where this installation lacks it."""
     from dsr.lifting.shipped import load_shipped
 
@@ -62,12 +64,21 @@ def _lifter() -> WindowLifter | None:
         return None
 
 
-def _lift(problem: FitProblem, lifter: WindowLifter) -> np.ndarray:
-    """(B, 17, 3) metres in the turned cameras, which look straight at everybody."""
+def lift_people(rays: np.ndarray, confidence: np.ndarray, lifter: WindowLifter) -> np.ndarray:
+    """Human3.6M's joints of people by a single-frame lifter.
+
+    Args:
+        rays: (B, 33, 2) x/z, y/z of BlazePose's keypoints in cameras that look straight at everybody.
+        confidence: (B, 33) 0 to 1.
+        lifter: the shipped one (:func:`shipped_lifter`).
+
+    Returns:
+        (B, 17, 3) metres in these cameras, the pelvis at 0.
+    """
     from dsr.lifting import lift_sequence
     from dsr.tracks import detector_to_h36m17
 
-    pixels = problem.targets.rays.cpu().numpy() * _SCREEN + _SCREEN / 2
-    confidence = np.stack([d.confidence for d in problem.detections])
-    keypoints = detector_to_h36m17(np.concatenate([pixels, confidence[..., None]], -1), "blazepose33")
-    return np.stack([lift_sequence(lifter, person[None], (_SCREEN, _SCREEN)).joints_m[0] for person in keypoints])
+    pixels = rays * _SCREEN + _SCREEN / 2
+    sure = np.maximum(confidence, _USED)[..., None]
+    keypoints = detector_to_h36m17(np.concatenate([pixels, sure], -1), "blazepose33")
+    return lift_sequence(lifter, keypoints, (_SCREEN, _SCREEN)).joints_m

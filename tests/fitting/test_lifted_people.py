@@ -76,7 +76,7 @@ def test_without_a_lifter_or_a_limb_nothing_moves(body, monkeypatch):
     unseen = detection(body, 0.08)
     unseen.confidence[NAMES.index("left_wrist")] = 0.0
     assert moved(fit_problem([unseen], CAMERA, body, FitOptions())).max() == 0
-    monkeypatch.setattr(lifted_people, "_lifter", lambda: None)
+    monkeypatch.setattr(lifted_people, "shipped_lifter", lambda: None)
     problem = fit_problem([detection(body, 0.08)], CAMERA, body, FitOptions())
     assert with_lifted_limbs(problem) is problem
     monkeypatch.undo()
