@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dsr.body import BodyOutput as BodyOutput
     from dsr.body import load_body as load_body
     from dsr.checkpoints import load_checkpoint as load_checkpoint
+    from dsr.limits import Limits as Limits
     from dsr.options import FitOptions as FitOptions
     from dsr.options import SequenceOptions as SequenceOptions
     from dsr.pipeline import fit_images as fit_images
@@ -31,6 +32,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "body": ("Body", "BodyOutput", "load_body"),
         "checkpoints": ("load_checkpoint",),
+        "limits": ("Limits",),
         "options": ("FitOptions", "SequenceOptions"),
         "pipeline": ("fit_images", "fit_sequence"),
         "results": ("FitResult", "PersonResult", "SequenceResult", "TrackResult", "load_result"),

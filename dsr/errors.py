@@ -26,6 +26,12 @@ class ImageError(DsrError):
         self.status = status
 
 
+class TimeLimitError(DsrError):
+    """An input takes longer than it may."""
+
+    status = "too_slow"
+
+
 class CameraError(DsrError):
     """Intrinsics or a camera hint make no sense (a focal length of zero, say)."""
 

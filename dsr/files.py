@@ -17,6 +17,7 @@ from typing import Any
 from uuid import uuid4
 
 from dsr.errors import ExportError
+from dsr.limits import check_time
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -41,7 +42,9 @@ def write_atomic(path: str | os.PathLike[str], write: Callable[[Path], None]) ->
 
     Raises:
         ExportError: if the folder is missing or not writable, or the disk is full; nothing is left behind.
+        TimeLimitError: if the input at work took too long.
     """
+    check_time()
     target = Path(path)
     temporary = target.with_name(f".{uuid4().hex[:12]}.part{target.suffix}")  # as _PIECE
     try:
@@ -159,6 +162,7 @@ def file_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
+            check_time()
             digest.update(block)
     return digest.hexdigest()
 

@@ -15,6 +15,7 @@ ORDER = [
     "_command",
     "_lazy",
     "_quiet",
+    "limits",
     "devices",
     "files",
     "npz",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -56,8 +57,13 @@ def main(argv: Sequence[str] | None = None, make_fitter: Callable[..., Fitter] |
 
 
 def entry() -> None:
-    """Console script."""
-    sys.exit(main())
+    """Console script. After an interruption nobody waits for threads that are still inside native code."""
+    code = main()
+    if code == EXIT_INTERRUPTED:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 @contextmanager

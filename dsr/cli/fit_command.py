@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from dsr.errors import UsageError
+from dsr.limits import Limits
 from dsr.options import FitOptions, SequenceOptions
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitCommand(FitOptions):
+class FitCommand(Limits, FitOptions):
     """Fit posed, shaped, rigged bodies to the people in photographs and clips.
 
     Results go into the output folder: a mesh per person (NAME.p0.glb), everything found (NAME.json, NAME.npz), and one
@@ -75,6 +76,10 @@ class FitCommand(FitOptions):
     def fit_options(self) -> FitOptions:
         """The part of the command that :func:`dsr.fit_images` takes."""
         return FitOptions(**{f.name: getattr(self, f.name) for f in fields(FitOptions)})
+
+    def limits(self) -> Limits:
+        """The part of the command that says what one input may cost."""
+        return Limits(**{f.name: getattr(self, f.name) for f in fields(Limits)})
 
     def output_options(self) -> OutputOptions:
         """The part of the command that is about files."""

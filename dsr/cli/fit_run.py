@@ -17,6 +17,7 @@ from dsr.cli.fit_command import FitCommand
 from dsr.cli.progress import Progress, row_text
 from dsr.errors import ExportError, ResultError, UsageError
 from dsr.files import remove_pieces, with_ending
+from dsr.limits import check_limits, working_on
 from dsr.options import check_lifter, check_options
 from dsr.pipeline.body_file import body_file_name
 from dsr.pipeline.clip_fitter import OnFrame, SequenceFitter, check_sequence_options
@@ -27,10 +28,6 @@ from dsr.pipeline.output_folder import OutputFolder, PlannedOutput
 from dsr.pipeline.output_options import check_clip_outputs
 from dsr.pipeline.picture_fitter import Fitter
 from dsr.results.report import Row, read_rows, write_report
-
-
-class _StoppedError(BaseException):
-    """Ends the work on a clip when the run is interrupted; no error of the clip, so nothing but the thread sees it."""
 
 
 class FitRun:
@@ -55,7 +52,9 @@ class FitRun:
         self._jobs = check_jobs(command.jobs)
         self._command, self._make_fitter = command, make_fitter or Fitter
         self._options, self._sequence = command.fit_options(), command.sequence_options()
+        self._limits = command.limits()
         check_options(self._options)
+        check_limits(self._limits)
         check_lifter(self._sequence.lifter)
         self._output_options = command.output_options()
         self._folder = OutputFolder(command.out, self._options, self._output_options, self._sequence)
@@ -141,7 +140,7 @@ class FitRun:
             _log_event("start", total=len(self._planned), skipped=len(finished))
             for i in finished:
                 _log_event("result", index=i, **{**asdict(self._rows[i]), "status": "skipped"})
-        results = ordered_map(self._worker(todo), todo, self._jobs)
+        results = ordered_map(self._worker(todo), todo, self._jobs, self._stop)
         interrupted = False
         saved = time.perf_counter()
         progress = Progress(
@@ -167,7 +166,6 @@ class FitRun:
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            self._stop.set()
             results.close()  # type: ignore[attr-defined]
             self._report(interrupted)
         code = EXIT_INTERRUPTED if interrupted else self._exit_code()
@@ -211,23 +209,22 @@ class FitRun:
 
         def work(i: int) -> int:
             source, name = self._planned[i].source, self._planned[i].name
-            if isinstance(source, InputPicture):
-                self._rows[i] = self._folder.write(fitter.fit_input(source), source, name, fitter.body)
-            elif clip_fitter is not None:
-                result = clip_fitter.fit(source, self._on_frame(source))
-                self._rows[i] = self._folder.write(result, source, name, clip_fitter.body)
+            with working_on(source.path, self._limits, self._stop):
+                if isinstance(source, InputPicture):
+                    self._rows[i] = self._folder.write(fitter.fit_input(source), source, name, fitter.body)
+                elif clip_fitter is not None:
+                    result = clip_fitter.fit(source, self._on_frame(source))
+                    self._rows[i] = self._folder.write(result, source, name, clip_fitter.body)
             return i
 
         return work
 
     def _on_frame(self, clip: Clip) -> OnFrame:
-        """Says now and then how far a clip is, and ends it when the run is interrupted."""
+        """Says now and then how far a clip is."""
         last = time.perf_counter()
 
         def on_frame(done: int, expected: int) -> None:
             nonlocal last
-            if self._stop.is_set():
-                raise _StoppedError
             now = time.perf_counter()
             if now - last < 10 or self._command.quiet:
                 return

@@ -28,6 +28,7 @@ from dsr.fitting.mask_crop import MaskCrop, mask_crop
 from dsr.fitting.picture_result import describe_state
 from dsr.fitting.problem import FitProblem, fit_problem, group_detections
 from dsr.fitting.solver import FitWeights, State, linearise
+from dsr.limits import check_time
 from dsr.losses.silhouette import containment_loss, coverage_loss
 from dsr.options import FitOptions
 from dsr.people.types import Detection
@@ -170,6 +171,7 @@ def _refine_group(
     adam = torch.optim.Adam([y], lr=weights.learning_rate, betas=(0.8, 0.95))
     steps = _STEPS[options.quality]
     for step in range(steps):
+        check_time()
         for rate in adam.param_groups:
             rate["lr"] = weights.learning_rate * min(1.0, 2.0 * (1 - step / steps))
         alpha = silhouette(moved(y)).clamp(0, 1)

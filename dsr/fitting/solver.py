@@ -20,6 +20,7 @@ from dsr.fitting.balance import ROBUST, Upright, upright_terms
 from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel
 from dsr.fitting.keypoint_terms import landmark_terms, reprojection_terms
 from dsr.fitting.sigmas import PIXEL_SIGMA
+from dsr.limits import check_time
 from dsr.mocap.pose_prior import PosePrior
 
 NEAREST_M = 0.1
@@ -162,6 +163,7 @@ def solve(
     damping = torch.full_like(system.cost, 1e-2)
     eye = torch.eye(system.gradient.shape[1], dtype=model.dtype, device=model.device)
     for _ in range(weights.steps):
+        check_time()
         diagonal = system.normal.diagonal(dim1=1, dim2=2)
         damped = system.normal + torch.diag_embed(damping[:, None] * diagonal) + 1e-9 * eye
         delta = -torch.cholesky_solve(system.gradient[..., None], torch.linalg.cholesky_ex(damped)[0])[..., 0]

@@ -11,6 +11,7 @@ import torch
 
 from dsr.fitting.track_problem import TrackPoints, TrackState, TrackTargets, TrackWeights
 from dsr.fitting.track_terms import linearise_track
+from dsr.limits import check_time
 from dsr.mocap.pose_prior import PosePrior
 
 WINDOW = 300
@@ -43,6 +44,7 @@ def solve_track(
     state, damping = start, 1e-3
     system = linearise_track(points, prior, targets, state, weights)
     for _ in range(steps):
+        check_time()
         delta = system.solve(damping, targets.held, targets.shape_held)
         if delta is None:
             damping *= 10

@@ -12,7 +12,6 @@ from dsr._lazy import attach
 if TYPE_CHECKING:
     from dsr.image.focal import resolve_focal as resolve_focal
     from dsr.image.formats import PICTURE_SUFFIXES as PICTURE_SUFFIXES
-    from dsr.image.reader import ReadLimits as ReadLimits
     from dsr.image.reader import read_photo as read_photo
     from dsr.image.types import FocalHint as FocalHint
     from dsr.image.types import Photo as Photo
@@ -22,7 +21,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "focal": ("resolve_focal",),
         "formats": ("PICTURE_SUFFIXES",),
-        "reader": ("ReadLimits", "read_photo"),
+        "reader": ("read_photo",),
         "types": ("FocalHint", "Photo"),
     },
 )

@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 from dsr.errors import ImageError
 from dsr.image.png_strips import can_strip, png_strips
 from dsr.image.tiff_pages import grey_scale
+from dsr.limits import check_time
 
 NEUTRAL = (128, 128, 128)
 """Ground laid under transparent pixels: mid grey hides neither a dark nor a bright person."""
@@ -27,6 +28,9 @@ TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 """What sets a picture of each EXIF orientation but 1 upright."""
+MOST_SCANNED = 1000.0
+"""Megapixels times scans of a JPEG: every scan of a progressive one goes over all pixels, and takes a few bytes."""
+_USUAL_SCANS = 20
 _DECODER_BYTES_PER_PIXEL = {"WEBP": 16, "HEIF": 9, "AVIF": 10, "GIF": 5}
 """Measured peak of decoders that hold planes or canvases of their own besides the picture."""
 
@@ -44,20 +48,20 @@ class Decoded:
     warnings: list[str] = field(default_factory=list)
 
 
-def working_reduction(image: ImageFile.ImageFile, format_name: str, max_work_pixels: int) -> int:
+def working_reduction(image: ImageFile.ImageFile, format_name: str, work_pixels: int) -> int:
     """Smallest whole number (for JPEG: power of two) that brings a picture to its working size.
 
     Args:
         image: opened picture.
         format_name: ``JPEG``, ...
-        max_work_pixels: largest number of pixels of the working picture.
+        work_pixels: largest number of pixels of the working picture.
 
     Returns:
         n: one working pixel per n x n full pixels.
     """
     width, height = image.size
     reduction = 1
-    while -(-width // reduction) * -(-height // reduction) > max_work_pixels:
+    while -(-width // reduction) * -(-height // reduction) > work_pixels:
         reduction = reduction * 2 if format_name == "JPEG" else reduction + 1
     return reduction
 
@@ -68,7 +72,7 @@ def decode(
     format_name: str,
     stream: BinaryIO,
     reduction: int,
-    max_decode_bytes: int,
+    max_memory_mb: float,
 ) -> Decoded:
     """Decode the first frame, reduced, as 8-bit RGB, and set it upright.
 
@@ -78,13 +82,14 @@ def decode(
         format_name: ``JPEG``, ...
         stream: the file's bytes, the one ``image`` reads from.
         reduction: see :func:`working_reduction`.
-        max_decode_bytes: refuse pictures whose decoder needs more.
+        max_memory_mb: refuse pictures whose decoder needs more megabytes.
 
     Returns:
         Upright pixels and what else the file says.
 
     Raises:
-        ImageError: ``too_large`` beyond ``max_decode_bytes``, ``unsupported`` for colour models without a meaning here.
+        ImageError: ``too_large`` beyond ``max_memory_mb`` or :data:`MOST_SCANNED`, ``unsupported`` for colour models
+            without a meaning here.
     """
     warnings: list[str] = []
     differs = image.mode in ("CMYK", "YCbCr", "LAB")
@@ -99,11 +104,12 @@ def decode(
     orientation = _orientation(image, format_name) if turned_on_load else 0
     strips = format_name == "PNG" and reduction > 1 and can_strip(stream)
     if not strips:
-        _check_memory(path, image, format_name, orientation, max_decode_bytes)
+        _check_memory(path, image, format_name, orientation, max_memory_mb)
     if strips:
         exif = Image.Exif()  # filled from the strips, together with the last one
         rgb_image = _reduce_strips(png_strips(stream, _strip_rows(width, reduction), exif), (width, height), reduction)
     elif format_name == "JPEG":
+        _check_scans(path, image, stream)
         inside = min(reduction, 8)
         if inside > 1:
             image.draft(None, (width // inside, height // inside))
@@ -181,6 +187,7 @@ def _full_range(image: Image.Image, warnings: list[str]) -> Image.Image:
     grey = np.empty(values.shape, np.uint8)
     rows = _strip_rows(values.shape[1], 1)
     for row in range(0, len(values), rows):
+        check_time()
         piece = np.nan_to_num(values[row : row + rows].astype(np.float32), posinf=top, neginf=0.0)
         grey[row : row + rows] = np.clip(piece * (255.0 / top) + 0.5, 0, 255)
     if scale is not None and scale.inverted:
@@ -206,6 +213,7 @@ def _reduce_strips(strips: Iterator[Image.Image], size: tuple[int, int], reducti
     small = Image.new("RGB", (-(-size[0] // reduction), -(-size[1] // reduction)))
     top = 0
     for strip in strips:
+        check_time()
         part = to_rgb(strip).reduce(reduction)
         small.paste(part, (0, top))
         top += part.height
@@ -213,7 +221,7 @@ def _reduce_strips(strips: Iterator[Image.Image], size: tuple[int, int], reducti
 
 
 def _check_memory(
-    path: Path, image: ImageFile.ImageFile, format_name: str, orientation: int, max_decode_bytes: int
+    path: Path, image: ImageFile.ImageFile, format_name: str, orientation: int, max_memory_mb: float
 ) -> None:
     """Refuse pictures that this format's decoder can only hold as a whole, where that is too much."""
     width, height = image.size
@@ -227,10 +235,28 @@ def _check_memory(
         area = max((h * v for _, h, v, _ in layers), default=1)
         progressive = image.info.get("progressive")
         per_pixel = 2 * sum(h * v for _, h, v, _ in layers) / area if progressive else 0.0
-    if width * height * per_pixel > max_decode_bytes:
+    if width * height * per_pixel > max_memory_mb * 2**20:
         kind = "progressive JPEG" if format_name == "JPEG" else format_name
         raise ImageError(
             f"{path} is {width} x {height} pixels, too many to decode a {kind} file within bounded memory: save it as "
+            "a baseline JPEG.",
+            "too_large",
+        )
+
+
+def _check_scans(path: Path, image: ImageFile.ImageFile, stream: BinaryIO) -> None:
+    """Refuse JPEGs of so many scans that they would take minutes."""
+    place = stream.tell()
+    stream.seek(0)
+    scans, before = 0, b""
+    while piece := stream.read(2**20):
+        scans += (before + piece).count(b"\xff\xda")  # inside the coded data 255 is followed by 0
+        before = piece[-1:] if piece.endswith(b"\xff") else b""
+    stream.seek(place)
+    megapixels = image.width * image.height / 1e6
+    if scans > _USUAL_SCANS and scans * megapixels > MOST_SCANNED:
+        raise ImageError(
+            f"{path} goes over its {megapixels:.0f} megapixels in {scans} scans, which would take minutes: save it as "
             "a baseline JPEG.",
             "too_large",
         )

@@ -1,8 +1,8 @@
 """Which picture formats are read, and how a file is opened without Pillow's global registry.
 
 A file's first bytes decide, never its name. Only the plug-ins named here ever see a file; opening them directly also
-leaves Pillow's process-wide decompression-bomb limit alone: our own limits (``ReadLimits``) apply before any pixel is
-decoded.
+leaves Pillow's process-wide decompression-bomb limit alone: our own limits (:mod:`dsr.limits`) apply before any pixel
+is decoded.
 """
 
 from __future__ import annotations

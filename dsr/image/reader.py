@@ -11,43 +11,25 @@ import io
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image, UnidentifiedImageError
 
-from dsr.errors import ImageError
+from dsr.errors import DsrError, ImageError
 from dsr.image import formats
 from dsr.image.decode import decode, working_reduction
 from dsr.image.focal import focal_from_file
 from dsr.image.types import Photo
+from dsr.limits import Limits, check_time, limits_in_force
 
+WORK_PIXELS = 16_000_000
+"""Most pixels of the picture that people are looked for in."""
 _IN_MEMORY_BYTES = 64 * 2**20
 """Files up to this size are held in memory; larger ones are hashed in pieces and decoded from the open file."""
 
 
-@dataclass(frozen=True)
-class ReadLimits:
-    """What a picture may cost; the defaults keep a read below about 0.7 GB whatever the file claims.
-
-    Attributes:
-        max_work_pixels: the working picture has at most this many pixels; larger ones are reduced by a whole number.
-        max_pixels: pictures with more pixels than this are refused (``too_large``).
-        max_decode_bytes: pictures whose decoder would need more memory than this are refused (``too_large``).
-        min_side: pictures with a shorter side than this are refused (``too_small``).
-        max_aspect: pictures whose longer side is more than this many shorter ones are refused (``too_large``): tiles,
-            enlargements and margins go by the longer side.
-    """
-
-    max_work_pixels: int = 16_000_000
-    max_pixels: int = 500_000_000
-    max_decode_bytes: int = 640 * 2**20
-    min_side: int = 16
-    max_aspect: float = 64.0
-
-
-def read_photo(path: str | Path, limits: ReadLimits | None = None) -> Photo:
+def read_photo(path: str | Path, limits: Limits | None = None, *, work_pixels: int = WORK_PIXELS) -> Photo:
     """Read a photograph.
 
     JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF, and HEIC where ``pillow-heif`` is installed; told apart by content, not by
@@ -56,7 +38,8 @@ def read_photo(path: str | Path, limits: ReadLimits | None = None) -> Photo:
 
     Args:
         path: the file.
-        limits: sizes to accept; ``ReadLimits()`` where None.
+        limits: what it may cost; those in force (:mod:`dsr.limits`) where None.
+        work_pixels: of the working picture; larger pictures are reduced by a whole number.
 
     Returns:
         The picture and what is known about it. ``photo.rgb`` is writable and contiguous.
@@ -71,8 +54,8 @@ def read_photo(path: str | Path, limits: ReadLimits | None = None) -> Photo:
         ((1080, 1920, 3), (1920, 1080), 1.0)
     """
     path = Path(path)
-    limits = limits or ReadLimits()
-    with _open_once(path) as (stream, sha256), _decoder_errors(path):
+    limits = limits or limits_in_force()
+    with _open_once(path, limits.max_file_mb) as (stream, sha256), _decoder_errors(path):
         head = stream.read(64)
         stream.seek(0)
         format_name = formats.sniff(head)
@@ -84,8 +67,8 @@ def read_photo(path: str | Path, limits: ReadLimits | None = None) -> Photo:
             raise ImageError(f"{path} is {what}. {advice}", status)
         image = formats.open_picture(str(path), format_name, stream)
         _check_size(path, image.size, limits)
-        reduction = working_reduction(image, format_name, limits.max_work_pixels)
-        decoded = decode(path, image, format_name, stream, reduction, limits.max_decode_bytes)
+        reduction = working_reduction(image, format_name, work_pixels)
+        decoded = decode(path, image, format_name, stream, reduction, limits.max_memory_mb)
     hint, warnings = focal_from_file(path, decoded.exif, decoded.width, decoded.height)
     warnings = decoded.warnings + warnings
     if reduction > 1:
@@ -107,14 +90,21 @@ def read_photo(path: str | Path, limits: ReadLimits | None = None) -> Photo:
 
 
 @contextmanager
-def _open_once(path: Path) -> Iterator[tuple[BinaryIO, str]]:
+def _open_once(path: Path, max_mb: float) -> Iterator[tuple[BinaryIO, str]]:
     """Open a regular, non-empty file; its bytes as a stream and their sha256."""
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
+        mode = status.st_mode
         if stat.S_ISDIR(mode):
             raise ImageError(f"{path} is a folder, not a picture: name the pictures in it.")
         if not stat.S_ISREG(mode):
             raise ImageError(f"{path} is not a regular file.")
+        if status.st_size > max_mb * 2**20:
+            raise ImageError(
+                f"{path} has {status.st_size / 2**20:.0f} MB, more than {max_mb:g}: save a smaller copy, or raise "
+                "--max-file-mb.",
+                "too_large",
+            )
         file = path.open("rb")
     except FileNotFoundError:
         raise ImageError(f"{path} does not exist: check the name.") from None
@@ -134,6 +124,7 @@ def _open_once(path: Path) -> Iterator[tuple[BinaryIO, str]]:
                 hasher = hashlib.sha256(data)
                 del data
                 while piece := file.read(2**20):
+                    check_time()
                     hasher.update(piece)
                 file.seek(0)
                 stream, sha256 = file, hasher.hexdigest()
@@ -147,7 +138,7 @@ def _decoder_errors(path: Path) -> Iterator[None]:
     """Decoders raise anything on damaged input: turn all of it into :class:`ImageError`."""
     try:
         yield
-    except ImageError:
+    except DsrError:
         raise
     except (MemoryError, Image.DecompressionBombError):
         raise ImageError(f"{path} does not fit into memory: save a smaller copy.", "too_large") from None
@@ -160,7 +151,7 @@ def _decoder_errors(path: Path) -> Iterator[None]:
         raise ImageError(f"{path} cannot be decoded ({text or type(error).__name__}): save it anew as JPEG.") from error
 
 
-def _check_size(path: Path, size: tuple[int, int], limits: ReadLimits) -> None:
+def _check_size(path: Path, size: tuple[int, int], limits: Limits) -> None:
     """Refuse pictures outside the limits before anything is decoded."""
     width, height = size
     if min(width, height) < limits.min_side:
@@ -173,9 +164,9 @@ def _check_size(path: Path, size: tuple[int, int], limits: ReadLimits) -> None:
             "not looked through; cut the people out of it.",
             "too_large",
         )
-    if width * height > limits.max_pixels:
+    if width * height > 1e6 * limits.max_megapixels:
         raise ImageError(
-            f"{path} is {width} x {height} pixels, more than {limits.max_pixels / 1e6:.0f} megapixels: save a smaller "
+            f"{path} is {width} x {height} pixels, more than {limits.max_megapixels:g} megapixels: save a smaller "
             "copy.",
             "too_large",
         )

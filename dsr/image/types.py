@@ -31,7 +31,7 @@ class Photo:
 
     Attributes:
         path: where it came from.
-        rgb: (h, w, 3) uint8, upright, at working size (never larger than the limits allow).
+        rgb: (h, w, 3) uint8, upright, at working size (never larger than the reader was asked for).
         width: width of the full, upright picture in pixels.
         height: height of the full, upright picture in pixels.
         scale: working pixels per full pixel, at most 1: ``u_work = u_full * scale`` (pixel centres at +0.5).

@@ -17,6 +17,7 @@ import numpy as np
 
 from dsr.errors import ImageError, MissingExtraError
 from dsr.extras import install_hint
+from dsr.limits import check_time
 
 VIDEO_SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".flv", ".3gp", ".mts", ".m2ts", ".ogv"}
@@ -208,6 +209,7 @@ def _decoded(container: Any, stream: Any, problems: list[str]) -> Generator[tupl
     broken = 0
     packets = container.demux(stream)
     while True:
+        check_time()
         try:
             packet = next(packets)
         except StopIteration:

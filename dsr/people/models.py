@@ -15,6 +15,7 @@ import numpy as np
 from dsr._quiet import quiet_stderr
 from dsr.errors import DetectionError, MissingExtraError
 from dsr.extras import install_command
+from dsr.limits import check_time
 
 DETECTION_MODEL = "pose_detection/pose_detection.tflite"
 LANDMARK_MODEL = "pose_landmark/pose_landmark_full.tflite"
@@ -101,6 +102,7 @@ class LiteModel:
 
     def __call__(self, image: np.ndarray) -> list[np.ndarray]:
         """Run on one image of shape ``input_shape[1:]``, float32; outputs lose their leading axis of 1."""
+        check_time()
         self._interpreter.set_tensor(self._input, np.ascontiguousarray(image[None], dtype=np.float32))
         self._interpreter.invoke()
         return [self._interpreter.get_tensor(index)[0] for index in self._outputs]

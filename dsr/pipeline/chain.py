@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dsr.errors import DsrError, ImageError, error_sentence
+from dsr.errors import DsrError, error_sentence
+from dsr.limits import check_time
 from dsr.options import FitOptions, split_person
 from dsr.results.base import InputResult
 from dsr.results.clip import SequenceResult
@@ -38,12 +39,17 @@ class StageTimer:
         self._last = time.perf_counter()
 
     def lap(self, stage: str) -> None:
-        """The time since the last stage was this one's."""
+        """The time since the last stage was this one's.
+
+        Raises:
+            TimeLimitError: if the input took too long.
+        """
         now = time.perf_counter()
         self._timing_s[stage] = self._timing_s.get(stage, 0.0) + now - self._last
         self._last = now
         if self._on_stage is not None:
             self._on_stage(stage)
+        check_time()
 
 
 @contextmanager
@@ -57,7 +63,7 @@ def errors_as_status(result: InputResult, doing: str = "") -> Iterator[None]:
     try:
         yield
     except DsrError as error:
-        result.status = error.status if isinstance(error, ImageError) else "failed"
+        result.status = getattr(error, "status", "failed")
         result.message = str(error)
     except (OSError, MemoryError) as error:
         result.status = "failed"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsr.errors import DetectionError, DsrError, FittingError, ImageError, UsageError
+from dsr.limits import Limits, check_limits, working_on
 from dsr.options import FitOptions, SequenceOptions, check_lifter, check_options
 from dsr.pipeline.chain import (
     StageTimer,
@@ -99,13 +100,23 @@ class SequenceFitter:
         options: what to do.
         sequence: what to do with clips.
         threads: threads of the detector.
+        limits: what one clip may cost, :class:`~dsr.limits.Limits` () by default.
 
     Raises:
         UsageError: for options that cannot work.
     """
 
-    def __init__(self, options: FitOptions, sequence: SequenceOptions, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        options: FitOptions,
+        sequence: SequenceOptions,
+        threads: int | None = None,
+        *,
+        limits: Limits | None = None,
+    ) -> None:
         check_sequence_options(options, sequence)
+        self._limits = limits or Limits()
+        check_limits(self._limits)
         self.options, self.sequence = options, sequence
         self._people_finder = PeopleFinder(options, threads)
         self._lifter = ClipLifter(sequence.lifter)
@@ -143,7 +154,7 @@ class SequenceFitter:
             A result; problems with the clip are in its ``status`` and ``message``, never raised.
         """
         result = SequenceResult(status="ok", input_path=os.fspath(clip.path), seed=self.options.seed)
-        with whole_chain(result):
+        with working_on(clip.path, self._limits), whole_chain(result):
             self._fit(clip, result, on_frame)
         return result
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dsr.errors import ImageError
+from dsr.limits import limits_in_force, one_more_frame
 from dsr.pipeline.inputs import Clip
 
 if TYPE_CHECKING:
@@ -45,9 +46,19 @@ class ClipReader:
     expected: int = 0
 
     def frames(self) -> Iterator[tuple[int, float, Photo | None]]:
-        """Frame number, seconds after the first frame, and the picture; None where it is damaged."""
+        """Frame number, seconds after the first frame, and the picture; None where it is damaged.
+
+        Raises:
+            ImageError: if there are more frames than the limits in force allow.
+            TimeLimitError: if they take too long.
+        """
         self.problems = []
-        return self._video() if self.clip.is_video else self._folder()
+        most = limits_in_force().max_frames
+        for frame in self._video() if self.clip.is_video else self._folder():
+            if frame[0] >= most:
+                raise _too_many(self.clip, frame[0] + 1)
+            one_more_frame()
+            yield frame
 
     def _video(self) -> Iterator[tuple[int, float, Photo | None]]:
         from dsr.image.video import read_frames, read_info
@@ -119,6 +130,8 @@ def open_clip(clip: Clip, fps: float | None = None) -> ClipReader:
             format="video",
         )
         expected = round(info.frames * rate / info.fps)
+        if expected > limits_in_force().max_frames:
+            raise _too_many(clip, expected)
         return ClipReader(clip, rate, (info.width, info.height), first, expected=expected)
     error: ImageError | None = None
     for path in clip.pictures:
@@ -165,9 +178,16 @@ def frame_numbers(pictures: Sequence[Path]) -> tuple[list[int], list[str]]:
     return numbers, [f"{sentence}; the gap is kept." for sentence in said]
 
 
+def _too_many(clip: Clip, frames: int) -> ImageError:
+    return ImageError(
+        f"{clip.path} has {frames} frames or more, over {limits_in_force().max_frames}: cut it into shorter clips, "
+        "thin it with --fps, or raise --max-frames.",
+        "too_large",
+    )
+
+
 def _read(path: Path) -> Photo:
     from dsr.image import read_photo
-    from dsr.image.reader import ReadLimits
     from dsr.image.video import MAX_PIXELS
 
-    return read_photo(path, ReadLimits(max_work_pixels=MAX_PIXELS))
+    return read_photo(path, work_pixels=MAX_PIXELS)

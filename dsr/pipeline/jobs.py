@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from dsr.errors import UsageError
@@ -14,13 +15,21 @@ _Item = TypeVar("_Item")
 _Done = TypeVar("_Done")
 
 
-def ordered_map(function: Callable[[_Item], _Done], items: Iterable[_Item], jobs: int) -> Iterator[_Done]:
+GRACE_S = 1.0
+"""What is in work when a run is stopped has this long to be finished, and then half of it to notice."""
+
+
+def ordered_map(
+    function: Callable[[_Item], _Done], items: Iterable[_Item], jobs: int, stop: threading.Event | None = None
+) -> Iterator[_Done]:
     """Apply ``function`` in threads; results in the order of ``items``, a bounded number in flight.
 
     Args:
         function: called once per item; heavy parts (decoding, networks, tensors, files) leave the interpreter lock.
         items: taken only as fast as results are fetched.
         jobs: threads.
+        stop: where the caller breaks off, set after a moment of grace, and nobody who does not notice is waited for;
+            without it everything in work is finished.
     """
     waiting: deque[Future[_Done]] = deque()
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="dsr", initializer=_one_thread_each)
@@ -32,7 +41,12 @@ def ordered_map(function: Callable[[_Item], _Done], items: Iterable[_Item], jobs
         while waiting:
             yield waiting.popleft().result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        pool.shutdown(wait=stop is None, cancel_futures=True)
+        if stop is not None:
+            at_work = [future for future in waiting if not future.cancelled()]
+            wait(at_work, GRACE_S)
+            stop.set()
+            wait(at_work, GRACE_S / 2)
 
 
 def check_jobs(jobs: int) -> int:

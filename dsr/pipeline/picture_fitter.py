@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from dsr.devices import choose_device
+from dsr.limits import Limits, check_limits, working_on
 from dsr.options import FitOptions, check_options, split_regressor
 from dsr.pipeline.chain import (
     StageTimer,
@@ -57,6 +58,7 @@ def fit_images(
     jobs: int = 0,
     keep_pictures: bool = False,
     keep_stages: bool = False,
+    limits: Limits | None = None,
     people_finder: Callable[[Photo], list[Detection]] | None = None,
     body_fitter: BodyFitter | None = None,
 ) -> Iterator[FitResult]:
@@ -68,6 +70,7 @@ def fit_images(
         jobs: pictures worked on at a time; 0 chooses by the processor. The results do not depend on it.
         keep_pictures: keep the upright picture in ``FitResult.overlay_rgb``.
         keep_stages: keep what led to the bodies in ``FitResult.detections`` and ``FitResult.unrefined``.
+        limits: what one picture may cost, :class:`~dsr.limits.Limits` () by default.
         people_finder: as of :class:`Fitter`.
         body_fitter: as of :class:`Fitter`.
 
@@ -93,6 +96,7 @@ def fit_images(
         keep_pictures=keep_pictures,
         jobs=jobs,
         keep_stages=keep_stages,
+        limits=limits,
         people_finder=people_finder,
         body_fitter=body_fitter,
     )
@@ -109,6 +113,7 @@ class Fitter:
         keep_pictures: keep the upright picture in ``FitResult.overlay_rgb``.
         jobs: threads that will call :meth:`fit`; they share the cores. The results do not depend on it.
         keep_stages: keep what led to the bodies in ``FitResult.detections`` and ``FitResult.unrefined``.
+        limits: what one picture may cost, :class:`~dsr.limits.Limits` () by default.
         people_finder: the people of a photograph, left to right; by default a
             :class:`~dsr.pipeline.people_finder.PeopleFinder` of the options.
         body_fitter: the bodies of these people; :func:`fit_bodies` by default.
@@ -128,10 +133,13 @@ class Fitter:
         jobs: int = 1,
         keep_stages: bool = False,
         *,
+        limits: Limits | None = None,
         people_finder: Callable[[Photo], list[Detection]] | None = None,
         body_fitter: BodyFitter | None = None,
     ) -> None:
         check_options(options)
+        self._limits = limits or Limits()
+        check_limits(self._limits)
         self.options = options
         self.keep_pictures = keep_pictures
         self.keep_stages = keep_stages
@@ -202,7 +210,7 @@ class Fitter:
             A result; problems with the picture are in its ``status`` and ``message``, never raised.
         """
         result = FitResult(status="ok", input_path=os.fspath(path), seed=self.options.seed)
-        with whole_chain(result):
+        with working_on(path, self._limits), whole_chain(result):
             self._fit(Path(path), result)
         if result.status != "ok":
             result.detections = result.unrefined = None

@@ -467,7 +467,7 @@ def test_control_c_and_termination(folder, tmp_path, make_picture, kind):
     _, said = process.communicate()
     watchdog.cancel()
     assert process.returncode == 130, said
-    assert "Traceback" not in said
+    assert "Traceback" not in said, said
     table = rows(out)
     assert 1 <= len(table) < 33
     assert all((out / f).is_file() for r in table.values() for f in r["outputs"])

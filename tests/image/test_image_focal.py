@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
 from dsr.errors import CameraError, UsageError
-from dsr.image import FocalHint, Photo, ReadLimits, read_photo, resolve_focal
+from dsr.image import FocalHint, Photo, read_photo, resolve_focal
 
 FILM = math.hypot(36, 24)
 
@@ -46,7 +46,7 @@ def test_exif_35mm_by_the_diagonal(tmp_path, suffix, orientation) -> None:
     assert found.source == "exif" and "26 mm" in found.detail
     assert found.focal_px == pytest.approx(26 / FILM * 500)
     # pixels of the full picture, however small the working one
-    assert resolve_focal(read_photo(path, ReadLimits(max_work_pixels=9000))) == found
+    assert resolve_focal(read_photo(path, work_pixels=9000)) == found
 
 
 def test_exif_35mm_is_found_in_heic(tmp_path) -> None:
@@ -122,7 +122,7 @@ def test_damaged_exif_costs_nothing_but_the_focal_length(tmp_path, span) -> None
 def test_damaged_exif_in_png(tmp_path, limit) -> None:
     path = tmp_path / "a.png"
     Image.new("RGB", (400, 300)).save(path, exif=b"no EXIF data at all")
-    photo = read_photo(path, ReadLimits(max_work_pixels=limit))
+    photo = read_photo(path, work_pixels=limit)
     assert photo.hint is None and photo.orientation == 1 and (photo.width, photo.height) == (400, 300)
 
 

@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from dsr.errors import ImageError
-from dsr.image import Photo, ReadLimits, read_photo
+from dsr.image import Photo, read_photo
+from dsr.limits import Limits
 
 
 @pytest.fixture(scope="module")
@@ -29,9 +30,9 @@ def encoded(picture: Image.Image, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def refused(path: Path, status: str, *words: str, limits: ReadLimits | None = None) -> None:
+def refused(path: Path, status: str, *words: str, limits: Limits | None = None, work_pixels: int = 10**6) -> None:
     with pytest.raises(ImageError) as caught:
-        read_photo(path, limits)
+        read_photo(path, limits, work_pixels=work_pixels)
     message = str(caught.value)
     assert caught.value.status == status, message
     assert str(path) in message
@@ -128,7 +129,7 @@ def test_truncated_jpeg_says_so(tmp_path, picture) -> None:
 def test_truncated_png_in_strips(tmp_path, picture, kept) -> None:
     data = encoded(picture, "PNG")
     (tmp_path / "a.png").write_bytes(data[: int(len(data) * kept)])
-    refused(tmp_path / "a.png", "unreadable", limits=ReadLimits(max_work_pixels=1000))
+    refused(tmp_path / "a.png", "unreadable", work_pixels=1000)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (15, 400), (400, 15)])
@@ -146,7 +147,7 @@ def test_strips_are_refused_before_tiles_are_counted(tmp_path) -> None:
         refused(tmp_path / name, "too_large", "more than 64 times as long as wide")
     Image.new("RGB", (480, 16)).save(tmp_path / "panorama.png")
     assert read_photo(tmp_path / "panorama.png").rgb.shape == (16, 480, 3)
-    refused(tmp_path / "panorama.png", "too_large", "more than 20 times", limits=ReadLimits(max_aspect=20))
+    refused(tmp_path / "panorama.png", "too_large", "more than 20 times", limits=Limits(max_aspect=20))
 
 
 def test_too_large_is_said_before_decoding(tmp_path) -> None:
@@ -165,15 +166,15 @@ def test_too_large_is_said_before_decoding(tmp_path) -> None:
 def test_decoders_that_hold_the_whole_picture_are_bounded(tmp_path, picture, kind, options) -> None:
     path = tmp_path / "a.bin"
     picture.save(path, kind, **options)
-    refused(path, "too_large", "bounded memory", limits=ReadLimits(max_decode_bytes=9000))
+    refused(path, "too_large", "bounded memory", limits=Limits(max_memory_mb=9000 / 2**20))
     assert read_photo(path).width == 96
 
 
 def test_baseline_jpeg_and_png_are_not_bounded_by_the_whole(tmp_path, picture) -> None:
-    limits = ReadLimits(max_decode_bytes=9000, max_work_pixels=2000)
+    limits = Limits(max_memory_mb=9000 / 2**20)
     for kind in ("JPEG", "PNG"):
         picture.save(tmp_path / "a.bin", kind)
-        assert read_photo(tmp_path / "a.bin", limits).width == 96
+        assert read_photo(tmp_path / "a.bin", limits, work_pixels=2000).width == 96
 
 
 def test_heic_without_its_plugin_names_the_extra(tmp_path, monkeypatch) -> None:
@@ -214,7 +215,7 @@ def test_damaged_bytes_never_raise_anything_else(tmp_path, picture, kind) -> Non
                 del damaged[random.integers(10, len(damaged)) :]
             path.write_bytes(damaged)
             try:
-                outcomes.append(read_photo(path, ReadLimits(max_work_pixels=2000 if attempt % 4 else 10**6)))
+                outcomes.append(read_photo(path, work_pixels=2000 if attempt % 4 else 10**6))
             except ImageError as error:
                 assert error.status in ("unreadable", "unsupported", "too_small", "too_large")
                 assert str(path) in str(error)

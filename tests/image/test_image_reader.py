@@ -15,7 +15,7 @@ from PIL import Image
 from shared_data import photos
 
 import dsr.image.decode as decode_module
-from dsr.image import PICTURE_SUFFIXES, ReadLimits, read_photo
+from dsr.image import PICTURE_SUFFIXES, read_photo
 from dsr.image.png_strips import can_strip
 
 # stored picture from the upright one, after the EXIF standard's table of what row 0 and column 0 are
@@ -59,7 +59,7 @@ def test_every_orientation_equals_the_prerotated_file(tmp_path, upright, suffix,
     assert photo.orientation == orientation
     assert photo.upright_differs == (orientation != 1)
     # the same at reduced size
-    small = read_photo(path, ReadLimits(max_work_pixels=700))
+    small = read_photo(path, work_pixels=700)
     assert (small.width, small.height, small.scale) == (60, 44, 0.5)
     assert small.rgb.shape == (22, 30, 3)
     expected = upright.reshape(22, 2, 30, 2, 3).mean(axis=(1, 3))
@@ -133,7 +133,7 @@ def test_sixteen_bit_is_scaled_not_clipped(tmp_path) -> None:
         rgb = read_photo(tmp_path / name).rgb.astype(int)
         assert np.abs(rgb - expected[..., None]).max() <= 1
         assert (rgb[..., 0] == rgb[..., 2]).all()
-        small = read_photo(tmp_path / name, ReadLimits(max_work_pixels=700)).rgb
+        small = read_photo(tmp_path / name, work_pixels=700).rgb
         assert small.shape == (20, 32, 3) and small.max() > 250
     # 16-bit colour: written by hand, Pillow only reads it
     colour = np.stack([ramp, ramp[:, ::-1], ramp // 2], axis=-1).astype(">u2")
@@ -199,7 +199,7 @@ def test_transparency_lies_over_mid_grey(tmp_path, mode, limit) -> None:
     else:
         image = image.convert(mode)
     image.save(tmp_path / "a.png", **options)
-    rgb = read_photo(tmp_path / "a.png", ReadLimits(max_work_pixels=limit)).rgb
+    rgb = read_photo(tmp_path / "a.png", work_pixels=limit).rgb
     columns = rgb.shape[1]
     assert (rgb[:, : columns // 3] == 128).all()
     assert (rgb[:, columns // 3 : 2 * columns // 3] == 250).all()
@@ -254,9 +254,9 @@ def test_png_strips_equal_the_whole(tmp_path, upright, monkeypatch, mode, strip_
     monkeypatch.setattr(decode_module, "_STRIP_PIXELS", strip_pixels)
     with (tmp_path / "a.png").open("rb") as file:
         assert can_strip(file)
-    stripped = read_photo(tmp_path / "a.png", ReadLimits(max_work_pixels=3000))
+    stripped = read_photo(tmp_path / "a.png", work_pixels=3000)
     monkeypatch.setattr(decode_module, "can_strip", lambda stream: False)
-    whole = read_photo(tmp_path / "a.png", ReadLimits(max_work_pixels=3000))
+    whole = read_photo(tmp_path / "a.png", work_pixels=3000)
     np.testing.assert_array_equal(stripped.rgb, whole.rgb)
     assert stripped.rgb.shape == (61, 45, 3)
     assert (stripped.orientation, stripped.width, stripped.height) == (6, 133, 181)
@@ -277,7 +277,7 @@ def test_jpeg_reduction_maps_back_to_full_resolution(tmp_path, limit, reduction)
     pixels = np.full((480, 801, 3), 20, np.uint8)
     pixels[160:320, 320:640] = 240
     Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=95)
-    photo = read_photo(tmp_path / "a.jpg", ReadLimits(max_work_pixels=limit))
+    photo = read_photo(tmp_path / "a.jpg", work_pixels=limit)
     assert photo.scale == 1 / reduction and (photo.width, photo.height) == (801, 480)
     assert photo.rgb.shape[0] * photo.rgb.shape[1] <= limit
     rows, columns = np.nonzero(photo.rgb[..., 1] > 130)
