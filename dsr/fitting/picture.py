@@ -20,6 +20,7 @@ from dsr.fitting.expectation import expect_upright
 from dsr.fitting.floor import shared_floor, soles_below, standing_on
 from dsr.fitting.gravity import find_gravity, find_stances
 from dsr.fitting.lifted_people import with_lifted_limbs
+from dsr.fitting.network_start import with_network
 from dsr.fitting.picture_result import describe_state, named_people
 from dsr.fitting.problem import FitProblem, finite_detection, fit_problem, group_detections
 from dsr.fitting.solver import FitWeights, State, solve
@@ -69,8 +70,10 @@ def fit_people(
         for rows in group_detections(detections):
             group_start = None if start is None else start.select(rows)
             problem = fit_problem([detections[i] for i in rows], camera, body, options)
-            if start is None and options.quality != "fast":
-                problem = with_lifted_limbs(problem)
+            if start is None:
+                problem = with_network(problem)
+                if problem.network is None and options.quality != "fast":
+                    problem = with_lifted_limbs(problem)
             problem = expect_upright(problem, gravity, [stances[i] for i in rows])
             groups.append((rows, *_fit_group(problem, options, group_start)))
         for rows, problem, state in _on_one_floor(groups, stances, options):

@@ -26,6 +26,7 @@ from dsr.fitting.solver import LinearMass, Targets
 from dsr.mocap.pose_prior import PosePrior
 from dsr.options import FitOptions
 from dsr.people.types import Detection
+from dsr.regressors.default.network import PredictedBodies
 
 KEYPOINT_TRUST = {
     "foot": 0.6,
@@ -57,6 +58,7 @@ class FitProblem:
         targets: what to fit to, in the turned cameras.
         rotation: (B, 3, 3) picture's camera to the turned ones, ``X_turned = R X_cam``.
         factor: (B,) on the usual errors of a detector, by how well a person's 3D landmarks and keypoints agree.
+        network: what the default network says of everybody, or None.
     """
 
     detections: list[Detection]
@@ -67,6 +69,7 @@ class FitProblem:
     targets: Targets
     rotation: Tensor
     factor: Tensor
+    network: PredictedBodies | None = None
 
     def select(self, rows: list[int]) -> FitProblem:
         """Some of the people."""
@@ -77,6 +80,7 @@ class FitProblem:
             targets=self.targets.select(index),
             rotation=self.rotation[index],
             factor=self.factor[index],
+            network=None if self.network is None else self.network.select(index),
         )
 
 

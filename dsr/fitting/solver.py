@@ -83,6 +83,9 @@ class Targets:
         metric: whether the landmarks' size counts too; otherwise only their places relative to each other do.
         mass: everybody's mass, or None.
         upright: what gravity lets expect, or None.
+        beta_sigma: (B, n) standard deviations of ``betas``, or None: the weights'.
+        pose: (B, 63) the pose that a network says, axis-angle of joints 1 to 21, radians; or None.
+        pose_sigma: (B, 63) its standard deviations, radians.
     """
 
     rays: Tensor
@@ -96,6 +99,9 @@ class Targets:
     metric: bool = False
     mass: LinearMass | None = None
     upright: Upright | None = None
+    beta_sigma: Tensor | None = None
+    pose: Tensor | None = None
+    pose_sigma: Tensor | None = None
 
     def select(self, index: Tensor) -> Targets:
         """Rows ``index`` of the batch, each as often as it is named."""
@@ -265,9 +271,17 @@ def linearise(
         cost = cost + (bend * unexpected.square()).sum(1)
         diagonal[:, 3:stop] += (bend * targets.upright.pose_factor).square()
         linear[:, 3:stop] += bend.square() * targets.upright.pose_factor * unexpected
+    if targets.pose is not None and targets.pose_sigma is not None:
+        apart = (state.theta - targets.pose) / targets.pose_sigma
+        bend = ROBUST**2 / (ROBUST**2 + apart.square())
+        cost = cost + (bend * apart.square()).sum(1)
+        diagonal[:, 3:stop] += (bend / targets.pose_sigma).square()
+        linear[:, 3:stop] += bend.square() * apart / targets.pose_sigma
     sigma = torch.full((n,), weights.beta, dtype=model.dtype, device=model.device)
     if model.child_axis is not None:
         sigma[model.child_axis] = weights.child
+    if targets.beta_sigma is not None:
+        sigma = targets.beta_sigma
     diagonal[:, stop : stop + n] = 1 / sigma**2
     unusual = state.betas if targets.betas is None else state.betas - targets.betas
     linear[:, stop : stop + n] = unusual / sigma**2

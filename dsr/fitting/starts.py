@@ -17,6 +17,7 @@ from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from dsr.body.transfer import PosedBody
 from dsr.camera import rotate_body, translation_from_rays
 from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel
+from dsr.fitting.network_start import network_state
 from dsr.fitting.problem import FitProblem
 from dsr.fitting.solver import FitWeights, State, solve
 from dsr.options import FitOptions
@@ -41,8 +42,9 @@ def starting_states(problem: FitProblem, options: FitOptions) -> list[State]:
     model, prior, targets = problem.model, problem.prior, problem.targets
     rest = model.pose(*_rest_pose(model, 1)).points[0]
     batch = len(targets.rays)
+    said = network_state(problem)
     if targets.landmarks is not None:
-        poses = [pose_from_landmarks(targets.landmarks, rest)]
+        poses = [pose_from_landmarks(targets.landmarks, rest) if said is None else (said.root, said.theta)]
         if options.refine in ("joints", "all") or options.quality == "best":
             mirrored = targets.landmarks * targets.landmarks.new_tensor([1.0, 1.0, -1.0])
             poses.append(pose_from_landmarks(mirrored, rest))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from dsr.training.task import Task
 
 REGRESSOR_TASKS = {
+    "default": "dsr.training.systems.default.task:DefaultTask",
     "dsr": "dsr.training.systems.dsr:DsrTask",
     "perspose": "dsr.training.systems.perspose:PersPoseTask",
     "toy": "dsr.training.systems.toy:ToyTask",

@@ -86,7 +86,7 @@ class LossConfig(LossWeights):
     backend: Literal["auto", "warp", "pytorch3d"] = field(default="auto", metadata={"may_change": True})
     """Renderer of the semantic terms."""
     prior: Path | None = field(default=None, metadata={"exists": "file"})
-    """semantic_prior.npy of the body (F, 20); without it, the label prior of the open body."""
+    """semantic_prior.npy of the body (F, 20); without it, the clothing prior carried to the body."""
     render_size: int = field(default=0, metadata={"at_least": 0})
     """Side of the rendered pictures, pixels; 0: that of the crops."""
 
@@ -99,6 +99,44 @@ class PersPoseConfig:
     """Weights of the 12 terms in the published order."""
     mirror: float = field(default=0.5, metadata={"at_least": 0, "at_most": 1})
     """Share of mirrored batches."""
+
+
+@dataclass(frozen=True)
+class DefaultNetworkConfig:
+    """The default network: its design, its pairs, how they are varied, its terms."""
+
+    pairs: Path | None = field(default=None, metadata={"exists": "folder", "may_change": True})
+    """Folder of pairs of made-up people and detections (python -m dsr.synthetic.pairs)."""
+    people: int = field(default=0, metadata={"at_least": 0})
+    """Train on at most this many people of the folder; 0: on all."""
+    design: Literal["mlp", "refine", "tokens"] = "refine"
+    """Residual perceptron, two of them with feedback, or a transformer over the joints."""
+    width: int = field(default=512, metadata={"above": 0})
+    """Width of its layers."""
+    blocks: int = field(default=4, metadata={"above": 0})
+    """Residual blocks, or layers."""
+    ray_noise: float = field(default=0.006, metadata={"at_least": 0})
+    """Noise of the keypoints, shares of the box side."""
+    world_noise: float = field(default=0.012, metadata={"at_least": 0})
+    """Noise of landmarks and lifted joints, metres; half of it is common to a limb."""
+    focal: float = field(default=0.35, metadata={"at_least": 0})
+    """Spread of the logarithm of wrong focal lengths, which half of the samples have."""
+    drop: float = field(default=0.1, metadata={"at_least": 0, "at_most": 1})
+    """Share of samples without the lifter's joints, without silhouette, with hidden keypoints."""
+    semantic_people: int = field(default=16, metadata={"above": 0})
+    """People of a batch that the semantic terms draw."""
+    points: float = field(default=10.0, metadata={"at_least": 0})
+    """Weight of keypoints and joints in space."""
+    pose: float = field(default=1.0, metadata={"at_least": 0})
+    """Weight of the rotations."""
+    shape: float = field(default=0.05, metadata={"at_least": 0})
+    """Weight of the betas."""
+    vertices: float = field(default=4.0, metadata={"at_least": 0})
+    """Weight of vertices."""
+    picture: float = field(default=5.0, metadata={"at_least": 0})
+    """Weight of keypoints in the picture."""
+    spread: float = field(default=0.1, metadata={"at_least": 0})
+    """Weight of the likelihood that teaches the uncertainties; the pose does not follow it."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +159,7 @@ class RegressorTrainConfig(RunConfig):
     data: DataConfig = field(default_factory=DataConfig)
     losses: LossConfig = field(default_factory=LossConfig)
     perspose: PersPoseConfig = field(default_factory=PersPoseConfig)
+    network: DefaultNetworkConfig = field(default_factory=DefaultNetworkConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     validation: RegressorValidationConfig = field(default_factory=RegressorValidationConfig)
 

@@ -125,7 +125,24 @@ def _smoke_perspose() -> RegressorTrainConfig:
     )
 
 
+def _default() -> RegressorTrainConfig:
+    return RegressorTrainConfig(
+        system="default",
+        epochs=60,
+        batch=256,
+        workers=0,
+        threads=1,
+        losses=replace(INSIDE, dsr="off", semantic_pose="labelled"),
+        optim=OptimConfig(
+            name="adamw", lr=1e-3, weight_decay=1e-4, warmup_epochs=0.5, cosine="on", clip=1.0, ema=0.998
+        ),
+        validation=RegressorValidationConfig(count=2000),
+        log=LogConfig(every=20, overlays=0, checkpoint=200),
+    )
+
+
 PRESETS: dict[str, tuple[str, Callable[[], RegressorTrainConfig]]] = {
+    "default": ("the default network, on a folder of pairs (--network.pairs)", _default),
     "dsr": ("DSR as published, with 3DPW among the training data", lambda: _dsr(DSR_MIX_3DPW, LossConfig())),
     "dsr-no3dpw": ("DSR as published, without 3DPW", lambda: _dsr(DSR_MIX, LossConfig())),
     "dsr-inside": (

@@ -1,0 +1,124 @@
+"""The default network in a fit: where it starts, its 3D keypoints with their uncertainty, its pose and its shape."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dsr.body.rotations import rotmat_to_axis_angle
+from dsr.errors import CheckpointError
+from dsr.fitting.keypoint_model import POSED_JOINTS
+from dsr.fitting.lifted_people import lift_people, shipped_lifter
+from dsr.fitting.problem import FitProblem
+from dsr.fitting.solver import FitWeights, State
+from dsr.regressors.default.inputs import PersonInputs, sample_masks
+from dsr.regressors.default.network import LIMBS, DefaultRegressor, PredictedBodies
+
+ACROSS, ALONG, POSE, BETA = 1.75, 1.0, 1.5, 1.0
+"""Factors on the network's standard deviations in a fit: errors of one person go together, and across the line of
+sight they are those of the keypoints, which are fitted already."""
+LEAN = 0.6
+"""How far the network's bodies lean wrongly, against the landmarks."""
+_KNOWN = (0.3, 0.7)
+"""Factors on the landmarks' usual errors: below the first they are believed, above the second the network is."""
+
+
+@lru_cache(maxsize=1)
+def default_network() -> DefaultRegressor | None:
+    """The shipped network, read once; None where this installation lacks it."""
+    from dsr.regressors.default.shipped import load_default
+
+    try:
+        return load_default()
+    except CheckpointError:
+        return None
+
+
+def person_inputs(problem: FitProblem) -> PersonInputs | None:
+    """What the network sees of the people of a problem; None where they have no 3D landmarks of BlazePose's."""
+    targets, detections = problem.targets, problem.detections
+    if targets.landmarks is None or detections[0].keypoint_set != "blazepose33":
+        return None
+    rays, scale = targets.rays.cpu().numpy(), targets.scale.cpu().numpy()
+    confidence = np.stack([d.confidence for d in detections]) * (targets.weight.cpu().numpy() > 0)
+    lifter = shipped_lifter()
+    lifted = np.zeros((len(rays), 17, 3)) if lifter is None else lift_people(rays, confidence, lifter)
+    mask, masked = sample_masks([d.mask for d in detections], scale, problem.rotation.cpu().numpy(), problem.camera.K)
+    has = np.stack([np.full(len(rays), lifter is not None), masked], 1)
+
+    def single(array: np.ndarray) -> Tensor:
+        return torch.as_tensor(array, dtype=torch.float32)
+
+    return PersonInputs(
+        single(rays),
+        single(confidence),
+        targets.landmarks.cpu().float(),
+        single(lifted),
+        single(mask),
+        single(scale),
+        single(has),
+    )
+
+
+@torch.no_grad()
+def predicted(problem: FitProblem, network: DefaultRegressor) -> PredictedBodies | None:
+    """What the network says about the people of a problem; None where it cannot be asked."""
+    inputs = person_inputs(problem)
+    return None if inputs is None else network(inputs).to(problem.rotation)
+
+
+def with_network(problem: FitProblem) -> FitProblem:
+    """The problem with the default network's keypoints in the place of the 3D landmarks, its pose and its shape.
+
+    Where somebody's landmarks agree with the keypoints better than any detector's do, somebody knows better than the
+    network, and they stay. Without 3D landmarks of ``blazepose33``, or without the network's file, nothing changes.
+    """
+    network, targets = default_network(), problem.targets
+    bodies = None if network is None else predicted(problem, network)
+    if bodies is None or targets.landmarks is None or targets.landmark_sigma is None:
+        return problem
+    share = ((problem.factor - _KNOWN[0]) / (_KNOWN[1] - _KNOWN[0])).clamp(0.0, 1.0)
+    pick = share[:, None, None] > 0.5
+    landmarks, said = targets.landmarks, bodies.points
+    landmarks = torch.where(pick, said - said[:, LIMBS].mean(1, keepdim=True), landmarks)
+    sigma = bodies.point_sigma[..., [0, 0, 1]] * said.new_tensor([ACROSS, ACROSS, ALONG])
+    sigma = torch.where(pick, sigma, targets.landmark_sigma)
+    factor = torch.where(share > 0.5, LEAN * torch.ones_like(share), problem.factor)
+    targets = replace(targets, landmarks=landmarks, landmark_sigma=sigma)
+    if _is_open(problem):
+        doubt = torch.where(share > 0.5, 1.0, torch.inf)[:, None]
+        pose = rotmat_to_axis_angle(bodies.turns[:, 1 : 1 + POSED_JOINTS]).flatten(1)
+        targets = replace(targets, pose=pose, pose_sigma=POSE * bodies.pose_sigma.flatten(1) * doubt)
+        if targets.betas is None and problem.model.num_betas == bodies.betas.shape[1]:
+            sure = torch.where(share[:, None] > 0.5, BETA * bodies.beta_sigma, _usual_betas(problem))
+            targets = replace(targets, betas=torch.where(share[:, None] > 0.5, bodies.betas, 0.0), beta_sigma=sure)
+    return replace(problem, targets=targets, factor=factor, network=bodies)
+
+
+def network_state(problem: FitProblem) -> State | None:
+    """The network's bodies as the start of a fit; None without them, or where the fit has another body."""
+    bodies, prior = problem.network, problem.prior
+    if bodies is None or not _is_open(problem):
+        return None
+    theta = rotmat_to_axis_angle(bodies.turns[:, 1 : 1 + POSED_JOINTS]).flatten(1).clamp(prior.lower, prior.upper)
+    count = problem.model.num_betas
+    betas = torch.zeros(len(theta), count).to(theta)
+    betas[:, : bodies.betas.shape[1]] = bodies.betas[:, :count]
+    return State(bodies.turns[:, 0], theta, betas, bodies.transl, torch.zeros_like(theta[:, 0]))
+
+
+def _is_open(problem: FitProblem) -> bool:
+    """Whether the fit has the body that the network speaks of."""
+    return problem.body.asset.name.startswith("open")
+
+
+def _usual_betas(problem: FitProblem) -> Tensor:
+    weights, model = FitWeights(), problem.model
+    sigma = torch.full((model.num_betas,), weights.beta).to(problem.rotation)
+    if model.child_axis is not None:
+        sigma[model.child_axis] = weights.child
+    return sigma

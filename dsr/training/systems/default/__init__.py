@@ -1,0 +1,1 @@
+"""Training of the default network on pairs of made-up people and what the detector says about them."""

@@ -1,0 +1,97 @@
+"""The terms of the default network's training: points, rotations, shape, the picture, and how unsure it says it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dsr.body.rotations import rotmat_to_axis_angle
+from dsr.regressors.default.network import KEYPOINTS, LIMBS, TURNED, PredictedBodies
+
+_SOFT_M = 0.01
+"""Errors below this are squared."""
+_LIMB_WEIGHT = 2.0
+
+
+@dataclass(frozen=True)
+class TrueBodies:
+    """What is known of B made-up people, in their turned cameras.
+
+    Attributes:
+        turns: (B, 22, 3, 3).
+        betas: (B, 11).
+        points: (B, 33, 3) BlazePose's keypoints, metres.
+        joints: (B, 24, 3).
+        vertices: (B, M, 3) of the bare body, placed.
+        seen: (B, 33) False for keypoints outside of the picture.
+    """
+
+    turns: Tensor
+    betas: Tensor
+    points: Tensor
+    joints: Tensor
+    vertices: Tensor
+    seen: Tensor
+
+
+def pose_terms(bodies: PredictedBodies, true: TrueBodies, scale: Tensor) -> dict[str, Tensor]:
+    """Every term by name, unweighted.
+
+    Args:
+        bodies: predicted, with the points of the training's vertices behind the keypoints.
+        true: the truth.
+        scale: (B,) side of the people's boxes in units of rays.
+    """
+    points, vertices = bodies.points[:, :KEYPOINTS], bodies.points[:, KEYPOINTS:]
+    middle, true_middle = _middle(points), _middle(true.points)
+    apart = (points - middle) - (true.points - true_middle)
+    apart_joints = (bodies.joints - middle) - (true.joints - true_middle)
+    weight = torch.ones(KEYPOINTS).to(points)
+    weight[LIMBS] = _LIMB_WEIGHT
+    # the same in the body's own frame: how limbs stand to each other, whatever the whole is turned like
+    inside = (points - middle) @ bodies.turns[:, 0] - (true.points - true_middle) @ true.turns[:, 0]
+    rays, true_rays = (p[..., :2] / p[..., 2:].clamp(min=0.1) for p in (points, true.points))
+    off = (rays - true_rays) / scale[:, None, None].clamp(min=1e-3)
+    shown = true.seen.to(off)[..., None]
+    return {
+        "points": (weight[:, None] * (_length(apart) + 0.5 * _length(inside))[..., None]).mean()
+        + 0.5 * _length(apart_joints).mean(),
+        "pose": (bodies.turns[:, :TURNED] - true.turns).square().sum((-1, -2)).mean(),
+        "shape": (bodies.betas - true.betas).square().mean(),
+        "vertices": _length((vertices - middle) - (true.vertices - true_middle)).mean(),
+        "picture": (shown * (off.square() + 1e-6).sqrt()).clamp(max=1.0).mean(),
+        "spread": _spread(bodies, true, apart, apart_joints),
+    }
+
+
+def _middle(points: Tensor) -> Tensor:
+    return points[:, LIMBS].mean(1, keepdim=True)
+
+
+def _length(errors: Tensor) -> Tensor:
+    return (errors.square().sum(-1) + _SOFT_M**2).sqrt() - _SOFT_M
+
+
+def _spread(bodies: PredictedBodies, true: TrueBodies, apart: Tensor, apart_joints: Tensor) -> Tensor:
+    """Negative log-likelihood of errors under Laplace distributions of the said spreads; errors have no gradient."""
+    pose = rotmat_to_axis_angle(bodies.turns[:, 1:TURNED].detach())
+    off = _nearest(pose, rotmat_to_axis_angle(true.turns[:, 1:]))
+    total = apart.new_zeros(())
+    for error, sigma in (
+        (apart, bodies.point_sigma[..., [0, 0, 1]]),
+        (apart_joints, bodies.joint_sigma[..., [0, 0, 1]]),
+        (off, bodies.pose_sigma),
+        (bodies.betas - true.betas, bodies.beta_sigma),
+    ):
+        total = total + (2**0.5 * error.detach().abs() / sigma + sigma.log()).mean()
+    return total
+
+
+def _nearest(pose: Tensor, true: Tensor) -> Tensor:
+    """Difference of axis-angles, the truth in the turn nearest to the prediction."""
+    angle = true.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    other = true * (1 - 2 * torch.pi / angle)
+    near, far = pose - true, pose - other
+    return torch.where(near.square().sum(-1, keepdim=True) <= far.square().sum(-1, keepdim=True), near, far)
