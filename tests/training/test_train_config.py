@@ -191,7 +191,7 @@ def test_borders_of_bounds_are_allowed():
 def test_what_a_resumed_run_may_change():
     log = {f"log.{name}" for name in ("every", "overlays", "checkpoint", "keep", "tensorboard")}
     loop = {"epochs", "steps", "workers", "device", "threads", *log}
-    assert may_change(RegressorTrainConfig()) == loop | {"losses.backend", "data.root", "data.mocap"}
+    assert may_change(RegressorTrainConfig()) == loop | {"losses.backend", "data.root", "data.mocap", "network.pairs"}
     assert may_change(lifter_preset("published", "mixste")) == loop | {"data"}
     cosine = replace(RegressorTrainConfig(), optim=OptimConfig(cosine="on"))
     assert may_change(RegressorTrainConfig()) - may_change(cosine) == {"epochs", "steps"}
