@@ -30,6 +30,8 @@ _HEATMAP_WINDOW = 9
 _HEATMAP_MIN_PEAK = 0.5
 MASK_LONG_SIDE = 256
 _EVERYTHING = list(range(LANDMARKS))
+_TRUNK = [11, 12, 23, 24]
+_ON_TRUNK = 0.05  # of the region's side: how near two looks put shoulders and hips where both are right
 _GROUPS = ([*range(13), 23, 24], list(range(13, 23)), list(range(25, LANDMARKS)))  # head and trunk, arms, legs
 
 
@@ -45,6 +47,9 @@ class RegionLandmarks:
         world_m: (33, 3) metres, camera-aligned axes.
         next_region: region worked out from the model's two auxiliary points.
         mask_logits: (256, 256) silhouette logits of the crop.
+        detail: (33, 3) of one look, not of a mean: depth in sides of the region, visibility, presence; their product
+            is the confidence.
+        sides_agree: False where several passes took part and did not agree on which side is left.
     """
 
     region: Region
@@ -54,6 +59,8 @@ class RegionLandmarks:
     world_m: np.ndarray
     next_region: Region
     mask_logits: np.ndarray
+    detail: np.ndarray | None = None
+    sides_agree: bool = True
 
 
 class LandmarkModel:
@@ -86,13 +93,15 @@ class LandmarkModel:
         rows, presence, mask, heatmaps, world = (outputs[index] for index in self._order)
         rows = rows.reshape(_ROWS, 5).astype(np.float64)
         points = refine_by_heatmap(rows[:, :2], heatmaps)
-        confidence = sigmoid(rows[:LANDMARKS, 3]) * sigmoid(rows[:LANDMARKS, 4])
+        detail = np.c_[rows[:LANDMARKS, 2] / CROP_SIZE, sigmoid(rows[:LANDMARKS, 3:])]
+        confidence = detail[:, 1] * detail[:, 2]
         world = world.reshape(_ROWS, 3)[:LANDMARKS].astype(np.float64)
         mask = mask[..., 0]
         if mirrored:
             points[:, 0] = CROP_SIZE - points[:, 0]
             points[:LANDMARKS] = points[_MIRROR]
             confidence, world, mask = confidence[_MIRROR], world[_MIRROR] * [-1.0, 1.0, 1.0], mask[:, ::-1]
+            detail = detail[_MIRROR]
         in_picture = region.to_picture(points, CROP_SIZE)
         return RegionLandmarks(
             region=region,
@@ -102,6 +111,7 @@ class LandmarkModel:
             world_m=rotate_world(world, region.angle),
             next_region=Region.from_points(in_picture[LANDMARKS], in_picture[LANDMARKS + 1]),
             mask_logits=mask,
+            detail=detail,
         )
 
     def refined(self, pyramid: Pyramid, first: RegionLandmarks, passes: int) -> RegionLandmarks:
@@ -120,7 +130,8 @@ class LandmarkModel:
             if again.presence >= 0.9 * best.presence:
                 best = again
                 taken.append(again)
-        return mean_landmarks(taken[1:], taken[0]) if len(taken) > 2 else best
+        marks = mean_landmarks(taken[1:], taken[0]) if len(taken) > 2 else best
+        return replace(marks, sides_agree=all(side_vote(each, marks) >= 0 for each in taken))
 
 
 def mean_landmarks(results: list[RegionLandmarks], first: RegionLandmarks) -> RegionLandmarks:
@@ -146,6 +157,16 @@ def mean_landmarks(results: list[RegionLandmarks], first: RegionLandmarks) -> Re
         world_m=world,
         mask_logits=np.mean([_in_region(each.mask_logits, each.region, last.region) for each in same], axis=0),
     )
+
+
+def side_vote(look: RegionLandmarks, marks: RegionLandmarks) -> int:
+    """1 where two results on one person put the sides of the trunk alike, -1 where exchanged, 0 where they differ."""
+    seen, points = look.points[_TRUNK], marks.points
+    reach = _ON_TRUNK * marks.region.side
+    alike, exchanged = (float(np.hypot(*(seen - p[_TRUNK]).T).mean()) for p in (points, points[_MIRROR]))
+    if min(alike, exchanged) > reach:
+        return 0
+    return 1 if alike <= exchanged else -1
 
 
 def _apart(a: RegionLandmarks, b: RegionLandmarks, group: list[int]) -> float:

@@ -12,6 +12,7 @@ from dsr.people.faces import Face, FaceFinder, distinct_faces
 from dsr.people.landmarks import LandmarkModel
 from dsr.people.legs import legs_alone
 from dsr.people.regions import Pyramid, Region, brightened
+from dsr.people.second_look import right_sided, unmixed
 from dsr.people.suppression import (
     PEELED_MAX_ANGLE,
     SURE_PRESENCE,
@@ -118,7 +119,7 @@ class PeopleSearch:
         pyramid = Pyramid(rgb)
         bodies = [body for body in self._everybody(rgb, pyramid) if self._is_somebody(pyramid, body)]
         if bodies:
-            return bodies
+            return [self._right_sided(pyramid, body) for body in bodies]
         legs = legs_alone(self._landmarks, pyramid)
         return [] if legs is None else [Body(legs, _LEGS_SCORE)]
 
@@ -132,6 +133,7 @@ class PeopleSearch:
         sure = suppress_bodies([body for body in bodies if _is_sure(body)])
         if not sure:
             return suppress_bodies(bodies)
+        sure = self._unmixed(pyramid, sure)
         doubtful = bodies
         hints = [not explained(hips, sure) for hips in candidates[:, 5:7]]
         for _ in range(self.settings.peels if len(sure) > 1 or any(hints) else 0):
@@ -140,7 +142,8 @@ class PeopleSearch:
             inside = np.all((again[:, 5:7] >= 0) & (again[:, 5:7] <= [pyramid.width, pyramid.height]), axis=1)
             upright = np.abs(body_angle(again)) < PEELED_MAX_ANGLE
             again = again[inside & upright & (again[:, 0] >= MIN_PEELED_SCORE)]
-            new = [with_face(body, faces) for body in self._bodies(peeled, again) if stands_apart(body, sure)]
+            free = [face for face in faces if not any(body.face is face for body in sure)]
+            new = [with_face(body, free) for body in self._bodies(peeled, again) if stands_apart(body, sure)]
             doubtful = doubtful + new
             more = suppress_bodies(sure + [body for body in new if _is_sure(body)])
             if len(more) == len(sure):
@@ -164,7 +167,18 @@ class PeopleSearch:
                 break
         seen = [self._landmarks(pyramid, region) for region in regions]
         best = max(seen, key=lambda marks: marks.presence)
-        return Body(self._landmarks.refined(pyramid, best, max(2, self.settings.passes)), 1.0)
+        body = Body(self._landmarks.refined(pyramid, best, max(2, self.settings.passes)), 1.0)
+        return self._right_sided(pyramid, self._unmixed(pyramid, [body])[0])
+
+    def _unmixed(self, pyramid: Pyramid, bodies: list[Body]) -> list[Body]:
+        """Bodies after a second look at those that may be a mixture of two people."""
+        if self.settings.passes < 2:
+            return bodies
+        return [unmixed(self._landmarks, pyramid, body) for body in bodies]
+
+    def _right_sided(self, pyramid: Pyramid, body: Body) -> Body:
+        """A body after a second look at which side is left."""
+        return body if self.settings.passes < 2 else right_sided(self._landmarks, pyramid, body)
 
     def _is_somebody(self, pyramid: Pyramid, body: Body) -> bool:
         """False where a weak candidate is seen from one side only: things do not look like people in a mirror as well.
