@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEYPOINTS, LIFTED = 33, 17
 MASK_SIZE = 24
 """Side of the silhouette that the network sees, cells."""
-MASK_REACH = 0.75
+MASK_REACH = 0.65
 """Half of the side of the square it covers, in sides of the person's box."""
 _FINE = 2  # samples a cell and direction
 _POINT_FLIP = list(flip_permutation("blazepose33"))
@@ -88,7 +88,7 @@ def mask_grid(scale: np.ndarray, rotation: np.ndarray, K: np.ndarray) -> np.ndar
     across, down = np.meshgrid(steps, steps)
     flat = np.stack([across, down], -1)[None] * (MASK_REACH * scale)[:, None, None, None]
     rays = np.concatenate([flat, np.ones_like(flat[..., :1])], -1)
-    pixels = np.einsum("bij,bkj,bxyk->bxyi", K, rotation.transpose(0, 2, 1), rays)
+    pixels = np.einsum("bij,bkj,bxyk->bxyi", K, rotation, rays)
     return np.asarray(pixels[..., :2] / np.maximum(pixels[..., 2:], 1e-3))
 
 
