@@ -45,16 +45,17 @@ class Mannequin:
 
     Args:
         asset: a body of 24 SMPL joints in the open body's rest pose.
+        shapes: how many of its betas count.
     """
 
-    def __init__(self, asset: BodyAsset | None = None) -> None:
+    def __init__(self, asset: BodyAsset | None = None, shapes: int = 10) -> None:
         self.asset = asset = load_asset("open-light") if asset is None else asset
         template = asset.v_template.astype(np.float32)
-        tube, directions, weights = _tube(asset)
+        tube, directions, weights = _tube(asset, shapes)
         self.num_body = len(template)
         self.places = np.concatenate([template, tube])
-        dirs = np.concatenate([asset.shapedirs[..., :10], directions]).astype(np.float32)
-        self.shapedirs = dirs.reshape(-1, 10)
+        dirs = np.concatenate([asset.shapedirs[..., :shapes], directions]).astype(np.float32)
+        self.shapedirs = dirs.reshape(-1, shapes)
         self.weights = np.concatenate([asset.weights, weights]).astype(np.float32)
         self.regressor = asset.J_regressor.astype(np.float32)
         self.tube_faces = _tube_faces() + self.num_body
@@ -155,8 +156,8 @@ def _normals(vertices: np.ndarray, faces: np.ndarray, incidence: csr_matrix) -> 
     return normals / np.maximum(np.sqrt(np.einsum("va,va->v", normals, normals)), 1e-12)[:, None]
 
 
-def _tube(asset: BodyAsset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rings around both legs: places (N, 3), shape directions (N, 3, 10) and skinning weights (N, 24)."""
+def _tube(asset: BodyAsset, shapes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rings around both legs: places (N, 3), shape directions (N, 3, shapes) and skinning weights (N, 24)."""
     angle = np.linspace(0, 2 * np.pi, _SPOKES, endpoint=False)
     level = np.linspace(_SKIRT_TOP, _SKIRT_BOTTOM, _RINGS)
     template = asset.v_template
@@ -168,7 +169,7 @@ def _tube(asset: BodyAsset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         wide, deep = np.abs(belt[:, 0]).max() + 0.012, np.ptp(belt[:, 2]) / 2 + 0.014
         places[ring] = np.stack([wide * np.sin(angle), np.full(_SPOKES, y), centre + deep * np.cos(angle)], 1)
     nearest = cKDTree(template).query(places.reshape(-1, 3))[1]
-    directions = asset.shapedirs[nearest][..., :10].reshape(_RINGS, _SPOKES, 30)
+    directions = asset.shapedirs[nearest][..., :shapes].reshape(_RINGS, _SPOKES, 3 * shapes)
     for _ in range(6):
         directions = (directions + np.roll(directions, 1, 1) + np.roll(directions, -1, 1)) / 3
     x, y = places[..., 0], places[..., 1]
@@ -178,7 +179,7 @@ def _tube(asset: BodyAsset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     weights[..., 0] = 1 - thigh
     for share, hip, knee in ((left, 1, 4), (1 - left, 2, 5)):
         weights[..., hip], weights[..., knee] = share * thigh * (1 - shin), share * thigh * shin
-    return places.reshape(-1, 3), directions.reshape(-1, 3, 10), weights.reshape(-1, 24)
+    return places.reshape(-1, 3), directions.reshape(-1, 3, shapes), weights.reshape(-1, 24)
 
 
 def _smooth(t: np.ndarray) -> np.ndarray:

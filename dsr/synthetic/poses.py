@@ -78,7 +78,7 @@ def load_poses(folder: Path | None, split: str = "train", fps: float = 5.0) -> P
         raise DatasetError(f"no .bvh files below {folder}; unpack the mocap archives there, or give no folder.")
     state = [f"{c.relative_to(folder)} {c.stat().st_size} {c.stat().st_mtime_ns}" for c in clips]
     key = sha256("\n".join([split, str(fps), "2", *state]).encode()).hexdigest()[:16]
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsr" / f"mocap_{key}.npz"
+    cache = cache_folder() / f"mocap_{key}.npz"
     try:
         with np.load(cache, allow_pickle=False) as stored:
             return MocapPoses(stored["body_pose"], stored["orient"])
@@ -91,6 +91,11 @@ def load_poses(folder: Path | None, split: str = "train", fps: float = 5.0) -> P
     poses = MocapPoses(pose[kept], orient[kept])
     _store(cache, poses)
     return poses
+
+
+def cache_folder() -> Path:
+    """Where what takes long to make is kept between runs."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dsr"
 
 
 def _store(cache: Path, poses: MocapPoses) -> None:

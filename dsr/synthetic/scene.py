@@ -7,7 +7,7 @@ import numpy as np
 
 def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
     """(size, size, 3) float32 picture, 0..255: blotches at several scales, a horizon, boxes."""
-    picture = np.broadcast_to(_tone(rng), (size, size, 3)).copy()
+    picture = np.broadcast_to(tone(rng), (size, size, 3)).copy()
     for cells in rng.choice([2, 3, 5, 9, 17, 33], size=int(rng.integers(1, 5)), replace=False):
         channels = 1 if rng.random() < 0.8 else 3
         patch = rng.normal(0, 1, (cells, cells, channels)) * rng.uniform(5, 60) / np.sqrt(cells / 2)
@@ -17,7 +17,7 @@ def draw_background(rng: np.random.Generator, size: int) -> np.ndarray:
         picture[line:] += (rng.normal(0, 45) + rng.normal(0, 12, 3)).astype(np.float32)
     for _ in range(rng.integers(0, 12)):
         shape = draw_shape(rng, size, rng.uniform(0, size, 2), rng.uniform(0.02, 0.3) * size)
-        picture[shape] = picture[shape] * rng.uniform(0, 0.8) + _tone(rng) * rng.uniform(0.2, 1.0)
+        picture[shape] = picture[shape] * rng.uniform(0, 0.8) + tone(rng) * rng.uniform(0.2, 1.0)
     return picture
 
 
@@ -51,7 +51,7 @@ def draw_occluders(rng: np.random.Generator, size: int, box: np.ndarray) -> tupl
     for _ in range(rng.integers(1, 4)):
         centre = box[:2] + rng.uniform(-0.1, 1.1, 2) * (box[2:] - box[:2])
         shape = draw_shape(rng, size, centre, rng.uniform(0.04, 0.22) * side)
-        patch = rng.normal(0, rng.uniform(0, 50), (4, 4, 3)).astype(np.float32) + _tone(rng)
+        patch = rng.normal(0, rng.uniform(0, 50), (4, 4, 3)).astype(np.float32) + tone(rng)
         covered |= shape
         colours[shape] = resize_linear(patch.astype(np.float32), size)[shape]
     return covered, colours
@@ -85,7 +85,7 @@ def develop(rng: np.random.Generator, picture: np.ndarray) -> np.ndarray:
     return np.clip(picture, 0, 255, out=picture).astype(np.uint8)
 
 
-def _tone(rng: np.random.Generator) -> np.ndarray:
+def tone(rng: np.random.Generator) -> np.ndarray:
     """(3,) float32 colour, 0..255; mostly greyish, as rooms and streets are."""
     grey = rng.uniform(10, 245) + rng.normal(0, rng.choice([8.0, 25.0, 70.0]), 3)
     return np.clip(grey, 0, 255).astype(np.float32)
