@@ -31,6 +31,7 @@ from dsr.files import write_atomic
 if TYPE_CHECKING:
     from dsr.body.asset import BodyAsset
     from dsr.camera import PictureCamera
+    from dsr.export.carried.rig_pose import RigPose
     from dsr.results.clip import TrackResult
     from dsr.results.picture import PersonResult
 
@@ -106,6 +107,48 @@ def write_track_with_blender(
     _write(track.id, track.betas, asset, rest, rest_joints, motion, camera, path, format, frame)
 
 
+def read_rig_with_blender(path: Path) -> tuple[tuple[str, ...], tuple[int, ...], np.ndarray]:
+    """Names, parents and rest matrices (J, 4, 4) in the world, metres, of the bones of an FBX file.
+
+    Raises:
+        MissingExtraError: if Blender's Python module is not installed.
+        ExportError: if the file cannot be read.
+    """
+    _need_blender("Reading .fbx")
+    with tempfile.TemporaryDirectory(prefix="dsr-") as folder:
+        arrays = Path(folder) / "rig.npz"
+        _helper().write({"task": "read_rig", "path": str(path.resolve()), "arrays": str(arrays), "target": str(path)})
+        with np.load(arrays, allow_pickle=False) as data:
+            return tuple(map(str, data["names"])), tuple(data["parents"].tolist()), data["rest"]
+
+
+def write_rig_with_blender(rig: Path, pose: RigPose, fps: float, path: Path, name: str) -> None:
+    """Write an FBX file again with its armature posed or moving.
+
+    Args:
+        rig: the character's file.
+        pose: of its bones.
+        fps: frames per second.
+        path: the file; complete or not there.
+        name: of the action.
+
+    Raises:
+        MissingExtraError: if Blender's Python module is not installed.
+        ExportError: if the file cannot be written.
+    """
+    _need_blender("Writing .fbx")
+    with tempfile.TemporaryDirectory(prefix="dsr-") as folder:
+        arrays = Path(folder) / "pose.npz"
+        np.savez(arrays, local=pose.local, root=pose.root, root_world=pose.root_world, fps=fps, name=name)
+        order = {"task": "write_rig", "rig": str(rig.resolve()), "arrays": str(arrays), "target": str(path)}
+        _let_blender_write(order, path, "fbx", len(pose.local))
+
+
+def _need_blender(what: str) -> None:
+    if importlib.util.find_spec("bpy") is None:
+        raise MissingExtraError(f"{what} needs Blender's Python module (Python 3.11): {install_hint('blender')}")
+
+
 def _write(
     name: str,
     betas: np.ndarray,
@@ -119,10 +162,7 @@ def _write(
     frame: Frame,
 ) -> None:
     """Let the helper write a rig and how it moves."""
-    if importlib.util.find_spec("bpy") is None:
-        raise MissingExtraError(
-            f"Writing .{format} needs Blender's Python module (Python 3.11): {install_hint('blender')}"
-        )
+    _need_blender(f"Writing .{format}")
     arrays: dict[str, Any] = {
         "name": name,
         "joint_names": joint_names(asset),
@@ -150,19 +190,24 @@ def _write(
     with tempfile.TemporaryDirectory(prefix="dsr-") as folder:
         request = Path(folder) / "person.npz"
         np.savez(request, **arrays)
+        order = {"arrays": str(request), "format": format, "target": str(path)}
+        _let_blender_write(order, path, format, len(motion["frames"]))
 
-        def write(temporary: Path) -> None:
-            temporary.touch()  # a folder that cannot be written says so here, as for every other format
-            temporary.unlink()
-            named = temporary.resolve().with_name(f"{temporary.stem}.blender.{format}")  # Blender goes by the suffix
-            try:
-                order = {"arrays": str(request), "path": str(named), "format": format, "target": str(path)}
-                _helper().write(order, _TIMEOUT_S + len(motion["frames"]))
-                named.replace(temporary)
-            finally:
-                named.unlink(missing_ok=True)
 
-        write_atomic(path, write)
+def _let_blender_write(order: dict[str, str], path: Path, format: str, frames: int) -> None:
+    """Send a request for a file that is complete or not there."""
+
+    def write(temporary: Path) -> None:
+        temporary.touch()  # a folder that cannot be written says so here, as for every other format
+        temporary.unlink()
+        named = temporary.resolve().with_name(f"{temporary.stem}.blender.{format}")  # Blender goes by the suffix
+        try:
+            _helper().write({**order, "path": str(named)}, _TIMEOUT_S + frames)
+            named.replace(temporary)
+        finally:
+            named.unlink(missing_ok=True)
+
+    write_atomic(path, write)
 
 
 @cache

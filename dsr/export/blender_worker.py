@@ -31,7 +31,7 @@ def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         try:
-            _write(request)
+            _HANDLERS[request.get("task", "write")](request)
             answer: dict[str, object] = {"ok": True}
         except Exception as error:
             answer = {"ok": False, "error": _reason(error)}
@@ -274,6 +274,30 @@ _SAVERS: dict[str, Callable[[Any, str], None]] = {
     "fbx": _save_fbx,
     "usd": _save_usd,
     "bvh": _save_bvh,
+}
+
+
+def _read_rig(request: dict[str, str]) -> None:
+    import bpy
+
+    from dsr.export.blender_rigs import read_rig
+
+    read_rig(bpy, request["path"], request["arrays"])
+
+
+def _write_rig(request: dict[str, str]) -> None:
+    import bpy
+
+    from dsr.export.blender_rigs import write_rig
+
+    with np.load(request["arrays"], allow_pickle=False) as data:
+        write_rig(bpy, request["rig"], dict(data), request["path"])
+
+
+_HANDLERS: dict[str, Callable[[dict[str, str]], None]] = {
+    "write": _write,
+    "read_rig": _read_rig,
+    "write_rig": _write_rig,
 }
 
 if __name__ == "__main__":

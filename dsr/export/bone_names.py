@@ -17,6 +17,7 @@ import numpy as np
 from dsr.body.load import load_asset
 from dsr.body.numpy_lbs import pose_vertices, skeleton
 from dsr.errors import BodyError, UsageError
+from dsr.export.carried.skeleton_names import RIG_NAMES
 from dsr.results.clip import TrackResult
 from dsr.results.picture import PersonResult
 
@@ -28,50 +29,7 @@ Fitted = TypeVar("Fitted", PersonResult, TrackResult)
 RIGS = ("smpl", "mixamo", "rigify", "game-engine")
 """Names of :func:`on_rig`; ``game-engine`` are the bones of Unreal's mannequin."""
 
-# Body's joint; names in Mixamo (behind "mixamorig:"), Rigify's metarig and Unreal's mannequin.
-_CENTRE = (
-    ("pelvis", "Hips", "spine", "pelvis"),
-    ("spine1", "Spine", "spine.001", "spine_01"),
-    ("spine2", "Spine1", "spine.002", "spine_02"),
-    ("spine3", "Spine2", "spine.003", "spine_03"),
-    ("neck", "Neck", "spine.004", "neck_01"),
-    ("head", "Head", "spine.006", "head"),
-    ("jaw", "Jaw", "jaw", "jaw"),
-)
-_SIDE = (
-    ("collar", "Shoulder", "shoulder", "clavicle"),
-    ("shoulder", "Arm", "upper_arm", "upperarm"),
-    ("elbow", "ForeArm", "forearm", "lowerarm"),
-    ("wrist", "Hand", "hand", "hand"),
-    ("hand", "HandMiddle1", "palm", "middle_01"),  # of bodies without fingers
-    ("hip", "UpLeg", "thigh", "thigh"),
-    ("knee", "Leg", "shin", "calf"),
-    ("ankle", "Foot", "foot", "foot"),
-    ("foot", "ToeBase", "toe", "ball"),
-    ("eye_smplhf", "Eye", "eye", "eye"),
-    *(
-        (
-            f"{finger}{k}",
-            f"Hand{finger.title()}{k}",
-            f"{'' if finger == 'thumb' else 'f_'}{finger}.0{k}",
-            f"{finger}_0{k}",
-        )
-        for finger in ("thumb", "index", "middle", "ring", "pinky")
-        for k in (1, 2, 3)
-    ),
-)
-
-
-def _table() -> dict[str, tuple[str, str, str]]:
-    table = {joint: (f"mixamorig:{mixamo}", rigify, game) for joint, mixamo, rigify, game in _CENTRE}
-    for side, letter in (("left", "L"), ("right", "R")):
-        for joint, mixamo, rigify, game in _SIDE:
-            names = f"mixamorig:{side.title()}{mixamo}", f"{rigify}.{letter}", f"{game}_{letter.lower()}"
-            table[f"{side}_{joint}"] = names
-    return table
-
-
-_NAMES = _table()
+_TABLES = {"mixamo": RIG_NAMES["mixamo"], "rigify": RIG_NAMES["rigify"], "game-engine": RIG_NAMES["unreal"]}
 
 
 def bone_names(joint_names: Sequence[str], rig: str) -> tuple[str, ...]:
@@ -88,8 +46,7 @@ def bone_names(joint_names: Sequence[str], rig: str) -> tuple[str, ...]:
         raise UsageError(f"Unknown rig {rig!r}; use one of: {', '.join(RIGS)}.")
     if rig == "smpl":
         return tuple(joint_names)
-    column = RIGS.index(rig) - 1
-    return tuple(_NAMES[name][column] if name in _NAMES else name for name in joint_names)
+    return tuple(_TABLES[rig].get(name, name) for name in joint_names)
 
 
 def on_rig(fitted: Fitted, asset: BodyAsset, rig: str) -> tuple[Fitted, BodyAsset]:
