@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from dsr.clothing.labels import merge_labels as merge_labels
     from dsr.clothing.labels import mirror_labels as mirror_labels
     from dsr.clothing.labels import palette_to_labels as palette_to_labels
-    from dsr.clothing.prior import load_label_prior as load_label_prior
+    from dsr.clothing.prior import ClothingPrior as ClothingPrior
+    from dsr.clothing.prior import load_clothing_prior as load_clothing_prior
     from dsr.clothing.targets import ClothedTarget as ClothedTarget
     from dsr.clothing.targets import MinimallyClothedTarget as MinimallyClothedTarget
     from dsr.clothing.targets import class_weights as class_weights
@@ -43,7 +44,7 @@ __getattr__, __dir__, __all__ = attach(
             "mirror_labels",
             "palette_to_labels",
         ),
-        "prior": ("load_label_prior",),
+        "prior": ("ClothingPrior", "load_clothing_prior"),
         "targets": (
             "ClothedTarget",
             "MinimallyClothedTarget",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 from dsr import clothing
-from dsr.body import load_asset
 from dsr.clothing.labels import MINIMALLY_CLOTHED
-from dsr.clothing.prior import mirror_faces, triangle_centres
 
 
 def random(*shape, seed=0):
@@ -35,14 +32,6 @@ def test_attributes_of_a_prior_are_probabilities_of_all_classes():
     torch.testing.assert_close(nine[..., 1:].sum(-1), torch.ones(2, 50))
     torch.testing.assert_close(nine[0, :, 0], prior[:, 19] + prior[:, 13])
     assert (nine[1, :, 0] == 0).all()
-
-
-def test_the_mirror_of_a_triangle_is_across_the_middle_of_the_body():
-    asset = load_asset("open-light")
-    centres, mirrored = triangle_centres(asset), mirror_faces(asset)
-    np.testing.assert_allclose(centres[mirrored], centres * [-1, 1, 1], atol=0.03)
-    sides = np.abs(centres[:, 0]) > 0.05
-    np.testing.assert_array_equal(np.sign(centres[mirrored, 0])[sides], -np.sign(centres[sides, 0]))
 
 
 @pytest.mark.parametrize("compat", [False, True])

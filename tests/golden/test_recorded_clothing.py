@@ -9,7 +9,7 @@ from recorded import Recording, normal, numbers, uniform
 from test_recorded_losses import label_map
 
 from dsr.clothing import labels as vocabulary
-from dsr.clothing import load_label_prior, targets
+from dsr.clothing import load_clothing_prior, targets
 
 recording = Recording("clothing")
 H, W = 16, 20
@@ -85,8 +85,12 @@ def attributes():
 
 @recording.case
 def shipped_prior():
-    prior = load_label_prior()
-    return {"columns": prior.mean(0), "rows": prior[::97]}
+    prior = load_clothing_prior()
+    return {
+        "columns": prior.vertex_labels.mean(0),
+        "rows": prior.face_labels[::197],
+        "looseness": prior.vertex_looseness_m[::97],
+    }
 
 
 @pytest.mark.parametrize("name", recording.cases)

@@ -13,13 +13,10 @@ from scipy.spatial.transform import Rotation
 from dsr.body import load_asset, load_body
 from dsr.body.joints import flip_permutation
 from dsr.body.spin_joints import joints49
-from dsr.checkpoints import shipped_file
-from dsr.clothing.prior import load_label_prior, mirror_faces, smooth
 from dsr.errors import DatasetError
 from dsr.synthetic.garments import Outfit, Paint, draw_outfit, skin_labels
 from dsr.synthetic.people import SyntheticSource
 from dsr.synthetic.poses import MocapPoses, load_poses
-from dsr.training.systems.label_prior import entry, label_prior
 
 SIZE = 128
 SETS = {"openpose25": 25, "spin24": 24, "coco17": 17, "smpl24": 24, "h36m17": 17}
@@ -271,70 +268,3 @@ def test_patterns_have_two_colours_and_plain_cloth_one():
         paint = Paint(np.full(3, 10.0), np.full(3, 200.0), kind, waves * [[1], [0.7], [0.4]])
         assert len(np.unique(paint.colour(place), axis=0)) == count
     assert not Outfit((), {}).lift(place).any()
-
-
-def test_votes_become_probabilities_with_the_right_labels():
-    asset = load_asset("open-light")
-    table = label_prior(SyntheticSource(count=40, seed=1, size=96, occluders=False))
-    assert table.shape == (len(asset.faces), 20)
-    np.testing.assert_allclose(table.sum(1), 1, atol=1e-5)
-    check_prior(table, asset)
-
-
-def check_prior(table, asset):
-    """Sides, feet and face are where they belong, and the trunk wears upper clothes."""
-    centre = asset.v_template[asset.faces].mean(1)
-    assert not table[:, 0].any()
-
-    def mean(mask):
-        return table[mask].mean(0)
-
-    left_hand, right_hand = mean(centre[:, 0] > 0.72), mean(centre[:, 0] < -0.72)
-    assert left_hand[14] > 0.7 and left_hand[14] > 8 * left_hand[15]
-    assert right_hand[15] > 0.7 and right_hand[15] > 8 * right_hand[14]
-    left_foot = mean((centre[:, 1] < -0.85) & (centre[:, 0] > 0))
-    assert left_foot[18] > 0.5 and left_foot[18] > 5 * left_foot[19]
-    assert mean((centre[:, 1] > 0.6) & (centre[:, 1] < 0.7) & (centre[:, 2] > 0.1))[13] > 0.8
-    assert mean((np.abs(centre[:, 0]) < 0.15) & (centre[:, 1] > 0.25) & (centre[:, 1] < 0.4))[[5, 6, 7]].sum() > 0.8
-    mirrored = table[mirror_faces(asset)]
-    np.testing.assert_allclose(mirrored[:, 14].mean(), table[:, 15].mean(), atol=0.01)
-
-
-def test_triangles_nobody_saw_take_their_neighbours():
-    asset = load_asset("open-light")
-    votes = np.zeros((len(asset.faces), 20))
-    left = asset.v_template[asset.faces].mean(1)[:, 0] > 0
-    votes[left, 14] = 1.0
-    votes[~left, 15] = 1.0
-    gone = np.random.default_rng(0).random(len(votes)) < 0.5
-    votes[gone] = 0
-    table = smooth(votes, asset)
-    far = np.abs(asset.v_template[asset.faces].mean(1)[:, 0]) > 0.1
-    assert (table[far & left, 14] > 0.95).all() and (table[far & ~left, 15] > 0.95).all()
-
-
-@pytest.mark.parametrize("name", ["open-light", "open"])
-def test_shipped_prior_fits_both_open_bodies(name):
-    asset = load_asset(name)
-    table = load_label_prior(asset)
-    assert table.shape == (len(asset.faces), 20) and table.dtype == np.float32
-    np.testing.assert_allclose(table.sum(1), 1, atol=1e-5)
-    check_prior(table, asset)
-    assert shipped_file("label_prior_open.safetensors").stat().st_size < 1_000_000
-
-
-def test_damaged_or_missing_prior_is_named(tmp_path):
-    with pytest.raises(DatasetError, match=r"none\.safetensors"):
-        load_label_prior(path=tmp_path / "none.safetensors")
-
-
-def test_command_writes_table_and_card(tmp_path, monkeypatch, capsys):
-    out = tmp_path / "prior.safetensors"
-    monkeypatch.setattr("sys.argv", ["label_prior", "--people", "3", "--size", "64", "--out", str(out)])
-    assert entry() == 0
-    assert "triangles" in capsys.readouterr().out
-    np.testing.assert_allclose(load_label_prior(path=out).sum(1), 1, atol=1e-5)
-    assert "--people 3" in out.with_suffix(".md").read_text()
-    monkeypatch.setattr("sys.argv", ["label_prior", "--mocap", str(tmp_path), "--out", str(out)])
-    assert entry() == 2
-    assert "no .bvh files" in capsys.readouterr().err

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dsr.body import joints49, load_body, load_extra_regressor
+from dsr.body import BodyAsset, joints49, load_body, load_extra_regressor
 from dsr.body.spin_joints import SMPL_VERTICES
 from dsr.camera import fit_translation
 from dsr.camera.crop_camera import place_in_crop, project_to_crop, published_intrinsics
 from dsr.checkpoints import load_checkpoint, read_state_dict
-from dsr.clothing import ClothedTarget, MinimallyClothedTarget, semantic_attributes
+from dsr.clothing import ClothedTarget, MinimallyClothedTarget, load_clothing_prior, semantic_attributes
 from dsr.datasets import DsrView
-from dsr.errors import TrainingError
+from dsr.errors import DatasetError, TrainingError
 from dsr.losses import (
     betas_loss,
     camera_scale_loss,
@@ -31,7 +31,6 @@ from dsr.losses import (
     vertex_loss,
     weighted_total,
 )
-from dsr.npz import read_npy
 from dsr.regressors import HMR, build_regressor, load_imagenet_weights
 from dsr.regressors.loading import MEAN_FILE, has_heads
 from dsr.rendering import RenderSettings, SemanticRenderer
@@ -259,40 +258,22 @@ class DsrTask(RegressorTask):
         return np.concatenate(rows)
 
 
-def load_prior(path: Path | None, asset: Any) -> np.ndarray:
-    """The semantic prior of a body's faces: the user's file, or the open body's label prior.
+def load_prior(path: Path | None, asset: BodyAsset) -> np.ndarray:
+    """The semantic prior of a body's faces: the user's file, or the open body's clothing prior carried over.
 
     Returns:
         (F, 20) float32.
 
     Raises:
-        TrainingError: if the file is no such prior, or a licensed body comes without one.
+        TrainingError: if the file is no such prior.
     """
-    if path is None:
-        from dsr.clothing.prior import load_label_prior
-        from dsr.errors import DatasetError
-
-        try:
-            return load_label_prior(asset)
-        except DatasetError as error:
-            raise TrainingError(
-                f"The semantic losses need a prior of the body: {error} Give a semantic_prior.npy by --losses.prior, "
-                "or train without them: --losses.dsr off."
-            ) from error
     try:
-        prior = read_npy(path)
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"--losses.prior {path} cannot be read ({error}): give semantic_prior.npy.") from error
-    prior = np.squeeze(prior)
-    if prior.shape != (len(asset.faces), 20) or prior.dtype.kind not in "fiu":
+        return load_clothing_prior(asset, path).face_labels
+    except DatasetError as error:
         raise TrainingError(
-            f"--losses.prior {path} has shape {prior.shape}; the body {asset.name} needs ({len(asset.faces)}, 20), a "
-            "row per face and a column per Graphonomy label."
-        )
-    prior = prior.astype(np.float32)
-    if not np.isfinite(prior).all() or prior.min() < 0 or prior.max() > 1 + 1e-4:
-        raise TrainingError(f"--losses.prior {path} holds numbers that are no probabilities (0 to 1).")
-    return prior
+            f"The semantic losses need a prior of the body: {error} Give a semantic_prior.npy by --losses.prior, "
+            "or train without them: --losses.dsr off."
+        ) from error
 
 
 def open_dsr_set(name: str, root: Path) -> RecordSource:

@@ -1,0 +1,30 @@
+"""The label that bare skin has, for every vertex of a body."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dsr.body import BodyAsset
+from dsr.body.joints import joint_names
+from dsr.clothing.labels import LABELS
+
+TRUNK_SKIN = LABELS.index("jumpsuits")
+"""CIHP's "torso skin": bare neck and trunk have this id everywhere in this project."""
+
+
+def bare_labels(asset: BodyAsset) -> np.ndarray:
+    """(V,) label id of every vertex of a body without clothes, by the joint that moves it most."""
+    count = asset.weights.shape[1]
+    names = joint_names("smpl24")[: 24 if count == 24 else 22]  # larger rigs have jaw and fingers after the wrists
+    of_joint = np.full(count, TRUNK_SKIN)
+    for j, name in enumerate(names):
+        side = name.split("_")[0]
+        if name == "head":
+            of_joint[j] = LABELS.index("face")
+        elif any(part in name for part in ("shoulder", "elbow", "wrist", "hand")):
+            of_joint[j] = LABELS.index(f"{side}Arm")
+        elif any(part in name for part in ("hip", "knee", "ankle", "foot")):
+            of_joint[j] = LABELS.index(f"{side}Leg")
+    for j in range(len(names), count):
+        of_joint[j] = of_joint[asset.parents[j]]
+    return np.asarray(of_joint[asset.weights.argmax(1)])
