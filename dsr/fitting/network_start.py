@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -9,20 +10,28 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dsr.body import Body
 from dsr.body.rotations import rotmat_to_axis_angle
+from dsr.camera import PictureCamera
 from dsr.errors import CheckpointError
 from dsr.fitting.keypoint_model import POSED_JOINTS
 from dsr.fitting.lifted_people import lift_people, shipped_lifter
-from dsr.fitting.problem import FitProblem
+from dsr.fitting.problem import FitProblem, fit_problem
 from dsr.fitting.solver import FitWeights, State
+from dsr.options import FitOptions
+from dsr.people.types import Detection
 from dsr.regressors.default.inputs import PersonInputs, sample_masks
 from dsr.regressors.default.network import LIMBS, DefaultRegressor, PredictedBodies
 
 ACROSS, ALONG, POSE, BETA = 1.75, 1.0, 1.5, 1.0
 """Factors on the network's standard deviations in a fit: errors of one person go together, and across the line of
 sight they are those of the keypoints, which are fitted already."""
+FITTED = 0.9
+"""Errors of fitted bodies as a share of the network's."""
 LEAN = 0.6
 """How far the network's bodies lean wrongly, against the landmarks."""
+_HIPS = [23, 24]
+_AT_ONCE = 256  # frames
 _KNOWN = (0.3, 0.7)
 """Factors on the landmarks' usual errors: below the first they are believed, above the second the network is."""
 
@@ -97,6 +106,38 @@ def with_network(problem: FitProblem) -> FitProblem:
             sure = torch.where(share[:, None] > 0.5, BETA * bodies.beta_sigma, _usual_betas(problem))
             targets = replace(targets, betas=torch.where(share[:, None] > 0.5, bodies.betas, 0.0), beta_sigma=sure)
     return replace(problem, targets=targets, factor=factor, network=bodies)
+
+
+def network_landmarks(
+    detections: Sequence[Detection | None], camera: PictureCamera, body: Body, options: FitOptions
+) -> list[Detection | None]:
+    """Detections of a clip with the network's keypoints in the place of their 3D landmarks, where it can be asked.
+
+    Args:
+        detections: consecutive frames; None where the person was not seen.
+        camera: of the clip.
+        body: body layer.
+        options: of the fit.
+    """
+    network, result = default_network(), list(detections)
+    seen = [t for t, d in enumerate(detections) if d is not None and d.world_m is not None]
+    for first in range(0, len(seen) if network is not None else 0, _AT_ONCE):
+        rows = seen[first : first + _AT_ONCE]
+        problem = fit_problem([d for t in rows if (d := detections[t]) is not None], camera, body, options)
+        problem = with_network(problem)
+        if problem.network is None or problem.targets.landmarks is None:
+            break
+        points = (problem.targets.landmarks @ problem.rotation).cpu().numpy()
+        for t, place in zip(rows, points - points[:, _HIPS].mean(1, keepdims=True), strict=True):
+            frame = detections[t]
+            result[t] = None if frame is None else replace(frame, world_m=place)
+    return result
+
+
+def joint_uncertainty(bodies: PredictedBodies) -> np.ndarray:
+    """How far the joints of fitted bodies are off, (B, 24) millimetres: one standard deviation, of the distance."""
+    across, along = bodies.joint_sigma.unbind(-1)
+    return np.asarray(1000 * FITTED * (2 * across.square() + along.square()).sqrt().cpu())
 
 
 def network_state(problem: FitProblem) -> State | None:

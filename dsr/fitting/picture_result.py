@@ -14,6 +14,7 @@ from dsr.body.shapes import result_measures
 from dsr.body.transfer import PosedBody
 from dsr.camera import PictureCamera, project, rotate_body_to_original
 from dsr.fitting.keypoint_model import POSED_JOINTS
+from dsr.fitting.network_start import joint_uncertainty
 from dsr.fitting.problem import FitProblem
 from dsr.fitting.residuals import reprojection_residuals, silhouette_iou, visibility_warnings
 from dsr.fitting.solver import State
@@ -54,7 +55,8 @@ def describe_state(problem: FitProblem, state: State) -> list[PersonResult]:
     orient = rotmat_to_axis_angle(root)
     pose = torch.zeros(len(root), body.num_joints - 1, 3).to(orient)
     pose[:, :POSED_JOINTS] = state.theta.reshape(-1, POSED_JOINTS, 3)
-    return _describe(problem.detections, state.betas, orient, pose, transl, problem.camera, body)
+    unsure = None if problem.network is None else joint_uncertainty(problem.network)
+    return _describe(problem.detections, state.betas, orient, pose, transl, problem.camera, body, unsure)
 
 
 def named_people(people: list[PersonResult], detections: Sequence[Detection]) -> list[PersonResult]:
@@ -72,6 +74,7 @@ def _describe(
     transl: Tensor,
     camera: PictureCamera,
     body: Body,
+    unsure_mm: np.ndarray | None = None,
 ) -> list[PersonResult]:
     """Parameters (axis-angle, picture's camera) of people that share a keypoint set, through the full body."""
     dtype = body.rest_joints().dtype
@@ -104,12 +107,26 @@ def _describe(
                 joints_cam_m=joints.astype(np.float32),
                 height_m=float(height[i]),
                 measures=measures[i],
-                joint_uncertainty_mm=unseen_uncertainty(detection, camera.size, body.num_joints),
+                joint_uncertainty_mm=_uncertainty(
+                    unseen_uncertainty(detection, camera.size, body.num_joints),
+                    None if unsure_mm is None else unsure_mm[i],
+                    body.num_joints,
+                ),
                 residuals={"fit": {**reprojection_residuals(detection, projected[i]), "silhouette_iou": overlap}},
                 warnings=[*visibility_warnings(detection, camera.size), *_overlap_warnings(overlap)],
             )
         )
     return results
+
+
+def _uncertainty(unseen: np.ndarray | None, said: np.ndarray | None, joints: int) -> np.ndarray | None:
+    """(J,) of joints that are not seen, and of SMPL's by the network where there is one; the larger of both."""
+    if said is None:
+        return unseen
+    known = np.full(joints, np.nan)
+    count = min(joints, len(said))
+    known[:count] = said[:count]
+    return known if unseen is None else np.fmax(known, unseen)
 
 
 def _overlap_warnings(overlap: float | None) -> list[str]:

@@ -25,6 +25,7 @@ from dsr.devices import one_thread
 from dsr.fitting.expectation import expect_upright
 from dsr.fitting.gravity import find_stances
 from dsr.fitting.mask_crop import MaskCrop, mask_crop
+from dsr.fitting.network_start import with_network
 from dsr.fitting.picture_result import describe_state
 from dsr.fitting.problem import FitProblem, fit_problem, group_detections
 from dsr.fitting.solver import FitWeights, State, linearise
@@ -118,6 +119,8 @@ def refine_semantic(
                 ]
                 some = [detections[i] for i in rows]
                 problem = fit_problem(some, camera, body, options)
+                if options.regressor == "default":
+                    problem = with_network(problem)
                 if camera.gravity is not None:
                     problem = expect_upright(problem, camera.gravity, find_stances(some, camera, camera.gravity))
                 refined = _refine_group([people[i] for i in rows], problem, crops, options, weights)

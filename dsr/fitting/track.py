@@ -23,6 +23,7 @@ from dsr.errors import FittingError
 from dsr.fitting.contact import find_contacts, fit_ground, upright, upward
 from dsr.fitting.keypoint_model import POSED_JOINTS
 from dsr.fitting.lifted_joints import LiftedJoints, turned_to_landmarks, with_lifted_limbs
+from dsr.fitting.network_start import network_landmarks
 from dsr.fitting.problem import finite_detection, load_pose_prior, size_targets
 from dsr.fitting.track_problem import (
     FOOT_POINTS,
@@ -105,6 +106,7 @@ def fit_track(
     first_seen = next((d for d in usable if d is not None), None)
     if first_seen is None:
         raise FittingError(f"a track of {len(usable)} frames has none with {MIN_KEYPOINTS} keypoints or more.")
+    usable = network_landmarks(usable, camera, body, options)
     if camera.gravity is not None:
         usable = upright_detections(usable, camera, camera.gravity, fps)
     begin = usable
