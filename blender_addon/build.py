@@ -18,6 +18,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PACKAGE = HERE / "dsr_fit_body"
+CARRIED = HERE.parent / "dsr" / "export" / "carried"
+"""Modules of dsr (Apache-2.0) that the add-on carries a copy of, in the place of its own folder of that name."""
 _DATE = (2020, 1, 1, 0, 0, 0)  # the same sources give the same bytes
 
 
@@ -34,14 +36,20 @@ def build(out: Path) -> Path:
             raise SystemExit(f"{place} says {other}, blender_manifest.toml {version}: make them the same.")
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{PACKAGE.name}-{version}.zip"
-    files = sorted(p for p in PACKAGE.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in [*files, HERE / "LICENSE"]:
-            name = file.relative_to(HERE) if file.is_relative_to(PACKAGE) else Path(PACKAGE.name) / file.name
-            info = zipfile.ZipInfo(name.as_posix(), _DATE)
+        for name, file in sorted(contents().items()):
+            info = zipfile.ZipInfo(name, _DATE)
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             archive.writestr(info, file.read_bytes())
     return path
+
+
+def contents() -> dict[str, Path]:
+    """Name in the zip -> file."""
+    files = {file.relative_to(HERE).as_posix(): file for file in PACKAGE.rglob("*")}
+    files[f"{PACKAGE.name}/LICENSE"] = HERE / "LICENSE"
+    files |= {f"{PACKAGE.name}/carried/{file.name}": file for file in CARRIED.glob("*.py")}
+    return {name: file for name, file in files.items() if file.is_file() and "__pycache__" not in file.parts}
 
 
 def manifest_version() -> str:

@@ -53,6 +53,25 @@ def curves_of(owner: Any) -> list[Any]:
     return curves
 
 
+def all_curves(action: Any) -> list[Any]:
+    """Every curve of an action, whoever moves by it."""
+    if not hasattr(action, "layers"):
+        return list(action.fcurves)
+    bags = [strip.channelbag(slot) for layer in action.layers for strip in layer.strips for slot in action.slots]
+    return [curve for bag in bags if bag is not None for curve in bag.fcurves]
+
+
+def scene_fps(scene: Any) -> float:
+    """Frames per second of a scene."""
+    return scene.render.fps / scene.render.fps_base
+
+
+def set_fps(scene: Any, fps: float) -> None:
+    """Give a scene a frame rate, also one that is no whole number."""
+    whole = max(1, round(fps))
+    scene.render.fps, scene.render.fps_base = whole, whole / fps
+
+
 def new_curve(bag: Any, path: str, index: int, group: str, frames: np.ndarray, values: np.ndarray, kind: int) -> Any:
     """A curve with all its keys at once.
 

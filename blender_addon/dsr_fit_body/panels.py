@@ -139,7 +139,7 @@ class FITBODY_PT_export(SubPanel, bpy.types.Panel):
 
     def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Names, shape, scale, formats."""
-        _props(column, settings, "export_names", "export_bake", "export_scale")
+        _props(column, settings, "export_people", "export_origin", "export_names", "export_bake", "export_scale")
         column.operator_menu_enum("fitbody.export", "format", text="Export Body")
         column.operator("fitbody.rename_bones", text="Rename in Scene").scheme = settings.export_names
 

@@ -158,6 +158,19 @@ class FitBodySettings(bpy.types.PropertyGroup):
         description="Put the shape into the mesh; else the sliders go along as shape keys",
         default=True,
     )
+    export_people: EnumProperty(
+        name="Bodies",
+        items=[
+            ("ACTIVE", "Active", "The active body alone"),
+            ("ALL", "Everybody", "All people of the active body's photo"),
+        ],
+        default="ACTIVE",
+    )
+    export_origin: BoolProperty(
+        name="At the Origin",
+        description="The active body over the origin with the lowest point at height 0; else where it is in the scene",
+        default=False,
+    )
     export_scale: FloatProperty(
         name="Scale",
         description="1 is metres, 100 centimetres; glTF is always metres",

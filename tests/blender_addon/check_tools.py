@@ -1,5 +1,7 @@
 """What the checks inside Blender share: their list, a fresh file, bodies to compare with, a layout that records."""
 
+import json
+import struct
 import sys
 from pathlib import Path
 
@@ -7,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "blender_addon"))
 
 import bpy
 import dsr_fit_body
+import numpy as np
 from dsr_fit_body import session
 from dsr_fit_body.builders import ground
 from dsr_fit_body.core import geometry
@@ -70,6 +73,27 @@ def refused(call, expected_text):
     else:
         raise AssertionError(f"no error with {expected_text!r}")
     assert session.STATE.message is not None and not session.running()
+
+
+def glb_document(path):
+    data = path.read_bytes()
+    (length,) = struct.unpack_from("<I", data, 12)
+    return json.loads(data[20 : 20 + length])
+
+
+def glb_bones(path):
+    """Where the nodes of a GLB are, by name; y up."""
+    nodes = glb_document(path)["nodes"]
+    parents = {child: k for k, node in enumerate(nodes) for child in node.get("children", ())}
+
+    def matrix(k):
+        turn = geometry.quaternion_to_matrix(np.roll(nodes[k].get("rotation", [0, 0, 0, 1]), 1))
+        local = np.eye(4)
+        local[:3, :3] = turn * nodes[k].get("scale", [1, 1, 1])
+        local[:3, 3] = nodes[k].get("translation", [0, 0, 0])
+        return matrix(parents[k]) @ local if k in parents else local
+
+    return {node.get("name", ""): matrix(k)[:3, 3] for k, node in enumerate(nodes)}
 
 
 class RecordingLayout:

@@ -1,13 +1,11 @@
 """Where bodies stand, and what of the artist's is left alone: origins, ground, units, camera, edited bodies."""
 
-import json
-import struct
 from dataclasses import replace
 from types import SimpleNamespace
 
 import bpy
 import numpy as np
-from check_tools import FOLDER, check, fresh, posed
+from check_tools import FOLDER, check, fresh, glb_document, posed
 from dsr_fit_body import registration
 from dsr_fit_body.builders import edits, scene
 from dsr_fit_body.builders.measurements import measurements_cm
@@ -203,12 +201,6 @@ def scenes_in_other_units():
         depth = -in_camera[:, 2] * per_metre
         assert built.camera.data.clip_start < depth.min() < depth.max() < built.camera.data.clip_end
         assert abs(measurements_cm(built.meshes[0])["Height"]) > 100
-
-
-def glb_document(path):
-    data = path.read_bytes()
-    (length,) = struct.unpack_from("<I", data, 12)
-    return json.loads(data[20 : 20 + length])
 
 
 @check

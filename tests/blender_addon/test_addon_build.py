@@ -34,7 +34,22 @@ def test_zip_is_one_folder_for_both_worlds(tmp_path):
         f"dsr_fit_body/{p.relative_to(PACKAGE).as_posix()}" for p in PACKAGE.rglob("*.*") if p.suffix in (".py", ".po")
     }
     assert len(sources) > 40 and sources <= set(names)
+    carried = {p.name for p in (ADDON.parent / "dsr" / "export" / "carried").glob("*.py")}
+    assert len(carried) > 4 and {f"dsr_fit_body/carried/{name}" for name in carried} <= set(names)
     assert not [name for name in names if "__pycache__" in name or name.endswith(".npz")]  # no model data
+
+
+def test_the_unpacked_zip_needs_nothing_of_the_sources(tmp_path):
+    """Its own copy of the carried modules is imported, and dsr is not."""
+    with zipfile.ZipFile(command().build(tmp_path)) as archive:
+        archive.extractall(tmp_path / "unpacked")
+    code = (
+        "import sys; from dsr_fit_body.carried import rig_pose; from dsr_fit_body.core import names; "
+        "print(rig_pose.__file__, 'dsr' in sys.modules, names.BONE_NAMES['left_knee'])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "unpacked", capture_output=True, text=True)
+    assert run.stdout.split()[0].startswith(str(tmp_path / "unpacked")), run.stderr
+    assert "False ('mixamorig:LeftLeg', 'shin.L')" in run.stdout
 
 
 def test_versions_agree():

@@ -60,7 +60,7 @@ def files(tmp_path_factory):
     (folder / "no_body" / "DSR_OPEN_LIGHT.npz").unlink()
     npz = folder / "truncated" / "landscape.npz"
     npz.write_bytes(npz.read_bytes()[:5000])
-    for name, frames, people in (("clip", 30, 2), ("long", 300, 1)):
+    for name, frames, people in (("clip", 30, 2), ("short", 5, 2), ("long", 300, 1)):
         (folder / name).mkdir()
         write_clip(folder / name, frames, people, load_asset("open") if name == "long" else light)
     (folder / "clip_correctives").mkdir()

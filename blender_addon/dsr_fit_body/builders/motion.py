@@ -14,6 +14,9 @@ from ..core.result import Person
 from ..core.smoothing import fill_gaps, smoothed, smoothed_quaternions
 from .armature import bone_names, rest_matrices, set_pose
 
+FPS = "fitbody_fps"
+"""Custom property of an action and of a photo's collection: the clip's frames per second."""
+
 
 @dataclass(frozen=True)
 class MotionOptions:

@@ -268,6 +268,10 @@ def _shape_and_pose(
         moving = replace(moving, locations=moving.locations - moved)
         action = motion.animate_pose(armature, moving, body.root, f"{armature.name} Motion")
         action["fitbody_smoothing"] = options.motion.smoothing
+        action[motion.FPS] = result.fps
+        action.use_frame_range = True
+        action.frame_start = options.motion.start
+        action.frame_end = options.motion.start + result.num_frames - 1
         motion.animate_presence(
             [mesh_object], moving, options.motion.start, options.motion.start + result.num_frames - 1
         )
@@ -334,10 +338,9 @@ def _store_properties(armature: Any, person: Person, body: BodyModel, result: Re
 
 def _set_time(scene: Any, result: Result, options: BuildOptions) -> None:
     start = options.motion.start
-    scene.frame_end = max(scene.frame_end, start + result.num_frames - 1)
+    scene.frame_start, scene.frame_end = start, start + result.num_frames - 1
     if options.fps and result.fps > 0:
-        whole = max(1, round(result.fps))
-        scene.render.fps, scene.render.fps_base = whole, whole / result.fps
+        compat.set_fps(scene, result.fps)
 
 
 def _leave_edit_mode() -> None:

@@ -5,49 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..carried.skeleton_names import RIG_NAMES
+
 SCHEMES = ("SMPL", "MIXAMO", "RIGIFY")
 
-# SMPL joint, Mixamo bone (without "mixamorig:"), Rigify metarig bone. SMPL's "shoulder" is Mixamo's "Arm" and SMPL's
-# "collar" is its "Shoulder". SMPL's hand has no counterpart: it gets a separate name, so that no weight is lost. Bodies
-# with fingers have no such hand.
-_CENTRE = (
-    ("pelvis", "Hips", "spine"),
-    ("spine1", "Spine", "spine.001"),
-    ("spine2", "Spine1", "spine.002"),
-    ("spine3", "Spine2", "spine.003"),
-    ("neck", "Neck", "spine.004"),
-    ("head", "Head", "spine.006"),
-    ("jaw", "Jaw", "jaw"),
-)
-_SIDE = (
-    ("collar", "Shoulder", "shoulder"),
-    ("shoulder", "Arm", "upper_arm"),
-    ("elbow", "ForeArm", "forearm"),
-    ("wrist", "Hand", "hand"),
-    ("hand", "HandMiddle1", "palm"),
-    ("hip", "UpLeg", "thigh"),
-    ("knee", "Leg", "shin"),
-    ("ankle", "Foot", "foot"),
-    ("foot", "ToeBase", "toe"),
-    ("eye_smplhf", "Eye", "eye"),
-    *(
-        (f"{finger}{k}", f"Hand{finger.title()}{k}", f"{'' if finger == 'thumb' else 'f_'}{finger}.0{k}")
-        for finger in ("thumb", "index", "middle", "ring", "pinky")
-        for k in (1, 2, 3)
-    ),
-)
-
-
-def _bone_names() -> dict[str, tuple[str, str]]:
-    table = {smpl: (f"mixamorig:{mixamo}", rigify) for smpl, mixamo, rigify in _CENTRE}
-    for side, long, short in (("left", "Left", "L"), ("right", "Right", "R")):
-        for smpl, mixamo, rigify in _SIDE:
-            table[f"{side}_{smpl}"] = (f"mixamorig:{long}{mixamo}", f"{rigify}.{short}")
-    return table
-
-
-BONE_NAMES = _bone_names()
-"""SMPL name -> (Mixamo name, Rigify name)."""
+BONE_NAMES = {joint: (name, RIG_NAMES["rigify"][joint]) for joint, name in RIG_NAMES["mixamo"].items()}
+"""SMPL name -> (Mixamo name, Rigify name). SMPL's hand has no counterpart there: it gets a separate name, so that no
+weight is lost; bodies with fingers have no such hand."""
 
 
 def bone_name_in(smpl: str, scheme: str) -> str:

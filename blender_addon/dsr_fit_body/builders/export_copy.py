@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A copy of bodies for other programs: names, baked shape, metres, place; the scene at their clip's rate and frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import bpy
+import numpy as np
+from mathutils import Matrix
+
+from .. import compat
+from . import armature as arm
+from .motion import FPS
+
+
+@dataclass(frozen=True)
+class CopyOptions:
+    """How bodies are copied.
+
+    Attributes:
+        names: bone naming scheme.
+        bake: shape into the mesh.
+        origin: the first body's pelvis over the origin, everybody's lowest point at height 0.
+    """
+
+    names: str = "SMPL"
+    bake: bool = True
+    origin: bool = False
+
+
+@dataclass
+class BodyCopies:
+    """Copies that are alone selected.
+
+    Attributes:
+        root: what everything hangs on: the armature, or an empty over several.
+        armatures: one per person.
+        meshes: in the same order.
+        first: frame in which their motion begins; the current one of a pose.
+        last: frame in which it ends.
+        moving: whether there is a motion.
+        fps: frames per second of the motion.
+    """
+
+    root: Any
+    armatures: list[Any]
+    meshes: list[Any]
+    first: int
+    last: int
+    moving: bool
+    fps: float
+    actions: list[Any] = field(default_factory=list)
+
+    def shift(self, frames: int) -> None:
+        """Let the motion begin so many frames later."""
+        for action in self.actions:
+            for curve in compat.all_curves(action):
+                flat = np.empty(2 * len(curve.keyframe_points), np.float32)
+                curve.keyframe_points.foreach_get("co", flat)
+                flat[::2] += frames
+                curve.keyframe_points.foreach_set("co", flat)
+                curve.update()
+        self.first, self.last = self.first + frames, self.last + frames
+        scene = bpy.context.scene
+        scene.frame_start, scene.frame_end = self.first, self.last
+        scene.frame_set(self.first)
+
+
+@contextmanager
+def copied(bodies: list[tuple[Any, Any]], options: CopyOptions) -> Iterator[BodyCopies]:
+    """Copies of bodies, removed at the end; time, units and selection of the scene are then as before.
+
+    Args:
+        bodies: armature and mesh of each, the active one first.
+        options: how.
+    """
+    layer, scene = bpy.context.view_layer, bpy.context.scene
+    active = layer.objects.active
+    if active is not None and active.mode != "OBJECT":
+        bpy.ops.object.mode_set(mode="OBJECT")
+    selected = [item for item in layer.objects if item.select_get()]
+    render, now = scene.render, scene.frame_current
+    before = (scene.unit_settings.scale_length, scene.frame_start, scene.frame_end, render.fps, render.fps_base)
+    actions, keys = set(bpy.data.actions), set(bpy.data.shape_keys)
+    made: list[Any] = []
+    try:
+        copies = _copy(bodies, options, made)
+        for item in selected:
+            item.select_set(False)
+        for item in made:
+            item.select_set(True)
+        layer.objects.active = copies.armatures[0]
+        layer.update()
+        yield copies
+    finally:
+        scene.unit_settings.scale_length, scene.frame_start, scene.frame_end, render.fps, render.fps_base = before
+        for item in reversed(made):
+            data = item.data
+            bpy.data.objects.remove(item)
+            if data is not None and data.users == 0:
+                bpy.data.batch_remove([data])
+        bpy.data.batch_remove([*(set(bpy.data.actions) - actions), *(set(bpy.data.shape_keys) - keys)])
+        for item in selected:
+            item.select_set(True)
+        layer.objects.active = active
+        scene.frame_set(now)
+
+
+def _copy(bodies: list[tuple[Any, Any]], options: CopyOptions, made: list[Any]) -> BodyCopies:
+    layer, scene = bpy.context.view_layer, bpy.context.scene
+    metres = Matrix.Scale(1.0 / compat.units_per_metre(scene), 4)
+    copies = BodyCopies(None, [], [], scene.frame_current, scene.frame_current, False, compat.scene_fps(scene))
+    for armature, mesh_object in bodies:
+        world = metres @ armature.matrix_world
+        a, m = (_copy_object(item, scene, made) for item in (armature, mesh_object))
+        a.parent = None
+        a.matrix_world = world
+        m.parent = a
+        for modifier in m.modifiers:
+            if modifier.type == "ARMATURE":
+                modifier.object = a
+        copies.actions += [action for owner in (a, m, m.data.shape_keys) if (action := _own_action(owner))]
+        if options.bake:
+            bake_shape(m)
+        arm.rename_bones(a, options.names)
+        copies.armatures.append(a)
+        copies.meshes.append(m)
+    scene.unit_settings.scale_length = 1.0  # the copies are in metres
+    _take_time(copies, scene)
+    layer.update()
+    if options.origin:
+        _to_origin(copies)
+    copies.root = copies.armatures[0]
+    if len(copies.armatures) > 1:
+        copies.root = bpy.data.objects.new("People", None)
+        scene.collection.objects.link(copies.root)
+        made.append(copies.root)
+        for a in copies.armatures:
+            a.parent = copies.root
+    return copies
+
+
+def _copy_object(item: Any, scene: Any, made: list[Any]) -> Any:
+    copy = item.copy()
+    made.append(copy)
+    copy.data = item.data.copy()
+    scene.collection.objects.link(copy)
+    copy.hide_viewport = copy.hide_render = False
+    copy.hide_set(False)
+    return copy
+
+
+def _own_action(owner: Any) -> Any | None:
+    """A copy of the action on a data-block: renaming bones and shifting keys must not touch the scene's motion."""
+    animation = owner.animation_data if owner is not None else None
+    if animation is None or animation.action is None:
+        return None
+    slot = getattr(animation, "action_slot", None)
+    animation.action = action = animation.action.copy()
+    if slot is not None:
+        animation.action_slot = next(s for s in action.slots if s.identifier == slot.identifier)
+    return action
+
+
+def _take_time(copies: BodyCopies, scene: Any) -> None:
+    """Rate and frames of the clip, not of the scene."""
+    moving = [a.animation_data.action for a in copies.armatures if a.animation_data and a.animation_data.action]
+    if not moving:
+        return
+    spans = [action.frame_range for action in moving]
+    copies.moving = True
+    copies.first, copies.last = min(round(s[0]) for s in spans), max(round(s[1]) for s in spans)
+    copies.fps = float(moving[0].get(FPS, copies.fps))
+    compat.set_fps(scene, copies.fps)
+    scene.frame_start, scene.frame_end = copies.first, copies.last
+    scene.frame_set(copies.first)
+
+
+def _to_origin(copies: BodyCopies) -> None:
+    """Everybody together, so that the first one's pelvis is over the origin and the lowest point at height 0."""
+    from .ground import lowest_vertex
+
+    first = copies.armatures[0]
+    names = arm.bone_names(first)
+    pelvis = first.matrix_world @ first.pose.bones[names[int(first.get("fitbody_root", 0))]].head
+    move = Matrix.Translation((-pelvis.x, -pelvis.y, -lowest_vertex(copies.meshes)))
+    for a in copies.armatures:
+        a.matrix_world = move @ a.matrix_world
+    bpy.context.view_layer.update()
+
+
+def bake_shape(mesh_object: Any) -> None:
+    """Put the mix of all shape keys, still ones, into the mesh and remove the keys."""
+    blocks = mesh_object.data.shape_keys.key_blocks
+    count = len(mesh_object.data.vertices) * 3
+    flat = np.empty(count, np.float32)
+    blocks[0].data.foreach_get("co", flat)
+    basis, total = flat.astype(np.float64), flat.astype(np.float64)
+    for key in blocks[1:]:
+        if key.value and not key.mute:
+            key.data.foreach_get("co", flat)
+            total += key.value * (flat - basis)
+    mesh_object.shape_key_clear()
+    mesh_object.data.vertices.foreach_set("co", total.astype(np.float32))
+    mesh_object.data.update()
