@@ -39,6 +39,10 @@ def main(argv: Sequence[str] | None = None, make_fitter: Callable[..., Fitter] |
         from dsr.cli.serve import main as serve
 
         return serve(arguments[1:])
+    if arguments[:1] == ["report"]:
+        from dsr.cli.report import main as report
+
+        return run_command("dsr-fit report", lambda: report(arguments[1:]))
 
     def parse_and_run() -> int:
         refuse_empty_out(arguments)

@@ -19,6 +19,7 @@ _COMPONENTS = (
     ("safetensors", "Apache-2.0", "reads weights"),
     ("warp-lang", "Apache-2.0", "compiles and runs the differentiable rasteriser"),
     ("tyro, rich", "MIT", "command line"),
+    ("three.js", "MIT", "draws the bodies in the page of dsr-fit report, which holds it"),
     ("extra heic: pillow-heif", "BSD-3-Clause (libheif: LGPL-3.0)", "reads HEIC; only where installed"),
     ("extra video: av", "BSD-3-Clause (FFmpeg: LGPL)", "reads video; only where installed"),
     ("extra blender: bpy", "GPL-3.0-or-later", "writes FBX, BVH, USD, .blend; only where installed"),
