@@ -16,6 +16,7 @@ _POINT_FLIP = list(flip_permutation("blazepose33"))
 _LIMB_OF = torch.tensor([0] * 11 + [1, 2] * 6 + [3, 4] * 5)  # head, left and right arm, left and right leg
 _LEFT_LABELS, _RIGHT_LABELS = [14, 16, 18], [15, 17, 19]
 _HIDDEN_SHARE = 0.25
+_ASTRAY = 0.12  # of the box side: half of the keypoints are farther than this from where they should be
 
 
 def plain_inputs(pairs: Pairs) -> PersonInputs:
@@ -75,6 +76,7 @@ def varied_batch(pairs: Pairs, config: DefaultNetworkConfig, rng: np.random.Gene
         seen=(pairs.state & 1) == 0,
         labels=pairs.labels,
         true_scale=pairs.scale,
+        weight=usefulness(pairs),
     )
     mirrored = chance(0.5)
     other = mirrored_batch(batch)
@@ -98,4 +100,12 @@ def mirrored_batch(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         "seen": batch["seen"][:, _POINT_FLIP],
         "labels": swapped[labels.long()],
         "true_scale": batch["true_scale"],
+        "weight": batch["weight"],
     }
+
+
+def usefulness(pairs: Pairs) -> Tensor:
+    """(B,) how much people count, 1 to 0: whose keypoints the detector put somewhere else teach little."""
+    rays = pairs.points[..., :2] / pairs.points[..., 2:].clamp(min=0.1)
+    off = (pairs.rays[:, 0] - rays).norm(dim=-1).median(1).values / pairs.scale.clamp(min=1e-3)
+    return 1 / (1 + (off / _ASTRAY) ** 4)

@@ -26,6 +26,7 @@ class TrueBodies:
         joints: (B, 24, 3).
         vertices: (B, M, 3) of the bare body, placed.
         seen: (B, 33) False for keypoints outside of the picture.
+        weight: (B,) how much everybody counts in all terms but the spread.
     """
 
     turns: Tensor
@@ -34,6 +35,7 @@ class TrueBodies:
     joints: Tensor
     vertices: Tensor
     seen: Tensor
+    weight: Tensor
 
 
 def pose_terms(bodies: PredictedBodies, true: TrueBodies, scale: Tensor) -> dict[str, Tensor]:
@@ -48,20 +50,25 @@ def pose_terms(bodies: PredictedBodies, true: TrueBodies, scale: Tensor) -> dict
     middle, true_middle = _middle(points), _middle(true.points)
     apart = (points - middle) - (true.points - true_middle)
     apart_joints = (bodies.joints - middle) - (true.joints - true_middle)
-    weight = torch.ones(KEYPOINTS).to(points)
-    weight[LIMBS] = _LIMB_WEIGHT
+    limbs = torch.ones(KEYPOINTS).to(points)
+    limbs[LIMBS] = _LIMB_WEIGHT
+    total = true.weight.sum().clamp(min=1e-6)
+
+    def mean(costs: Tensor) -> Tensor:
+        """Over everything of a person, and over the people by how much they count."""
+        return (true.weight * costs.flatten(1).mean(1)).sum() / total
+
     # the same in the body's own frame: how limbs stand to each other, whatever the whole is turned like
     inside = (points - middle) @ bodies.turns[:, 0] - (true.points - true_middle) @ true.turns[:, 0]
     rays, true_rays = (p[..., :2] / p[..., 2:].clamp(min=0.1) for p in (points, true.points))
     off = (rays - true_rays) / scale[:, None, None].clamp(min=1e-3)
     shown = true.seen.to(off)[..., None]
     return {
-        "points": (weight[:, None] * (_length(apart) + 0.5 * _length(inside))[..., None]).mean()
-        + 0.5 * _length(apart_joints).mean(),
-        "pose": (bodies.turns[:, :TURNED] - true.turns).square().sum((-1, -2)).mean(),
-        "shape": (bodies.betas - true.betas).square().mean(),
-        "vertices": _length((vertices - middle) - (true.vertices - true_middle)).mean(),
-        "picture": (shown * (off.square() + 1e-6).sqrt()).clamp(max=1.0).mean(),
+        "points": mean(limbs * (_length(apart) + 0.5 * _length(inside))) + 0.5 * mean(_length(apart_joints)),
+        "pose": mean((bodies.turns[:, :TURNED] - true.turns).square().sum((-1, -2))),
+        "shape": mean((bodies.betas - true.betas).square()),
+        "vertices": mean(_length((vertices - middle) - (true.vertices - true_middle))),
+        "picture": mean((shown * (off.square() + 1e-6).sqrt()).clamp(max=1.0)),
         "spread": _spread(bodies, true, apart, apart_joints),
     }
 

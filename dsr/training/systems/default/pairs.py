@@ -6,7 +6,7 @@ look straight at them, with K and pixels as a fit would have them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera import perspective_rotation
-from dsr.errors import TrainingError
+from dsr.errors import ExportError, TrainingError
+from dsr.files import write_atomic
 from dsr.fitting.lifted_people import lift_people
 from dsr.lifting.base import WindowLifter
 from dsr.npz import read_npz
@@ -27,6 +28,8 @@ PATTERN = "pairs_*.npz"
 LABEL_SIZE = 48
 """Side of the clothing labels that the semantic terms compare with, pixels."""
 _MOST_BYTES = 4 << 30
+_VERSION = 1  # of what a prepared copy holds
+_NO_LABELS = torch.zeros(1, 0, 0, dtype=torch.uint8)
 _GROUPS = ([*range(13), 23, 24], list(range(13, 23)), list(range(25, 33)))
 _BOX_CONFIDENCE = 0.5
 _KEYS = (
@@ -54,6 +57,7 @@ class Pairs:
         state: (N, 33) uint8, as in the file.
         strata: (N,) int64 bits, as in the file.
         about: (N, 3) stature, mass, whether a child.
+        split: (N,) uint8, 0 to train on, 1 held out.
     """
 
     rays: Tensor
@@ -70,6 +74,7 @@ class Pairs:
     state: Tensor
     strata: Tensor
     about: Tensor
+    split: Tensor
 
     def __len__(self) -> int:
         return len(self.rays)
@@ -100,10 +105,10 @@ def load_pairs(
     parts: list[Pairs] = []
     for file in files:
         try:
-            shard = read_npz(file, {*_KEYS, "labels"} if labels else set(_KEYS), most=_MOST_BYTES)
-            rows = np.flatnonzero((shard["split"] == split) & np.isfinite(shard["points"]).all((1, 2, 3)))
+            part = _ready(file, lifter)
+            rows = torch.from_numpy(np.flatnonzero(part.split.numpy() == split))
             if len(rows):
-                parts.append(_prepared({key: value[rows] for key, value in shard.items()}, lifter))
+                parts.append(part.select(rows) if labels else replace(part.select(rows), labels=_NO_LABELS[rows * 0]))
         except (OSError, ValueError, KeyError, IndexError) as error:
             raise TrainingError(f"{file} cannot be read as pairs ({error}): make it again or delete it.") from error
         if most is not None and sum(map(len, parts)) >= most:
@@ -112,6 +117,29 @@ def load_pairs(
         raise TrainingError(f"{folder}: nobody in {len(files)} files is of split {split}.")
     joined = Pairs(**{f.name: torch.cat([getattr(part, f.name) for part in parts]) for f in fields(Pairs)})
     return joined if most is None else joined.select(slice(most))
+
+
+def _ready(file: Path, lifter: WindowLifter | None) -> Pairs:
+    """The people of a file, from the copy in the folder ``ready`` beside it where that is as new."""
+    state = f"{_VERSION} {file.stat().st_size} {file.stat().st_mtime_ns} {lifter is not None}"
+    copy = file.parent / "ready" / file.name
+    names = [f.name for f in fields(Pairs)]
+    try:
+        kept = read_npz(copy, {*names, "state_of_file"}, most=_MOST_BYTES)
+        if str(kept["state_of_file"]) == state:
+            return Pairs(**{name: torch.from_numpy(kept[name]) for name in names})
+    except (OSError, ValueError, KeyError):
+        pass  # not there yet, or of something else
+    shard = read_npz(file, {*_KEYS, "labels"}, most=_MOST_BYTES)
+    rows = np.flatnonzero(np.isfinite(shard["points"]).all((1, 2, 3)))
+    part = _prepared({key: value[rows] for key, value in shard.items()}, lifter)
+    try:
+        copy.parent.mkdir(exist_ok=True)
+        arrays = {name: getattr(part, name).numpy() for name in names}
+        write_atomic(copy, lambda to: np.savez(to, state_of_file=np.array(state), **arrays))
+    except (OSError, ExportError):
+        pass  # a folder that cannot be written to is read anew every time
+    return part
 
 
 def _prepared(shard: dict[str, np.ndarray], lifter: WindowLifter | None) -> Pairs:
@@ -153,6 +181,7 @@ def _prepared(shard: dict[str, np.ndarray], lifter: WindowLifter | None) -> Pair
         torch.as_tensor(shard["state"]),
         torch.as_tensor(shard["strata"].astype(np.int64)),
         single(np.stack([shard["stature"], shard["mass"], shard["child"]], 1)),
+        torch.as_tensor(shard["split"]),
     )
 
 

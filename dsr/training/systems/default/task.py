@@ -23,7 +23,7 @@ from dsr.training.systems.default.semantic import SemanticTerms
 from dsr.training.systems.regressor.config import RegressorTrainConfig
 from dsr.training.task import Amp, Task
 
-_VERTICES = 140
+_VERTICES = 60
 """About so many vertices are compared, spread evenly over the light body's."""
 
 
@@ -100,7 +100,9 @@ class DefaultTask(Task):
             joints, points, _ = network.body(torch.cat([batch["turns"], eye], 1), batch["betas"])
             shift = batch["joints"][:, :1] - joints[:, :1]
             vertices = points[:, network.body.num_keypoints :] + shift
-        true = TrueBodies(batch["turns"], batch["betas"], batch["points"], batch["joints"], vertices, batch["seen"])
+        true = TrueBodies(
+            batch["turns"], batch["betas"], batch["points"], batch["joints"], vertices, batch["seen"], batch["weight"]
+        )
         terms = pose_terms(bodies, true, batch["true_scale"])
         weights = {name: getattr(self.config.network, name) for name in terms}
         losses = self.config.losses
