@@ -19,7 +19,7 @@ from dsr.synthetic.postures import draw_posture
 
 _FPS = 10.0
 _PRIOR_POSES = 4000
-_SHARES = {"clip": 0.52, "posture": 0.22, "prior": 0.12, "recombined": 0.1, "limits": 0.04}
+_SHARES = {"clip": 0.57, "posture": 0.17, "prior": 0.12, "recombined": 0.1, "limits": 0.04}
 _LEGS = np.array([1, 2, 4, 5, 7, 8, 10, 11]) - 1
 _LIMBS = (
     np.array([1, 4, 7]) - 1,

@@ -24,6 +24,8 @@ from dsr.synthetic.pairs import Pair, PairSource
 from dsr.synthetic.people_drawn import STRATA
 
 SHARD = 1000
+RECIPE = 2
+"""Kept in every shard: seeds make the same people again as long as it is the same."""
 _HEAVY_BMI, _THIN_BMI = 30.0, 18.5
 
 
@@ -71,7 +73,7 @@ def make_shard(source: PairSource, folder: Path, index: int) -> int:
     if not found:
         raise DatasetError("the landmark model saw nobody in a thousand pictures; is it the right model?")
     arrays = measured({name: np.stack([pair[name] for pair in found]) for name in found[0]})
-    arrays["strata_names"] = np.array(STRATA)
+    arrays["strata_names"], arrays["recipe"] = np.array(STRATA), np.array(RECIPE)
 
     def write(path: Path) -> None:
         with path.open("wb") as stream:
@@ -123,7 +125,10 @@ def read_pairs(folder: Path) -> Iterator[Pair]:
     if not files:
         raise DatasetError(f"{folder}: no pairs_*.npz; make them with python -m dsr.synthetic.make_pairs {folder}.")
     for file in files:
-        yield read_npz(file)
+        try:
+            yield read_npz(file)
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{file}: {error}; delete it and make it again.") from error
 
 
 def _part(text: str) -> tuple[int, int]:

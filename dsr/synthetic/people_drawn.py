@@ -50,7 +50,10 @@ OUTSIDE, COVERED, BEHIND_SELF = 1, 2, 4
 CHILD_FROM = 0.25  # of the child's beta
 _CHILDREN, _CHILD_VARIETY = 0.13, 0.7
 _WINDOW, _DRAWN_PX = 1.3, 300  # side of what is drawn, in regions, and its longest side in pixels
-_INSIDE_BODY_M = 0.1
+_INSIDE_BODY_M = np.full(33, 0.05)
+"""How deep each keypoint may lie below the body's surface and still be seen, metres."""
+_INSIDE_BODY_M[[13, 14, 25, 26]], _INSIDE_BODY_M[[11, 12]], _INSIDE_BODY_M[[23, 24]] = 0.09, 0.15, 0.22
+_WITH_THINGS, _WITH_OTHERS = 0.2, 0.15
 _TUMBLING = 0.03  # of the people lie, fall or jump any way
 _TRIES = 6
 
@@ -183,7 +186,7 @@ class DrawnPeople:
         K = camera.K.copy()
         K[:2, 2] -= origin
         K[:2] *= scale
-        other = self._other(rng, split, camera, worn, transl) if rng.random() < 0.16 else None
+        other = self._other(rng, split, camera, worn, transl) if rng.random() < _WITH_OTHERS else None
         vertices, faces, fields = worn.vertices + transl, worn.faces, worn.fields
         if other is not None:
             moved, second = other
@@ -199,7 +202,7 @@ class DrawnPeople:
         )
         labels[~mine] = 0
         front = None
-        if rng.random() < 0.3 and mine.any():
+        if rng.random() < _WITH_THINGS and mine.any():
             rows, columns = np.nonzero(mine)
             box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], float)
             cover, colours = draw_front(rng, *size, box, in_window[[15, 16]])

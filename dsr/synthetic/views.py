@@ -68,8 +68,8 @@ def place(rng: np.random.Generator, camera: Camera, vertices: np.ndarray, aim: n
     columns = np.ascontiguousarray(vertices.T)
     low, high = columns.min(1), columns.max(1)
     extent, middle = high - low, (high + low) / 2
-    kind = int(rng.choice(3, p=[0.68, 0.16, 0.16]))
-    share = rng.uniform(*((0.4, 0.95), (0.1, 0.4), (0.95, 2.4))[kind])
+    kind = int(rng.choice(3, p=[0.7, 0.2, 0.1]))
+    share = rng.uniform(*((0.35, 0.92), (0.08, 0.35), (0.92, 2.3))[kind])
     if camera.kind == "selfie":
         share = rng.uniform(1.0, 2.4)
     depth = focal * max(extent[0] / width, extent[1] / height) / share + 0.3 * extent[2]
