@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -125,7 +126,7 @@ class PeopleSearch:
 
     def _everybody(self, rgb: np.ndarray, pyramid: Pyramid) -> list[Body]:
         """Bodies that are clear at once, then those behind and beside them, then the doubtful."""
-        candidates = self._candidates(pyramid)
+        candidates, smaller = self._candidates(pyramid)
         bodies = self._bodies(pyramid, candidates)
         faces = self._all_faces(pyramid, candidates, bool(bodies))
         bodies = [with_face(body, faces) for body in bodies]
@@ -135,10 +136,12 @@ class PeopleSearch:
             return suppress_bodies(bodies)
         sure = self._unmixed(pyramid, sure)
         doubtful = bodies
-        hints = [not explained(hips, sure) for hips in candidates[:, 5:7]]
-        for _ in range(self.settings.peels if len(sure) > 1 or any(hints) else 0):
+        hints = [float(candidate[0]) for candidate in candidates if not explained(candidate[5:7], sure)]
+        if max(hints, default=0.0) >= MIN_SCORE:
+            smaller = len(self.settings.on_cue)
+        for _ in range(self.settings.peels if len(sure) > 1 or hints else 0):
             peeled = Pyramid(without_bodies(rgb, sure))
-            again = self._candidates(peeled, others=True)
+            again, _ = self._candidates(peeled, True, smaller)
             inside = np.all((again[:, 5:7] >= 0) & (again[:, 5:7] <= [pyramid.width, pyramid.height]), axis=1)
             upright = np.abs(body_angle(again)) < PEELED_MAX_ANGLE
             again = again[inside & upright & (again[:, 0] >= MIN_PEELED_SCORE)]
@@ -306,33 +309,36 @@ class PeopleSearch:
         kept = suppress_bodies(sure + [body for body in confirmed if stands_apart(body, sure)])
         return [body for body in kept if _among(body, confirmed)]
 
-    def _candidates(self, pyramid: Pyramid, others: bool = False) -> np.ndarray:
-        """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints.
+    def _candidates(self, pyramid: Pyramid, peeled: bool = False, smaller: int = 9) -> tuple[np.ndarray, int]:
+        """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints; how many on cue were.
 
-        ``others`` than those who were taken out: an empty picture is then no reason to look for smaller people, and
-        what is left of limbs looks like tiny ones.
+        Args:
+            pyramid: the picture.
+            peeled: people were taken out of it: an empty picture is then no reason to look for smaller people, and
+                what is left of limbs looks like tiny ones.
+            smaller: the most tile sizes on cue.
         """
         longer, shorter = (float(f(pyramid.width, pyramid.height)) for f in (max, min))
         parts = [self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT) for n in self.settings.always]
         if longer > 3 * shorter:  # a panorama: people are as high as the picture, not a part of its width
             parts.append(self._people.in_tiles(pyramid, shorter, MIN_HINT))
-        last = self.settings.always[-1]
-        for n in self.settings.on_cue:
-            merged = merge_candidates(np.concatenate(parts))
+        searched = 0
+        for last, n in pairwise((self.settings.always[-1], *self.settings.on_cue)):
             tiny = n > _FEW_TILES
-            smaller = (_TINY if tiny else 1.0) * longer / last
-            somebody = others or bool(np.any(merged[:, 0] >= MIN_SCORE))
+            found = merge_candidates(np.concatenate(parts))
+            somebody = peeled or bool(np.any(found[:, 0] >= MIN_SCORE))
             # Many tiles are slow: what looks a little like somebody tiny is no reason for them beside somebody large.
-            cues = merged[merged[:, 0] >= MIN_SCORE] if tiny and somebody else merged
-            if (somebody and not hints_at_small_people(cues, smaller)) or (tiny and others):
+            cues = found[found[:, 0] >= MIN_SCORE] if tiny and somebody else found
+            least = (_TINY if tiny else 1.0) * longer / last
+            if searched == smaller or (somebody and not hints_at_small_people(cues, least)) or (tiny and peeled):
                 break
             part = self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT)
             parts.append(part[part[:, 0] >= _MIN_TINY_SCORE] if tiny else part)
-            last = n
+            searched += 1
         if self.settings.wider:
             around = Region(pyramid.width / 2, pyramid.height / 2, self.settings.wider * longer, 0.0)
             parts.append(self._people.in_region(pyramid, around, MIN_HINT))
-        return merge_candidates(np.concatenate(parts))
+        return merge_candidates(np.concatenate(parts)), searched
 
     def _bodies(self, pyramid: Pyramid, candidates: np.ndarray) -> list[Body]:
         bodies: list[Body] = []
