@@ -194,7 +194,7 @@ class Dresser:
         template = mannequin.places[:count]
         bare = template + (mannequin.shapedirs[: 3 * count] @ shape).reshape(-1, 3)
         rest = np.asarray(mannequin.regressor @ bare)
-        transforms = _transforms(body.parents, rest, turns)
+        transforms = joint_transforms(body.parents, rest, turns)
         blend = (mannequin.weights[:count] @ transforms.reshape(24, 12)).reshape(count, 3, 4)
         skin = _apply(blend, bare)
         shift = dress.body_offset[:, None] * mannequin.rest_normals
@@ -314,8 +314,8 @@ def _body_materials(names: tuple[str, ...], part_ids: np.ndarray) -> np.ndarray:
     return table[part_ids]
 
 
-def _transforms(parents: np.ndarray, rest: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """(24, 3, 4) float32 of rest points to posed points."""
+def joint_transforms(parents: np.ndarray, rest: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """(24, 3, 4) float32 transforms of rest points to posed points, for rest joints (24, 3) and turns (24, 3, 3)."""
     world, position = np.empty((24, 3, 3)), np.empty((24, 3))
     world[0], position[0] = turns[0], rest[0]
     for joint in range(1, 24):

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from dsr.body.likely_shapes import CHILD_MEAN, CHILD_SPREAD
 from dsr.people.regions import Region
 from dsr.rendering.drawing import draw
 from dsr.synthetic.backdrop import draw_backdrop, draw_front, photograph
 from dsr.synthetic.body_poses import PosePool
+from dsr.synthetic.body_shapes import CHILD_FROM, ShapePool
 from dsr.synthetic.dressed import Dresser, Worn, folded, paint
 from dsr.synthetic.scene import shade
 from dsr.synthetic.views import Camera, draw_camera, draw_heading, place
@@ -47,8 +47,6 @@ STRATA = (
 )
 OUTSIDE, COVERED, BEHIND_SELF = 1, 2, 4
 """Bits of what hides a keypoint: the picture's border, a thing or another person, the own body."""
-CHILD_FROM = 0.25  # of the child's beta
-_CHILDREN, _CHILD_VARIETY = 0.13, 0.7
 _WINDOW, _DRAWN_PX = 1.3, 300  # side of what is drawn, in regions, and its longest side in pixels
 _INSIDE_BODY_M = np.full(33, 0.05)
 """How deep each keypoint may lie below the body's surface and still be seen, metres."""
@@ -127,11 +125,7 @@ class DrawnPeople:
         self._dresser = Dresser(None if garments is None else Wardrobe(garments))
         self._mocap = mocap
         self._pools: dict[str, PosePool] = {}
-        body = self._dresser.asset
-        assert body.sex_mean is not None and body.sex_cov is not None and body.child_beta is not None
-        self._child = body.child_beta
-        self._mean = body.sex_mean.astype(np.float64)
-        self._roots = [_root(cov.astype(np.float64)) for cov in body.sex_cov]
+        self._shapes = ShapePool(self._dresser.asset)
 
     def draw(self, seed: int) -> DrawnPerson | None:
         """The person of a seed; None where too little of it would be seen."""
@@ -143,17 +137,6 @@ class DrawnPeople:
                 return person
         return None
 
-    def shape(self, rng: np.random.Generator) -> tuple[np.ndarray, bool]:
-        """Betas (B,) of a man, woman or child, and whether it is female."""
-        female = bool(rng.random() < 0.5)
-        wide = 1.0 if rng.random() < 0.8 else 1.4  # the very thin and the very heavy are seen too
-        noise = self._roots[int(female)] @ rng.standard_normal(len(self._mean[0])) * wide
-        if rng.random() < _CHILDREN:
-            betas = self._mean.mean(0) + noise * _CHILD_VARIETY
-            betas[self._child] = np.clip(rng.normal(CHILD_MEAN, CHILD_SPREAD), 0.1, 1.4)
-            return betas, female
-        return self._mean[int(female)] + noise, female
-
     def _pool(self, split: str) -> PosePool:
         if split not in self._pools:
             self._pools[split] = PosePool(self._mocap, split)
@@ -164,7 +147,7 @@ class DrawnPeople:
     ) -> tuple[Worn, np.ndarray, bool, np.ndarray, str]:
         pose = self._pool(split).draw(rng)
         tilt = pose.tilt if rng.random() > _TUMBLING else Rotation.from_quat(rng.normal(size=4)).as_matrix()
-        betas, female = self.shape(rng)
+        betas, female = self._shapes.draw(rng)
         dress = self._dresser.draw(rng, female)
         turns = np.concatenate([(turn @ draw_heading(rng) @ tilt)[None], pose.body])
         return self._dresser.pose(betas, turns, dress), betas, female, turns, pose.source
@@ -219,7 +202,7 @@ class DrawnPeople:
         state, joint_state = mesh.state(keypoints, True), mesh.state(joints, False)
         betas32 = betas.astype(np.float32)
         pose = Rotation.from_matrix(turns).as_rotvec()
-        strata = _strata(camera, worn, betas, self._child, region, state, keypoints, other is not None, dark)
+        strata = _strata(camera, worn, betas, self._shapes.child, region, state, keypoints, other is not None, dark)
         return DrawnPerson(
             window=photograph(rng, picture, dark),
             origin=origin,
@@ -331,11 +314,6 @@ def _window(region: Region, size: tuple[int, int]) -> tuple[np.ndarray, tuple[in
     scale = min(1.0, _DRAWN_PX / float((high - low).max()))
     width, height = (max(24, int(np.ceil(side * scale))) for side in high - low)
     return low, (width, height), scale
-
-
-def _root(cov: np.ndarray) -> np.ndarray:
-    variances, vectors = np.linalg.eigh(cov)
-    return vectors * np.sqrt(np.clip(variances, 0, None))
 
 
 def _strata(

@@ -11,7 +11,8 @@ from dsr.body import load_asset, load_body
 from dsr.body.joints import joint_names
 from dsr.body.shapes import measure_shape
 from dsr.synthetic.body_poses import PosePool
-from dsr.synthetic.people_drawn import CHILD_FROM, COVERED, OUTSIDE, STRATA, DrawnPeople, project, true_region
+from dsr.synthetic.body_shapes import CHILD_FROM, ShapePool
+from dsr.synthetic.people_drawn import COVERED, OUTSIDE, STRATA, DrawnPeople, project, true_region
 from dsr.synthetic.postures import HELD_OUT, POSTURES, draw_posture
 from dsr.synthetic.views import draw_camera, place
 
@@ -134,9 +135,9 @@ def test_postures_bend_joints_the_way_they_bend(people):
             assert (turns[knee] @ down)[2] < 0.35  # shins fold backwards
 
 
-def test_shapes_are_those_of_people(source):
-    rng = np.random.default_rng(2)
-    betas = np.stack([source.shape(rng)[0] for _ in range(150)])
+def test_shapes_are_those_of_people():
+    rng, shapes = np.random.default_rng(2), ShapePool(load_asset("open"))
+    betas = np.stack([shapes.draw(rng)[0] for _ in range(150)])
     sizes = measure_shape(load_asset("open"), betas)
     child = betas[:, 10] > CHILD_FROM
     assert 0.04 < child.mean() < 0.25
