@@ -42,7 +42,7 @@ class UndrawnPeople:
     def draw(self, seed: int, count: int) -> Pair:
         """Stacked pairs of ``count`` people: the arrays of :mod:`dsr.synthetic.pairs`, but for what pictures give."""
         rng = np.random.default_rng([17, seed])
-        people = []
+        people: list[Pair] = []
         while len(people) < count:
             person = self._one(rng)
             if person is not None:
