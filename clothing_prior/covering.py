@@ -7,6 +7,7 @@ from scipy.spatial import cKDTree
 
 REACH_M = 0.15
 """Clothes further away than this belong to another part of the body."""
+_FIRST_M = 0.05  # something has to be as near as this: hair beside a cheek does not cover it
 _INSIDE_M = 0.03  # the set's garments may lie below the skin, which is hidden there
 _STEPS_M = (-0.015, 0.0, 0.015, 0.03, 0.06, 0.1)
 _NEAREST = 8
@@ -52,6 +53,10 @@ def covering(
     along = _ray_hits(vertices[rows], normals[rows], corners[triangles])
     hit = (along > -_INSIDE_M) & (along < REACH_M)
     rows, triangles, along = rows[hit], triangles[hit], along[hit]
+    first = np.full(len(vertices), np.inf)
+    np.minimum.at(first, rows, along)
+    kept = first[rows] < _FIRST_M
+    rows, triangles, along = rows[kept], triangles[kept], along[kept]
     order = np.lexsort((triangles, along))  # the outermost is written last
     best[rows[order]] = triangles[order]
     distance[rows[order]] = np.maximum(along[order], 0.0)

@@ -21,14 +21,14 @@ from dsr.mocap.pose_prior import PosePrior
 
 OnProgress = Callable[[int, int], None]
 _EVERY = 25  # people between two saves
-_LAYOUT = 1  # of the saved sums: another number does not go on from older ones
+_LAYOUT = 2  # of the saved sums: another number does not go on from older ones
 
 
 @dataclass(frozen=True)
 class GarmentSettings:
     """How many people of which seed."""
 
-    people: int = 600
+    people: int = 300
     seed: int = 14
 
 
@@ -134,10 +134,10 @@ def garment_card(settings: GarmentSettings, wardrobe: Wardrobe) -> str:
     dsr-prior garments MAKEHUMAN_ASSETS --people {settings.people} --seed {settings.seed}
 
 {settings.people} random adults of the open body, half of them men, in poses of the shipped pose prior, dressed in
-MakeHuman's CC0 garments ({len(wardrobe.files)} files, digest `{_digest(wardrobe)[:16]}`). A ray along the normal of
-every vertex finds the outermost garment within 15 cm and its distance; vertices on a garment's hide list are covered
-too. Counts of mirrored vertices are added with left and right exchanged, and smoothed over the mesh. Outfits are drawn
-by these shares:
+MakeHuman's CC0 garments ({len(wardrobe.files)} files, digest `{_digest(wardrobe)[:16]}`). Where a ray along the normal
+of a vertex meets a garment within 5 cm, the vertex is covered; the outermost garment within 15 cm is what is seen, and
+its distance counts. Vertices on a garment's hide list are covered too. Counts of mirrored vertices are added with left
+and right exchanged, and smoothed over the mesh. Outfits are drawn by these shares:
 
 {shares_table()}
 

@@ -23,7 +23,7 @@ class GarmentsCommand:
     """Folder or .tar.xz archive of the MakeHuman CC0 assets."""
     out: Path = Path("clothing_prior_open.safetensors")
     """File to write; its card goes beside it as .md, what a stopped run has so far as .sums.npz."""
-    people: int = 600
+    people: int = 300
     """How many people to dress."""
     seed: int = 14
     """Seed of bodies, poses and outfits."""

@@ -29,23 +29,24 @@ def wardrobe(tmp_path_factory) -> Wardrobe:
 
 
 def test_a_shell_around_a_ball_covers_it_at_its_distance():
-    asset = load_asset("open-light")
-    ball = asset.v_template - asset.v_template.mean(0)
-    ball = ball / np.linalg.norm(ball, axis=1, keepdims=True)
     faces = np.array([[0, 1, 2], [0, 2, 3], [0, 3, 4], [0, 4, 1], [5, 2, 1], [5, 3, 2], [5, 4, 3], [5, 1, 4]])
     octahedron = np.array([[0, 1, 0], [1, 0, 0], [0, 0, 1], [-1, 0, 0], [0, 0, -1], [0, -1, 0]], float)
     normal = np.ones((1, 3)) / np.sqrt(3)
-    vertex, nothing = 0.5 * normal, np.zeros(1, np.int64)
-    near = np.ones((1, 1), bool)
-    row, distance = covering(vertex, normal, nothing, octahedron, faces, np.zeros(8, np.int64), near)
-    assert row[0] in range(8) and distance[0] == pytest.approx(1 / np.sqrt(3) - 0.5)
+    nothing, near = np.zeros(1, np.int64), np.ones((1, 1), bool)
+    vertex = (1 / np.sqrt(3) - 0.04) * normal  # 4 cm below the face of the octahedron
+
+    def above(vertex, cloth=octahedron, faces=faces, near=near):
+        return covering(vertex, normal, nothing, cloth, faces, np.zeros(len(faces), np.int64), near)
+
+    row, distance = above(vertex)
+    assert row[0] in range(8) and distance[0] == pytest.approx(0.04)
     both = np.concatenate([octahedron, 1.05 * octahedron])  # of two layers the outer one is seen
-    row, distance = covering(vertex, normal, nothing, both, np.concatenate([faces, faces + 6]), np.zeros(16, int), near)
-    assert row[0] >= 8 and distance[0] == pytest.approx(1.05 / np.sqrt(3) - 0.5)
-    row, _ = covering(vertex, normal, nothing, octahedron, faces, np.zeros(8, np.int64), ~near)
-    assert row[0] == -1  # another limb's garment
-    row, _ = covering(0.2 * normal, normal, nothing, octahedron, faces, np.zeros(8, np.int64), near)
-    assert row[0] == -1  # further than 15 cm
+    row, distance = above(vertex, both, np.concatenate([faces, faces + 6]))
+    assert row[0] >= 8 and distance[0] == pytest.approx(1.05 / np.sqrt(3) - 1 / np.sqrt(3) + 0.04)
+    assert above(vertex, near=~near)[0][0] == -1  # another limb's garment
+    assert above(vertex - 0.02 * normal)[0][0] == -1  # nothing within 5 cm
+    row, distance = above(vertex + 0.05 * normal)
+    assert row[0] >= 0 and distance[0] == 0  # cloth a little below the skin
 
 
 def test_shares_of_each_kind_sum_to_one():
