@@ -31,7 +31,11 @@ TRAINING_FOLDERS: Final = {
 }
 """PersPose's training sets and their folders."""
 
-_SUFFIXES = (".npz", ".joblib", ".pkl", ".pickle")
+PICTURE_FOLDERS: Final = {"coco": "train2017", "3dhp": "mpi_inf_3dhp_train_set", "bedlam": "data"}
+"""Where in a set's folder the published loaders look for its pictures."""
+
+_SUFFIXES = (".pt", ".npz", ".joblib", ".pkl", ".pickle")
+_LOOKED_AT = 100  # pictures of a table that are looked for before a run begins
 _NUMBERS: Final[Mapping[str, tuple[int, ...] | None]] = {
     "bbox": (4,),
     "cam_intrinsics": (3, 3),
@@ -128,11 +132,13 @@ def open_perspose_set(root: str | Path, name: str) -> PersPoseSource:
 
     Args:
         root: folder with ``h36m``, ``coco``, ``3dhp``, ``3dpw`` and ``bedlam``; ``file_name`` is looked for in
-            ``images`` of these, or in the folder itself where there is none.
+            :data:`PICTURE_FOLDERS` of these, in ``images``, or in the folder itself, the first that there is. A
+            hundred pictures of the table must be there.
         name: a key of :data:`TRAINING_FOLDERS`.
 
     Raises:
-        DatasetError: if the set is unknown, there is no such table or several, or it does not fit.
+        DatasetError: if the set is unknown, there is no such table or several, it does not fit, or pictures are
+            missing, naming the first.
     """
     if name not in TRAINING_FOLDERS:
         raise DatasetError(f"There is no data set {name!r} of PersPose; choose from {', '.join(TRAINING_FOLDERS)}.")
@@ -142,5 +148,14 @@ def open_perspose_set(root: str | Path, name: str) -> PersPoseSource:
     if len(tables) != 1:
         lies = f"{', '.join(p.name for p in tables)} lie" if tables else "none lies"
         raise DatasetError(f"{folder}: {name} needs one table of columns with '{word}' in its name, and {lies} there.")
-    images = folder / "images"
-    return PersPoseSource(tables[0], images if images.is_dir() else folder, name=name)
+    inside = [folder / sub for sub in (PICTURE_FOLDERS.get(folder.name), "images") if sub]
+    images = next((path for path in inside if path.is_dir()), folder)
+    source = PersPoseSource(tables[0], images, name=name)
+    rows = np.unique(np.linspace(0, max(0, len(source) - 1), min(len(source), _LOOKED_AT)).astype(int))
+    missing = [image for image in (Path(source.record(int(row)).image) for row in rows) if not image.is_file()]
+    if missing:
+        raise DatasetError(
+            f"{missing[0]} is missing, as are {len(missing) - 1} more of {len(rows)} pictures of {tables[0].name} that "
+            f"were looked for: put them below {images}."
+        )
+    return source

@@ -237,6 +237,28 @@ def test_bytes_changed_at_random_never_raise_anything_else(tmp_path):
     assert "refused" in outcomes
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("coco", "coco/train2017"),
+        ("3dhp", "3dhp/mpi_inf_3dhp_train_set"),
+        ("bedlam-train", "bedlam/data"),
+        ("3dpw", "3dpw/images"),
+        ("h36m", "h36m"),
+    ],
+)
+def test_pictures_lie_where_the_published_loaders_look(tmp_path, name, folder):
+    (tmp_path / folder).mkdir(parents=True)
+    table = tmp_path / folder.split("/")[0] / "some_train.pt"
+    table.write_bytes(dump(smpl_table(file_name=np.array(["a.jpg", "b.jpg"]))))
+    (tmp_path / folder / "a.jpg").touch()
+    with pytest.raises(DatasetError, match=r"b\.jpg is missing, as are 0 more of 2 pictures of some_train\.pt") as said:
+        open_perspose_set(tmp_path, name)
+    assert str(tmp_path / folder) in str(said.value)
+    (tmp_path / folder / "b.jpg").touch()
+    assert open_perspose_set(tmp_path, name).record(1).image == tmp_path / folder / "b.jpg"
+
+
 def test_training_sets_are_found_in_their_folders(tmp_path):
     (tmp_path / "bedlam").mkdir()
     for name in ("bedlam_train.pkl", "bedlam_val.pkl"):
