@@ -17,6 +17,7 @@ from .builders.metarig_armature import has_rigify, is_metarig
 from .core.directions import KEY_NAMES
 from .core.messages import FIXES, sentence
 from .i18n import translate
+from .operators.character import is_character
 from .operators.rigify import ENABLE_RIGIFY
 from .preferences import worker_python
 from .preview import PREVIEW
@@ -129,6 +130,33 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
         row.operator("fitbody.part_materials", text="Parts").kind = "PARTS"
         row.operator("fitbody.part_materials", text="Skin").kind = "SKIN"
         layout.operator("fitbody.add_metarig", icon="OUTLINER_OB_ARMATURE")
+
+
+class FITBODY_PT_character(SubPanel, bpy.types.Panel):
+    """The pose on the artist's own character."""
+
+    bl_idname = "FITBODY_PT_character"
+    bl_label = "Pose to My Character"
+
+    def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
+        """The map of the active armature, and what is done with it."""
+        armature = context.active_object
+        if not is_character(armature):
+            paragraph(column, translate(sentence("Select your character's armature")), "INFO")
+            return
+        bones = armature.dsr_bone_map
+        column.operator("fitbody.apply_to_armature", icon="ARMATURE_DATA")
+        _props(column, bones, "path", "keep_feet", "at_body")
+        row = layout.row(align=True)
+        row.prop(bones, "show", icon="TRIA_DOWN" if bones.show else "TRIA_RIGHT", emboss=False, toggle=True)
+        row.operator("fitbody.guess_bone_map", text="", icon="VIEWZOOM")
+        row.operator("fitbody.load_bone_map", text="", icon="FILEBROWSER")
+        row.operator("fitbody.save_bone_map", text="", icon="FILE_TICK")
+        if bones.show:
+            rows = layout.column(align=True)
+            for entry in bones.rows:
+                text = entry.name.replace("_", " ").title()
+                rows.prop_search(entry, "bone", armature.data, "bones", text=text, icon="BONE_DATA")
 
 
 class FITBODY_PT_export(SubPanel, bpy.types.Panel):
@@ -253,4 +281,11 @@ def paragraph(layout: Any, text: str, icon: str) -> None:
         column.label(text=line, icon=icon if number == 0 else "BLANK1")
 
 
-CLASSES = (FITBODY_PT_main, FITBODY_PT_scene, FITBODY_PT_animation, FITBODY_PT_body, FITBODY_PT_export)
+CLASSES = (
+    FITBODY_PT_main,
+    FITBODY_PT_scene,
+    FITBODY_PT_animation,
+    FITBODY_PT_body,
+    FITBODY_PT_character,
+    FITBODY_PT_export,
+)

@@ -16,7 +16,7 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import body_settings
+from . import body_settings, bone_map_settings
 from .builders.motion import MotionOptions
 from .builders.scene import BuildOptions
 from .core.messages import FitBodyError
@@ -221,19 +221,21 @@ class FitBodySettings(bpy.types.PropertyGroup):
         return options
 
 
-CLASSES = (FitBodySettings, *body_settings.CLASSES)
+CLASSES = (FitBodySettings, *body_settings.CLASSES, *bone_map_settings.CLASSES)
 
 
 def register() -> None:
     """Attach the groups."""
     bpy.types.WindowManager.dsr_fit_body = PointerProperty(type=FitBodySettings)
     bpy.types.Object.dsr_fit_body = PointerProperty(type=body_settings.BodySettings)
+    bpy.types.Object.dsr_bone_map = PointerProperty(type=bone_map_settings.FitBodyBoneMap)
 
 
 def unregister() -> None:
     """Take them away."""
     del bpy.types.WindowManager.dsr_fit_body
     del bpy.types.Object.dsr_fit_body
+    del bpy.types.Object.dsr_bone_map
 
 
 def panel_settings() -> FitBodySettings:

@@ -100,7 +100,7 @@ class RecordingLayout:
     """Stands in for a panel's layout: every property and operator named must exist."""
 
     def __init__(self):
-        self.drawn, self.texts = [], []
+        self.drawn, self.texts, self.searched = [], [], 0
 
     def __getattr__(self, name):
         if name.startswith("__"):
@@ -110,6 +110,10 @@ class RecordingLayout:
     def prop(self, owner, name, **_):
         assert name in owner.bl_rna.properties, (owner, name)
         self.drawn.append(name)
+
+    def prop_search(self, owner, name, place, collection, **_):
+        assert name in owner.bl_rna.properties and collection in place.bl_rna.properties
+        self.searched += 1
 
     def operator(self, name, **_):
         group, call = name.split(".")

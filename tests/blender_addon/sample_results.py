@@ -171,3 +171,31 @@ def earlier_asset(folder):
     plain |= {"direction_names": (), "direction_units": ()}
     save_asset(replace(body, name="earlier", **plain), path)
     return load_asset(path)
+
+
+def write_walk(folder, frames: int = 60, asset=None):
+    """A clip of one person who walks in a bow before an upright camera; the standing ankle does not move."""
+    from scipy.spatial.transform import Rotation
+
+    from dsr.body.numpy_lbs import rest_shape
+    from dsr.mocap.gait import walking_motion
+    from dsr.results import Floor
+
+    asset = asset or load_asset("open-light")
+    path = write_clip(folder, frames, 1, asset)
+    from dsr.results import load_result
+
+    result = load_result(path)
+    person = result.people[0]
+    rest = rest_shape(asset, person.betas)[1]
+    motion = walking_motion(frames / 30, 30.0, turn_rad_s=0.3, rest=rest)
+    to_camera = np.diag([1.0, -1.0, -1.0])
+    turns = np.concatenate([(to_camera @ motion.global_orient)[:, None], motion.body_pose_rotmat], 1)
+    vectors = Rotation.from_matrix(turns.reshape(-1, 3, 3)).as_rotvec().reshape(frames, -1, 3)
+    person.frames, person.observed = np.arange(frames), np.ones(frames, bool)
+    person.global_orient, person.body_pose = vectors[:, 0], vectors[:, 1:]
+    person.transl = motion.root_position_m @ to_camera.T + [0.0, 0.0, 6.0] - rest[0]
+    result.fps = 30.0
+    result.floor = Floor(np.array([0.0, -1.0, 0.0]), people=["p0"])
+    save_result(result, path)
+    return path

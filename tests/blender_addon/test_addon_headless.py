@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sample_results import corrective_asset, earlier_asset, write_clip, write_picture, write_worker
+from sample_results import corrective_asset, earlier_asset, write_clip, write_picture, write_walk, write_worker
 from ui_driver import SYSTEM_PATH, blender_environment
 
 from dsr.body import load_asset
@@ -63,6 +63,8 @@ def files(tmp_path_factory):
     for name, frames, people in (("clip", 30, 2), ("short", 5, 2), ("long", 300, 1)):
         (folder / name).mkdir()
         write_clip(folder / name, frames, people, load_asset("open") if name == "long" else light)
+    (folder / "walk").mkdir()
+    write_walk(folder / "walk", 60, light)
     (folder / "clip_correctives").mkdir()
     write_clip(folder / "clip_correctives", 6, 1, corrective_asset(folder / "clip_correctives"))
     measured = measure_body(light, made["landscape"][1].people[0].betas)

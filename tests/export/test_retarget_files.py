@@ -101,7 +101,7 @@ def test_feet_are_kept_by_hips_and_legs():
         moved = transfer(movement, Skeleton(heads, character.axes()), keep_feet=keep)
         slides.append(worst_slide(moved.positions, moved.scale, true_stands(movement)))
         assert worst_direction(moved.positions, movement, character.turn) < 2.0
-    assert slides[0] > 0.004 and slides[1] < 0.5 * slides[0], slides
+    assert slides[0] > 0.004 and slides[1] < 0.8 * slides[0], slides
 
 
 def test_on_the_spot_and_in_the_world():

@@ -26,7 +26,10 @@ def is_edited(collection: Any) -> bool:
 
     Materials, the ground and the camera do not count. Bodies of earlier versions, which noted nothing, count as edited.
     """
+    made = [item for item in collection.objects if item.type == "ARMATURE" and MADE in item]
     bodies = [item for item in collection.objects if shape.body_objects(item) and item.type == "ARMATURE"]
+    if set(made) - set(bodies):
+        return True  # a body whose mesh follows another rig, or is gone
     return any(armature.get(MADE) != _fingerprint(armature) for armature in bodies)
 
 

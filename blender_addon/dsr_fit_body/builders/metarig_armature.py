@@ -12,7 +12,7 @@ from .. import compat
 from ..core.messages import FitBodyError, sentence
 from ..core.metarig_bones import MetaBone, metarig_bones
 from . import armature as arm
-from . import shape
+from . import rig_binding, shape
 
 METARIG = "fitbody_metarig"
 """Custom property of a metarig made here: the name of the body's armature."""
@@ -55,7 +55,7 @@ def add_metarig(armature: Any, mesh_object: Any) -> Any:
 
 
 def generate_rig(metarig: Any) -> Any:
-    """Let Rigify make its control rig from a metarig, which is then hidden.
+    """Let Rigify make its control rig from a metarig, which is then hidden; the rig takes over the body.
 
     Returns:
         the rig, which is the active object.
@@ -73,7 +73,11 @@ def generate_rig(metarig: Any) -> Any:
         raise FitBodyError("build_failed", detail=str(error).removeprefix("Error: ")) from error
     made = [item for item in bpy.data.objects if item not in before and item.type == "ARMATURE"]
     rig = made[0] if made else bpy.context.view_layer.objects.active
-    _activate(rig)
+    body = shape.body_objects(bpy.data.objects.get(str(metarig[METARIG])))
+    _place_like(rig, metarig)
+    rig.name = f"{metarig[METARIG]} Rig"
+    if body is not None:
+        rig_binding.bind(rig, *body)
     if rig != metarig:
         metarig.hide_set(True)
     return rig

@@ -6,6 +6,7 @@ from __future__ import annotations
 from . import (
     active_image,
     bone_names,
+    character,
     export,
     fit,
     materials,
@@ -24,6 +25,7 @@ CLASSES = (
     *pose.CLASSES,
     *scene.CLASSES,
     *bone_names.CLASSES,
+    *character.CLASSES,
     *materials.CLASSES,
     *rigify.CLASSES,
     *export.CLASSES,

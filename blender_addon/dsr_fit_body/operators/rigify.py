@@ -29,7 +29,7 @@ class FITBODY_OT_add_metarig(BodyOperator, bpy.types.Operator):
 
 
 class FITBODY_OT_generate_rig(AddonOperator, bpy.types.Operator):
-    """Let Rigify make its control rig from the metarig; moving it like the body is a retargeter's work"""
+    """Let Rigify make its control rig on the body: the mesh follows it, and its FK controls have the pose"""
 
     bl_idname = "fitbody.generate_rig"
     bl_label = "Generate Rig"

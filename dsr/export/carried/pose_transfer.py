@@ -11,7 +11,6 @@ everywhere: y up, facing +z, its left at +x; metres.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -71,6 +70,9 @@ _NEXT = {
     },
 }
 """Joint -> joints its bone may point at, the first that both skeletons have counts."""
+
+
+_NEARLY = float(np.cos(np.radians(20)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +146,8 @@ def transfer(movement: Movement, skeleton: Skeleton, path: str = "own", keep_fee
     Args:
         movement: of the body.
         skeleton: with at least pelvis, hips, knees, shoulders, elbows.
-        path: ``own``: from where the skeleton stands at rest; ``world``: from where the body is; ``none``: on the spot.
+        path: ``own``: from where the skeleton stands at rest; ``world``: from where the body is; ``none``: on the spot;
+            ``same``: the skeleton is built like the body and goes exactly its way.
         keep_feet: standing feet stay where they are.
 
     Raises:
@@ -167,7 +170,7 @@ def transfer(movement: Movement, skeleton: Skeleton, path: str = "own", keep_fee
     root = _root_path(movement, index, rest, body, turns["pelvis"], scale, floor, path)
     contacts = _contacts(movement, index)
     places = _places(joints, parents, rest, turns, root)
-    if keep_feet and path != "none" and contacts.any():
+    if keep_feet and path in ("own", "world") and contacts.any():
         feet = [places.get(joint) for joint in _FEET]
         root = root + root_correction(slips(feet, contacts, scale), len(contacts)) * scale
         places = _places(joints, parents, rest, turns, root)
@@ -185,7 +188,7 @@ def transfer(movement: Movement, skeleton: Skeleton, path: str = "own", keep_fee
 
 
 def body_frame(skeleton: Skeleton) -> np.ndarray:
-    """(3, 3) whose columns are the body's axes (left, up, forward) in a skeleton's; square to its axes where nearly so.
+    """(3, 3) whose columns are the body's axes (left, up, forward) in a skeleton's; along its axes where nearly so.
 
     Raises:
         ValueError: if its hips or its spine have no extent.
@@ -201,23 +204,17 @@ def body_frame(skeleton: Skeleton) -> np.ndarray:
         left = left + heads["left_shoulder"] - heads["right_shoulder"]
     if np.linalg.norm(up) < 1e-9 or np.linalg.norm(np.cross(up, left)) < 1e-9:
         raise ValueError("the skeleton's hips and spine have no extent")
-    up = up / np.linalg.norm(up)
-    left = left - up * (left @ up)
-    left = left / np.linalg.norm(left)
-    frame = np.stack([left, up, np.cross(left, up)], 1)
-    square = max(_square_frames(), key=lambda one: float(np.trace(one.T @ frame)))
-    return square if np.trace(square.T @ frame) > 1 + 2 * np.cos(np.radians(20)) else frame
+    up = _along_axis(up)
+    left = _along_axis(left - up * (left @ up))
+    left = unit(left - up * (left @ up))
+    return np.stack([left, up, np.cross(left, up)], 1)
 
 
-def _square_frames() -> list[np.ndarray]:
-    """The 24 right-handed frames along the axes."""
-    frames = []
-    for order in itertools.permutations(range(3)):
-        for signs in itertools.product((1.0, -1.0), repeat=3):
-            one = np.eye(3)[:, list(order)] * signs
-            if np.linalg.det(one) > 0:
-                frames.append(one)
-    return frames
+def _along_axis(direction: np.ndarray) -> np.ndarray:
+    """A unit vector along a coordinate axis where a direction is within 20 degrees of one: spines lean a little."""
+    direction = unit(direction)
+    nearest = int(np.argmax(np.abs(direction)))
+    return np.sign(direction[nearest]) * np.eye(3)[nearest] if abs(direction[nearest]) > _NEARLY else direction
 
 
 def _in_order(names: Sequence[str]) -> list[str]:
@@ -327,6 +324,8 @@ def _root_path(
     path: str,
 ) -> np.ndarray:
     """(T, 3) of the skeleton's pelvis, body's axes and skeleton's unit: the middle of the hips goes the scaled way."""
+    if path == "same":
+        return movement.positions[:, index["pelvis"]]
     hips = (movement.positions[:, index["left_hip"]] + movement.positions[:, index["right_hip"]]) / 2
     middle = (rest["left_hip"] + rest["right_hip"]) / 2
     moved = scale * (hips - hips[0]) + (middle if path != "world" else scale * hips[0])

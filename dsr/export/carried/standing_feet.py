@@ -10,7 +10,7 @@ _SLOW, _LOW = 0.15, 0.05
 """A foot stands where it moves slower than this (m/s) and is no higher above its lowest place (m)."""
 _RAMP = 4
 """Frames over which a leg gives way before and after its foot stands."""
-_SMALL, _SMOOTH = 1e-3, 0.1
+_SMALL, _SMOOTH = 1e-2, 0.1
 """Weights of the size and of the changes of the root's correction, against feet that stand still."""
 
 
