@@ -8,7 +8,7 @@ Graphonomy's 20 ids; bare torso and neck are 10, which CIHP calls torso skin (DS
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -104,6 +104,16 @@ class Outfit:
         face = labels == 13
         colours[face] = _make_up(place[face], colours[face], self.paints[2].first)
         return colours
+
+
+def refitted(outfit: Outfit, rng: np.random.Generator, looseness_m: tuple[float, float]) -> Outfit:
+    """The same clothes with tops and bottoms that lie so far off the skin (metres, from and to), without a skirt."""
+    cloth = (5, 6, 7, 9, 12)
+    garments = []
+    for garment in outfit.garments:
+        offset = float(rng.uniform(*looseness_m))
+        garments.append(replace(garment, offset_m=offset) if garment.label in cloth else garment)
+    return replace(outfit, garments=tuple(garments), skirt=0)
 
 
 def skin_labels(place: Place) -> np.ndarray:

@@ -17,7 +17,7 @@ from dsr.body.joints import joint_names
 from dsr.errors import DatasetError
 from dsr.rendering.zbuffer import ZBuffer, rasterise
 from dsr.synthetic.bodies import Mannequin, PosedPerson, mannequin, rotation
-from dsr.synthetic.garments import Outfit, draw_outfit
+from dsr.synthetic.garments import Outfit, draw_outfit, refitted
 from dsr.synthetic.poses import MocapPoses, PriorPoses, load_poses
 from dsr.synthetic.records import PersonRecord
 from dsr.synthetic.scene import develop, draw_background, draw_occluders, shade
@@ -67,6 +67,7 @@ class SyntheticSource:
         occluders: put things before about half of the people.
         split: clips to use, ``train``, ``val`` or ``all``.
         facing_deg: people are turned at most this far from facing the camera; 180 is all round.
+        looseness_m: how far off the skin tops and bottoms lie, from and to, instead of what is drawn; no skirts then.
 
     Raises:
         DatasetError: if count, size or angle make no sense, or the mocap folder holds no clips.
@@ -88,6 +89,7 @@ class SyntheticSource:
         occluders: bool = True,
         split: str = "train",
         facing_deg: float = 180.0,
+        looseness_m: tuple[float, float] | None = None,
     ) -> None:
         if not 0 <= facing_deg <= 180:
             raise DatasetError(f"synthetic people face the camera within 0 to 180 degrees, not {facing_deg:g}.")
@@ -96,6 +98,7 @@ class SyntheticSource:
             raise DatasetError(f"synthetic people need count >= 1, size >= 16 and seed >= 0, not {given}.")
         self.count, self.seed, self.size = count, seed, size
         self.clothing, self.occluders = clothing, occluders
+        self.looseness_m = looseness_m
         self.facing = float(np.radians(facing_deg))
         self.mocap = None if mocap is None else Path(mocap)
         self._poses: PriorPoses | MocapPoses = load_poses(self.mocap, split)
@@ -144,7 +147,7 @@ class SyntheticSource:
         )
 
     def scene(self, index: int, epoch: int = 0) -> Scene:
-        """The dressed body and camera of a record, for checks and for the label prior."""
+        """The dressed body and camera of a record, for checks."""
         return self._draw(index, epoch)[1]
 
     def _draw(self, index: int, epoch: int) -> tuple[np.random.Generator, Scene]:
@@ -160,6 +163,8 @@ class SyntheticSource:
     def _scene(self, rng: np.random.Generator) -> Scene:
         body = mannequin()
         outfit = draw_outfit(rng, self.clothing)
+        if self.looseness_m is not None:
+            outfit = refitted(outfit, rng, self.looseness_m)
         betas = np.clip(rng.normal(0, 1, 10), -2.5, 2.5)
         pose, tilt = self._poses.draw(rng)
         yaw = rng.uniform(-1, 1) * self.facing if rng.random() < 0.5 else rng.normal(0, 0.8)
