@@ -14,40 +14,40 @@ REGRESSORS = {
     "dsr": "dsr.regressors.dsr.hmr:HMR",
     "perspose": "dsr.regressors.perspose.network:PersPose",
 }
-"""Name to ``module:class``."""
+"""Name to ``module:class``, of the networks that see crops of pictures."""
+DEFAULT = "dsr.regressors.default.network:DefaultRegressor"
+"""The default network sees keypoints, landmarks and silhouettes."""
 
 
 def regressor_class(name: str) -> Any:
     """The class of a network, which follows :class:`dsr.regressors.Regressor`.
 
     Args:
-        name: one of :data:`REGRESSORS`.
+        name: one of :data:`REGRESSORS`, or ``default``.
 
     Raises:
         UsageError: if there is no such network.
     """
     try:
-        module, _, kind = REGRESSORS[name].partition(":")
+        module, _, kind = (DEFAULT if name == "default" else REGRESSORS[name]).partition(":")
     except KeyError:
-        if name == "default":
-            raise UsageError(
-                "The default regressor is no network: dsr.fit_images and dsr-fit start from the people detector's "
-                f"3D landmarks. Networks are {' and '.join(REGRESSORS)}."
-            ) from None
-        raise UsageError(f"There is no regressor {name!r}; choose one of {', '.join(REGRESSORS)}.") from None
+        raise UsageError(
+            f"There is no regressor {name!r}; choose one of {', '.join([*REGRESSORS, 'default'])}."
+        ) from None
     return getattr(import_module(module), kind)
 
 
 def build_regressor(name: str, **config: Any) -> nn.Module:
-    """An untrained network from crops to bodies; see :func:`dsr.load_checkpoint` for its weights.
+    """An untrained network; see :func:`dsr.load_checkpoint` for its weights.
 
     Args:
-        name: ``dsr`` (:class:`dsr.regressors.HMR`) or ``perspose`` (:class:`dsr.regressors.PersPose`). ``default``, as
-            in ``FitOptions(regressor="default")``, is the detector's landmarks and no network.
+        name: ``dsr`` (:class:`dsr.regressors.HMR`) or ``perspose`` (:class:`dsr.regressors.PersPose`), from crops to
+            bodies; or ``default``, from a detector's keypoints, landmarks and silhouette to a body with its
+            uncertainty (:class:`dsr.regressors.default.network.DefaultRegressor`).
         config: what its class takes; without any, the published architecture.
 
     Returns:
-        A module that follows :class:`dsr.regressors.Regressor`.
+        A module that follows :class:`dsr.regressors.Regressor`; the default network has its own inputs.
 
     Raises:
         UsageError: if there is no such network or it does not take such a setting.

@@ -60,7 +60,7 @@ def tiny(monkeypatch, tmp_path) -> Path:
 def test_the_tables_name_the_same_networks():
     """``--regressor``, the registry and ``--system`` (which also has a toy)."""
     assert set(REGRESSORS) == set(SYSTEMS)
-    assert {*REGRESSORS, "toy"} == set(REGRESSOR_TASKS) == set(TASKS) - {"lifter", "augmentor", "adapt"}
+    assert {*REGRESSORS, "default", "toy"} == set(REGRESSOR_TASKS) == set(TASKS) - {"lifter", "augmentor", "adapt"}
     assert " or ".join(f"{name}:CHECKPOINT" for name in SYSTEMS) == CHECKPOINT_FORMS
 
 

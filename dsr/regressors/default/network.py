@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dsr.body import load_asset
 from dsr.body.asset import BodyAsset
 from dsr.body.landmark_ik import pose_from_landmarks
 from dsr.body.rotations import axis_angle_to_rotmat, rot6d_to_rotmat, rotmat_to_rot6d
@@ -80,7 +81,8 @@ class DefaultRegressor(nn.Module):
     """From :class:`~dsr.regressors.default.inputs.PersonInputs` to :class:`PredictedBodies`.
 
     Args:
-        asset: the body that is posed; one of SMPL's 24 joints with the keypoints of ``blazepose33``.
+        asset: the body that is posed, one of SMPL's 24 joints with the keypoints of ``blazepose33``; by default the
+            light open one.
         design: ``mlp``: a residual perceptron; ``refine``: two of them, the second sees how far the first one's body is
             from the keypoints and landmarks; ``tokens``: a transformer over the joints.
         width: of the layers.
@@ -95,12 +97,18 @@ class DefaultRegressor(nn.Module):
     num_betas = BETAS
 
     def __init__(
-        self, asset: BodyAsset, design: str = "mlp", width: int = 512, blocks: int = 4, vertices: tuple[int, ...] = ()
+        self,
+        asset: BodyAsset | None = None,
+        design: str = "mlp",
+        width: int = 512,
+        blocks: int = 4,
+        vertices: tuple[int, ...] = (),
     ) -> None:
         super().__init__()
         if design not in DESIGNS:
             raise UsageError(f"The default network has no design {design!r}; choose one of {', '.join(DESIGNS)}.")
         self.design = design
+        asset = load_asset("open-light") if asset is None else asset
         self.body = BodyPoints(asset, "blazepose33", vertices, BETAS)
         self.mask = nn.Sequential(
             nn.Conv2d(1, 16, 3, 2, 1), nn.SiLU(), nn.Conv2d(16, 32, 3, 2, 1), nn.SiLU(), nn.Flatten(),
