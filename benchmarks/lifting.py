@@ -1,7 +1,7 @@
 """Times the 2D-to-3D lifters: python benchmarks/lifting.py [--device cuda] [--only mixste,hot-mixste] [--quick].
 
 Every lifter at its published size, one window at a time, in float32 and, where it has attention, in mixed bfloat16
-(dsr.lifting.fast_layers.use_bfloat16). Random weights: speed does not depend on them. Per lifter: wall and processor
+(dsr.lifting.bfloat16.use_bfloat16). Random weights: speed does not depend on them. Per lifter: wall and processor
 seconds of a window, frames per second, 10^9 operations (two per multiply-add), and the ratio to the floor: the linear
 layers of MixSTE as bare matrix products in the same process and precision, scaled to the lifter's operations. On a busy
 machine look at ``cpu``, the processor time of all threads, and at the ratio, which is one of processor times. HoT is
@@ -76,7 +76,7 @@ def rows(names: list[str], device: str, rounds: int) -> list[dict[str, Any]]:
     """All lifters in all precisions they have."""
     from dsr.errors import UsageError
     from dsr.lifting import build_lifter
-    from dsr.lifting.fast_layers import use_bfloat16
+    from dsr.lifting.bfloat16 import use_bfloat16
 
     say(
         f"{'lifter':20}{'precision':>10}{'window':>8}{'Gop':>8}{'s':>9}{'cpu s':>9}{'frames/s':>10}{'of floor':>10}"
@@ -124,7 +124,7 @@ def rounding(run: Path, clips: Path, most: int = 40) -> dict[str, Any]:
     import numpy as np
 
     from dsr.lifting import load_lifter
-    from dsr.lifting.fast_layers import use_bfloat16
+    from dsr.lifting.bfloat16 import use_bfloat16
     from dsr.training.systems.lifter.config import LifterDataConfig
     from dsr.training.systems.lifter.data import read_tracks
     from dsr.training.systems.lifter.task import cut_windows

@@ -17,6 +17,7 @@ ORDER = [
     "_quiet",
     "limits",
     "devices",
+    "fast_layers",
     "files",
     "npz",
     "options",

@@ -18,7 +18,7 @@ from torch import Tensor
 from dsr.devices import evaluating
 from dsr.errors import UsageError
 from dsr.evaluation.lifting import LifterReport, ReportSums, report_of
-from dsr.lifting.base import SequenceLifter, WindowLifter
+from dsr.lifting.base import WindowLifter
 from dsr.tracks.skeleton import mirror
 from dsr.tracks.track import PoseTrack
 
@@ -153,15 +153,6 @@ def _lifted(model: WindowLifter, track: PoseTrack, at: np.ndarray, flip: bool) -
         for part in torch.from_numpy(at).split(max(1, _FRAMES_AT_ONCE // (model.frames * (1 + flip)))):
             x = inputs[part]
             both = (torch.cat((x, mirror(x))) if flip else x).to(parameter.device, parameter.dtype)
-            poses = _centre_or_all(model, both, 1 + flip).float().cpu()
+            poses = model.poses(both, copies=1 + flip).float().cpu()
             passes = poses.unflatten(0, (1 + flip, -1))
             yield (passes[0] + mirror(passes[1])) / 2 if flip else passes[0]
-
-
-def _centre_or_all(model: WindowLifter, x: Tensor, copies: int) -> Tensor:
-    if not isinstance(model, SequenceLifter) or not model.by_centre:
-        poses: Tensor = model(x)
-        return poses
-    poses, index = model.lift(x, copies=copies)
-    middle = (index == (model.frames - 1) // 2).int().argmax(1)
-    return poses[torch.arange(len(poses), device=poses.device), middle][:, None]

@@ -56,6 +56,16 @@ class WindowLifter(nn.Module):
             f"{tuple(x.shape)}: {advice}"
         )
 
+    def poses(self, x: Tensor, *, copies: int = 1) -> Tensor:
+        """What the lifter is meant to give of windows (B, F, J, inputs): all frames, or (B, 1, J, 3), the centre one.
+
+        Args:
+            x: the windows.
+            copies: as in :meth:`SequenceLifter.lift`.
+        """
+        found: Tensor = self(x)
+        return found
+
     def enter(self, x: Tensor) -> Tensor:
         """The keypoints, checked, and rescaled where this lifter wants that."""
         self.check(x)
@@ -135,25 +145,41 @@ class SequenceLifter(WindowLifter):
         Raises:
             UsageError: if the input has another shape than the lifter was built for.
         """
-        tokens = self.embed(self.enter(x))
-        pruning, pruned = self.pruning, False
-        for i in range(self.stages + 1):
+        tokens, index = self.through(x, self.stages, noise, index, copies)
+        tokens = self.finish(tokens)
+        if self.pruning is not None and self.pruning.recover:
+            kept = by_joint(tokens)
+            queries = self.x_token.expand(len(kept), -1, -1)
+            per_joint = self.cross_attention(self.x_token, kept, kept, add=queries)
+            tokens = from_joints(per_joint, tokens.shape[2])
+        return self.regress(tokens), index
+
+    def poses(self, x: Tensor, *, copies: int = 1) -> Tensor:
+        """As :meth:`WindowLifter.poses`."""
+        poses, index = self.lift(x, copies=copies)
+        return take_frames(poses, self.centre_of(index)) if self.by_centre else poses
+
+    def centre_of(self, index: Tensor) -> Tensor:
+        """(B, 1) where the window's centre stands among the frames of ``index`` (B, f)."""
+        return (index == (self.frames - 1) // 2).int().argmax(1, keepdim=True)
+
+    def through(
+        self, x: Tensor, stages: int, noise: Tensor | None = None, index: Tensor | None = None, copies: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens (B, F or f, J, C) after the first so many stages, and which frames they are; as :meth:`lift`."""
+        tokens, pruning = self.embed(self.enter(x)), self.pruning
+        for i in range(stages + 1):
             if pruning is not None and i == pruning.before:
                 if index is None:
                     index = self._choose(tokens, noise, copies)
-                tokens, pruned = take_frames(tokens, index), True
+                tokens = take_frames(tokens, index)
                 if pruning.recover:
                     tokens = tokens + pruning.positions(self.pos_embed_token, index, self.frames)[:, :, None]
-            if i < self.stages:
+            if i < stages:
                 tokens = self.stage(i, tokens)
-        tokens = self.finish(tokens)
-        if pruned and pruning is not None and pruning.recover:
-            kept = by_joint(tokens)
-            per_joint = self.x_token + self.cross_attention(self.x_token, kept, kept)
-            tokens = from_joints(per_joint, tokens.shape[2])
         if index is None:
             index = torch.arange(self.frames, device=x.device).expand(x.shape[0], -1)
-        return self.regress(tokens), index
+        return tokens, index
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, F, J, inputs) to poses (B, F or f, J, 3), metres."""

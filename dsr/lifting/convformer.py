@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dsr.fast_layers import can_derive, derived, linear
 from dsr.lifting.base import WindowLifter
 from dsr.lifting.transformer import DropPath, drop_rates
 
@@ -31,13 +32,18 @@ class DynamicConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, L) to the same shape."""
+        kernel, bias = self.merged()
+        return functional.conv1d(x, kernel, bias, padding=max(self.kernels) // 2)
+
+    def merged(self) -> tuple[Tensor, Tensor]:
+        """Kernel (channels, channels, widest size) and bias (channels,) of the mixture."""
         # Convolution is linear: the weighted sum of the results is one convolution with the weighted sum of kernels.
         weights, widest = self.eta.softmax(0), max(self.kernels)
         padded = [functional.pad(conv.weight, [(widest - k) // 2] * 2) for conv, k in self._sized()]
         kernel = torch.einsum("n,noik->oik", weights, torch.stack(padded))
         kernel = kernel.view(self.channels, self.channels, widest)  # ONNX forgets an einsum's shape
         bias = weights @ torch.stack([conv.bias for conv, _ in self._sized()])
-        return functional.conv1d(x, kernel, bias, padding=widest // 2)
+        return kernel, bias
 
     def _sized(self) -> list[tuple[Any, int]]:
         return list(zip(self.convs, self.kernels, strict=True))
@@ -68,9 +74,21 @@ class ConvolutionalAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, f) to the same shape."""
-        q, k, v = (self._split(self.drop(self._slide(x, conv))) for conv in (self.q, self.k, self.v))
+        q, k, v = (self._split(part) for part in self._queries_keys_values(x))
         mixed = functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(-2)
         return self._slide(mixed, self.proj)
+
+    def _queries_keys_values(self, x: Tensor) -> list[Tensor]:
+        convs = (self.q, self.k, self.v)
+        if self.training or not can_derive(x):
+            return [self.drop(self._slide(x, conv)) for conv in convs]
+        parameters = [p for conv in convs for p in conv.parameters()]
+        kernel, bias = derived(
+            self, "qkv", parameters, lambda: [torch.cat(w) for w in zip(*(c.merged() for c in convs), strict=True)]
+        )
+        x = x.transpose(1, 2) if self.over_tokens else x
+        parts = functional.conv1d(x, kernel, bias, padding=kernel.shape[-1] // 2).chunk(3, 1)
+        return [part.transpose(1, 2) for part in parts] if self.over_tokens else list(parts)
 
     def _slide(self, x: Tensor, layer: nn.Module) -> Tensor:
         return layer(x.transpose(1, 2)).transpose(1, 2) if self.over_tokens else layer(x)
@@ -102,7 +120,10 @@ class ConvBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, features) to the same shape."""
         x = x + self.drop_path(self.at(self.n1(x)))
-        return x + self.drop_path(self.ff(self.n2(x)))
+        if self.drop_path.training and self.drop_path.p:
+            return x + self.drop_path(self.ff(self.n2(x)))
+        wide, _, narrow = list[Any](self.ff)
+        return linear(linear(self.n2(x), wide, gelu=True), narrow, add=x)
 
 
 class ConvFormer(WindowLifter):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dsr.fast_layers import can_merge, convolution, folded, merged_convolution
 from dsr.lifting.base import WindowLifter
 from dsr.tracks.skeleton import H36M17, HUMANEVA15
 
@@ -95,6 +97,8 @@ class AdaptiveGraph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, T, V) to (N, Cout, T, V)."""
+        if can_merge(x, self):
+            return self._merged(x)
         weights = self.attention(x) + self.graph + self.PA
         mixed = torch.einsum("nctu,nsuv->nsctv", x, weights).flatten(1, 2)
         convs: Any = self.conv_d
@@ -102,6 +106,40 @@ class AdaptiveGraph(nn.Module):
         bias = torch.stack([conv.bias for conv in convs]).sum(0)
         y = self.drop(self.bn(functional.conv2d(mixed, kernel, bias)))
         return functional.relu(y + (x if self.down is None else self.down(x)))
+
+    def _merged(self, x: Tensor) -> Tensor:
+        """The same with channels last: one convolution for all scores, one for all subsets with the norm taken in."""
+        convs, down = self._convolutions(), self.down
+        both = merged_convolution(
+            x, self, "scores", [p for c in convs[:-SUBSETS] for p in c.parameters()], self._scores
+        )
+        frames = x.shape[2]
+        theta, phi = (
+            both.permute(0, 2, 3, 1).unflatten(-1, (2, SUBSETS, -1)).permute(3, 0, 4, 2, 1, 5).flatten(-2).float()
+        )
+        weights = (theta @ phi.mT / (self.embedded * frames)).softmax(-2) + self.graph + self.PA
+        # (N, T, V, 3 C): every joint's mixture by every subset, subsets side by side as the convolution takes them.
+        rows = weights.permute(0, 3, 1, 2).flatten(1, 2).to(both.dtype)
+        mixed = (rows[:, None] @ x.permute(0, 2, 3, 1).to(both.dtype)).unflatten(2, (-1, SUBSETS)).flatten(-2)
+        sources = [*(p for c in convs[-SUBSETS:] for p in c.parameters()), *self.bn.parameters(), *self.bn.buffers()]
+        shortcut = x if down is None else convolution(x, *list[Any](down))
+        return merged_convolution(
+            mixed.permute(0, 3, 1, 2), self, "mixture", sources, self._mixture, relu=True, add=shortcut
+        )
+
+    def _convolutions(self) -> list[Any]:
+        return [*self.conv_a, *self.conv_b, *self.conv_d]
+
+    def _scores(self) -> tuple[Tensor, Tensor]:
+        convs = self._convolutions()[:-SUBSETS]
+        return torch.cat([conv.weight for conv in convs]), torch.cat([conv.bias for conv in convs])
+
+    def _mixture(self) -> tuple[Tensor, Tensor | None]:
+        convs = self._convolutions()[-SUBSETS:]
+        whole = SimpleNamespace(
+            weight=torch.cat([conv.weight for conv in convs], 1), bias=torch.stack([conv.bias for conv in convs]).sum(0)
+        )
+        return folded(whole, self.bn)
 
     @staticmethod
     def _side_by_side(x: Tensor, convs: Any) -> Tensor:
@@ -122,7 +160,7 @@ class TemporalConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, T, V) to (N, Cout, ceil(T / stride), V)."""
-        return self.bn(self.conv(x))
+        return convolution(x, self.conv, self.bn)
 
 
 class GraphUnit(nn.Module):
@@ -139,10 +177,10 @@ class GraphUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, T, V) to (N, Cout, ceil(T / stride), V)."""
-        y = self.tcn1(self.gcn1(x))
+        y, residual = self.gcn1(x), None
         if self.shortcut:
-            y = y + (x if self.residual is None else self.residual(x))
-        return functional.relu(y)
+            residual = x if self.residual is None else self.residual(x)
+        return convolution(y, self.tcn1.conv, self.tcn1.bn, relu=True, add=residual)
 
 
 class GLAGCN(WindowLifter):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dsr.lifting.fast_layers import attention, linear
+from dsr.fast_layers import attention, linear
 
 NOISE_SCALE = 1e-6
 """Tie-breaking noise on the densities (specification section 2, step 3)."""
@@ -152,13 +152,17 @@ class CrossAttention(nn.Module):
         self.linear_v = nn.Linear(width, width, bias=qkv_bias)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Queries (1 or N, F, C), keys and values (N, f, C) to (N, F, C), without a residual."""
+    def forward(self, query: Tensor, key: Tensor, value: Tensor, add: Tensor | None = None) -> Tensor:
+        """Queries (1 or N, F, C), keys and values (N, f, C) to (N, F, C), added to ``add`` where given."""
         # One set of queries for all samples (token recovery) is projected once.
         q = self._split(linear(query, self.linear_q))
         k, v = self._split(linear(key, self.linear_k)), self._split(linear(value, self.linear_v))
         q = q + k[:, :, :1] * 0.0 if torch.jit.is_tracing() else q.expand(k.shape[0], -1, -1, -1)
-        return self.drop(linear(attention(q, k, v), self.proj))
+        x = attention(q, k, v)
+        if self.drop.training and self.drop.p:
+            x = self.drop(linear(x, self.proj))
+            return x if add is None else add + x
+        return linear(x, self.proj, add=add)
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)

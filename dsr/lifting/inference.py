@@ -191,14 +191,7 @@ def _copies(model: WindowLifter, windows: Tensor, flip: bool) -> Tensor:
     dtype = reduce(torch.promote_types, (p.dtype for p in model.parameters()))
     both = torch.cat((windows, mirror(windows, _skeleton(model)))) if flip else windows
     both = both.to(next(model.parameters()).device, dtype)
-    if isinstance(model, SequenceLifter):
-        poses, index = model.lift(both, copies=1 + flip)
-        if model.by_centre:
-            middle = (index == (model.frames - 1) // 2).int().argmax(1)
-            poses = poses[torch.arange(len(poses), device=poses.device), middle][:, None]
-    else:
-        poses = model(both)
-    passes = poses.float().cpu().unflatten(0, (1 + flip, -1))
+    passes = model.poses(both, copies=1 + flip).float().cpu().unflatten(0, (1 + flip, -1))
     if flip:
         passes = torch.stack((passes[0], mirror(passes[1], _skeleton(model))))
     return passes - passes[..., :1, :]

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from dsr.lifting.base import SequenceLifter
-from dsr.lifting.hourglass import CrossAttention, FramePruning
-from dsr.lifting.transformer import Attention, Block, DropPath, Mlp, drop_rates
+from dsr.lifting.hourglass import CrossAttention, FramePruning, take_frames
+from dsr.lifting.transformer import Attention, Block, DropPath, Mlp, add_branch, drop_rates
 
 HYPOTHESES = 3
 _DROP = 0.1
@@ -50,11 +50,10 @@ class SelfRefinement(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """(B, F, 3, C) to the same shape."""
-        streams = []
-        for i, x in enumerate(tokens.unbind(2), 1):
-            streams.append(x + self.drop_path(getattr(self, f"attn_{i}")(getattr(self, f"norm1_{i}")(x))))
+        parts = [(getattr(self, f"norm1_{i}"), getattr(self, f"attn_{i}")) for i in range(1, HYPOTHESES + 1)]
+        streams = [add_branch(x, *part, self.drop_path) for x, part in zip(tokens.unbind(2), parts, strict=True)]
         x = torch.cat(streams, -1)
-        return (x + self.drop_path(self.mlp(self.norm2(x)))).unflatten(-1, (HYPOTHESES, -1))
+        return add_branch(x, self.norm2, self.mlp, self.drop_path).unflatten(-1, (HYPOTHESES, -1))
 
 
 class CrossInteraction(nn.Module):
@@ -73,15 +72,22 @@ class CrossInteraction(nn.Module):
         self.mlp = Mlp(HYPOTHESES * width, hidden, _DROP)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, F, 3, C) to the same shape."""
+    def forward(self, tokens: Tensor, only: Tensor | None = None) -> Tensor:
+        """(B, F, 3, C) to the same shape, or (B, n, 3, C) at the frames ``only`` (B, n), which cost less."""
         streams = list(tokens.unbind(2))
         for i, (q, k) in enumerate(self._FROM):
-            chosen = (streams[q], streams[k], streams[i])
-            normed = (getattr(self, f"norm3_{i + 1}{n}")(x) for n, x in enumerate(chosen, 1))
-            streams[i] = streams[i] + self.drop_path(getattr(self, f"attn_{i + 1}")(*normed))
+            query, key, value = streams[q], streams[k], streams[i]
+            if i + 1 == HYPOTHESES and only is not None:  # nobody looks at the others of the last one
+                query = take_frames(query, only)
+                streams = [take_frames(x, only) for x in streams]
+            normed = [getattr(self, f"norm3_{i + 1}{n}")(x) for n, x in enumerate((query, key, value), 1)]
+            cross = getattr(self, f"attn_{i + 1}")
+            if self.drop_path.training and self.drop_path.p:
+                streams[i] = streams[i] + self.drop_path(cross(*normed))
+            else:
+                streams[i] = cross(*normed, add=streams[i])
         x = torch.cat(streams, -1)
-        return (x + self.drop_path(self.mlp(self.norm2(x)))).unflatten(-1, (HYPOTHESES, -1))
+        return add_branch(x, self.norm2, self.mlp, self.drop_path).unflatten(-1, (HYPOTHESES, -1))
 
 
 class HypothesisTransformer(nn.Module):
@@ -157,6 +163,14 @@ class MHFormer(SequenceLifter):
         """Two refinements, one interaction."""
         hypothesis = self.Transformer_hypothesis
         return (hypothesis.SHR_blocks[index] if index < 2 else hypothesis.CHI_blocks[0])(tokens)
+
+    def poses(self, x: Tensor, *, copies: int = 1) -> Tensor:
+        """The centre frame (B, 1, J, 3); what only other frames need is left out."""
+        if self.training or (self.pruning is not None and self.pruning.before == self.stages):
+            return super().poses(x, copies=copies)
+        tokens, index = self.through(x, self.stages - 1, copies=copies)
+        tokens = self.Transformer_hypothesis.CHI_blocks[0](tokens, self.centre_of(index))
+        return self.regress(self.finish(tokens))
 
     def finish(self, tokens: Tensor) -> Tensor:
         """The last norm, over all hypotheses together."""

@@ -32,8 +32,8 @@ class DualBlock(nn.Module):
 
     def _half(self, tokens: Tensor, axis: str) -> Tensor:
         x = by_frame(tokens) if axis == "s" else by_joint(tokens)
-        x = x + getattr(self, f"attn_{axis}")(getattr(self, f"norm1_{axis}")(x))
-        x = x + getattr(self, f"mlp_{axis}")(getattr(self, f"norm2_{axis}")(x))
+        x = getattr(self, f"attn_{axis}")(getattr(self, f"norm1_{axis}")(x), add=x)
+        x = getattr(self, f"mlp_{axis}")(getattr(self, f"norm2_{axis}")(x), add=x)
         return from_frames(x, tokens.shape[1]) if axis == "s" else from_joints(x, tokens.shape[2])
 
 

@@ -13,7 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dsr.lifting.transformer import Attention, DropPath, Mlp, by_frame, by_joint, from_frames, from_joints
+from dsr.fast_layers import can_derive, derived, linear
+from dsr.lifting.transformer import (
+    Attention,
+    DropPath,
+    Mlp,
+    add_branch,
+    by_frame,
+    by_joint,
+    from_frames,
+    from_joints,
+)
 from dsr.tracks.skeleton import H36M17, Skeleton
 
 
@@ -82,7 +92,27 @@ class PriorUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, n, inputs) to (N, n, outputs)."""
-        return functional.relu(self.bn(self.gconv(x).transpose(1, 2)).transpose(1, 2))
+        norm, graph = self.bn, self.gconv
+        if norm.training or not can_derive(x):
+            return functional.relu(norm(graph(x).transpose(1, 2)).transpose(1, 2))
+        sources = [*graph.parameters(), *norm.parameters(), *norm.buffers()]
+        layer, own, mask, others, shift = derived(self, "merged", sources, self._merged)
+        self_part, other = linear(x, layer).chunk(2, -1)
+        mixed = torch.addcmul(shift, own, self_part)
+        return torch.baddbmm(mixed, others.expand(len(x), -1, -1), mask * other).relu_()
+
+    def _merged(self) -> tuple[nn.Linear, Tensor, Tensor, Tensor, Tensor]:
+        """Both products as one layer with the norm taken in; the self weight, M, the graph without it, the shift."""
+        norm, graph = self.bn, self.gconv
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        whole = graph.adjacency + graph.adj2
+        whole = (whole + whole.T) / 2.0
+        weight = (graph.W * scale).transpose(1, 2).flatten(0, 1).contiguous()
+        layer = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+        layer.weight = nn.Parameter(weight, requires_grad=False)
+        others = whole - torch.diag(whole.diagonal())
+        shift = (graph.bias - norm.running_mean) * scale + norm.bias
+        return layer, whole.diagonal()[:, None] * graph.M, graph.M.detach(), others, shift
 
 
 class KinematicsAttention(Attention):
@@ -97,7 +127,7 @@ class KinematicsAttention(Attention):
     def forward(self, x: Tensor) -> Tensor:
         """(N, J, inputs) to (N, J, C)."""
         h = self.kpa(x) + self.Spatial_pos_embed
-        return h + super().forward(self.norm1(h))
+        return super().forward(self.norm1(h), add=h)
 
 
 class TrajectoryUnits(nn.Module):
@@ -125,7 +155,7 @@ class TrajectoryAttention(Attention):
     def forward(self, x: Tensor) -> Tensor:
         """(N, F, C) to the same shape."""
         h = self.tpa(x) + self.Temporal_pos_embed
-        return h + super().forward(self.norm1(h))
+        return super().forward(self.norm1(h), add=h)
 
 
 class PriorBlock(nn.Module):
@@ -141,7 +171,7 @@ class PriorBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, inputs) to (N, T, C)."""
         h = self.attn(x)
-        return h + self.drop_path(self.mlp(self.norm2(h)))
+        return add_branch(h, self.norm2, self.mlp, self.drop_path)
 
 
 class PriorEmbedding(nn.Module):

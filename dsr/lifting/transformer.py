@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dsr.lifting.fast_layers import attention, linear
+from dsr.fast_layers import attention, linear
 
 
 class Attention(nn.Module):
@@ -21,7 +21,7 @@ class Attention(nn.Module):
         drop: dropout after the last projection.
 
     Attributes:
-        wide_layers: those that :func:`~dsr.lifting.fast_layers.use_bfloat16` converts.
+        wide_layers: those that :func:`~dsr.lifting.bfloat16.use_bfloat16` converts.
     """
 
     wide_layers = ("qkv", "proj")
@@ -35,10 +35,10 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
         self.drop = nn.Dropout(drop)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, T, C) to the same shape."""
+    def forward(self, x: Tensor, add: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
+        """(N, T, C) to the same shape; times ``scale`` (C,) and added to ``add`` where given."""
         q, k, v = linear(x, self.qkv).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.drop(linear(attention(q, k, v), self.proj))
+        return _last(attention(q, k, v), self.proj, self.drop, add, scale)
 
 
 class Mlp(nn.Module):
@@ -52,9 +52,18 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
         self.drop = nn.Dropout(drop)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., C) to the same shape."""
-        return self.drop(linear(self.drop(linear(x, self.fc1, gelu=True)), self.fc2))
+    def forward(self, x: Tensor, add: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
+        """(..., C) to the same shape; times ``scale`` (C,) and added to ``add`` where given."""
+        return _last(self.drop(linear(x, self.fc1, gelu=True)), self.fc2, self.drop, add, scale)
+
+
+def _last(x: Tensor, layer: nn.Linear, drop: nn.Dropout, add: Tensor | None, scale: Tensor | None) -> Tensor:
+    """The layer that ends a residual branch, with the sum."""
+    if not (drop.training and drop.p):
+        return linear(x, layer, add=add, scale=scale)
+    x = drop(linear(x, layer))
+    x = x if scale is None else scale * x
+    return x if add is None else add + x
 
 
 class DropPath(nn.Module):
@@ -87,8 +96,16 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, C) to the same shape."""
-        x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        x = add_branch(x, self.norm1, self.attn, self.drop_path)
+        return add_branch(x, self.norm2, self.mlp, self.drop_path)
+
+
+def add_branch(x: Tensor, norm: nn.Module, branch: nn.Module, drop_path: DropPath) -> Tensor:
+    """``x + drop_path(branch(norm(x)))``; the sum is the branch's own where nothing is dropped."""
+    if drop_path.training and drop_path.p:
+        return x + drop_path(branch(norm(x)))
+    added: Tensor = branch(norm(x), add=x)
+    return added
 
 
 def drop_rates(last: float, count: int) -> list[float]:

@@ -13,8 +13,8 @@ from dsr._lazy import attach
 if TYPE_CHECKING:
     from dsr.regressors.crops import PeopleCrops as PeopleCrops
     from dsr.regressors.crops import crop_people as crop_people
+    from dsr.regressors.dsr.backbones import load_imagenet_weights as load_imagenet_weights
     from dsr.regressors.dsr.hmr import HMR as HMR
-    from dsr.regressors.dsr.resnet import load_imagenet_weights as load_imagenet_weights
     from dsr.regressors.inference import RegressedBodies as RegressedBodies
     from dsr.regressors.inference import regress as regress
     from dsr.regressors.loading import LoadedRegressor as LoadedRegressor
@@ -30,7 +30,7 @@ __getattr__, __dir__, __all__ = attach(
     {
         "crops": ("PeopleCrops", "crop_people"),
         "dsr.hmr": ("HMR",),
-        "dsr.resnet": ("load_imagenet_weights",),
+        "dsr.backbones": ("load_imagenet_weights",),
         "inference": ("RegressedBodies", "regress"),
         "loading": ("LoadedRegressor", "load_regressor"),
         "perspose.network": ("PersPose",),

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from dsr.body import axis_angle_to_rotmat, flip_permutation, load_body, rotmat_to_axis_angle
 from dsr.errors import CheckpointError, UsageError
 from dsr.regressors import HMR, REGRESSORS, build_regressor, load_imagenet_weights
+from dsr.regressors.dsr.backbones import BACKBONES, build_backbone
 from dsr.regressors.dsr.hmr import MeanParams, load_mean_params, mirror_pose
-from dsr.regressors.dsr.resnet import ResNet
+from dsr.regressors.dsr.resnet import Bottleneck, ResNet
+from dsr.regressors.loading import architecture
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -140,19 +143,98 @@ def test_imagenet_weights_of_the_user(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "entries", "millions"),
+    ("name", "entries", "parameters"),
     [
-        ("resnet18", 120, 11.18),
-        ("resnet34", 216, 21.28),
-        ("resnet50", 318, 23.51),
-        ("resnet101", 624, 42.50),
+        ("resnet18", 120, 11_689_512),
+        ("resnet34", 216, 21_797_672),
+        ("resnet50", 318, 25_557_032),
+        ("resnet101", 624, 44_549_160),
+        ("resnet152", 930, 60_192_808),
+        ("resnext50_32x4d", 318, 25_028_904),
+        ("resnext101_32x8d", 624, 88_791_336),
+        ("wide_resnet50_2", 318, 68_883_240),
+        ("wide_resnet101_2", 624, 126_886_696),
+        ("mobilenet_v2", 312, 3_504_872),
     ],
 )
-def test_backbones_have_the_published_size(name, entries, millions):
+def test_backbones_have_the_published_size(name, entries, parameters):
+    """torchvision's documented numbers, which include a classifier of 1000 classes."""
     with torch.device("meta"):
-        backbone = ResNet(name)
+        backbone = build_backbone(name)
     assert len(backbone.state_dict()) == entries
-    assert round(sum(p.numel() for p in backbone.parameters()) / 1e6, 2) == millions
+    assert sum(p.numel() for p in backbone.parameters()) + 1000 * (backbone.channels + 1) == parameters
+
+
+@pytest.mark.parametrize(("name", "millions"), [("hrnet_w32", 41.2), ("hrnet_w48", 77.5)])
+def test_hrnets_have_the_published_size(name, millions):
+    with torch.device("meta"):
+        backbone = build_backbone(name)
+    assert round((sum(p.numel() for p in backbone.parameters()) + 1000 * 2049) / 1e6, 1) == millions
+
+
+def plain_grouped_bottleneck(x, block, groups, stride):
+    """A ResNeXt's bottleneck by slices: every group of channels has a convolution of its own."""
+    h = functional.relu(block.bn1(functional.conv2d(x, block.conv1.weight)))
+    parts, weights = h.chunk(groups, 1), block.conv2.weight.chunk(groups, 0)
+    h = torch.cat([functional.conv2d(p, w, None, stride, 1) for p, w in zip(parts, weights, strict=True)], 1)
+    h = block.bn3(functional.conv2d(functional.relu(block.bn2(h)), block.conv3.weight))
+    return functional.relu(h + (x if block.downsample is None else block.downsample(x)))
+
+
+def test_groups_and_widths_of_bottlenecks():
+    torch.manual_seed(0)
+    for groups, group_width, width in ((32, 4, 128), (32, 8, 256), (1, 128, 128)):
+        down = torch.nn.Sequential(torch.nn.Conv2d(64, 256, 1, 2, bias=False), torch.nn.BatchNorm2d(256))
+        block = Bottleneck(64, 64, 2, down, groups, group_width).eval()
+        assert block.conv2.weight.shape == (width, width // groups, 3, 3)
+        x = torch.randn(1, 64, 8, 8)
+        with torch.no_grad():
+            torch.testing.assert_close(block(x), plain_grouped_bottleneck(x, block, groups, 2), atol=1e-5, rtol=1e-5)
+
+
+def test_mobilenet_is_the_published_table():
+    """Entry names and shapes of torchvision's file, and the outputs of the steps written one by one."""
+    torch.manual_seed(0)
+    network = build_backbone("mobilenet_v2").eval()
+    shapes = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+    assert shapes["features.0.0.weight"] == (32, 3, 3, 3) and shapes["features.1.conv.0.0.weight"] == (32, 1, 3, 3)
+    assert shapes["features.1.conv.1.weight"] == (16, 32, 1, 1) and shapes["features.1.conv.2.running_var"] == (16,)
+    assert shapes["features.2.conv.1.0.weight"] == (96, 1, 3, 3) and shapes["features.17.conv.2.weight"] == (
+        320,
+        960,
+        1,
+        1,
+    )
+    assert shapes["features.18.0.weight"] == (1280, 320, 1, 1) and "features.19.0.weight" not in shapes
+    x = image = torch.randn(1, 3, 64, 64)
+    strides = {0, 2, 4, 7, 14}
+    for i, part in enumerate(network.features):
+        steps, start = (part.conv if hasattr(part, "conv") else part), x
+        flat = [m for m in steps.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.BatchNorm2d)]
+        for conv, norm in zip(flat[::2], flat[1::2], strict=True):
+            stride = 2 if conv.kernel_size == (3, 3) and i in strides else 1
+            x = norm(functional.conv2d(x, conv.weight, None, stride, conv.kernel_size[0] // 2, 1, conv.groups))
+            x = x if conv is flat[-2] and hasattr(part, "conv") else x.clamp(0, 6)
+        x = x + start if x.shape == start.shape else x
+    with torch.no_grad():
+        torch.testing.assert_close(network(image), x.detach(), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_file_tells_its_backbone(name):
+    with torch.device("meta"):
+        model = build_regressor("dsr", backbone=name, hidden=16)
+    state = dict(model.state_dict())
+    assert architecture("dsr", state)["backbone"] == name
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "hrnet_w32"])
+def test_other_backbones_make_bodies(name):
+    torch.manual_seed(0)
+    model = build_regressor("dsr", backbone=name, image_size=64, hidden=16).eval()
+    with torch.no_grad():
+        pose, *_ = model(torch.randn(1, 3, 64, 64))
+    assert pose.shape == (1, 24, 3, 3) and bool(pose.isfinite().all())
 
 
 @pytest.mark.parametrize(
@@ -178,5 +260,3 @@ def test_settings_that_make_no_sense(config):
 def test_unknown_networks_are_named():
     with pytest.raises(UsageError, match=f"choose one of {', '.join(REGRESSORS)}"):
         build_regressor("hmr3000")
-    with pytest.raises(UsageError, match=f"no network.*{' and '.join(REGRESSORS)}"):
-        build_regressor("default")

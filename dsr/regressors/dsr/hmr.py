@@ -8,7 +8,6 @@ crop, whose y points down: a person who stands upright and looks at the camera h
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from dsr.checkpoints import shipped_file
 from dsr.devices import evaluating
 from dsr.errors import CheckpointError, UsageError
 from dsr.npz import read_npz
-from dsr.regressors.dsr.resnet import ARCHITECTURES, Bottleneck, ResNet, load_imagenet_weights
+from dsr.regressors.dsr.backbones import backbone_of, build_backbone, load_imagenet_weights
 from dsr.regressors.types import BodyPrediction
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ class HMR(nn.Module):
     """DSR's regressor: one crop to SMPL pose, shape and a weak-perspective camera.
 
     Args:
-        backbone: a ResNet (:data:`dsr.regressors.dsr.resnet.ARCHITECTURES`); published: resnet50.
+        backbone: one of :data:`dsr.regressors.dsr.backbones.BACKBONES`; published: resnet50.
         image_size: side of the crops it is meant for, pixels; published: 224.
         hidden: width of the head; published: 1024.
         iterations: of the head; published: 3.
@@ -152,7 +151,7 @@ class HMR(nn.Module):
         num_betas: shape coefficients; published: 10.
         mean: where the head starts: :class:`MeanParams`, the path of ``smpl_mean_params.npz``, or None for our own. A
             checkpoint that holds the three ``init_*`` entries overwrites it.
-        imagenet: torchvision's weights to start the backbone from, a file the user has; None starts at random.
+        imagenet: ImageNet weights to start the backbone from, a file the user has; None starts at random.
 
     Attributes:
         has_licensed_mean: whether ``mean`` was given, so that a checkpoint without it may be loaded.
@@ -203,7 +202,7 @@ class HMR(nn.Module):
         self.image_size = image_size
         self.num_betas = num_betas
         self.has_licensed_mean = licensed_mean
-        self.backbone = ResNet(backbone)
+        self.backbone = build_backbone(backbone)
         if imagenet is not None:
             load_imagenet_weights(self.backbone, imagenet)
         self.head = IterativeHead(self.backbone.channels, mean, hidden, iterations, dropout)
@@ -256,15 +255,8 @@ class HMR(nn.Module):
     @staticmethod
     def architecture(shapes: dict[str, tuple[int, ...]]) -> dict[str, Any]:
         """Backbone, width of the head and number of betas, as in :meth:`dsr.regressors.Regressor.architecture`."""
-        counts = tuple(
-            sum(re.fullmatch(rf"layer{stage}\.(\d+)\.conv1\.weight", key) is not None for key in shapes)
-            for stage in range(1, 5)
-        )
-        deep = "layer1.0.conv3.weight" in shapes
-        config: dict[str, Any] = {}
-        for name, (block, blocks) in ARCHITECTURES.items():
-            if blocks == counts and (block is Bottleneck) == deep:
-                config["backbone"] = name
+        backbone = backbone_of(shapes)
+        config: dict[str, Any] = {} if backbone is None else {"backbone": backbone}
         if len(shapes.get("fc1.weight", ())) == 2:
             config["hidden"] = shapes["fc1.weight"][0]
         if len(shapes.get("decshape.weight", ())) == 2:

@@ -12,6 +12,7 @@ from typing import Literal, cast
 from torch import Tensor, nn
 
 from dsr.errors import UsageError
+from dsr.fast_layers import ConvolutionSteps, convolution
 from dsr.regressors.dsr.resnet import BasicBlock, Bottleneck
 
 STAGE1_CHANNELS = 256
@@ -98,8 +99,8 @@ class HRNet(nn.Module):
             raise UsageError(
                 f"HRNet takes pictures (B, 3, H, W) whose sides are multiples of {STRIDE}, got {tuple(image.shape)}."
             )
-        x = self.relu(self.bn1(self.conv1(image)))
-        x = self.layer1(self.relu(self.bn2(self.conv2(x))))
+        x = convolution(image, self.conv1, self.bn1, relu=True)
+        x = self.layer1(convolution(x, self.conv2, self.bn2, relu=True))
         if encoding is not None:
             x = x + encoding
         branches = [x]
@@ -153,7 +154,7 @@ class ExchangeModule(nn.Module):
             total = branched[target]
             for source, step in enumerate(cast(nn.ModuleList, sources)):
                 if source != target:
-                    total = total + step(branched[source])
+                    total = step(branched[source], add=total)
             fused.append(self.relu(total))
         return fused
 
@@ -163,13 +164,13 @@ def _resample(widths: Sequence[int], source: int, target: int) -> nn.Module:
     if source == target:
         return nn.Identity()
     if source > target:
-        return nn.Sequential(
+        return ConvolutionSteps(
             nn.Conv2d(widths[source], widths[target], 1, bias=False),
             nn.BatchNorm2d(widths[target]),
             nn.Upsample(scale_factor=2 ** (source - target), mode="nearest"),
         )
     last = target - source - 1
-    return nn.Sequential(
+    return ConvolutionSteps(
         *(
             _conv(widths[source], widths[target] if step == last else widths[source], 3, 2, relu=step != last)
             for step in range(last + 1)
@@ -195,10 +196,10 @@ def _widen(inputs: int, planes: int) -> Bottleneck:
 
 def _conv(
     inputs: int, outputs: int, kernel: int, stride: int = 1, *, bias: bool = False, relu: bool = True
-) -> nn.Sequential:
+) -> ConvolutionSteps:
     """Convolution, batch normalisation and, mostly, a ReLU."""
     layers: list[nn.Module] = [
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=bias),
         nn.BatchNorm2d(outputs),
     ]
-    return nn.Sequential(*layers, nn.ReLU(inplace=True)) if relu else nn.Sequential(*layers)
+    return ConvolutionSteps(*layers, nn.ReLU(inplace=True)) if relu else ConvolutionSteps(*layers)

@@ -24,7 +24,7 @@ class ModelConfig:
     """The network."""
 
     backbone: str = "resnet50"
-    """Backbone of dsr: resnet18, resnet34, resnet50 and so on; perspose has HRNet."""
+    """Backbone of dsr: resnet50, resnext50_32x4d, wide_resnet50_2, mobilenet_v2, hrnet_w32 and so on."""
     image_size: int = field(default=224, metadata={"above": 0})
     """Side of the square crops, pixels."""
     width: int = field(default=48, metadata={"above": 0})
