@@ -26,6 +26,7 @@ from dsr.pipeline.inputs import Clip, InputPicture, find_sources
 from dsr.pipeline.jobs import check_jobs, ordered_map
 from dsr.pipeline.output_folder import OutputFolder, PlannedOutput
 from dsr.pipeline.output_options import check_clip_outputs
+from dsr.pipeline.people_finder import PeopleFinder
 from dsr.pipeline.picture_fitter import Fitter
 from dsr.results.report import Row, read_rows, write_report
 
@@ -72,6 +73,8 @@ class FitRun:
         """
         self._plan()
         if self._command.dry_run:
+            if self._options.landmarks is not None:
+                PeopleFinder(self._options).prepare()
             return self._list()
         self._folder.make()
         with only_run_in(self._command.out):

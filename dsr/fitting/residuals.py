@@ -10,6 +10,8 @@ from dsr.rendering import rasterise
 
 VISIBLE = 0.5
 """Keypoints of at least this confidence count as visible in residuals and warnings."""
+_SIDES = ("left", "right")
+_LIMBS = {"arms": ("elbow", "wrist"), "legs": ("knee", "ankle")}
 
 
 def reprojection_residuals(detection: Detection, projected_px: np.ndarray) -> dict[str, float | None]:
@@ -64,10 +66,30 @@ def visibility_warnings(detection: Detection, image_size: tuple[int, int]) -> li
     names = joint_names(detection.keypoint_set)
     hidden = [n for n, c in zip(names, detection.confidence, strict=True) if c < VISIBLE]
     warnings = list(detection.warnings)
-    if all(any(part in n for n in hidden) for part in ("left_knee", "right_knee", "left_ankle", "right_ankle")):
-        warnings.append("The legs are hidden or outside the picture; their pose is a guess.")
+    limbs = [limb for limb, parts in _LIMBS.items() if all(f"{s}_{p}" in hidden for p in parts for s in _SIDES)]
+    if limbs:
+        warnings.append(f"The {' and '.join(limbs)} are hidden or outside the picture; their pose is a guess.")
     width, height = image_size
     x0, y0, x1, y1 = detection.box_px
     if x0 < 1 or y0 < 1 or x1 > width - 1 or y1 > height - 1:
         warnings.append("The person is cut by the border of the picture.")
+    if _is_upside_down(detection):
+        warnings.append(
+            "The person is upside down. If it is the picture that is, turn it and fit it again: its note on how to"
+            " turn it (EXIF orientation) may be lost."
+        )
     return warnings
+
+
+def _is_upside_down(detection: Detection) -> bool:
+    """Whether shoulders are seen below the hips, and knees above them: not so for somebody who bends down."""
+    names = joint_names(detection.keypoint_set)
+    height = {}
+    for part in ("shoulder", "hip", "knee"):
+        rows = [names.index(f"{side}_{part}") for side in _SIDES]
+        if detection.confidence[rows].min() < VISIBLE:
+            return False
+        height[part] = float(detection.keypoints_px[rows, 1].mean())
+    return height["knee"] < height["hip"] < height["shoulder"] and (
+        height["shoulder"] - height["knee"] > 0.5 * float(np.ptp(detection.keypoints_px, axis=0).max())
+    )

@@ -117,7 +117,7 @@ def find_sources(
 
 def find_inputs(
     arguments: Iterable[str | os.PathLike[str]],
-    recursive: bool = False,
+    recursive: bool | None = None,
     skip: Path | None = None,
     videos: list[Path] | None = None,
 ) -> list[InputPicture]:
@@ -130,7 +130,8 @@ def find_inputs(
     Args:
         arguments: paths or glob patterns; a ``.txt`` file holds one path per line (``#`` starts a comment), relative to
             the list or to the working directory.
-        recursive: also look into subfolders; the results mirror the tree.
+        recursive: also look into subfolders; the results mirror the tree. None is no, for those who have no option
+            ``--recursive`` that a message could name.
         skip: a folder not to descend into (the output folder).
         videos: the videos that lie in folders are added.
 
@@ -193,7 +194,7 @@ def natural_order(path: Path) -> tuple[list[tuple[int, int, str]], str]:
 class _Walk:
     """How folders are gone through: into subfolders or not, past one of them; the videos in them are noted."""
 
-    recursive: bool
+    recursive: bool | None
     skip: str | None
     videos: list[Path]
 
@@ -206,7 +207,7 @@ def _expand(argument: str, walk: _Walk) -> Iterator[InputPicture]:
         before = len(walk.videos)
         pictures = list(_walk(path, "", walk, set()))
         if not pictures:
-            hint = "" if walk.recursive else " Use --recursive to look into its subfolders."
+            hint = " Use --recursive to look into its subfolders." if walk.recursive is False else ""
             if len(walk.videos) > before:
                 hint = f" It holds videos: name them themselves, {walk.videos[before]} for example."
             raise UsageError(

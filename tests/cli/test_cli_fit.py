@@ -374,6 +374,12 @@ def test_dry_run_lists_and_writes_nothing(folder, tmp_path, capsys):
     assert {p: p.stat().st_mtime_ns for p in out.iterdir()} == before
 
 
+def test_dry_run_opens_the_landmark_file(folder, tmp_path, capsys):
+    (tmp_path / "heavy.task").write_bytes(b"no model")
+    assert run(folder, "--out", tmp_path / "out", "--dry-run", "--landmarks", tmp_path / "heavy.task") != 0
+    assert "heavy.task" in capsys.readouterr().err
+
+
 def test_limit_takes_the_first_and_the_rest_comes_later(folder, tmp_path):
     out = tmp_path / "out"
     assert run(folder, "--out", out, "--limit", "1") == 0

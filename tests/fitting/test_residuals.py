@@ -48,3 +48,26 @@ def test_a_box_at_any_border_is_said(box, cut):
 )
 def test_legs_are_hidden_where_no_knee_and_no_ankle_is_seen(hidden, said):
     assert any(LEGS in sentence for sentence in visibility_warnings(person(hidden=hidden), (640, 480))) == said
+
+
+@pytest.mark.parametrize(
+    ("hidden", "said"),
+    [(("elbow", "wrist"), "The arms are"), (("knee", "ankle", "elbow", "wrist"), "The arms and legs are")],
+)
+def test_arms_are_told_too(hidden, said):
+    assert any(sentence.startswith(said) for sentence in visibility_warnings(person(hidden=hidden), (640, 480)))
+
+
+@pytest.mark.parametrize(
+    ("heights", "said"),
+    [
+        ({"shoulder": 400, "hip": 250, "knee": 150, "nose": 450}, True),  # on the head
+        ({"shoulder": 100, "hip": 250, "knee": 350, "nose": 50}, False),
+        ({"shoulder": 300, "hip": 250, "knee": 400, "nose": 350}, False),  # bends down
+    ],
+)
+def test_whoever_is_upside_down_may_be_in_a_picture_that_is(heights, said):
+    someone = person()
+    for k, name in enumerate(NAMES):
+        someone.keypoints_px[k, 1] = next((v for part, v in heights.items() if part in name), 200)
+    assert any("upside down" in sentence for sentence in visibility_warnings(someone, (640, 480))) == said

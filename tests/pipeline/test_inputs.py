@@ -214,3 +214,12 @@ def test_videos_in_folders_are_named_and_those_asked_for_are_taken(tmp_path, mon
     assert [p.path.name for p in find_inputs(["*.MOV"])] == ["IMG_0001.MOV"]
     videos.clear()
     assert [p.path.name for p in find_inputs(["*0001*"], False, None, videos)] == ["IMG_0001.JPG"] and len(videos) == 1
+
+
+def test_an_option_is_only_advised_where_there_is_one(tmp_path):
+    (tmp_path / "sub").mkdir()
+    with pytest.raises(UsageError, match="Use --recursive"):
+        find_inputs([tmp_path], recursive=False)
+    with pytest.raises(UsageError, match="No picture found") as told:
+        find_inputs([tmp_path])
+    assert "--recursive" not in str(told.value)
