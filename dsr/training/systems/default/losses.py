@@ -13,6 +13,7 @@ from dsr.regressors.default.network import KEYPOINTS, LIMBS, TURNED, PredictedBo
 _SOFT_M = 0.01
 """Errors below this are squared."""
 _LIMB_WEIGHT = 2.0
+_CHILD_WEIGHT = 6.0  # of the coefficient that leads to a child, which decides about the size
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def pose_terms(bodies: PredictedBodies, true: TrueBodies, scale: Tensor) -> dict
     return {
         "points": mean(limbs * (_length(apart) + 0.5 * _length(inside))) + 0.5 * mean(_length(apart_joints)),
         "pose": mean((bodies.turns[:, :TURNED] - true.turns).square().sum((-1, -2))),
-        "shape": mean((bodies.betas - true.betas).square()),
+        "shape": mean(_shape(bodies.betas - true.betas)),
         "vertices": mean(_length((vertices - middle) - (true.vertices - true_middle))),
         "picture": mean((shown * (off.square() + 1e-6).sqrt()).clamp(max=1.0)),
         "spread": _spread(bodies, true, apart, apart_joints),
@@ -79,6 +80,12 @@ def _middle(points: Tensor) -> Tensor:
 
 def _length(errors: Tensor) -> Tensor:
     return (errors.square().sum(-1) + _SOFT_M**2).sqrt() - _SOFT_M
+
+
+def _shape(errors: Tensor) -> Tensor:
+    """Errors of betas as lengths, so that a picture that could be of a child or an adult says one, not the mean."""
+    costs: Tensor = (errors.square() + 0.01).sqrt() - 0.1
+    return costs * torch.tensor([1.0] * (errors.shape[1] - 1) + [_CHILD_WEIGHT]).to(errors)
 
 
 def _spread(bodies: PredictedBodies, true: TrueBodies, apart: Tensor, apart_joints: Tensor) -> Tensor:

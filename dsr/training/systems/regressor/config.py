@@ -129,7 +129,7 @@ class DefaultNetworkConfig:
     """Weight of keypoints and joints in space."""
     pose: float = field(default=1.0, metadata={"at_least": 0})
     """Weight of the rotations."""
-    shape: float = field(default=0.05, metadata={"at_least": 0})
+    shape: float = field(default=0.1, metadata={"at_least": 0})
     """Weight of the betas."""
     vertices: float = field(default=4.0, metadata={"at_least": 0})
     """Weight of vertices."""
