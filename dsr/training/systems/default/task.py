@@ -39,7 +39,7 @@ class DefaultTask(Task):
     def __init__(self, config: RegressorTrainConfig) -> None:
         super().__init__(config)
         if config.network.pairs is None:
-            raise UsageError("--network.pairs: name the folder of pairs; python -m dsr.synthetic.pairs makes one.")
+            raise UsageError("--network.pairs: name the folder of pairs; python -m dsr.synthetic.make_pairs makes one.")
         self.folder: Path = config.network.pairs
         self.semantic: SemanticTerms | None = None
         self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))

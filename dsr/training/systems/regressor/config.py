@@ -106,7 +106,7 @@ class DefaultNetworkConfig:
     """The default network: its design, its pairs, how they are varied, its terms."""
 
     pairs: Path | None = field(default=None, metadata={"exists": "folder", "may_change": True})
-    """Folder of pairs of made-up people and detections (python -m dsr.synthetic.pairs)."""
+    """Folder of pairs of made-up people and detections (python -m dsr.synthetic.make_pairs)."""
     people: int = field(default=0, metadata={"at_least": 0})
     """Train on at most this many people of the folder; 0: on all."""
     design: Literal["mlp", "refine", "tokens"] = "refine"
