@@ -1,6 +1,6 @@
 """Pairs of made-up people and what the detector says about them, as the default network is trained on them.
 
-A folder of ``pairs_*.npz`` (``dsr.synthetic.make_pairs`` writes them); every person is brought into the camera turned to
+A folder of ``pairs_*.npz`` (from ``dsr.synthetic.make_pairs``); every person is brought into the camera turned to
 look straight at them, with K and pixels as a fit would have them.
 """
 
