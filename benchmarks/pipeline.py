@@ -1,10 +1,12 @@
-"""How fast the whole chain is: photographs per second, cold start, memory, import and help time.
+"""How fast the whole chain is: photographs per second, cold start, memory, import and help time, stages.
 
     python3 benchmarks/pipeline.py [FOLDER] [--pictures 40] [--jobs 0] [--quality standard]
 
 FOLDER holds photographs of one person each, about 1920x1080; without it the example pictures are padded to that size.
-Everything runs through ``dsr-fit`` in processes of their own; NPZ, JSON and GLB are written. Prints a table and, as the
-last line, one JSON object.
+Everything runs through ``dsr-fit`` in processes of their own; NPZ, JSON and GLB are written. Beside it, in the same
+run: the loops over the Python interface that one writes first (a call per picture; one call for all, one picture at a
+time), one picture at a time, two processes over halves of the pictures, and the processor's seconds per stage. Prints a
+table and, as the last line, one JSON object.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageOps
 
@@ -80,7 +83,6 @@ def fit(folder: Path, out: Path, *options: str) -> dict[str, float]:
     process.wait()
     watcher.join(timeout=2)
     warm = times[len(times) // 5 :] if len(times) >= 10 else times
-    rate = (len(warm) - 1) / (warm[-1] - warm[0]) if len(warm) > 1 and warm[-1] > warm[0] else float("nan")
     half = times[len(times) // 2]
     late = [mib for at, mib, _ in samples if at >= half]
     early = [mib for at, mib, _ in samples if times[0] <= at < half]
@@ -90,7 +92,7 @@ def fit(folder: Path, out: Path, *options: str) -> dict[str, float]:
         "pictures": len(times),
         "people": people,
         "failed": failed,
-        "per_second_warm": rate,
+        "per_second_warm": warm_rate(times),
         "cpu_s_per_picture_warm": cpu / max(len(warm) - 1, 1),
         "first_result_s": times[0],
         "peak_rss_mib": max((mib for _, mib, _ in samples), default=float("nan")),
@@ -110,6 +112,38 @@ def _watch(pid: int, samples: list[tuple[float, float, float]], started: float) 
             time.sleep(0.05)
     except psutil.Error:
         return
+
+
+def compared(kind: str, folder: Path, out: Path, quality: str) -> Any:
+    """What ``_naive_loops.py`` prints."""
+    script = str(ROOT / "benchmarks" / "_naive_loops.py")
+    _, done = timed([sys.executable, script, kind, str(folder), str(out), quality])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def two_processes(folder: Path, halves: Path, quality: str) -> float:
+    """Pictures per second of two runs of dsr-fit side by side, one picture each at a time."""
+    rates: list[float] = []
+
+    def run(k: int) -> None:
+        half = halves / f"in{k}"
+        half.mkdir(parents=True)
+        for path in sorted(folder.iterdir())[k::2]:
+            shutil.copyfile(path, half / path.name)
+        rates.append(fit(half, halves / f"out{k}", "--jobs", "1", "--quality", quality)["per_second_warm"])
+
+    threads = [threading.Thread(target=run, args=(k,)) for k in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(rates)
+
+
+def warm_rate(times: list[float]) -> float:
+    """Pictures per second after the first fifth."""
+    warm = times[len(times) // 5 :] if len(times) >= 10 else times
+    return (len(warm) - 1) / (warm[-1] - warm[0]) if len(warm) > 1 and warm[-1] > warm[0] else float("nan")
 
 
 def best_of(command: list[str], repeats: int = 5) -> float:
@@ -139,10 +173,21 @@ def main() -> None:
         figures |= fit(pictures, out, "--jobs", str(arguments.jobs), "--quality", arguments.quality)
         written = sum(p.stat().st_size for p in out.rglob("*") if p.is_file())
         figures["written_mib_per_picture"] = written / 2**20 / max(figures["pictures"], 1)
+        quality = arguments.quality
+        one = fit(pictures, Path(name) / "one", "--jobs", "1", "--quality", quality)
+        figures["one_at_a_time_per_second"] = one["per_second_warm"]
+        figures["two_processes_per_second"] = two_processes(pictures, Path(name) / "halves", quality)
+        for kind in ("calls", "generator"):
+            per_second = warm_rate(compared(kind, pictures, Path(name) / kind, quality))
+            figures[f"loop_of_{kind}_per_second"] = per_second
+            figures[f"times_loop_of_{kind}"] = figures["per_second_warm"] / per_second
+        spent = compared("stages", pictures, Path(name) / "stages", quality)
+        figures |= {f"cpu_s_{stage}": seconds for stage, seconds in spent.items()}
     targets = {
         "import_s": "< 0.3",
         "help_s": "< 0.5",
         "per_second_warm": ">= 4",
+        "times_loop_of_calls": ">= 1.7",
         "first_result_s": "< 5",
         "peak_rss_mib": "< 1229",
     }
