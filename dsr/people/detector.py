@@ -13,8 +13,9 @@ import numpy as np
 from dsr.errors import UsageError
 from dsr.people.known import keypoint_box_with_room, match_boxes, with_landmarks
 from dsr.people.landmarks import LandmarkModel, region_mask
+from dsr.people.proposals import SETTINGS
 from dsr.people.regions import Pyramid, Region
-from dsr.people.search import SETTINGS, PeopleSearch
+from dsr.people.search import PeopleSearch
 from dsr.people.suppression import Body
 from dsr.people.types import Detection
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
 
 import numpy as np
 
-from dsr.people.candidates import body_angle, body_length, person_detector
-from dsr.people.faces import Face, FaceFinder, distinct_faces
+from dsr.people.candidates import body_angle, body_length
+from dsr.people.faces import Face
 from dsr.people.landmarks import LandmarkModel
 from dsr.people.legs import legs_alone
+from dsr.people.proposals import MIN_SCORE, Proposals, SearchSettings
 from dsr.people.regions import Pyramid, Region, brightened
 from dsr.people.second_look import right_sided, unmixed
 from dsr.people.suppression import (
@@ -25,7 +25,6 @@ from dsr.people.suppression import (
     is_near,
     is_plausible,
     lies_on_bones,
-    merge_candidates,
     repeats,
     same_region,
     shows_head_and_shoulders,
@@ -39,17 +38,10 @@ from dsr.people.suppression import (
 
 MIN_PRESENCE = 0.5
 MIN_LENGTH = 16.0  # working pixels; below that there is nothing to see of a person
-MIN_SCORE = 0.5  # candidates taken as people
 MIN_PEELED_SCORE = 0.55  # what is left of people taken out looks like lying people and weak candidates
-MIN_HINT = 0.3  # candidates taken as a reason to look again
 UPSIDE_DOWN = math.radians(100)
 _CLEAR_PRESENCE = 0.35  # of the body below a face that is clearly one: there is somebody, whatever hides the rest
 _UNCLEAR_SCORE, _UNCLEAR_PRESENCE = 0.5, 0.75  # of a face that is not, and of the body below it
-_FEW_TILES = 4  # parts of the longer side; with more, every picture has things that look a little like people,
-_TINY, _MIN_TINY_SCORE = 0.6, 0.62  # so people must be that much smaller to be looked for, and surer to be taken
-_HARDLY_HIGHER = 1.2  # one row of slightly larger tiles instead of two that show the same
-_SMALL_FACE = 1 / 20  # of a tile: faces as small as this make smaller tiles worth their time
-_FACES_TALL = 9.0  # sides of the face that somebody is tall
 _HOPELESS = 0.1
 _BELOW_FACE = ((1.0, 1.0), (1.0, 0.0), (0.75, 1.0), (1.3, 1.0))  # scale and turn of the regions tried below a face
 
@@ -59,40 +51,6 @@ _LOOKS = ((1.0, False), (1.0, True), (1.15, False), (0.87, True))  # size of the
 _MIN_PRESENCE_OF_LOOKS = 0.6
 _SEEN_FACE, _SEEN_SHOULDERS = 0.75, 0.35
 _RATHER_SURE, _STEADY = 0.6, 0.025
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """What a quality level means.
-
-    Attributes:
-        always: tile sides that are always searched, as parts of the longer picture side (1 is the whole picture).
-        on_cue: tile sides searched one after the other as long as the sides before hint at small people.
-        passes: landmark passes on each person, see :meth:`LandmarkModel.refined`.
-        peels: how often to take the people found out of the picture and look for people behind or beside them.
-        wider: side of a square around the picture, in longer sides, that shows room around people who are cut off by
-            the border; 0 for none.
-        doubt: candidates scored lower must stand up to more looks, unless they have a clear face.
-        faces: tile sides in which faces are always looked for.
-        faces_on_cue: tile sides searched for faces where the sides before show small ones; with no side before, where
-            nobody was found.
-    """
-
-    always: tuple[int, ...]
-    on_cue: tuple[int, ...]
-    passes: int
-    peels: int
-    wider: float
-    doubt: float
-    faces: tuple[float, ...]
-    faces_on_cue: tuple[float, ...]
-
-
-SETTINGS: dict[str, SearchSettings] = {
-    "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, (), (1,)),
-    "standard": SearchSettings((1, 2), (3, 5), 3, 1, 1.33, 0.75, (1, 16 / 9), (3,)),
-    "best": SearchSettings((1, 2, 3), (4, 6), 5, 2, 1.33, 0.75, (1, 16 / 9, 3), (5,)),
-}
 
 
 class PeopleSearch:
@@ -107,8 +65,7 @@ class PeopleSearch:
     def __init__(self, settings: SearchSettings, landmarks: LandmarkModel, threads: int | None = None) -> None:
         self.settings = settings
         self._landmarks = landmarks
-        self._people = person_detector(threads)
-        self._faces = FaceFinder(threads)
+        self._proposals = Proposals(settings, threads)
 
     def __call__(self, rgb: np.ndarray) -> list[Body]:
         """Bodies of everybody.
@@ -126,9 +83,9 @@ class PeopleSearch:
 
     def _everybody(self, rgb: np.ndarray, pyramid: Pyramid) -> list[Body]:
         """Bodies that are clear at once, then those behind and beside them, then the doubtful."""
-        candidates, smaller = self._candidates(pyramid)
+        candidates, smaller = self._proposals.candidates(pyramid)
         bodies = self._bodies(pyramid, candidates)
-        faces = self._all_faces(pyramid, candidates, bool(bodies))
+        faces = self._proposals.faces(pyramid, candidates, bool(bodies))
         bodies = [with_face(body, faces) for body in bodies]
         bodies += self._below_faces(pyramid, faces, bodies)
         sure = suppress_bodies([body for body in bodies if _is_sure(body)])
@@ -141,7 +98,7 @@ class PeopleSearch:
             smaller = len(self.settings.on_cue)
         for _ in range(self.settings.peels if len(sure) > 1 or hints else 0):
             peeled = Pyramid(without_bodies(rgb, sure))
-            again, _ = self._candidates(peeled, True, smaller)
+            again, _ = self._proposals.candidates(peeled, True, smaller)
             inside = np.all((again[:, 5:7] >= 0) & (again[:, 5:7] <= [pyramid.width, pyramid.height]), axis=1)
             upright = np.abs(body_angle(again)) < PEELED_MAX_ANGLE
             again = again[inside & upright & (again[:, 0] >= MIN_PEELED_SCORE)]
@@ -162,7 +119,7 @@ class PeopleSearch:
         """
         pyramid = Pyramid(brightened(rgb))
         regions = [Region.from_box(box)]
-        for candidate in self._people.in_region(pyramid, regions[0], MIN_HINT):
+        for candidate in self._proposals.in_region(pyramid, regions[0]):
             region = Region.from_points(candidate[5:7], candidate[7:9])
             inside = np.all(candidate[5:7] >= box[:2]) and np.all(candidate[5:7] <= box[2:])
             if inside and 0.7 < region.side / regions[0].side < 1.6:
@@ -201,21 +158,6 @@ class PeopleSearch:
         if presence < _MIN_PRESENCE_OF_LOOKS or seen[:11].mean() < _SEEN_FACE or seen[11:13].mean() < _SEEN_SHOULDERS:
             return False
         return body.candidate_score >= _RATHER_SURE or spread(looks) < _STEADY * body.size
-
-    def _all_faces(self, pyramid: Pyramid, candidates: np.ndarray, anybody: bool) -> list[Face]:
-        """Faces of the picture, in smaller tiles where the larger ones show small faces or people."""
-        longer = float(max(pyramid.width, pyramid.height))
-        faces = self._faces(pyramid, [longer / n for n in self.settings.faces])
-        if not self.settings.faces:
-            small = not anybody
-        else:
-            least = _SMALL_FACE * longer / self.settings.faces[-1]
-            people = candidates[candidates[:, 0] >= MIN_SCORE]
-            small = any(face.side < least for face in faces) or bool(np.any(body_length(people) < _FACES_TALL * least))
-        if small:
-            more = self._faces(pyramid, [longer / n for n in self.settings.faces_on_cue])
-            faces = distinct_faces(faces + more)
-        return faces
 
     def _below_faces(self, pyramid: Pyramid, faces: list[Face], bodies: list[Body]) -> list[Body]:
         """Bodies below faces that no sure body has yet."""
@@ -309,37 +251,6 @@ class PeopleSearch:
         kept = suppress_bodies(sure + [body for body in confirmed if stands_apart(body, sure)])
         return [body for body in kept if _among(body, confirmed)]
 
-    def _candidates(self, pyramid: Pyramid, peeled: bool = False, smaller: int = 9) -> tuple[np.ndarray, int]:
-        """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints; how many on cue were.
-
-        Args:
-            pyramid: the picture.
-            peeled: people were taken out of it: an empty picture is then no reason to look for smaller people, and
-                what is left of limbs looks like tiny ones.
-            smaller: the most tile sizes on cue.
-        """
-        longer, shorter = (float(f(pyramid.width, pyramid.height)) for f in (max, min))
-        parts = [self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT) for n in self.settings.always]
-        if longer > 3 * shorter:  # a panorama: people are as high as the picture, not a part of its width
-            parts.append(self._people.in_tiles(pyramid, shorter, MIN_HINT))
-        searched = 0
-        for last, n in pairwise((self.settings.always[-1], *self.settings.on_cue)):
-            tiny = n > _FEW_TILES
-            found = merge_candidates(np.concatenate(parts))
-            somebody = peeled or bool(np.any(found[:, 0] >= MIN_SCORE))
-            # Many tiles are slow: what looks a little like somebody tiny is no reason for them beside somebody large.
-            cues = found[found[:, 0] >= MIN_SCORE] if tiny and somebody else found
-            least = (_TINY if tiny else 1.0) * longer / last
-            if searched == smaller or (somebody and not hints_at_small_people(cues, least)) or (tiny and peeled):
-                break
-            part = self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT)
-            parts.append(part[part[:, 0] >= _MIN_TINY_SCORE] if tiny else part)
-            searched += 1
-        if self.settings.wider:
-            around = Region(pyramid.width / 2, pyramid.height / 2, self.settings.wider * longer, 0.0)
-            parts.append(self._people.in_region(pyramid, around, MIN_HINT))
-        return merge_candidates(np.concatenate(parts)), searched
-
     def _bodies(self, pyramid: Pyramid, candidates: np.ndarray) -> list[Body]:
         bodies: list[Body] = []
         for candidate in candidates[(candidates[:, 0] >= MIN_SCORE) & (body_length(candidates) >= MIN_LENGTH)]:
@@ -365,22 +276,6 @@ class PeopleSearch:
     def _finished(self, pyramid: Pyramid, first: Body) -> Body | None:
         marks = self._landmarks.refined(pyramid, first.landmarks, self.settings.passes)
         return Body(marks, first.candidate_score) if marks.presence >= MIN_PRESENCE else None
-
-
-def tile_side(longer: float, shorter: float, parts: float) -> float:
-    """Side of tiles that are a part of a picture's longer side, or as high as a picture that is hardly higher."""
-    side = longer / parts
-    return shorter if side < shorter <= _HARDLY_HIGHER * side else side
-
-
-def hints_at_small_people(candidates: np.ndarray, side: float) -> bool:
-    """True where candidates found with tiles of ``side`` make smaller tiles worth their time.
-
-    Small people are hinted at by any small candidate, or by several that fill at most two thirds of a tile.
-    """
-    length = body_length(candidates) / side
-    several = np.count_nonzero((candidates[:, 0] >= MIN_SCORE) & (length < 0.65)) >= 3
-    return bool(several or np.any(length < 0.45))
 
 
 def _is_sure(body: Body) -> bool:

@@ -11,8 +11,8 @@ from test_people_geometry import body
 
 from dsr.people.faces import Face, distinct_faces
 from dsr.people.landmarks import RegionLandmarks, mean_landmarks
+from dsr.people.proposals import tile_side
 from dsr.people.regions import DARK, brightened
-from dsr.people.search import tile_side
 from dsr.people.suppression import Body, has_face, lies_on_bones, repeats, suppress_bodies, with_face
 
 

@@ -11,8 +11,8 @@ import pytest
 from dsr.people.candidates import anchor_grid, body_angle, body_length, decode, tile_starts, weighted_nms
 from dsr.people.detector import keypoint_box
 from dsr.people.landmarks import CROP_SIZE, RegionLandmarks, refine_by_heatmap, region_mask, rotate_world
+from dsr.people.proposals import hints_at_small_people
 from dsr.people.regions import Pyramid, Region
-from dsr.people.search import hints_at_small_people
 from dsr.people.suppression import (
     Body,
     covered_fraction,

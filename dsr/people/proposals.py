@@ -1,0 +1,135 @@
+"""Where people may be in a picture: candidates for trunks, and faces, in tiles from coarse to fine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from dsr.people.candidates import body_length, person_detector
+from dsr.people.faces import Face, FaceFinder, distinct_faces
+from dsr.people.regions import Pyramid, Region
+from dsr.people.suppression import merge_candidates
+
+MIN_SCORE = 0.5  # candidates taken as people
+MIN_HINT = 0.3  # candidates taken as a reason to look again
+_FEW_TILES = 4  # parts of the longer side; with more, every picture has things that look a little like people,
+_TINY, _MIN_TINY_SCORE = 0.6, 0.62  # so people must be that much smaller to be looked for, and surer to be taken
+_HARDLY_HIGHER = 1.2  # one row of slightly larger tiles instead of two that show the same
+_SMALL_FACE = 1 / 20  # of a tile: faces as small as this make smaller tiles worth their time
+_FACES_TALL = 9.0  # sides of the face that somebody is tall
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What a quality level means.
+
+    Attributes:
+        always: tile sides that are always searched, as parts of the longer picture side (1 is the whole picture).
+        on_cue: tile sides searched one after the other as long as the sides before hint at small people.
+        passes: landmark passes on each person, see :meth:`LandmarkModel.refined`.
+        peels: how often to take the people found out of the picture and look for people behind or beside them.
+        wider: side of a square around the picture, in longer sides, that shows room around people who are cut off by
+            the border; 0 for none.
+        doubt: candidates scored lower must stand up to more looks, unless they have a clear face.
+        faces: tile sides in which faces are always looked for.
+        faces_on_cue: tile sides searched for faces where the sides before show small ones; with no side before, where
+            nobody was found.
+    """
+
+    always: tuple[int, ...]
+    on_cue: tuple[int, ...]
+    passes: int
+    peels: int
+    wider: float
+    doubt: float
+    faces: tuple[float, ...]
+    faces_on_cue: tuple[float, ...]
+
+
+SETTINGS: dict[str, SearchSettings] = {
+    "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, (), (1,)),
+    "standard": SearchSettings((1, 2), (3, 5), 3, 1, 1.33, 0.75, (1, 16 / 9), (3,)),
+    "best": SearchSettings((1, 2, 3), (4, 6), 5, 2, 1.33, 0.75, (1, 16 / 9, 3), (5,)),
+}
+
+
+class Proposals:
+    """Runs the two detectors.
+
+    Args:
+        settings: how hard to look.
+        threads: threads of every interpreter.
+    """
+
+    def __init__(self, settings: SearchSettings, threads: int | None = None) -> None:
+        self.settings = settings
+        self._people = person_detector(threads)
+        self._faces = FaceFinder(threads)
+
+    def candidates(self, pyramid: Pyramid, peeled: bool = False, smaller: int = 9) -> tuple[np.ndarray, int]:
+        """Candidates (N, 13) of all tile sizes that are worth it, best first, down to hints; how many on cue were.
+
+        Args:
+            pyramid: the picture.
+            peeled: people were taken out of it: an empty picture is then no reason to look for smaller people, and
+                what is left of limbs looks like tiny ones.
+            smaller: the most tile sizes on cue.
+        """
+        longer, shorter = (float(f(pyramid.width, pyramid.height)) for f in (max, min))
+        parts = [self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT) for n in self.settings.always]
+        if longer > 3 * shorter:  # a panorama: people are as high as the picture, not a part of its width
+            parts.append(self._people.in_tiles(pyramid, shorter, MIN_HINT))
+        searched = 0
+        for last, n in pairwise((self.settings.always[-1], *self.settings.on_cue)):
+            tiny = n > _FEW_TILES
+            found = merge_candidates(np.concatenate(parts))
+            somebody = peeled or bool(np.any(found[:, 0] >= MIN_SCORE))
+            # Many tiles are slow: what looks a little like somebody tiny is no reason for them beside somebody large.
+            cues = found[found[:, 0] >= MIN_SCORE] if tiny and somebody else found
+            least = (_TINY if tiny else 1.0) * longer / last
+            if searched == smaller or (somebody and not hints_at_small_people(cues, least)) or (tiny and peeled):
+                break
+            part = self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT)
+            parts.append(part[part[:, 0] >= _MIN_TINY_SCORE] if tiny else part)
+            searched += 1
+        if self.settings.wider:
+            around = Region(pyramid.width / 2, pyramid.height / 2, self.settings.wider * longer, 0.0)
+            parts.append(self._people.in_region(pyramid, around, MIN_HINT))
+        return merge_candidates(np.concatenate(parts)), searched
+
+    def in_region(self, pyramid: Pyramid, region: Region) -> np.ndarray:
+        """Candidates (N, 13) of one region, best first, down to hints."""
+        return self._people.in_region(pyramid, region, MIN_HINT)
+
+    def faces(self, pyramid: Pyramid, candidates: np.ndarray, anybody: bool) -> list[Face]:
+        """Faces of the picture, in smaller tiles where the larger ones show small faces or people."""
+        longer = float(max(pyramid.width, pyramid.height))
+        faces = self._faces(pyramid, [longer / n for n in self.settings.faces])
+        if not self.settings.faces:
+            small = not anybody
+        else:
+            least = _SMALL_FACE * longer / self.settings.faces[-1]
+            people = candidates[candidates[:, 0] >= MIN_SCORE]
+            small = any(face.side < least for face in faces) or bool(np.any(body_length(people) < _FACES_TALL * least))
+        if small:
+            more = self._faces(pyramid, [longer / n for n in self.settings.faces_on_cue])
+            faces = distinct_faces(faces + more)
+        return faces
+
+
+def tile_side(longer: float, shorter: float, parts: float) -> float:
+    """Side of tiles that are a part of a picture's longer side, or as high as a picture that is hardly higher."""
+    side = longer / parts
+    return shorter if side < shorter <= _HARDLY_HIGHER * side else side
+
+
+def hints_at_small_people(candidates: np.ndarray, side: float) -> bool:
+    """True where candidates found with tiles of ``side`` make smaller tiles worth their time.
+
+    Small people are hinted at by any small candidate, or by several that fill at most two thirds of a tile.
+    """
+    length = body_length(candidates) / side
+    several = np.count_nonzero((candidates[:, 0] >= MIN_SCORE) & (length < 0.65)) >= 3
+    return bool(several or np.any(length < 0.45))
