@@ -13,6 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from dsr.errors import DatasetError
+from dsr.mocap.makehuman import StillPose, load_makehuman_poses
 from dsr.mocap.retarget import SMPL_FLIP, load_mocap, mirror_rotmat
 from dsr.synthetic.poses import cache_folder
 from dsr.synthetic.postures import draw_posture
@@ -20,6 +21,7 @@ from dsr.synthetic.postures import draw_posture
 _FPS = 10.0
 _PRIOR_POSES = 4000
 _SHARES = {"clip": 0.57, "posture": 0.17, "prior": 0.12, "recombined": 0.1, "limits": 0.04}
+_STILLS, _TEST_STILLS = 0.3, ("fight03", "standing04", "run01")
 _LEGS = np.array([1, 2, 4, 5, 7, 8, 10, 11]) - 1
 _LIMBS = (
     np.array([1, 4, 7]) - 1,
@@ -59,10 +61,12 @@ class PosePool:
     Args:
         mocap: folder of BVH clips, or None: their share comes from the prior.
         split: ``train`` or ``val``.
+        stills: folder of MakeHuman's poses, or None: there are the written postures alone.
     """
 
-    def __init__(self, mocap: Path | None, split: str) -> None:
+    def __init__(self, mocap: Path | None, split: str, stills: Path | None = None) -> None:
         self.split = split
+        self._stills = _still_poses(stills, split)
         self._prior, self._lower, self._upper = _prior_poses(split)
         self._clips = None if mocap is None else _clips(Path(mocap), split)
 
@@ -82,6 +86,10 @@ class PosePool:
         return DrawnPose(body @ Rotation.from_rotvec(noise).as_matrix(), tilt, pose.source)
 
     def _draw(self, rng: np.random.Generator, kind: str) -> DrawnPose:
+        if kind == "posture" and self._stills and rng.random() < _STILLS:
+            still = self._stills[int(rng.integers(len(self._stills)))]
+            noise = Rotation.from_rotvec(rng.normal(0, rng.uniform(0.03, 0.2), (23, 3))).as_matrix()
+            return DrawnPose(still.body @ noise, still.orient, f"still:{still.name}")
         if kind == "posture":
             name, turns = draw_posture(rng, self.split)
             return DrawnPose(turns[1:], turns[0], f"posture:{name}")
@@ -126,6 +134,11 @@ def _prior_poses(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         limit[:21] = bound.numpy().reshape(21, 3)
     turns = Rotation.from_rotvec(theta.reshape(-1, 3)).as_matrix().reshape(-1, 21, 3, 3)
     return turns.astype(np.float32), limits[0], limits[1]
+
+
+def _still_poses(folder: Path | None, split: str) -> list[StillPose]:
+    poses = [] if folder is None else load_makehuman_poses(folder)
+    return [pose for pose in poses if (pose.name in _TEST_STILLS) == (split == "val")]
 
 
 def _clips(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str]]:

@@ -24,7 +24,7 @@ from dsr.synthetic.pairs import Pair, PairSource
 from dsr.synthetic.people_drawn import STRATA
 
 SHARD = 1000
-RECIPE = 2
+RECIPE = 3
 """Kept in every shard: seeds make the same people again as long as it is the same."""
 _HEAVY_BMI, _THIN_BMI = 30.0, 18.5
 

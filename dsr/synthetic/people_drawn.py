@@ -115,7 +115,7 @@ class DrawnPeople:
 
     Args:
         mocap: folder of BVH clips; without it poses come from the prior and the postures.
-        garments: folder of unpacked MakeHuman assets; without it all clothes are painted.
+        garments: folder of unpacked MakeHuman assets, poses among them; without it all clothes are painted.
 
     Raises:
         DatasetError: if a folder lacks what it should hold.
@@ -123,7 +123,7 @@ class DrawnPeople:
 
     def __init__(self, mocap: Path | None = None, garments: Path | None = None) -> None:
         self._dresser = Dresser(None if garments is None else Wardrobe(garments))
-        self._mocap = mocap
+        self._mocap, self._garments = mocap, garments
         self._pools: dict[str, PosePool] = {}
         self._shapes = ShapePool(self._dresser.asset)
 
@@ -139,7 +139,7 @@ class DrawnPeople:
 
     def _pool(self, split: str) -> PosePool:
         if split not in self._pools:
-            self._pools[split] = PosePool(self._mocap, split)
+            self._pools[split] = PosePool(self._mocap, split, self._garments)
         return self._pools[split]
 
     def _worn(

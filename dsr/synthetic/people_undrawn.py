@@ -31,12 +31,15 @@ class UndrawnPeople:
         noise: of the detector.
         mocap: folder of BVH clips; without it poses come from the prior and the postures.
         split: ``train`` or ``val``.
+        stills: folder of MakeHuman's poses, if there.
     """
 
-    def __init__(self, noise: DetectorNoise, mocap: Path | None = None, split: str = "train") -> None:
+    def __init__(
+        self, noise: DetectorNoise, mocap: Path | None = None, split: str = "train", stills: Path | None = None
+    ) -> None:
         body = load_asset("open")
         self._noise, self._split = noise, split
-        self._poses, self._shapes = PosePool(mocap, split), ShapePool(body)
+        self._poses, self._shapes = PosePool(mocap, split, stills), ShapePool(body)
         self._points = _Points(body)
 
     def draw(self, seed: int, count: int) -> Pair:
