@@ -8,7 +8,6 @@ it. So what was learned of somebody seen from the front holds for somebody seen 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +94,7 @@ class DefaultRegressor(nn.Module):
 
     name = "default"
     num_betas = BETAS
+    calibration: Tensor
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class DefaultRegressor(nn.Module):
         super().__init__()
         if design not in DESIGNS:
             raise UsageError(f"The default network has no design {design!r}; choose one of {', '.join(DESIGNS)}.")
-        self.design = design
+        self.design, self.width, self.depth = design, width, blocks
         asset = load_asset("open-light") if asset is None else asset
         self.body = BodyPoints(asset, "blazepose33", vertices, BETAS)
         self.mask = nn.Sequential(
@@ -159,7 +159,7 @@ class DefaultRegressor(nn.Module):
         transl = placed(points[:, :KEYPOINTS], inputs)
         sizes = (2 * KEYPOINTS, 2 * 24, 3 * (TURNED - 1), BETAS)
         point, joint, pose, beta = (part.clamp(-4.0, 3.0).exp() for part in spread.split(sizes, 1))
-        scale: Any = self.calibration
+        scale = self.calibration
         return PredictedBodies(
             turns,
             betas,

@@ -90,8 +90,7 @@ def _shape(errors: Tensor) -> Tensor:
 
 def _spread(bodies: PredictedBodies, true: TrueBodies, apart: Tensor, apart_joints: Tensor) -> Tensor:
     """Negative log-likelihood of errors under Laplace distributions of the said spreads; errors have no gradient."""
-    pose = rotmat_to_axis_angle(bodies.turns[:, 1:TURNED].detach())
-    off = _nearest(pose, rotmat_to_axis_angle(true.turns[:, 1:]))
+    off = nearest_axis_angle(bodies.turns[:, 1:TURNED].detach(), true.turns[:, 1:])
     total = apart.new_zeros(())
     for error, sigma in (
         (apart, bodies.point_sigma[..., [0, 0, 1]]),
@@ -103,9 +102,9 @@ def _spread(bodies: PredictedBodies, true: TrueBodies, apart: Tensor, apart_join
     return total
 
 
-def _nearest(pose: Tensor, true: Tensor) -> Tensor:
-    """Difference of axis-angles, the truth in the turn nearest to the prediction."""
-    angle = true.norm(dim=-1, keepdim=True).clamp(min=1e-6)
-    other = true * (1 - 2 * torch.pi / angle)
-    near, far = pose - true, pose - other
+def nearest_axis_angle(turns: Tensor, true: Tensor) -> Tensor:
+    """Differences (..., 3) of the axis-angles of rotations (..., 3, 3); the true one is taken in the nearer turn."""
+    pose, truth = rotmat_to_axis_angle(turns), rotmat_to_axis_angle(true)
+    angle = truth.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+    near, far = pose - truth, pose - truth * (1 - 2 * torch.pi / angle)
     return torch.where(near.square().sum(-1, keepdim=True) <= far.square().sum(-1, keepdim=True), near, far)
