@@ -7,8 +7,10 @@ all memory that way.
 from __future__ import annotations
 
 import io
+import lzma
 import math
 import os
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -20,9 +22,23 @@ import numpy as np
 
 MOST_BYTES: Final = 1 << 30
 """Bytes of all arrays together, if nothing else is said."""
+ARCHIVE_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,  # NotImplementedError too: a version or method that zipfile does not know
+    ValueError,
+    OSError,
+    OverflowError,
+    struct.error,
+)
+"""What zipfile raises for damaged archives."""
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
+    struct.error,
     EOFError,
     NotImplementedError,
     RuntimeError,

@@ -97,3 +97,20 @@ def test_files_that_are_no_archives(tmp_path):
     with pytest.raises(ValueError, match="more than 0 MB"):
         (tmp_path / "big.npy").write_bytes(bytes(100))
         read_npy(tmp_path / "big.npy", most=10)
+
+
+def test_a_version_that_zipfile_does_not_know_is_damage(tmp_path):
+    """Found by fuzzing: the body's reader looked into archives without expecting NotImplementedError."""
+    from dsr.body import load_asset
+    from dsr.errors import BodyError
+
+    path = tmp_path / "a.npz"
+    np.savez(path, v_template=np.zeros((4, 3)))
+    data = bytearray(path.read_bytes())
+    place = data.rindex(b"PK\1\2") + 6
+    data[place : place + 2] = b"\xeb\x00"
+    path.write_bytes(data)
+    with pytest.raises(BodyError, match="damaged|cannot be read"):
+        load_asset(str(path))
+    with pytest.raises(ValueError, match=r"damaged or no \.npz"):
+        read_npz(path)

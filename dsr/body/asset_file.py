@@ -17,7 +17,7 @@ from dsr.body.asset import BodyAsset, clean_parents
 from dsr.body.joints import KEYPOINT_SETS
 from dsr.errors import BodyError
 from dsr.files import file_sha256, weights_sha256
-from dsr.npz import read_npz
+from dsr.npz import ARCHIVE_DAMAGE, read_npz
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -225,7 +225,7 @@ def _entries(path: Path) -> set[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return set(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except ARCHIVE_DAMAGE:
         return set()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import numpy as np
 from dsr.body.unpickle import read_pickle
 from dsr.errors import BodyError
 from dsr.files import not_the_file
-from dsr.npz import array_of, read_header
+from dsr.npz import ARCHIVE_DAMAGE, array_of, read_header
 
 MODEL_KEYS = frozenset(
     {
@@ -77,7 +76,7 @@ def _read_npz(path: Path) -> dict[str, Any]:
                 with archive.open(info) as stream:
                     data = stream.read(_MAX_ENTRY + 1)
                 arrays[key] = _read_npy(data, f"{path} ({key})")
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except ARCHIVE_DAMAGE as error:
         raise BodyError(f"{path} is a damaged .npz file ({error}); fetch it again.") from error
     return arrays
 

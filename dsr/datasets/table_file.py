@@ -6,7 +6,6 @@ Nothing in a file is executed. Sending an object of these to a worker process se
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -15,7 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from dsr.errors import DatasetError
-from dsr.npz import read_header
+from dsr.npz import ARCHIVE_DAMAGE, read_header
 
 
 @dataclass(frozen=True)
@@ -30,19 +29,7 @@ class _Member:
     offset: int | None
 
 
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    OSError,
-    ValueError,
-    EOFError,
-    KeyError,
-    SyntaxError,
-    TypeError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-)
+_DAMAGE = (*ARCHIVE_DAMAGE, KeyError, SyntaxError, TypeError, MemoryError)
 
 
 class Table:

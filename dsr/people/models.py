@@ -6,7 +6,6 @@ import importlib.metadata
 import importlib.util
 import os
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from dsr._quiet import quiet_stderr
 from dsr.errors import DetectionError, MissingExtraError
 from dsr.extras import install_command
 from dsr.limits import check_time
+from dsr.npz import ARCHIVE_DAMAGE
 
 DETECTION_MODEL = "pose_detection/pose_detection.tflite"
 LANDMARK_MODEL = "pose_landmark/pose_landmark_full.tflite"
@@ -127,12 +127,10 @@ def read_model(path: Path) -> bytes:
                 if len(names) != 1 or names[0].file_size > MAX_MODEL_BYTES:
                     raise DetectionError(f"{path} is a bundle without a landmark model of a pose; {expected}")
                 content = bundle.read(names[0])
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, zlib.error) as error:
-        raise DetectionError(f"{path} is a broken bundle ({error}); get it again") from error
     except OSError as error:
         raise DetectionError(f"{path} cannot be read: {error.strerror or error}") from error
-    except RuntimeError as error:  # zipfile's word for an encrypted entry
-        raise DetectionError(f"{path} cannot be opened ({error}); {expected}") from error
+    except ARCHIVE_DAMAGE as error:
+        raise DetectionError(f"{path} is a broken bundle, or one with a password ({error}); get it again") from error
     if not _is_tflite(content):
         raise DetectionError(f"{path} is no TensorFlow Lite model; {expected}")
     return content

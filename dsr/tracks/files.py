@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import numpy as np
 
 from dsr.body.unpickle import read_pickle
 from dsr.errors import BodyError, DatasetError, UsageError
-from dsr.npz import array_of, read_header
+from dsr.npz import ARCHIVE_DAMAGE, array_of, read_header
 from dsr.tracks.cameras import LabCamera, read_cameras
 from dsr.tracks.track import PoseTrack
 
@@ -143,16 +142,7 @@ def read_object_npz(path: str | Path) -> dict[str, Any]:
         raise DatasetError(f"{path} does not exist: check the name.") from None
     except BodyError as error:
         raise DatasetError(str(error)) from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        OSError,
-        ValueError,
-        EOFError,
-        RuntimeError,
-        NotImplementedError,
-        MemoryError,
-    ) as error:
+    except (*ARCHIVE_DAMAGE, MemoryError) as error:
         raise DatasetError(f"{path} is damaged or no npz file ({error}): copy it again.") from error
     return result
 
