@@ -50,6 +50,51 @@ def linear(
     return x if add is None else add + x
 
 
+def frozen_linear(
+    x: Tensor, owner: nn.Module, sources: Sequence[Tensor], make: Callable[[], tuple[Tensor, Tensor | None]]
+) -> Tensor:
+    """A linear layer of frozen weights through which gradients flow to the input; in full where the weights learn.
+
+    Args:
+        x: (..., inputs).
+        owner: the module that the weights belong to; one such layer each.
+        sources: what the layer's weights are computed from.
+        make: gives its weight (outputs, inputs) and bias (outputs,).
+    """
+    learns = torch.is_grad_enabled() and any(source.requires_grad for source in sources)
+    if learns or x.dtype is not torch.float32 or x.device.type != "cpu" or not _is_plain(x):
+        return functional.linear(x, *make())
+    rows = x.numel() // x.shape[-1]
+
+    def packed() -> tuple[Tensor, Tensor | None, Tensor]:
+        weight, bias = make()
+        pack = torch.ops.mkldnn._reorder_linear_weight
+        return pack(weight.contiguous(), rows), bias, pack(weight.T.contiguous(), rows)
+
+    with torch.no_grad():
+        weights = derived(owner, "frozen", sources, packed)
+    found: Tensor = _FrozenLinear.apply(x, *weights)
+    return found
+
+
+class _FrozenLinear(torch.autograd.Function):
+    """A product with packed weights that gives a gradient to its input alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, back: Tensor) -> Tensor:
+        ctx.back = back
+        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        return (
+            torch.ops.mkldnn._linear_pointwise(gradient.contiguous(), ctx.back, None, "none", [], ""),
+            None,
+            None,
+            None,
+        )
+
+
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Scaled dot-product attention of (N, heads, T, d); (N, T, heads * d)."""
     if q.dtype is torch.bfloat16 and q.device.type == "cpu":
@@ -187,11 +232,17 @@ def derived(owner: nn.Module, what: Any, sources: Sequence[Tensor], make: Callab
 
 def can_derive(x: Tensor) -> bool:
     """Whether weights may be merged for this input: nothing is recorded, traced, counted or converted."""
+    return not torch.is_grad_enabled() and _is_plain(x)
+
+
+def _is_plain(x: Tensor) -> bool:
+    """Whether nobody looks on: no tracing, no counters of operations, no fake tensors; and oneDNN is there."""
     return bool(
-        not torch.is_grad_enabled()
-        and not (torch.compiler.is_compiling() or torch.jit.is_tracing())
-        and torch._C._len_torch_dispatch_stack() == 0  # counters of operations, fake tensors
+        not (torch.compiler.is_compiling() or torch.jit.is_tracing())
+        and torch._C._len_torch_dispatch_stack() == 0
         and not torch._C._functorch.is_functorch_wrapped_tensor(x)
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
     )
 
 
@@ -209,8 +260,6 @@ def _may_replace(x: Tensor, kind: type[nn.Module], *layers: nn.Module, autocast:
         and not any(layer._forward_hooks or layer._forward_pre_hooks for layer in layers)
         and (autocast or not torch.is_autocast_enabled("cpu"))
         and can_derive(x)
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
     )
 
 

@@ -160,9 +160,12 @@ def optimise_poses(
                 seen = (loss, uncertainty, projection, log_scale, projected, latent.grad, latent)
                 steps.append(OptimisationStep(*(_two(part, len(x)) for part in seen)))
     with evaluating(lifter), torch.no_grad():
-        last, last_scale = _both_views(lifter, latent)
         if first is None:
-            first, first_scale = last, last_scale
+            first, first_scale = _both_views(lifter, latent)
+            last = first
+        else:
+            joints = lifter(latent)[:, 0].unflatten(0, (2, -1))
+            last = torch.stack((joints[0], mirror(joints[1])))
         root = root_of(last).mean(0)[:, 0]
     return OptimisedPoses(_average(last), _average(first), first_scale.mean(0), root, tuple(steps))
 

@@ -66,21 +66,20 @@ class GraphMixer(nn.Module):
         if not temporal:
             self.register_buffer("adjacency", normalise_adjacency(joint_adjacency()), persistent=False)
 
-    def forward(self, x: Tensor, add: Tensor, scale: Tensor) -> Tensor:
-        """(N, nodes, C) to the same shape, times ``scale`` (C,) and added to ``add``."""
-        adjacency = normalise_adjacency(similar_frames(x.detach())).to(x.dtype) if self.temporal else self.adjacency
+    def forward(self, x: Tensor, add: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
+        """(N, nodes, C) to the same shape; times ``scale`` (C,) and added to ``add`` where given."""
+        graph = normalise_adjacency(similar_frames(x.detach())).to(x.dtype) if self.temporal else self.adjacency
         norm = self.batch_norm
         if norm.training or norm.running_var is None or not can_derive(x):
-            mixed = norm(adjacency @ self.V(x) + self.U(x))
-            return add + scale * functional.relu(x + mixed)
-        factor, shift = derived(
-            norm, "scale", (norm.weight, norm.bias, norm.running_mean, norm.running_var), self._norm_as_scale
-        )
-        # The norm is per node: a row scale of the graph.
-        mixed = torch.baddbmm(
-            shift + factor * linear(x, self.U), (factor * adjacency).expand(len(x), -1, -1), linear(x, self.V)
-        )
-        return torch.addcmul(add, scale, mixed.add_(x).relu_())
+            y = functional.relu(x + norm(graph @ self.V(x) + self.U(x)))
+        else:  # the norm is one of nodes: it scales the rows of the graph
+            sources = [*norm.parameters(), norm.running_mean, norm.running_var]
+            factor, shift = derived(norm, "scale", sources, self._norm_as_scale)
+            own = shift + factor * linear(x, self.U)
+            y = torch.baddbmm(own, (factor * graph).expand(len(x), -1, -1), linear(x, self.V)).add_(x).relu_()
+        if add is None or scale is None:
+            return y if scale is None else scale * y
+        return torch.addcmul(add, scale, y)
 
     def _norm_as_scale(self) -> tuple[Tensor, Tensor]:
         norm: Any = self.batch_norm

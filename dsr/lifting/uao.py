@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from dsr.fast_layers import frozen_linear
 from dsr.lifting.base import WindowLifter
 from dsr.lifting.transformer import DropPath, drop_rates
 from dsr.tracks.skeleton import H36M17
@@ -57,7 +57,10 @@ class _Gated(nn.Module):
         self.linear = nn.Sequential(nn.Linear(inputs, outputs), nn.GELU(), nn.Dropout(drop))
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.linear(x)
+        layer, activation, drop = list[Any](self.linear)
+        y: Tensor = drop(
+            activation(frozen_linear(x, self, (layer.weight, layer.bias), lambda: (layer.weight, layer.bias)))
+        )
         return y
 
 
@@ -104,11 +107,14 @@ class _GraphConvolution(nn.Module):
         """(B, 17, C) to (B, 17, C)."""
         # Joints are mixed before channels: the same sums over a quarter of the memory.
         mixed = torch.einsum("bvc,kvw->bwkc", x, self.adj)
-        kernel = self.conv1d.weight.squeeze(-1).unflatten(0, (len(self.adj), WIDTH))
-        y = functional.linear(mixed.flatten(2), kernel.permute(1, 0, 2).flatten(1))
-        bias = self.conv1d.bias
+        bias, graphs = self.conv1d.bias, (len(self.adj), WIDTH)
         assert bias is not None
-        return y + torch.einsum("kc,kw->wc", bias.unflatten(0, (len(self.adj), WIDTH)), self.adj.sum(1))
+        shift = torch.einsum("kc,kw->wc", bias.unflatten(0, graphs), self.adj.sum(1))
+        return frozen_linear(mixed.flatten(2), self, (self.conv1d.weight,), self._side_by_side) + shift
+
+    def _side_by_side(self) -> tuple[Tensor, None]:
+        kernel = self.conv1d.weight.squeeze(-1).unflatten(0, (len(self.adj), WIDTH))
+        return kernel.permute(1, 0, 2).flatten(1), None
 
 
 class _Block(nn.Module):
@@ -159,8 +165,10 @@ class _TwoLinear(nn.Module):
         if torch.is_grad_enabled() and self.fc1.weight.requires_grad:
             y: Tensor = self.fc5(self.fc1(x))
             return y
-        weight = self.fc5.weight @ self.fc1.weight
-        return functional.linear(x, weight, self.fc5.weight @ self.fc1.bias + self.fc5.bias)
+        return frozen_linear(x, self, tuple(self.parameters()), self._folded)
+
+    def _folded(self) -> tuple[Tensor, Tensor]:
+        return self.fc5.weight @ self.fc1.weight, self.fc5.weight @ self.fc1.bias + self.fc5.bias
 
 
 class UAO(WindowLifter):

@@ -30,7 +30,8 @@ def test_merged_layers_change_no_pose(name, monkeypatch):
     x = keypoints(model)
     with torch.no_grad():
         merged = model(x)
-    torch.testing.assert_close(merged, model(x).detach(), atol=2e-6, rtol=1e-5)
+    wanted = model(x).detach()
+    torch.testing.assert_close(merged, wanted, atol=2e-6 * max(1.0, wanted.abs().max().item() * 10), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["mhformer", "tpc-mhformer", "tpc-mixste"])
