@@ -11,6 +11,7 @@ from shared_data import makehuman
 
 from dsr.body import load_asset
 from dsr.synthetic import wardrobe
+from dsr.synthetic.body_poses import PosePool
 from dsr.synthetic.dressed import Dresser, paint
 from dsr.synthetic.people_drawn import DrawnPeople
 from dsr.synthetic.wardrobe import Wardrobe, components
@@ -75,6 +76,16 @@ def test_people_in_clothes_of_the_wardrobe_are_drawn(folder):
     people = [DrawnPeople(garments=folder).draw(seed) for seed in range(1, 13)]
     seen = np.concatenate([person.labels.ravel() for person in people if person is not None])
     assert {2, 5, 9, 13} <= set(np.unique(seen).tolist())
+
+
+def test_poses_of_the_set_are_among_the_poses(folder):
+    rng = np.random.default_rng(5)
+    names = {}
+    for split in ("train", "val"):
+        pool = PosePool(None, split, folder)
+        names[split] = {n for n in (pool.draw(rng).source for _ in range(400)) if n.startswith("still:")}
+    assert len(names["train"]) > 6 and names["val"]
+    assert not names["train"] & names["val"]
 
 
 def test_pieces_of_a_mesh_are_told_apart():
