@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import bpy
 
 from . import compat, session
-from .builders import shape
+from .builders import photos, shape
 from .builders.armature import direction_spreads
 from .builders.measurements import measurements_cm
 from .builders.mesh import CORRECTIVE, get_directions, get_shapes
@@ -82,9 +83,10 @@ class FITBODY_PT_scene(SubPanel, bpy.types.Panel):
         row = column.row(align=True)
         row.prop(settings, "opacity")
         row.operator("fitbody.photo_opacity", text="", icon="CHECKMARK")
-        _props(column, settings, "pack", "scene_camera", "set_size", "look", "ground", "correctives", "parts")
+        _props(column, settings, "pack", "scene_camera", "set_size", "look", "ground", "correctives", "parts", "alone")
         column.operator("fitbody.view_photo", icon="CAMERA_DATA")
         column.operator("fitbody.place_on_ground", icon="TRIA_DOWN_BAR")
+        _photos(layout)
 
 
 class FITBODY_PT_animation(SubPanel, bpy.types.Panel):
@@ -202,13 +204,38 @@ def _props(column: Any, owner: Any, *names: str) -> None:
         column.prop(owner, name)
 
 
+def _photos(layout: Any) -> None:
+    """Photos of the scene, whose bodies fit worst first: what is shown, and how far bodies are from the keypoints."""
+    found = photos.photos()
+    rows = layout.column(align=True)
+    for photo in found[:_MOST_PHOTOS] if len(found) > 1 else ():
+        row = rows.row(align=True)
+        icon = "HIDE_OFF" if photos.is_shown(photo) else "HIDE_ON"
+        name = photo.name.removeprefix("FitBody ")
+        row.operator("fitbody.show_photo", text=name, icon=icon, translate=False).collection = photo.name
+        if photos.RESIDUAL in photo:
+            row.label(text=f"{photo[photos.RESIDUAL]:.1f} px")
+
+
+_MOST_PHOTOS = 24
+
+
 def _source(column: Any, settings: Any) -> None:
     """What is fitted, and a small picture of it."""
     if settings.source == "RESULT":
         column.prop(settings, "result_folder", text="")
         column.prop(settings, "result", text="")
         return
+    if settings.source == "PHOTOS":
+        for photo in settings.photos[:_MOST_PHOTOS]:
+            column.label(text=Path(photo.name).name, icon="IMAGE_DATA", translate=False)
+        row = column.row(align=True)
+        row.operator("fitbody.fit_file", text="Choose Photos", icon="FILEBROWSER")
+        row.operator("fitbody.clear_photos", text="", icon="X")
+        return
     column.prop(settings, {"IMAGE": "image", "SEQUENCE": "frames", "VIDEO": "video"}[settings.source], text="")
+    if settings.source == "SEQUENCE":
+        column.prop(settings, "sequence_fps")
     column.operator("fitbody.use_active_image", icon="IMAGE_DATA")
     icon = PREVIEW.icon_of(settings.source_path(), settings.source)
     if icon:

@@ -9,6 +9,7 @@ from typing import Any
 import bpy
 from bpy.props import (
     BoolProperty,
+    CollectionProperty,
     EnumProperty,
     FloatProperty,
     IntProperty,
@@ -26,6 +27,7 @@ SOURCES = [
     ("IMAGE", "Image", "One photo", "IMAGE_DATA", 0),
     ("SEQUENCE", "Image Sequence", "A folder of frames, one clip", "RENDERLAYERS", 1),
     ("VIDEO", "Video", "A video file", "FILE_MOVIE", 2),
+    ("PHOTOS", "Several Photos", "A list of photos, fitted one after the other", "IMAGE_BACKGROUND", 4),
     ("RESULT", "Result Folder", "What dsr-fit wrote earlier", "FILE_FOLDER", 3),
 ]
 _listed: list[tuple[str, str, str]] = []
@@ -41,6 +43,10 @@ def _results(self: Any, context: Any) -> list[tuple[str, str, str]]:
     return _listed
 
 
+class FitBodyPhoto(bpy.types.PropertyGroup):
+    """One photo of several; ``name`` is its path."""
+
+
 class FitBodySettings(bpy.types.PropertyGroup):
     """What the panel's Fit button does."""
 
@@ -48,6 +54,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
     image: StringProperty(name="Image", description="The photo", subtype="FILE_PATH")
     frames: StringProperty(name="Frames", description="Folder of the clip's frames", subtype="DIR_PATH")
     video: StringProperty(name="Video", description="The clip", subtype="FILE_PATH")
+    photos: CollectionProperty(name="Photos", type=FitBodyPhoto)
     result_folder: StringProperty(name="Folder", description="Folder with results of dsr-fit", subtype="DIR_PATH")
     result: EnumProperty(name="Result", items=_results)
     people: EnumProperty(
@@ -138,7 +145,19 @@ class FitBodySettings(bpy.types.PropertyGroup):
         name="All Shape Values", description="Also the coefficients behind the named sliders", default=False
     )
     start_current: BoolProperty(name="Start at Current Frame", default=False)
-    fps: BoolProperty(name="Frame Rate from Source", description="Set the scene's frame rate", default=True)
+    fps: BoolProperty(name="Frame Rate from Source", description="Set the scene's frame rate and frames", default=True)
+    sequence_fps: FloatProperty(
+        name="Frames per Second",
+        description="How fast the pictures of the folder were taken",
+        default=30.0,
+        min=0.1,
+        max=1000.0,
+    )
+    alone: BoolProperty(
+        name="One Photo at a Time",
+        description="Hide the bodies of the other photos in the view and in renders",
+        default=True,
+    )
     smoothing: FloatProperty(name="Smoothing", subtype="FACTOR", default=0.3, min=0.0, max=0.95)
     root_motion: BoolProperty(name="Keep Root Motion", description="Off: everybody stays in place", default=True)
     fill: IntProperty(
@@ -180,10 +199,19 @@ class FitBodySettings(bpy.types.PropertyGroup):
     )
 
     def source_path(self) -> Path | None:
-        """What is chosen, absolute; None where nothing is."""
+        """What is chosen, absolute; None where nothing is. Of several photos the first."""
+        if self.source == "PHOTOS":
+            return next(iter(self.source_paths()), None)
         names = {"IMAGE": "image", "SEQUENCE": "frames", "VIDEO": "video", "RESULT": "result"}
         text = getattr(self, names[self.source])
         return Path(bpy.path.abspath(text)) if text else None
+
+    def source_paths(self) -> list[Path]:
+        """Everything that is chosen, absolute."""
+        if self.source == "PHOTOS":
+            return [Path(bpy.path.abspath(photo.name)) for photo in self.photos]
+        path = self.source_path()
+        return [path] if path is not None else []
 
     def build_options(self) -> BuildOptions:
         """For the builder."""
@@ -199,6 +227,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
             parts=self.parts,
             replace=self.again == "REPLACE",
             fps=self.fps,
+            alone=self.alone,
             motion=MotionOptions(start, self.smoothing, self.root_motion, self.fill),
         )
 
@@ -221,7 +250,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
         return options
 
 
-CLASSES = (FitBodySettings, *body_settings.CLASSES, *bone_map_settings.CLASSES)
+CLASSES = (FitBodyPhoto, FitBodySettings, *body_settings.CLASSES, *bone_map_settings.CLASSES)
 
 
 def register() -> None:

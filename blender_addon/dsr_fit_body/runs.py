@@ -12,9 +12,10 @@ import bpy
 
 from . import compat
 from .builders import camera as cam
+from .builders import photos
 from .builders import scene as builder
 from .core.job import Outcome
-from .core.messages import FitBodyError, Sentence, message, sentence
+from .core.messages import FitBodyError, Sentence, merged_warnings, message, sentence
 from .core.names import cut_name
 from .core.result import read_result
 from .core.version import VERSION
@@ -85,16 +86,20 @@ def import_results(
     """
     began = time.perf_counter()
     results = [read_result(path) for path in paths]
-    count = 0
+    count, made = 0, []
     warnings: list[Sentence | str] = []
     for result in results:
         built = builder.build(result, options, version=VERSION)
         count += len(built.armatures)
+        made.append(built.collection)
         warnings += built.warnings
         _select(built)
         if look and built.camera is not None:
             cam.look_through(built.camera)
-    STATE.warnings += [text for text in warnings if text not in STATE.warnings]
+    STATE.warnings = merged_warnings([*STATE.warnings, *warnings])
+    if len(results) > 1:
+        worst = next(photo for photo in photos.photos() if photo in made)
+        photos.show(worst, options.alone, options.fps)
     bodies = sentence("1 body") if count == 1 else sentence("{count} bodies", count=count)
     if seconds is not None:
         took = f"{seconds + time.perf_counter() - began:.1f}"
@@ -104,9 +109,10 @@ def import_results(
 
 
 def _select(built: builder.Built) -> None:
-    """The first person's body becomes the active object."""
+    """The body that is largest in the picture becomes the active object."""
     for item in bpy.context.view_layer.objects:
         if item.select_get():
             item.select_set(False)
-    built.armatures[0].select_set(True)
-    bpy.context.view_layer.objects.active = built.armatures[0]
+    largest = built.armatures[built.largest]
+    largest.select_set(True)
+    bpy.context.view_layer.objects.active = largest

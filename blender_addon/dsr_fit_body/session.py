@@ -14,7 +14,7 @@ import bpy
 
 from . import compat
 from .core.job import Job, Outcome
-from .core.messages import Message, Sentence, message
+from .core.messages import Message, Sentence, merged_warnings, message
 from .core.worker import Worker, clean_environment
 
 TICK_S = 0.05
@@ -186,7 +186,7 @@ def _finish_job() -> None:
         return
     if STATE.worker is not None and not STATE.worker.alive:
         STATE.worker = None
-    STATE.warnings = list(job.outcome.warnings)
+    STATE.warnings = merged_warnings(job.outcome.warnings)
     STATE.message = job.outcome.message
     if on_done is None:
         return
@@ -200,7 +200,8 @@ def _finish_job() -> None:
 
 @bpy.app.handlers.persistent
 def _before_load(*_: Any) -> None:
-    """Another file is opened: what the job was for is gone."""
+    """Another file is opened: what the job was for is gone, and so are the bodies of the notes."""
+    STATE.note, STATE.warnings = "", []
     if STATE.job is not None:
         STATE.on_done = None
         STATE.job.cancel("file_loaded")

@@ -38,7 +38,7 @@ def file_paths_are_not_remembered():
             for name in {"filepath", "directory", "edited"} & {p.identifier for p in rna.properties}:
                 assert rna.properties[name].is_skip_save, (cls.bl_idname, name)
     asked = []
-    one = SimpleNamespace(filepath="", execute=lambda context: asked.append("fitted"))
+    one = SimpleNamespace(paths=lambda: [], execute=lambda context: asked.append("fitted"))
     manager = SimpleNamespace(fileselect_add=lambda operator: asked.append("file"))
     fit_operators.FITBODY_OT_fit_file.invoke(one, SimpleNamespace(window_manager=manager, blend_data=bpy.data), None)
     assert asked == ["file"]

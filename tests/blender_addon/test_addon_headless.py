@@ -82,6 +82,7 @@ def files(tmp_path_factory):
         "hangs",
         "noisy",
         "slow",
+        "several",
     ):
         write_worker(folder, mode, made["landscape"][0])
     write_worker(folder, "later", made["landscape"][0], "worker_dies_later")

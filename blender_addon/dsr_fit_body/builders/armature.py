@@ -166,6 +166,9 @@ def edit_mode(armature: Any) -> Iterator[None]:
     mode = before.mode if before is not None else "OBJECT"
     if before is not None and mode != "OBJECT":
         bpy.ops.object.mode_set(mode="OBJECT")
+    closed = [collection for collection in armature.users_collection if collection.hide_viewport]
+    for collection in closed:
+        collection.hide_viewport = False
     hidden = armature.hide_get(), armature.hide_viewport
     selected = armature.select_get()
     armature.hide_set(False)
@@ -184,6 +187,8 @@ def edit_mode(armature: Any) -> Iterator[None]:
         armature.hide_set(hidden[0])
         armature.hide_viewport = hidden[1]
         armature.select_set(selected)
+        for collection in closed:
+            collection.hide_viewport = True
         layer.objects.active = before
         if before is not None and mode != "OBJECT":
             bpy.ops.object.mode_set(mode=mode)

@@ -18,11 +18,11 @@ from ..core.names import cut_name
 from ..core.result import Person, Result
 from . import armature as arm
 from . import camera as cam
-from . import edits, ground, motion
+from . import edits, ground, motion, photos
 from . import mesh as msh
 
-RUN, IMAGE, VERSION = "fitbody_run", "fitbody_image", "fitbody_version"
-"""Custom properties of the collection: the JSON file, the photo, the add-on's version."""
+IMAGE, VERSION = "fitbody_image", "fitbody_version"
+"""Custom properties of the collection: the photo, the add-on's version."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,8 @@ class BuildOptions:
         replace: remove what an earlier import of the same photo made, unless it was edited.
         replace_edited: then also what was edited.
         skip: ids of people to leave out.
-        fps: take the clip's frame rate.
+        fps: take the clip's frame rate and frames.
+        alone: hide the bodies of other photos.
         motion: for clips.
     """
 
@@ -57,6 +58,7 @@ class BuildOptions:
     replace_edited: bool = False
     skip: tuple[str, ...] = ()
     fps: bool = True
+    alone: bool = True
     motion: motion.MotionOptions = field(default_factory=motion.MotionOptions)
 
 
@@ -71,6 +73,7 @@ class Built:
         armatures: one per person, left to right.
         meshes: in the same order.
         warnings: sentences.
+        largest: index of the person who fills most of the picture.
     """
 
     collection: Any
@@ -79,6 +82,7 @@ class Built:
     armatures: list[Any]
     meshes: list[Any]
     warnings: list[Sentence | str]
+    largest: int = 0
 
 
 def build(result: Result, options: BuildOptions, version: str = "") -> Built:
@@ -115,7 +119,7 @@ def _build(
     warnings = list(result.warnings)
     stem = cut_name(result.stem)
     scene.collection.children.link(collection)
-    collection[RUN], collection[IMAGE] = str(result.path), str(result.source)
+    collection[photos.RUN], collection[IMAGE] = str(result.path), str(result.source)
     collection[VERSION] = version
     root = bpy.data.objects.new(f"{stem} Root", None)
     root.empty_display_type, root.empty_display_size = "PLAIN_AXES", 0.04  # it sits in the camera: small, not seen
@@ -132,10 +136,16 @@ def _build(
             )
         if options.scene_camera or scene.camera is None:
             cam.use_camera(scene, camera, options.set_size)
+    residuals = [person.residual_px for person in people if person.residual_px is not None]
+    if residuals:
+        collection[photos.RESIDUAL] = max(residuals)
     if result.is_clip:
-        _set_time(scene, result, options)
+        collection[photos.RANGE] = [options.motion.start, options.motion.start + result.num_frames - 1]
+        collection[motion.FPS] = result.fps if result.fps > 0 else compat.scene_fps(scene)
+    _show(collection, result, options, warnings)
     armatures, meshes = _people(people, body, result, options, collection, root, stem)
-    built = Built(collection, root, camera, armatures, meshes, warnings)
+    sizes = [_size(person, result) for person in people]
+    built = Built(collection, root, camera, armatures, meshes, warnings, sizes.index(max(sizes)))
     bpy.context.view_layer.update()
     ground.remember_floor(root, armatures, result.up, [person.id in result.standing for person in people])
     if options.ground:
@@ -203,7 +213,8 @@ def _people(
     armatures = _armatures(people, body, collection, root, stem)
     meshes: list[Any] = []
     shapes = min(max(len(person.betas) for person in people), body.num_shapes)
-    for number, armature in enumerate(armatures, 1):
+    for person, armature in zip(people, armatures, strict=True):
+        number = person.number
         mesh = meshes[0].data.copy() if meshes else msh.new_mesh(body, f"{stem} Body")
         mesh.name = f"{stem} Person {number} Body"
         mesh_object = bpy.data.objects.new(mesh.name, mesh)
@@ -226,8 +237,8 @@ def _people(
 def _armatures(people: list[Person], body: BodyModel, collection: Any, root: Any, stem: str) -> list[Any]:
     """Armatures with the joints of each person's shape; the first one's bones are copied for the others."""
     armatures: list[Any] = []
-    for number, person in enumerate(people, 1):
-        name = f"{stem} Person {number}"
+    for person in people:
+        name = f"{stem} Person {person.number}"
         data = armatures[0].data.copy() if armatures else arm.new_armature(body, name)
         data.name = name
         armature = bpy.data.objects.new(name, data)
@@ -336,11 +347,30 @@ def _store_properties(armature: Any, person: Person, body: BodyModel, result: Re
         settings.set_quietly(person.betas)
 
 
-def _set_time(scene: Any, result: Result, options: BuildOptions) -> None:
-    start = options.motion.start
-    scene.frame_start, scene.frame_end = start, start + result.num_frames - 1
-    if options.fps and result.fps > 0:
-        compat.set_fps(scene, result.fps)
+def _show(collection: Any, result: Result, options: BuildOptions, warnings: list[Sentence | str]) -> None:
+    """The new photo is to be seen; where another clip stays in sight, the scene keeps that one's rate and frames."""
+    scene = bpy.context.scene
+    others = [c for c in photos.photos() if c != collection and motion.FPS in c and photos.is_shown(c)]
+    keep = bool(others) and not options.alone
+    photos.show(collection, options.alone, time=options.fps and not keep)
+    if result.is_clip and keep and abs(compat.scene_fps(scene) - float(collection[motion.FPS])) > 1e-3:
+        values = {"clip": f"{result.fps:.4g}", "scene": f"{compat.scene_fps(scene):.4g}"}
+        warnings.append(
+            sentence(
+                "The clip has {clip} frames a second and plays at the scene's {scene}, as another one does", **values
+            )
+        )
+    if result.is_clip and (keep or not options.fps):
+        scene.frame_end = max(scene.frame_end, int(collection[photos.RANGE][1]))
+
+
+def _size(person: Person, result: Result) -> float:
+    """How large somebody is in the picture, squared pixels; of a clip by height and distance."""
+    if person.box_px is not None and np.isfinite(person.box_px).all():
+        x0, y0, x1, y1 = np.asarray(person.box_px, float).ravel()[:4].tolist()
+        return (min(x1, result.size[0]) - max(x0, 0.0)) * (min(y1, result.size[1]) - max(y0, 0.0))
+    focal = float(np.asarray(result.K).reshape(-1, 3, 3)[0, 0, 0])
+    return (focal * (person.height_m or 1.7) / max(float(np.median(person.transl[:, 2])), 0.1)) ** 2
 
 
 def _leave_edit_mode() -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -132,14 +132,64 @@ def progress_sentence(text: str) -> Sentence | str:
 
 
 def warning_sentence(text: str) -> Sentence | str:
-    """A warning of the worker as a sentence, where it is one that can be translated."""
-    weak = re.fullmatch(r"(\d+) of (\d+) people skipped: score below ([\d.]*\d)\.?", text)
-    if weak is None:
-        return text
-    number, count, limit = weak.groups()
-    return sentence("{number} of {count} people skipped: score below {limit}", number=number, count=count, limit=limit)
+    """A warning of the worker as a sentence: people as the scene calls them, translatable where it is a known one."""
+    named = re.fullmatch(r"(p\d+): (.*)", text, re.S)
+    if named is not None:
+        return Sentence(_PERSON, {"numbers": str(person_number(named[1])), "text": _known_warning(named[2])})
+    return _known_warning(text)
+
+
+_PERSON, _PEOPLE = "Person {numbers}: {text}", "People {numbers}: {text}"
+_WARNINGS = {
+    r"(?P<number>\d+) of (?P<count>\d+) people skipped: score below (?P<limit>[\d.]*\d)\.?": (
+        "{number} of {count} people skipped: score below {limit}"
+    ),
+    r"Not seen in (?P<number>\d+) of (?P<count>\d+) frames; the pose there is filled in\.?": (
+        "Not seen in {number} of {count} frames; the pose there is filled in"
+    ),
+    r"The legs are hidden or outside the picture; their pose is a guess\.?": (
+        "The legs are hidden or outside the picture; their pose is a guess"
+    ),
+    r"The person is cut by the border of the picture\.?": "The person is cut by the border of the picture",
+    r"No foot was found resting on the ground: the camera moves, or the feet are hidden\.?": (
+        "No foot was found resting on the ground: the camera moves, or the feet are hidden"
+    ),
+}
+"""Pattern of a worker's warning -> the sentence with its values."""
+
+
+def _known_warning(text: str) -> Sentence | str:
+    for pattern, template in _WARNINGS.items():
+        match = re.fullmatch(pattern, text)
+        if match is not None:
+            return Sentence(template, match.groupdict())
+    return re.sub(r"\bp(\d+)\b", lambda match: f"Person {person_number(match[0])}", text)
+
+
+def person_number(name: str) -> int:
+    """How people are counted for people: ``p0`` is person 1."""
+    digits = re.fullmatch(r"p(\d+)", name)
+    return int(digits[1]) + 1 if digits else 1
+
+
+def merged_warnings(warnings: Iterable[Sentence | str]) -> list[Sentence | str]:
+    """Every warning once; what is said of several people is said of them together."""
+    merged: dict[str, Sentence | str] = {}
+    people: dict[str, list[str]] = {}
+    for warning in warnings:
+        if isinstance(warning, Sentence) and warning.template in (_PERSON, _PEOPLE):
+            key = f": {warning.values['text']}"
+            numbers = people.setdefault(key, [])
+            numbers += [n for n in str(warning.values["numbers"]).split(", ") if n not in numbers]
+            numbers.sort(key=int)
+            template = _PERSON if len(numbers) == 1 else _PEOPLE
+            merged[key] = Sentence(template, {"numbers": ", ".join(numbers), "text": warning.values["text"]})
+        else:
+            merged.setdefault(str(warning), warning)
+    return list(merged.values())
 
 
 def templates() -> set[str]:
     """Every sentence and label of this module."""
-    return {text for text, _ in _MESSAGES.values()} | set(FIXES.values()) - {""} | set(WORKER_STEPS)
+    warnings = {_PERSON, _PEOPLE, *_WARNINGS.values()}
+    return {text for text, _ in _MESSAGES.values()} | set(FIXES.values()) - {""} | set(WORKER_STEPS) | warnings

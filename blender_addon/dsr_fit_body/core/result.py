@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .messages import FitBodyError, Sentence, sentence, warning_sentence
+from .messages import FitBodyError, Sentence, merged_warnings, person_number, sentence, warning_sentence
 
 PICTURE, CLIP = "dsr.fit_result", "dsr.sequence_result"
 KNOWN = {PICTURE: 1, CLIP: 1}
@@ -34,6 +34,7 @@ class Person:
         height_m: standing height, or None.
         uncertainty_mm: (J,) or None.
         vertices_cam_m: (V, 3) of a picture, or None.
+        residual_px: how far the body's joints are from the keypoints, or None.
     """
 
     id: str
@@ -47,6 +48,12 @@ class Person:
     height_m: float | None = None
     uncertainty_mm: np.ndarray | None = None
     vertices_cam_m: np.ndarray | None = field(default=None, repr=False)
+    residual_px: float | None = None
+
+    @property
+    def number(self) -> int:
+        """From 1, as people are counted in the panel and in the scene: ``p0`` is person 1."""
+        return person_number(self.id)
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +199,16 @@ def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Per
         height_m=entry.get("height_m"),
         uncertainty_mm=None if uncertainty is None or not np.isfinite(uncertainty).any() else uncertainty,
         vertices_cam_m=arrays["vertices_cam_m"][i],
+        residual_px=_residual(entry),
     )
+
+
+def _residual(entry: dict[str, Any]) -> float | None:
+    """Pixels of the last stage that has them."""
+    stages = entry.get("residuals") or {}
+    values = [stage.get("reprojection_px") for stage in stages.values() if isinstance(stage, dict)]
+    known = [float(value) for value in values if isinstance(value, (int, float))]
+    return known[-1] if known else None
 
 
 def _check_finite(who: str, **arrays: np.ndarray) -> None:
@@ -236,6 +252,7 @@ def _track(entry: dict[str, Any], arrays: dict[str, np.ndarray]) -> Person:
         score=float(entry["score"] or 0.0),
         height_m=entry.get("height_m"),
         uncertainty_mm=np.nanmean(uncertainty, axis=0) if known else None,
+        residual_px=_residual(entry),
     )
 
 
@@ -280,7 +297,16 @@ def _common(path: Path, document: dict[str, Any], K: np.ndarray) -> dict[str, An
         "K": np.asarray(K, np.float64),
         "body_file": path.parent / str(body.get("file", "")),
         "body": {key: str(value) for key, value in body.items()},
-        "warnings": [warning_sentence(str(text)) for text in document.get("warnings", [])],
+        "warnings": merged_warnings(
+            [
+                *(warning_sentence(str(text)) for text in document.get("warnings", [])),
+                *(
+                    warning_sentence(f"{entry.get('id')}: {text}")
+                    for entry in document.get("people", [])
+                    for text in entry.get("warnings") or []
+                ),
+            ]
+        ),
         "status": str(document.get("status", "ok")),
         "focal_source": str(document.get("camera", {}).get("focal_source", "")),
         **_floor(document.get("floor")),

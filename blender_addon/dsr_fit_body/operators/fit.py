@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import BoolProperty, EnumProperty, StringProperty
+from bpy.props import BoolProperty, CollectionProperty, EnumProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
 from .. import session
@@ -52,7 +52,7 @@ class FITBODY_OT_fit(AddonOperator, bpy.types.Operator):
         """Asks first where bodies would be replaced that were edited."""
         settings = panel_settings()
         if self.filepath:
-            _set_source(settings, bpy.path.abspath(self.filepath))
+            set_source(settings, [bpy.path.abspath(self.filepath)])
         if settings.again == "REPLACE" and edited_earlier(settings):
             return context.window_manager.invoke_props_dialog(self, width=360)
         return self.execute(context)
@@ -66,15 +66,17 @@ class FITBODY_OT_fit(AddonOperator, bpy.types.Operator):
         """Start, and in the background also finish."""
         settings = panel_settings()
         if self.filepath:
-            _set_source(settings, bpy.path.abspath(self.filepath))
+            set_source(settings, [bpy.path.abspath(self.filepath)])
         options = replace(settings.build_options(), replace_edited=self.edited == "REPLACE")
-        source = settings.source_path()
-        if source is None:
+        sources = settings.source_paths()
+        if not sources:
             raise FitBodyError("no_photo")
-        if not source.exists():
-            raise FitBodyError("photo_missing", photo=source)
+        source = sources[0]
+        for path in sources:
+            if not path.exists():
+                raise FitBodyError("photo_missing", photo=path)
         if settings.source == "RESULT":
-            STATE.message = None
+            STATE.message, STATE.warnings = None, []
             summary = import_results([source], options, settings.look)
             bpy.ops.ed.undo_push(message="Import fitted bodies")
             self.inform(summary)
@@ -84,8 +86,14 @@ class FITBODY_OT_fit(AddonOperator, bpy.types.Operator):
         preferences = addon_preferences()
         command = worker_command(worker_python(), preferences.keep_warm)
         folder = new_run_folder(source)
-        request = {"inputs": [str(source)], "out": str(folder), "options": settings.fit_options(preferences.device)}
+        request = {
+            "inputs": [str(path) for path in sources],
+            "out": str(folder),
+            "options": settings.fit_options(preferences.device),
+        }
         request |= {"format": "", "sequence": settings.source in ("SEQUENCE", "VIDEO")}
+        if settings.source == "SEQUENCE":
+            request["fps"] = round(settings.sequence_fps, 4)
         on_done = build_when_done(options, settings.look)
         session.start_job(command, "fit", request, float(preferences.time_limit), on_done)
         if bpy.app.background:
@@ -107,18 +115,37 @@ class FITBODY_OT_fit_file(bpy.types.Operator, ImportHelper):
     filter_movie: BoolProperty(default=True, options={"HIDDEN"})
     filter_folder: BoolProperty(default=True, options={"HIDDEN"})
     directory: StringProperty(subtype="DIR_PATH", options={"HIDDEN", "SKIP_SAVE"})
+    files: CollectionProperty(type=bpy.types.OperatorFileListElement, options={"HIDDEN", "SKIP_SAVE"})
 
     def invoke(self, context: Any, event: Any) -> set[str]:
-        """A dropped photo is fitted at once, else one is chosen."""
-        if self.filepath and Path(bpy.path.abspath(self.filepath)).is_file():
+        """Dropped photos are fitted at once, else they are chosen."""
+        if all(path.is_file() for path in self.paths()) and self.paths():
             return self.execute(context)
         return ImportHelper.invoke(self, context, event)
 
     def execute(self, context: Any) -> set[str]:
         """Same as the panel's button."""
         call = "EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT"
-        answer = bpy.ops.fitbody.fit(call, filepath=self.filepath)
+        set_source(panel_settings(), [str(path) for path in self.paths()])
+        answer = bpy.ops.fitbody.fit(call)
         return {"FINISHED"} if "RUNNING_MODAL" in answer else answer  # the question is the other operator's
+
+    def paths(self) -> list[Path]:
+        """What was dropped or chosen."""
+        several = [Path(bpy.path.abspath(self.directory)) / file.name for file in self.files if file.name]
+        return several or ([Path(bpy.path.abspath(self.filepath))] if self.filepath else [])
+
+
+class FITBODY_OT_clear_photos(AddonOperator, bpy.types.Operator):
+    """Take all photos off the list"""
+
+    bl_idname = "fitbody.clear_photos"
+    bl_label = "Clear List"
+    bl_options = {"REGISTER"}
+
+    def run(self, context: Any) -> None:
+        """The photos themselves stay."""
+        panel_settings().photos.clear()
 
 
 class FITBODY_OT_cancel(AddonOperator, bpy.types.Operator):
@@ -165,23 +192,30 @@ class FITBODY_OT_import_result(AddonOperator, bpy.types.Operator, ImportHelper):
             parts=self.parts,
             replace=self.replace,
         )
-        STATE.message = None
+        STATE.message, STATE.warnings = None, []
         self.inform(import_results([Path(bpy.path.abspath(self.filepath))], options, look=False))
 
 
 def edited_earlier(settings: Any) -> bool:
     """Whether the scene has edited bodies of the photo that is chosen."""
-    source = settings.source_path()
-    if source is not None and settings.source == "RESULT":
+    sources = settings.source_paths()
+    if settings.source == "RESULT":
         try:
-            source = read_result(source).source
+            sources = [read_result(path).source for path in sources]
         except FitBodyError:
             return False  # what is wrong with it is said when it is imported
-    return source is not None and any(is_edited(collection) for collection in earlier(source))
+    return any(is_edited(collection) for source in sources for collection in earlier(source))
 
 
-def _set_source(settings: Any, path: str) -> None:
-    """Put a file into the panel's field that takes it."""
+def set_source(settings: Any, paths: list[str]) -> None:
+    """Put a file into the panel's field that takes it, several photos into the list."""
+    if len(paths) != 1:
+        settings.source = "PHOTOS"
+        settings.photos.clear()
+        for path in paths:
+            settings.photos.add().name = path
+        return
+    path = paths[0]
     kind = Path(path).suffix.lower()
     if kind in bpy.path.extensions_movie and kind not in bpy.path.extensions_image:
         settings.source, settings.video = "VIDEO", path
@@ -189,4 +223,10 @@ def _set_source(settings: Any, path: str) -> None:
         settings.source, settings.image = "IMAGE", path
 
 
-CLASSES = (FITBODY_OT_fit, FITBODY_OT_fit_file, FITBODY_OT_cancel, FITBODY_OT_import_result)
+CLASSES = (
+    FITBODY_OT_fit,
+    FITBODY_OT_fit_file,
+    FITBODY_OT_clear_photos,
+    FITBODY_OT_cancel,
+    FITBODY_OT_import_result,
+)

@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import Any
 
 import bpy
+from bpy.props import StringProperty
 
 from .. import compat
 from ..builders import camera as cam
-from ..builders import ground, shape
-from ..builders.scene import RUN
+from ..builders import ground, photos, shape
 from ..core.messages import sentence
 from ..properties import panel_settings
 from .base import AddonOperator, BodyOperator
@@ -53,9 +53,38 @@ class FITBODY_OT_view_photo(PhotoCameraOperator, bpy.types.Operator):
     bl_options = {"REGISTER", "UNDO"}
 
     def run_on_camera(self, context: Any, camera: Any) -> None:
-        """Scene camera, size, view."""
+        """Scene camera, size, view, the photo's own bodies and time."""
+        photo = photos.photo_of(camera)
+        if photo is not None:
+            photos.show(photo, panel_settings().alone, panel_settings().fps)
         cam.use_camera(context.scene, camera, panel_settings().set_size)
         cam.look_through(camera)
+
+
+class FITBODY_OT_show_photo(AddonOperator, bpy.types.Operator):
+    """Show the bodies of this photo, through its camera and at its frame rate"""
+
+    bl_idname = "fitbody.show_photo"
+    bl_label = "Show Photo"
+    bl_options = {"REGISTER", "UNDO"}
+
+    collection: StringProperty(name="Collection", options={"SKIP_SAVE", "HIDDEN"})
+
+    def run(self, context: Any) -> set[str] | None:
+        """The others are hidden where only one is to be seen."""
+        photo = bpy.data.collections.get(self.collection)
+        if photo is None or photos.RUN not in photo:
+            return self.refuse(sentence("Fit a photo first"))
+        settings, camera = panel_settings(), photos.camera_of(photo)
+        photos.show(photo, settings.alone, settings.fps)
+        bodies = [item for item in photo.objects if shape.body_objects(item) and item.type == "ARMATURE"]
+        if bodies and context.view_layer.objects.active not in list(photo.objects):
+            context.view_layer.objects.active = bodies[0]
+        if camera is not None and settings.scene_camera:
+            cam.use_camera(context.scene, camera, settings.set_size)
+            if settings.look:
+                cam.look_through(camera)
+        return None
 
 
 class FITBODY_OT_photo_opacity(PhotoCameraOperator, bpy.types.Operator):
@@ -73,12 +102,9 @@ class FITBODY_OT_photo_opacity(PhotoCameraOperator, bpy.types.Operator):
 
 def _photo_camera(context: Any) -> Any | None:
     """The camera beside the active object, else one of the scene's cameras of ours."""
-    item = context.active_object
-    collections = list(item.users_collection) if item is not None else []
-    for collection in [c for c in collections if RUN in c]:
-        for other in collection.objects:
-            if other.type == "CAMERA" and cam.SIZE in other:
-                return other
+    photo = photos.photo_of(context.active_object)
+    if photo is not None and photos.camera_of(photo) is not None:
+        return photos.camera_of(photo)
     camera = context.scene.camera
     return camera if camera is not None and cam.SIZE in camera else None
 
@@ -86,5 +112,6 @@ def _photo_camera(context: Any) -> Any | None:
 CLASSES = (
     FITBODY_OT_place_on_ground,
     FITBODY_OT_view_photo,
+    FITBODY_OT_show_photo,
     FITBODY_OT_photo_opacity,
 )
