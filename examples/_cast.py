@@ -15,6 +15,7 @@ from _poses import JOINTS, POSES
 from dsr.body import BodyAsset, load_asset
 from dsr.synthetic.mhclo import Garment, assemble_base, load_garment
 from dsr.synthetic.poses import MocapPoses
+from dsr.synthetic.wardrobe import components
 
 
 @dataclass
@@ -108,16 +109,6 @@ def unpack(path: Path, target: Path) -> Path:
     with tarfile.open(path) as archive:
         archive.extractall(target, filter="data")
     return target
-
-
-def components(faces: np.ndarray, count: int) -> np.ndarray:
-    """Number of the connected piece of every vertex, (count,)."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    edges = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]]])
-    graph = coo_matrix((np.ones(len(edges)), (edges[:, 0], edges[:, 1])), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1])
 
 
 def rotation_matrices(axis_angle: np.ndarray) -> np.ndarray:

@@ -11,28 +11,14 @@ import _poses
 import numpy as np
 
 from dsr.body import BodyAsset
+from dsr.synthetic.wardrobe import HAIR_STYLES, SUITS, components
 
 Colour = tuple[float, float, float]
 
-OUTFITS: dict[str, tuple[str, ...]] = {
-    "male_casualsuit01": ("shoes01", "shoes02"),
-    "male_casualsuit02": ("shoes02", "shoes05"),
-    "male_casualsuit03": ("shoes02", "shoes04"),
-    "male_casualsuit04": ("shoes02", "shoes06"),
-    "male_casualsuit05": ("shoes03", "shoes05"),
-    "male_casualsuit06": ("shoes01", "shoes05"),
-    "male_elegantsuit01": ("shoes01", "shoes04"),
-    "male_worksuit01": ("shoes03",),
-    "female_casualsuit01": ("shoes02", "shoes05"),
-    "female_casualsuit02": ("shoes02", "shoes06"),
-    "female_elegantsuit01": ("shoes02",),
-    "female_sportsuit01": ("shoes02", "shoes05"),
-}
 BARE_LEGS = ("female_casualsuit02", "female_elegantsuit01")
 LOOSE = ("male_worksuit01", "male_casualsuit03", "male_casualsuit06", "male_elegantsuit01", "female_casualsuit02")
 """Outfits that stand off the body; the others follow it."""
-MALE_HAIR = ("short01", "short02", "short03", "short04", "afro01")
-FEMALE_HAIR = ("bob01", "bob02", "long01", "braid01", "ponytail01")
+MALE_HAIR, FEMALE_HAIR = HAIR_STYLES
 
 # Linear RGB.
 SKIN: tuple[Colour, ...] = (
@@ -131,11 +117,11 @@ def dress(person: cast.Person, rng: np.random.Generator, outfit: str | None, hai
     """Choose clothes, shoes, hair and their colours."""
     female = bool(rng.random() < 0.5)
     if outfit is None:
-        outfit = str(rng.choice([name for name in OUTFITS if name.startswith("female") == female]))
+        outfit = str(rng.choice([name for name in SUITS if name.startswith("female") == female]))
     female = outfit.startswith("female")
     if hair is None:
         hair = str(rng.choice(FEMALE_HAIR if female else MALE_HAIR))
-    person.outfit = [outfit, str(rng.choice(OUTFITS[outfit])), f"eyebrow{int(rng.integers(1, 13)):03d}", hair]
+    person.outfit = [outfit, str(rng.choice(SUITS[outfit])), f"eyebrow{int(rng.integers(1, 13)):03d}", hair]
     top, bottom = (colours[int(rng.integers(len(colours)))] for colours in (TOPS, BOTTOMS))
     suit = outfit == "male_elegantsuit01" or (outfit == "female_elegantsuit01" and rng.random() < 0.5)
     person.look.update(
@@ -206,7 +192,7 @@ def _parts(piece: cast.Piece, rest: np.ndarray, outfit: str) -> tuple[np.ndarray
         return part, worn
     labels = piece.component
     if garment.name in ("male_casualsuit01", "male_elegantsuit01") and len(garment.uv):
-        islands = cast.components(garment.faces_uv, len(garment.uv))
+        islands = components(garment.faces_uv, len(garment.uv))
         labels = np.zeros(len(rest), dtype=int)
         labels[garment.faces.ravel()] = islands[garment.faces_uv.ravel()]
     scale = float(np.ptp(rest[:, 1])) / 1.34  # the suits reach from ankle to collar, 1.34 m on the default body
