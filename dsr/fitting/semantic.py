@@ -1,10 +1,12 @@
 """Semantic refinement: pull fitted bodies onto the picture by a rendered silhouette (after DSR, ICCV 2021, section 3).
 
-Where the picture shows skin the body has to match the mask tightly; elsewhere (clothing) it has to stay inside the mask
-and fills it softly. What the keypoints, landmarks, pose prior, joint limits and shape prior say is held as the normal
-distribution they leave around the fit: with H the Gauss-Newton matrix and g the gradient of the fit's cost at the
-start, ``H = L L^T`` and ``delta = L^-T y``, the cost is ``g delta + |y|^2 / 2`` plus a constant. All unknowns then
-share one unit, the standard deviation, so that plain Adam on y moves most what the keypoints know least: girth, depth.
+Where the picture shows skin the body has to match the mask tightly; elsewhere the dressed body has to: the skin moved
+out by the clothing prior's looseness, times factors of the person that are found with the shape
+(:mod:`dsr.fitting.clothed_surface`). What the keypoints, landmarks, pose prior, joint limits and shape prior say is
+held as the normal distribution they leave around the fit: with H the Gauss-Newton matrix and g the gradient of the
+fit's cost at the start, ``H = L L^T`` and ``delta = L^-T y``, the cost is ``g delta + |y|^2 / 2`` plus a constant. All
+unknowns then share one unit, the standard deviation, so that plain Adam on y moves most what the keypoints know least:
+girth, depth.
 """
 
 from __future__ import annotations
@@ -12,26 +14,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dsr.body import Body, load_body
+from dsr.body import Body, BodyAsset, load_body
 from dsr.body.asset_file import shipped_sha256
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera import PictureCamera, rotate_body
+from dsr.clothing.groups import HAIR, LOWER, SHOES, SKIN, UPPER
+from dsr.clothing.prior import ClothingPrior, load_clothing_prior
 from dsr.devices import one_thread
+from dsr.fitting.clothed_surface import LOOSENESS_SPREAD, clothed_surface
 from dsr.fitting.expectation import expect_upright
 from dsr.fitting.gravity import find_stances
 from dsr.fitting.mask_crop import MaskCrop, mask_crop
 from dsr.fitting.network_start import with_network
 from dsr.fitting.picture_result import describe_state
 from dsr.fitting.problem import FitProblem, fit_problem, group_detections
+from dsr.fitting.semantic_terms import Canvas, OutlineTerm, PublishedTerm, SemanticTerm
 from dsr.fitting.solver import FitWeights, State, linearise
 from dsr.limits import check_time
-from dsr.losses.silhouette import containment_loss, coverage_loss
 from dsr.options import FitOptions
+from dsr.people.body_view import view_body
+from dsr.people.clothing_map import ClothingMap
+from dsr.people.parser import parse_clothing
 from dsr.people.types import Detection
 from dsr.rendering import RenderSettings, SemanticRenderer
 from dsr.results.picture import PersonResult
@@ -47,8 +56,13 @@ class SemanticWeights:
 
     silhouette: float = 300.0
     """Of a body that lies wholly beside its mask, in halves of squared standard deviations."""
-    cloth: float = 0.33
+    objective: Literal["dressed", "outline", "published"] = "dressed"
+    """What is compared with the picture: the dressed body with its mask; the bare body with it, as if all of it were
+    skin; or DSR's labels with the rendered prior, as published."""
+    cloth: float = 0.7
     """How much uncovered clothing counts against uncovered skin."""
+    hair: float = 0.3
+    """How much uncovered hair does; it stands off the head more than the prior knows."""
     pixel: float = 0.008
     """Keypoints may be off by this share of the person's box side: one standard deviation."""
     landmark_across_m: float = 0.20
@@ -84,7 +98,7 @@ def refine_semantic(
         camera: of the full, upright picture.
         body: body layer the people were fitted with.
         options: ``height``, ``quality`` and ``clothing`` are used; ``"tight"`` and ``"off"`` treat clothing as skin.
-        photo_rgb: (h, w, 3) uint8, the upright picture at any size; without it nothing counts as skin.
+        photo_rgb: (h, w, 3) uint8, the upright picture at any size; without it the prior alone says what is covered.
         weights: how terms are weighed.
 
     Returns:
@@ -96,6 +110,11 @@ def refine_semantic(
         MissingExtraError: if no backend of the renderer is installed.
     """
     weights = weights or SemanticWeights()
+    objective = weights.objective if options.clothing == "auto" else "outline"
+    cloth = weights.cloth
+    counts = (
+        {SKIN: 1.0, HAIR: weights.hair, UPPER: cloth, LOWER: cloth, SHOES: cloth} if objective == "dressed" else None
+    )
     results = list(people)
     for i, detection in enumerate(detections):
         if detection.mask is None:
@@ -104,18 +123,13 @@ def refine_semantic(
         for group in group_detections(detections):
             rows = [i for i in group if detections[i].mask is not None]
             if rows:
-                crops = [
-                    mask_crop(
-                        people,
-                        detections,
-                        i,
-                        camera,
-                        photo_rgb,
-                        clothing=options.clothing,
-                        cloth=weights.cloth,
-                        side=weights.side,
-                    )
+                maps = [
+                    parsed(people[i], detections[i], camera, body, photo_rgb) if objective != "outline" else None
                     for i in rows
+                ]
+                crops = [
+                    mask_crop(people, detections, i, camera, clothes, weights=counts, side=weights.side)
+                    for i, clothes in zip(rows, maps, strict=True)
                 ]
                 some = [detections[i] for i in rows]
                 problem = fit_problem(some, camera, body, options)
@@ -123,7 +137,7 @@ def refine_semantic(
                     problem = with_network(problem)
                 if camera.gravity is not None:
                     problem = expect_upright(problem, camera.gravity, find_stances(some, camera, camera.gravity))
-                refined = _refine_group([people[i] for i in rows], problem, crops, options, weights)
+                refined = _refine_group([people[i] for i in rows], problem, crops, objective, options, weights)
                 for i, person in zip(rows, refined, strict=True):
                     results[i] = person
     return results
@@ -133,6 +147,7 @@ def _refine_group(
     before: list[PersonResult],
     problem: FitProblem,
     mask_crops: list[MaskCrop],
+    objective: str,
     options: FitOptions,
     weights: SemanticWeights,
 ) -> list[PersonResult]:
@@ -143,7 +158,7 @@ def _refine_group(
     keypoint_weights = FitWeights(
         pixel=weights.pixel, landmark_across_m=weights.landmark_across_m, landmark_along_m=weights.landmark_along_m
     )
-    targets = replace(problem.targets, landmark_sigma=None, pixel_factor=None)
+    targets = replace(problem.targets, landmark_sigma=None, landmark_common=None, pixel_factor=None)
     system = linearise(model, problem.prior, targets, start, keypoint_weights)
     factor = torch.linalg.cholesky(system.normal + 1e-6 * torch.eye(model.num_parameters).to(system.normal))
     slope = torch.linalg.solve_triangular(factor, system.gradient[..., None], upper=False)[..., 0]
@@ -151,41 +166,42 @@ def _refine_group(
     def tensor(arrays: list[np.ndarray]) -> Tensor:
         return torch.as_tensor(np.stack(arrays), dtype=torch.float32, device=device)
 
-    crop_K, masks = tensor([c.camera.K for c in mask_crops]), tensor([c.mask for c in mask_crops])
-    visible, coverage = tensor([c.visible for c in mask_crops]), tensor([c.coverage for c in mask_crops])
     installed = body.asset.name in ("open", "open-x") and body.asset.sha256 == shipped_sha256(body.asset.name)
     light = _light(str(device)) if installed else body  # the same betas; another release's body has others
     outside = light.faces[torch.as_tensor(~light.asset.interior, device=device)]
-    nothing = torch.zeros(len(outside), 1, device=device)
     render = SemanticRenderer(RenderSettings(sigma=weights.sigma), threads=1)
-    demand = (visible * coverage * masks).sum((1, 2)) / (visible * masks).sum((1, 2)).clamp(min=1)
+    crop_K, masks = tensor([c.camera.K for c in mask_crops]), tensor([c.mask for c in mask_crops])
+    canvas = Canvas(render, outside, crop_K, weights.side, masks, tensor([c.visible for c in mask_crops]))
+    term = _term(objective, canvas, before, mask_crops, body, light)
+    known = model.num_parameters
 
     def moved(y: Tensor) -> State:
         return start.step(torch.linalg.solve_triangular(factor.transpose(1, 2), y[..., None], upper=True)[..., 0])
 
-    def silhouette(state: State) -> Tensor:
+    def drawn(state: State) -> Tensor:
         pose = torch.nn.functional.pad(state.theta, (0, 3 * (light.num_joints - 1) - state.theta.shape[1]))
         vertices = light(state.betas.float(), pose.float(), state.root.float(), state.transl.float()).vertices
-        vertices = vertices @ turn.float()  # X = R^T X', rows
-        return render(vertices, outside, nothing, crop_K, (weights.side, weights.side), "faces").alpha
+        return vertices @ turn.float()  # X = R^T X', rows
+
+    def cost(z: Tensor) -> Tensor:
+        y, own = z[:, :known], z[:, known:]
+        explained = (slope * y).sum(1) + 0.5 * z.square().sum(1)
+        return weights.silhouette * term(drawn(moved(y)), own.float()).double() + explained
 
     # Where keypoints and priors alone would go: what they weigh here differs from what they weighed in the fit.
-    y = (-slope).requires_grad_()
-    adam = torch.optim.Adam([y], lr=weights.learning_rate, betas=(0.8, 0.95))
+    z = torch.nn.functional.pad(-slope, (0, term.num_unknowns)).requires_grad_()
+    with torch.no_grad():
+        first = cost(torch.zeros_like(z))
+    adam = torch.optim.Adam([z], lr=weights.learning_rate, betas=(0.8, 0.95))
     steps = _STEPS[options.quality]
     for step in range(steps):
         check_time()
         for rate in adam.param_groups:
             rate["lr"] = weights.learning_rate * min(1.0, 2.0 * (1 - step / steps))
-        alpha = silhouette(moved(y)).clamp(0, 1)
-        loss = containment_loss(alpha, masks, weight=visible, reduction="none") + demand * coverage_loss(
-            alpha, masks, weight=visible * coverage, reduction="none"
-        )
-        cost = weights.silhouette * loss.double() + (slope * y).sum(1) + 0.5 * y.square().sum(1)
         adam.zero_grad()
-        cost.sum().backward()
-        if y.grad is not None:
-            y.grad.nan_to_num_(0.0, 0.0, 0.0)
+        cost(z).sum().backward()
+        if z.grad is not None:
+            z.grad.nan_to_num_(0.0, 0.0, 0.0)
         adam.step()
     done: dict[int, PersonResult] = {}
     for fraction in _STEP_FACTORS:
@@ -193,13 +209,56 @@ def _refine_group(
         if not todo:
             break
         with torch.no_grad():
-            state = moved(fraction * y.detach()).select(torch.as_tensor(todo, device=device))
+            cheaper = cost(fraction * z.detach()) < first
+            state = moved(fraction * z.detach()[:, :known]).select(torch.as_tensor(todo, device=device))
             candidates = describe_state(problem.select(todo), state)
         for k, person in zip(todo, candidates, strict=True):
-            if _better(before[k], person, weights):
-                done[k] = _accepted(before[k], person, fraction)
+            # A bare body has to cover more of its mask; a dressed one may shrink inside of its clothes.
+            fits = bool(cheaper[k]) if objective != "outline" else _overlaps_more(before[k], person)
+            if fits and _keeps_keypoints(before[k], person, weights):
+                done[k] = _accepted(before[k], person, fraction, factors(z[k, known:], fraction))
     sentence = "it would not have raised the overlap with the mask, or only at the keypoints' cost"
     return [done[k] if k in done else _kept(before[k], sentence) for k in range(len(before))]
+
+
+def parsed(
+    person: PersonResult, detection: Detection, camera: PictureCamera, body: Body, photo_rgb: np.ndarray | None
+) -> ClothingMap | None:
+    """Clothing labels of a fitted person, or None without a photograph or where the body is not to be seen."""
+    if photo_rgb is None:
+        return None
+    prior = clothing_prior_of(body.asset)
+    return parse_clothing(detection, person.vertices_cam_m.astype(np.float64), body.asset, prior, camera, photo_rgb)
+
+
+def factors(unknowns: Tensor, fraction: float) -> dict[str, float | None]:
+    """Looseness factors by the garment they are of; none where the body was drawn bare."""
+    found = torch.exp(LOOSENESS_SPREAD * fraction * unknowns.detach())
+    return {f"looseness_{name}": float(value) for name, value in zip(("upper", "lower"), found, strict=False)}
+
+
+def _term(
+    objective: str, canvas: Canvas, people: list[PersonResult], crops: list[MaskCrop], body: Body, light: Body
+) -> SemanticTerm:
+    """What is compared with the picture."""
+    device = canvas.masks.device
+
+    def stack(arrays: list[np.ndarray]) -> Tensor:
+        return torch.as_tensor(np.stack(arrays), device=device)
+
+    if objective == "outline":
+        return OutlineTerm(canvas, torch.ones_like(canvas.masks))
+    prior = clothing_prior_of(light.asset)
+    if objective == "published":
+        outer = prior.face_labels[~light.asset.interior]
+        return PublishedTerm(canvas, stack([c.labels for c in crops]), torch.as_tensor(outer, device=device))
+    views = []
+    for person, crop in zip(people, crops, strict=True):
+        view = view_body(
+            person.vertices_cam_m.astype(np.float64), body.asset, clothing_prior_of(body.asset), crop.camera
+        )
+        views.append(None if view is None else (view, crop.labels, body.asset))
+    return OutlineTerm(canvas, stack([c.coverage for c in crops]).float(), clothed_surface(prior, light.asset, views))
 
 
 def _state_of(people: list[PersonResult], problem: FitProblem) -> State:
@@ -215,20 +274,24 @@ def _state_of(people: list[PersonResult], problem: FitProblem) -> State:
     return State(root, stack("body_pose")[:, :21].flatten(1), betas, transl)
 
 
-def _better(before: PersonResult, after: PersonResult, weights: SemanticWeights) -> bool:
-    """Whether the overlap rose and the keypoints did not pay for it."""
-    old, new = before.residuals["fit"], after.residuals["fit"]
-    overlap = old["silhouette_iou"], new["silhouette_iou"]
-    if overlap[0] is None or overlap[1] is None or not overlap[1] > overlap[0]:
-        return False
-    error = old["reprojection_px"], new["reprojection_px"]
+def _overlaps_more(before: PersonResult, after: PersonResult) -> bool:
+    """Whether the body covers more of its mask than it did."""
+    overlap = before.residuals["fit"]["silhouette_iou"], after.residuals["fit"]["silhouette_iou"]
+    return overlap[0] is not None and overlap[1] is not None and overlap[1] > overlap[0]
+
+
+def _keeps_keypoints(before: PersonResult, after: PersonResult, weights: SemanticWeights) -> bool:
+    """Whether the body is one and the keypoints did not pay for it."""
     if not (np.isfinite(after.vertices_cam_m).all() and after.transl[2] > 0):
         return False
+    error = before.residuals["fit"]["reprojection_px"], after.residuals["fit"]["reprojection_px"]
     return error[0] is None or error[1] is None or error[1] <= weights.worse_reprojection * error[0]
 
 
-def _accepted(before: PersonResult, after: PersonResult, step: float) -> PersonResult:
-    residuals = {**before.residuals, "semantic": {**after.residuals["fit"], "step": step}}
+def _accepted(
+    before: PersonResult, after: PersonResult, step: float, looseness: dict[str, float | None]
+) -> PersonResult:
+    residuals = {**before.residuals, "semantic": {**after.residuals["fit"], "step": step, **looseness}}
     return replace(after, id=before.id, residuals=residuals, warnings=list(before.warnings))
 
 
@@ -240,3 +303,9 @@ def _kept(person: PersonResult, why: str) -> PersonResult:
 def _light(device: str) -> Body:
     """The open body with about half the vertices; same betas and pose."""
     return load_body("open-light", device=device)
+
+
+@lru_cache(maxsize=4)
+def clothing_prior_of(asset: BodyAsset) -> ClothingPrior:
+    """The prior of a body, carried over once."""
+    return load_clothing_prior(asset)

@@ -10,16 +10,18 @@ import pytest
 
 from dsr.body.joints import joint_names
 from dsr.camera import PictureCamera
+from dsr.clothing.groups import HAIR, LOWER, SKIN
+from dsr.clothing.labels import LABELS
 from dsr.errors import FittingError
-from dsr.fitting.mask_crop import mask_crop, skin_pixels
+from dsr.fitting.mask_crop import mask_crop
+from dsr.people.clothing_map import ClothingMap
 from dsr.people.types import Detection, PersonMask
 
 SIZE = (640, 480)
 CAMERA = PictureCamera([[600.0, 0, 320], [0, 600, 240], [0, 0, 1]], SIZE)
 NAMES = joint_names("blazepose33")
-SKIN, SHIRT = (210, 160, 130), (40, 60, 160)
 SIDE = 128
-CROP = {"clothing": "auto", "cloth": 0.25, "side": SIDE}
+CROP = {"weights": None, "side": SIDE}
 
 
 def person(x0, y0, x1, y1):
@@ -36,15 +38,6 @@ def person(x0, y0, x1, y1):
 
 def at(depth):
     return SimpleNamespace(transl=np.array([0.0, 0.0, depth]))
-
-
-def photo(detection):
-    """Skin above, shirt below, a wall around."""
-    rgb = np.full((SIZE[1], SIZE[0], 3), (90, 140, 90), np.uint8)
-    x0, y0, x1, y1 = detection.box_px.astype(int)
-    rgb[y0:y1, x0:x1] = SHIRT
-    rgb[y0 : y0 + (y1 - y0) // 3, x0:x1] = SKIN
-    return rgb
 
 
 def test_the_crop_is_centred_on_the_person():
@@ -70,33 +63,21 @@ def test_outside_the_picture_and_behind_somebody_nothing_is_known():
     assert in_front.visible[in_front.mask > 0.5].mean() == alone.visible[alone.mask > 0.5].mean()
 
 
-@pytest.mark.parametrize("clothing", ["auto", "tight", "off"])
-def test_skin_counts_whole_and_clothing_less(clothing):
+def test_every_group_counts_as_it_is_weighed():
     detection = person(200, 100, 300, 400)
-    crop = mask_crop([at(3.0)], [detection], 0, CAMERA, photo(detection), **{**CROP, "clothing": clothing})
-    rows = np.arange(SIDE)[:, None] + 0 * np.arange(SIDE)
-    inside = crop.mask > 0.9
-    top = rows < SIDE / 2 - SIDE / 1.15 / 6 - 2
-    if clothing == "auto":
-        assert (crop.coverage[inside & top] == 1.0).mean() > 0.95
-        assert (crop.coverage[inside & (rows > SIDE / 2)] == 0.25).all()
-        without = mask_crop([at(3.0)], [detection], 0, CAMERA, None, **CROP)
-        assert (without.coverage == 0.25).all()
-    else:
-        assert (crop.coverage == 1.0).all()
-
-
-def test_skin_has_the_colour_of_the_face_and_hands():
-    detection = person(200, 100, 300, 400)
-    rgb, mask = photo(detection), detection.mask.probability
-    u, v = np.arange(SIZE[0]) + 0.5, np.arange(SIZE[1]) + 0.5
-    skin = skin_pixels(detection, mask, u, v, SIZE, rgb)
-    assert skin is not None
-    np.testing.assert_array_equal(skin, (rgb == SKIN).all(-1) & (mask > 0.5))
-    half = skin_pixels(detection, mask, u, v, SIZE, rgb[::2, ::2])  # a photograph at working size
-    assert (half == skin).mean() > 0.99
-    detection.confidence[:] = 0.2
-    assert skin_pixels(detection, mask, u, v, SIZE, rgb) is None
+    labels = np.full((4, 1), LABELS.index("pants"))
+    labels[0], labels[1], labels[3] = LABELS.index("face"), LABELS.index("hair"), -1
+    clothes = ClothingMap(np.array([200.0, 100, 300, 400]), labels, np.ones((4, 1), np.float32))
+    weights = {SKIN: 1.0, HAIR: 0.3, LOWER: 0.7}
+    crop = mask_crop([at(3.0)], [detection], 0, CAMERA, clothes, weights=weights, side=SIDE)
+    column, scale = SIDE // 2, SIDE / (1.15 * 300)
+    rows = [int(SIDE / 2 + scale * (v - 250)) for v in (130, 210, 290, 370)]
+    assert crop.coverage[rows, column].tolist() == [1.0, 0.3, 0.7, 0.3]
+    assert crop.labels[rows, column].tolist() == [LABELS.index("face"), LABELS.index("hair"), LABELS.index("pants"), -1]
+    plain = mask_crop([at(3.0)], [detection], 0, CAMERA, clothes, weights=None, side=SIDE)
+    assert (plain.coverage == 1).all()
+    unknown = mask_crop([at(3.0)], [detection], 0, CAMERA, None, weights=weights, side=SIDE)
+    assert (unknown.labels == -1).all() and (unknown.coverage == 0.3).all()
 
 
 def test_a_person_without_a_mask_has_no_crop():

@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from dsr.body import load_body
+from dsr.body import load_body, measure_body
 from dsr.camera import PictureCamera, project
+from dsr.clothing.labels import LABELS
+from dsr.clothing.prior import load_clothing_prior
 from dsr.fitting import fit_people
+from dsr.fitting.clothed_surface import LOOSENESS_SPREAD, ClothedSurface, clothed_surface
 from dsr.fitting.residuals import silhouette_iou
 from dsr.fitting.semantic import SemanticWeights, refine_semantic
 from dsr.options import FitOptions
+from dsr.people.body_view import view_body
 from dsr.people.types import Detection, PersonMask
 from dsr.rendering import rasterise
 
@@ -60,7 +64,7 @@ def heavy(body):
 def test_shape_moves_to_the_mask(body, heavy):
     betas, vertices, detection = heavy
     start = fit_people([detection], CAMERA, body, FitOptions())
-    (refined,) = refine_semantic(start, [detection], CAMERA, body, FitOptions())
+    (refined,) = refine_semantic(start, [detection], CAMERA, body, FitOptions(clothing="tight"))
     before, after = start[0].residuals["fit"], refined.residuals["semantic"]
     assert after["silhouette_iou"] > before["silhouette_iou"] + 0.01
     assert after["reprojection_px"] <= 1.3 * before["reprojection_px"]
@@ -146,3 +150,78 @@ def test_what_another_person_hides_is_left_alone(body):
     assert distance(together) < distance(alone)
     assert distance(together) < distance(start[0]) + 0.005
     assert [p.id for p in refine_semantic(start, both, CAMERA, body, FitOptions())] == ["p0", "p1"]
+
+
+def dressed(body, thickness):
+    """Somebody in a shirt and trousers so many metres off the skin: true vertices, photograph, detection."""
+    vertices, detection = person(body, torch.zeros(body.num_betas))
+    x, y, _ = body.asset.v_template.T
+    cloth = ((np.abs(x) < 0.6) & (y < 0.5)) & (y > -0.82)
+    worn = ClothedSurface(torch.tensor(thickness * cloth)[None].float(), torch.zeros(1, len(x)), torch.zeros(len(x)))
+    outer = worn.worn(torch.from_numpy(vertices)[None], body.faces, torch.zeros(1, 2))[0].numpy()
+    outside = body.asset.faces[~body.asset.interior]
+    seen = rasterise(outer, outside, K, SIZE, cull_back=True)
+    share = seen.interpolate(cloth[:, None].astype(float))[:, 0]
+    height = seen.interpolate(body.asset.v_template)[:, 1]
+    photo = np.full((SIZE[1], SIZE[0], 3), (120, 150, 120), np.uint8)
+    photo[seen.covered] = np.where(
+        share[:, None] > 0.5, np.where(height[:, None] > 0, (60, 70, 160), (50, 50, 60)), (205, 150, 120)
+    )
+    photo = np.clip(photo + np.random.default_rng(0).normal(0, 3, photo.shape), 0, 255).astype(np.uint8)
+    mask = PersonMask(detection.mask.box_px, seen.covered.astype(np.float32))
+    return vertices, photo, dataclasses.replace(detection, mask=mask)
+
+
+def girth(body, result):
+    return measure_body(body.asset, result.betas.astype(float)).waist_m
+
+
+def test_loose_clothes_make_nobody_fat(body):
+    _, photo, detection = dressed(body, 0.035)
+    start = fit_people([detection], CAMERA, body, FitOptions())
+    true = measure_body(body.asset, np.zeros(body.num_betas)).waist_m
+    (plain,) = refine_semantic(start, [detection], CAMERA, body, FitOptions(clothing="tight"), photo)
+    (auto,) = refine_semantic(start, [detection], CAMERA, body, FitOptions(), photo)
+    assert girth(body, plain) - true > 0.08
+    assert girth(body, auto) - true < 0.75 * (girth(body, plain) - true)
+    loose = auto.residuals["semantic"]
+    assert loose["looseness_upper"] > 0 and loose["looseness_lower"] > 0
+    assert "looseness_upper" not in plain.residuals["semantic"]
+
+
+def test_looser_clothes_are_seen_to_be_looser(body):
+    factors = []
+    for thickness in (0.005, 0.04):
+        _, photo, detection = dressed(body, thickness)
+        start = fit_people([detection], CAMERA, body, FitOptions())
+        (refined,) = refine_semantic(start, [detection], CAMERA, body, FitOptions(), photo)
+        factors.append(refined.residuals["semantic"]["looseness_lower"])
+    assert factors[1] > 1.2 * factors[0]
+
+
+def test_the_published_losses_refine_too(body):
+    """The third way of the comparison: labels against the rendered prior."""
+    _, photo, detection = dressed(body, 0.01)
+    start = fit_people([detection], CAMERA, body, FitOptions())
+    weights = SemanticWeights(objective="published")
+    (refined,) = refine_semantic(start, [detection], CAMERA, body, FitOptions(), photo, weights)
+    assert not np.array_equal(refined.vertices_cam_m, start[0].vertices_cam_m)
+    assert refined.residuals["semantic"]["silhouette_iou"] > 0.6
+
+
+def test_what_is_seen_bare_has_nothing_over_it(body):
+    """The parser's labels decide where a vertex is seen, its neighbours elsewhere, and the prior where nobody is."""
+    asset = body.asset
+    prior = load_clothing_prior(asset)
+    vertices, _, _ = dressed(body, 0.0)
+    view = view_body(vertices.astype(float), asset, prior, CAMERA)
+    labels = np.where(view.covered, LABELS.index("leftLeg"), 0)
+    bare = clothed_surface(prior, asset, [(view, labels, asset)])
+    usual = clothed_surface(prior, asset, [None])
+    clothed = clothed_surface(prior, asset, [(view, np.where(view.covered, LABELS.index("pants"), 0), asset)])
+    thighs = (asset.v_template[:, 1] < -0.2) & (asset.v_template[:, 1] > -0.5)
+    nothing = torch.zeros(1, 2)
+    mean = [float(surface.thickness(nothing)[0, torch.from_numpy(thighs)].mean()) for surface in (bare, usual, clothed)]
+    assert mean[0] < 0.3 * mean[1] and mean[1] < mean[2] < 0.05
+    twice = float(clothed.thickness(torch.ones(1, 2))[0, torch.from_numpy(thighs)].mean())
+    assert twice == pytest.approx(mean[2] * math.exp(LOOSENESS_SPREAD), rel=0.05)
