@@ -13,6 +13,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -23,8 +24,12 @@ CARRIED = HERE.parent / "dsr" / "export" / "carried"
 _DATE = (2020, 1, 1, 0, 0, 0)  # the same sources give the same bytes
 
 
-def build(out: Path) -> Path:
+def build(out: Path, runtime: Path | None = None) -> Path:
     """Write the zip; returns its path.
+
+    Args:
+        out: folder for it.
+        runtime: folder with what **Install** needs, as of :func:`collect_runtime`.
 
     Raises:
         SystemExit: if the version numbers differ.
@@ -35,9 +40,12 @@ def build(out: Path) -> Path:
         if version != other:
             raise SystemExit(f"{place} says {other}, blender_manifest.toml {version}: make them the same.")
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{PACKAGE.name}-{version}.zip"
+    path = out / f"{PACKAGE.name}-{version}{'-with-runtime' if runtime else ''}.zip"
+    files = contents()
+    if runtime is not None:
+        files |= {f"{PACKAGE.name}/runtime/{file.name}": file for file in runtime.iterdir()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, file in sorted(contents().items()):
+        for name, file in sorted(files.items()):
             info = zipfile.ZipInfo(name, _DATE)
             info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
             archive.writestr(info, file.read_bytes())
@@ -50,6 +58,25 @@ def contents() -> dict[str, Path]:
     files[f"{PACKAGE.name}/LICENSE"] = HERE / "LICENSE"
     files |= {f"{PACKAGE.name}/carried/{file.name}": file for file in CARRIED.glob("*.py")}
     return {name: file for name, file in files.items() if file.is_file() and "__pycache__" not in file.parts}
+
+
+def collect_runtime(folder: Path) -> None:
+    """Put a wheel of dsr made from these sources, one of pip and the tested versions into a folder.
+
+    Raises:
+        CalledProcessError: if pip cannot make or fetch them.
+    """
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    sources = HERE.parent
+    subprocess.run(
+        [*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(sources)], check=True, stdout=sys.stderr
+    )
+    subprocess.run([*pip, "download", "--no-deps", "--dest", str(folder), PIP], check=True, stdout=sys.stderr)
+    (folder / "constraints.txt").write_bytes((sources / "constraints.txt").read_bytes())
+
+
+PIP = "pip>=25.1"
+"""Takes up broken downloads where they ended."""
 
 
 def manifest_version() -> str:
@@ -96,7 +123,14 @@ def main(argv: list[str] | None = None) -> int:
     """Build and validate."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("dist"), help="folder for the zip")
-    path = build(parser.parse_args(argv).out)
+    parser.add_argument(
+        "--with-runtime", action="store_true", help="also what Install needs: a wheel of dsr, pip, the tested versions"
+    )
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.with_runtime:
+            collect_runtime(Path(folder))
+        path = build(arguments.out, Path(folder) if arguments.with_runtime else None)
     sys.stdout.write(f"{path}\n")
     if validator() is None:
         sys.stderr.write("Not validated: that needs the bpy wheel (python3 -m pip install bpy==5.0.1).\n")

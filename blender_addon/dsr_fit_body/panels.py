@@ -20,7 +20,7 @@ from .core.messages import FIXES, sentence
 from .i18n import translate
 from .operators.character import is_character
 from .operators.rigify import ENABLE_RIGIFY
-from .preferences import worker_python
+from .preferences import draw_installation, worker_python
 from .preview import PREVIEW
 from .session import STATE
 
@@ -57,7 +57,8 @@ class FITBODY_PT_main(SidePanel, bpy.types.Panel):
         """Top to bottom as it is used."""
         if not worker_python():
             box = column.box()
-            paragraph(box, translate(sentence("Set the Python that has dsr")), "ERROR")
+            draw_installation(box)
+            paragraph(box, translate(sentence("Or set the Python that has dsr")), "INFO")
             box.operator("fitbody.find_python", icon="VIEWZOOM")
             box.operator("preferences.addon_show", text="Open Preferences", icon="PREFERENCES").module = __package__
         column = layout.column()

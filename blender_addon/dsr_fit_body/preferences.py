@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import bpy
 from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
+from . import compat
 from .core.environments import python_from_variables
 from .core.messages import sentence
+from .core.runtime import installed
 from .i18n import translate
 from .session import STATE
 
@@ -64,6 +67,7 @@ class FitBodyPreferences(bpy.types.AddonPreferences):
             layout.label(text=translate(sentence("From the environment: {path}", path=python_from_variables())))
         for name in ("device", "time_limit", "keep_warm", "keep_runs"):
             layout.prop(self, name)
+        draw_installation(layout)
         layout.operator("fitbody.check_runtime", icon="CHECKMARK")
         for status, text in STATE.checks:
             layout.label(text=text, icon={"ok": "CHECKMARK", "note": "INFO"}.get(status, "ERROR"))
@@ -76,8 +80,32 @@ def addon_preferences() -> FitBodyPreferences:
 
 
 def worker_python() -> str:
-    """The worker's Python: the preference, else what an environment variable names."""
-    return bpy.path.abspath(addon_preferences().python) or python_from_variables()
+    """The worker's Python: the preference, what an environment variable names, or the add-on's own environment."""
+    return bpy.path.abspath(addon_preferences().python) or python_from_variables() or installed(runtime_folder())
+
+
+def runtime_folder() -> Path:
+    """Where the add-on's own environment is."""
+    return compat.user_folder(__package__) / "runtime"
+
+
+def draw_installation(layout: Any) -> None:
+    """Install, or how far it is; repair and remove where it is there."""
+    installation = STATE.installation
+    if installation is not None:
+        column = layout.column(align=True)
+        compat.draw_progress(column, installation.fraction, translate(installation.activity))
+        column.operator("fitbody.cancel_installation", icon="CANCEL")
+    elif installed(runtime_folder()):
+        row = layout.row(align=True)
+        row.operator("fitbody.install", text="Repair", icon="FILE_REFRESH").repair = True
+        row.operator("fitbody.remove_installation", icon="TRASH")
+    else:
+        column = layout.column(align=True)
+        column.scale_y = 1.4
+        column.operator("fitbody.install", icon="IMPORT")
+        if not getattr(bpy.app, "online_access", True):
+            layout.label(text="Allow Online Access in Preferences > System first", icon="INFO")
 
 
 CLASSES = (FitBodyPreferences,)

@@ -15,7 +15,8 @@ import bpy
 from . import compat
 from .core.job import Job, Outcome
 from .core.messages import Message, Sentence, merged_warnings, message
-from .core.worker import Worker, clean_environment
+from .core.runtime import Installation
+from .core.worker import GRACE_PERIOD_S, Worker, clean_environment
 
 TICK_S = 0.05
 MIN_INTERVAL_S, MAX_INTERVAL_S = 0.1, 1.5
@@ -67,6 +68,8 @@ class State:
         drawn: what the panel showed last.
         limiter: of redraws.
         checks: lines of the last check, (status, text).
+        installation: at work, or None.
+        install_log: last lines of one that failed.
     """
 
     job: Job | None = None
@@ -79,6 +82,8 @@ class State:
     drawn: tuple[object, ...] | None = None
     limiter: RedrawLimiter = field(default_factory=RedrawLimiter)
     checks: list[tuple[str, str]] = field(default_factory=list)
+    installation: Installation | None = None
+    install_log: list[str] = field(default_factory=list)
 
 
 STATE = State()
@@ -106,6 +111,33 @@ def start_job(
         bpy.app.timers.register(_tick, first_interval=TICK_S, persistent=True)
 
 
+def start_installation(installation: Installation, on_done: Callable[[Installation], None]) -> None:
+    """Begin an installation; in the background it is finished before this returns.
+
+    Raises:
+        FitBodyError: if the disk has no room.
+    """
+    installation.start()
+    STATE.message, STATE.note, STATE.installation = None, "", installation
+
+    def poll() -> float | None:
+        redraw(preferences=True)
+        if not installation.finished:
+            return MIN_INTERVAL_S * 3
+        STATE.installation, STATE.message = None, installation.message
+        STATE.install_log = list(installation.log) if installation.message is not None else []
+        if installation.message is None:
+            on_done(installation)
+        redraw(preferences=True)
+        return None
+
+    if bpy.app.background:
+        installation.wait()
+        poll()
+    else:
+        bpy.app.timers.register(poll, first_interval=MIN_INTERVAL_S, persistent=True)
+
+
 def running() -> bool:
     """Whether a job is at work."""
     return STATE.job is not None
@@ -123,6 +155,9 @@ def cancel(code: str = "cancelled") -> None:
 def shut_down(code: str = "cancelled") -> None:
     """Stop the job and end the worker; for disabling the add-on and for leaving Blender."""
     job, STATE.job, STATE.on_done = STATE.job, None, None
+    if STATE.installation is not None:
+        STATE.installation.cancel()
+        STATE.installation.wait(GRACE_PERIOD_S)
     if job is not None:
         job.abandon(code)
         STATE.message = message(code)
@@ -140,11 +175,13 @@ def show_message(message: Message) -> None:
     redraw()
 
 
-def redraw() -> None:
-    """Draw the sidebars again, and only those: the whole view would take twice as long."""
+def redraw(preferences: bool = False) -> None:
+    """Draw the sidebars again, and only those: the whole view would take twice as long; or preferences as well."""
     manager = bpy.context.window_manager
     for window in manager.windows if manager else ():
         for area in window.screen.areas:
+            if preferences and area.type == "PREFERENCES":
+                area.tag_redraw()
             if area.type == "VIEW_3D":
                 for region in area.regions:
                     if region.type == "UI":

@@ -199,7 +199,10 @@ class Job:
                 self._results.append(Path(str(answer["path"])))
         elif event == "error":
             detail, photo = answer.get("message", ""), answer.get("input", "")
-            self._error = message(str(answer.get("code", "failed")), detail=detail, photo=photo)
+            code = str(answer.get("code", "failed"))
+            if code == "extra_missing" and "PyAV" in str(detail):
+                code = "no_video"
+            self._error = message(code, detail=detail, photo=photo)
         elif event == "done":
             self._finish(self._cancel_message if self._cancelled_at is not None else self._final_message())
 

@@ -16,11 +16,16 @@ FIXES = {
     "LOWER_SCORE": "Score 0.3 and Retry",
     "CPU": "Switch to CPU",
     "RETRY": "Try Again",
+    "INSTALL": "Install",
+    "VIDEO": "Install Video Support",
 }
 """Fix codes and the label of their button; "" is no button."""
 
 _MESSAGES = {
     "no_python": ("Set the Python of your body-fitting environment", "PREFERENCES"),
+    "install_failed": ("The installation stopped: {detail}; what was downloaded is kept", "INSTALL"),
+    "install_cancelled": ("Installation cancelled; what was downloaded is kept", "INSTALL"),
+    "no_video": ("{detail}", "VIDEO"),
     "cannot_start": ("Could not start the worker: {detail}", "CHECK"),
     "died": ("The worker stopped: {detail}", "CHECK"),
     "wrong_version": ("The worker speaks protocol {detail}, this add-on {known}; update the older of the two", "CHECK"),

@@ -120,6 +120,7 @@ class FITBODY_OT_copy_error(AddonOperator, bpy.types.Operator):
     def run(self, context: Any) -> None:
         """Into the clipboard."""
         lines = list(STATE.worker.log_tail) if STATE.worker else []
+        lines += list(STATE.install_log)
         text = i18n.translate(STATE.message.sentence) if STATE.message else ""
         context.window_manager.clipboard = "\n".join([text, *lines])
 
@@ -171,6 +172,8 @@ _FIXERS: dict[str, Callable[[], set[str]]] = {
     "LOWER_SCORE": _lower_score,
     "CPU": _use_cpu,
     "RETRY": lambda: bpy.ops.fitbody.fit(),
+    "INSTALL": lambda: bpy.ops.fitbody.install("EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT"),
+    "VIDEO": lambda: bpy.ops.fitbody.install_video("EXEC_DEFAULT" if bpy.app.background else "INVOKE_DEFAULT"),
 }
 assert set(_FIXERS) == set(FIXES) - {""}
 
