@@ -1,7 +1,7 @@
 """Times the published networks against a plain writing of their forward: python benchmarks/published_speed.py.
 
 Every network at its published size, one window or crop at a time, float32, two threads: ours as anybody calls it, and
-the same weights through :mod:`plain_forwards`, the published steps one by one. The two take turns; printed is the
+the same weights through :mod:`_plain_forwards`, the published steps one by one. The two take turns; printed is the
 least processor time of all threads of each, their ratio, and the greatest difference of the outputs (metres; rotation
 matrices, betas and camera of the crop networks). HoT, MHFormer and ConvFormer give what they are meant to: the frames
 recovered, or the centre one. Beside it the same in bfloat16 where that is possible, with its difference. Random
@@ -32,17 +32,17 @@ from torch import Tensor, nn
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import plain_forwards  # noqa: E402
+import _plain_forwards  # noqa: E402
 from _clock import say  # noqa: E402
 
 LIFTERS = {
-    "mixste": plain_forwards.mixste,
-    "hot-mixste": plain_forwards.mixste,
-    "ktpformer": plain_forwards.ktpformer,
-    "motionagformer": plain_forwards.motionagformer,
-    "mhformer": plain_forwards.mhformer,
-    "glagcn": plain_forwards.glagcn,
-    "convformer": plain_forwards.convformer,
+    "mixste": _plain_forwards.mixste,
+    "hot-mixste": _plain_forwards.mixste,
+    "ktpformer": _plain_forwards.ktpformer,
+    "motionagformer": _plain_forwards.motionagformer,
+    "mhformer": _plain_forwards.mhformer,
+    "glagcn": _plain_forwards.glagcn,
+    "convformer": _plain_forwards.convformer,
 }
 SMALL = {
     "mixste": {"frames": 9, "width": 32, "depth": 2},
@@ -102,7 +102,7 @@ def crops(name: str, small: bool, batch: int) -> Case:
             model,
             torch.randn(batch, 3, side, side),
             lambda network, x: torch.cat([part.flatten(1) for part in network(x)], 1),
-            plain_forwards.hmr,
+            _plain_forwards.hmr,
         )
     side = 64 if small else 256
     sizes: dict[str, Any] = {"width": 8, "modules": (1, 1, 1), "blocks": 1, "head_planes": 4} if small else {}
@@ -111,7 +111,7 @@ def crops(name: str, small: bool, batch: int) -> Case:
         if isinstance(part, nn.BatchNorm2d) and not small:
             part.weight.mul_(2e-4)
             part.bias.mul_(0.1)
-    return model, torch.randn(batch, 3, side, side), lambda network, x: network(x)[1], plain_forwards.hrnet
+    return model, torch.randn(batch, 3, side, side), lambda network, x: network(x)[1], _plain_forwards.hrnet
 
 
 def case(name: str, small: bool, batch: int) -> Case:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dsr.tracks.track import PoseTrack
     from dsr.training.systems.lifter.config import LifterDataConfig
 
+_NECK = 9  # Human3.6M's neck/nose, which PoseAug's lifters of 16 joints do not have
 _FIGURES = (("mpjpe_mm", 1), ("pa_mpjpe_mm", 1), ("n_mpjpe_mm", 1), ("velocity_mm", 2), ("pck", 3), ("auc", 3))
 _HEADER = f"{'MPJPE':>9}{'PA':>9}{'N-MPJPE':>9}{'velocity':>9}{'PCK':>9}{'AUC':>9}{'frames':>9}"
 
@@ -33,21 +34,23 @@ class LifterEvalCommand:
     """
 
     data: str
-    """mocap:DIR (its validation clips), h36m:DIR (S9 and S11) or 3dhp:FILE."""
+    """mocap:DIR (its validation clips), h36m:DIR (S9 and S11), humaneva:DIR (Validate) or 3dhp:FILE."""
     checkpoint: list[str] = field(default_factory=lambda: ["temporal"])
     """RUN, RUN/last.safetensors, the shipped temporal or single; several: A B. With --model also official files."""
     model: str | None = None
     """Lifter that official checkpoints are of: ktpformer, hot-mixste, glagcn, uao, ..."""
     set: list[str] = field(default_factory=list)
-    """Sizes of an official checkpoint that differ from the published ones: --set frames=27 width=64."""
+    """What an official checkpoint has otherwise than published: --set frames=27 width=64 dataset=humaneva15."""
     protocol: Literal["library", "published"] = "library"
     """library: overlapping windows, every frame once, roots laid on each other; published: as the authors measured."""
+    optimise: Literal["on", "off"] = "off"
+    """uao with --protocol published: pictures correct their poses, from the true root, as in its tables."""
     baselines: Literal["on", "off"] = "on"
     """Also the mean pose and a linear lifter, fitted to the training tracks."""
     flip: Literal["on", "off"] = "on"
     """Average with the mirrored sequence."""
     keypoints: str = "as-trained"
-    """2D input of mocap: h36m17 (projected joints) or blazepose33 made them; of h36m: cpn, gt or a file's name."""
+    """Of mocap: h36m17 (projected joints) or blazepose33 made them; of h36m cpn, humaneva coco; gt or a file's name."""
     subjects: list[str] = field(default_factory=list)
     """Only these subjects, S9 for example."""
     only: list[str] = field(default_factory=list)
@@ -78,25 +81,38 @@ def run_lifter(command: LifterEvalCommand) -> int:
         UsageError, DatasetError, CheckpointError: for what cannot be read.
     """
     check_output("--json", command.json)
-    from dsr.evaluation.lifter_protocol import evaluate_published, published_protocol
+    from dsr.evaluation.lifter_protocol import evaluate_published, optimised_predictor, published_protocol
     from dsr.evaluation.lifting import LinearLifter, MeanPose, evaluate_lifter, lifter_predictor
+    from dsr.lifting.uao import UAO
+    from dsr.tracks.skeleton import POSEAUG16
     from dsr.training.systems.lifter.data import read_tracks, split_source
 
     kind, path = split_source(command.data)
     if command.protocol == "published" and kind == "mocap":
-        raise UsageError("--protocol published: no paper was measured on mocap; use --data h36m:DIR or 3dhp:FILE.")
+        raise UsageError(
+            "--protocol published: no paper was measured on mocap; use --data h36m:DIR, humaneva:DIR or 3dhp:FILE."
+        )
     models = {name: _load(name, command) for name in command.checkpoint}
+    other = [name for name, model in models.items() if not isinstance(model, UAO)]
+    if command.optimise == "on" and (other or command.protocol != "published" or kind not in ("h36m", "humaneva")):
+        raise UsageError(
+            "--optimise on is for uao, by --protocol published, on data whose cameras are known (h36m:DIR)."
+        )
     windows = _windows(command, models.values())
     with Progress("measuring", stream=sys.stderr) as progress:
         progress.status(f"reading the held-out tracks of {command.data}")
         tracks = _chosen(read_tracks(command.data, "validation", windows, subjects=command.subjects), command)
+        if all(model.joints == len(POSEAUG16) for model in models.values()):
+            tracks = [track.without(_NECK) for track in tracks]
         predictors: dict[str, Any] = {}
         if command.baselines == "on" and kind != "3dhp" and command.protocol == "library":
             progress.status("reading the training tracks, for the baselines")
             training = read_tracks(command.data, "train", windows)
             predictors = {"mean pose": MeanPose.fit(training), "linear lifter": LinearLifter.fit(training)}
         reports: dict[str, LifterReport] = {}
-        if command.protocol == "published":
+        if command.optimise == "on":
+            predictors = {name: optimised_predictor(model) for name, model in models.items()}
+        elif command.protocol == "published":
             for name, model in models.items():
                 reports[name] = evaluate_published(
                     model,
@@ -112,13 +128,14 @@ def run_lifter(command: LifterEvalCommand) -> int:
     frames, fps = sum(len(t) for t in tracks), sorted({t.fps for t in tracks})
     rates = " or ".join(f"{rate:g}" for rate in fps)
     seen = f", seen as {windows.keypoints}" if kind == "mocap" else ""
-    if kind == "h36m":
+    if kind in ("h36m", "humaneva"):
         from dsr.training.systems.lifter.data import keypoint_file
 
-        seen = f", keypoints of {keypoint_file(path, windows.keypoints, '--keypoints').name}"
+        data_set = "h36m" if kind == "h36m" else "humaneva15"
+        seen = f", keypoints of {keypoint_file(path, windows.keypoints, '--keypoints', data_set).name}"
     seen += ", by the authors' protocol" if command.protocol == "published" else ""
     write_line(sys.stdout, f"{len(tracks)} tracks, {frames} frames, {rates} per second{seen}")
-    write_line(sys.stdout, table(reports, kind == "h36m"))
+    write_line(sys.stdout, table(reports, kind in ("h36m", "humaneva")))
     for name in models if command.actions else ():
         write_line(sys.stdout, _details(f"{name} by action", reports[name].actions))
     if command.joints:
@@ -145,7 +162,7 @@ def table(reports: dict[str, Any], by_action: bool = False) -> str:
 
     Args:
         reports: by name.
-        by_action: the plain mean over actions (Human3.6M) instead of the mean over frames.
+        by_action: the plain mean over actions (Human3.6M, HumanEva) instead of the mean over frames.
     """
     rows = [f"{'':<26}{_HEADER}"]
     for name, report in reports.items():
@@ -195,7 +212,11 @@ def _chosen(tracks: list[PoseTrack], command: LifterEvalCommand) -> list[PoseTra
     """
     chosen = tracks
     for flag, wanted, name in (
-        ("--subjects", command.subjects, lambda track: track.subject),
+        (
+            "--subjects",
+            [one.rpartition("/")[2] for one in command.subjects],
+            lambda track: track.subject.rpartition("/")[2],
+        ),
         ("--only", command.only, lambda track: track.action.split(" ")[0]),
     ):
         there = {name(track) for track in chosen}
@@ -236,7 +257,8 @@ def _official(path: Path, command: LifterEvalCommand) -> Any:
         try:
             settings[key] = tuple(int(v) for v in value.split(",")) if "," in value else int(value)
         except ValueError:
-            sign = ""
+            sign = sign if key == "dataset" else ""
+            settings[key] = value
         if not sign or not key:
             raise UsageError(f"--set {text}: use NAME=NUMBER, frames=27 for example; widths=3,3,3 for several numbers.")
     model: Any = build_lifter(command.model, **settings)

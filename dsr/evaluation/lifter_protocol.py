@@ -18,7 +18,9 @@ from torch import Tensor
 from dsr.devices import evaluating
 from dsr.errors import UsageError
 from dsr.evaluation.lifting import LifterReport, ReportSums, report_of
+from dsr.fitting.uncertainty import optimise_poses
 from dsr.lifting.base import WindowLifter
+from dsr.lifting.uao import UAO
 from dsr.tracks.skeleton import mirror
 from dsr.tracks.track import PoseTrack
 
@@ -99,9 +101,9 @@ def evaluate_published(
     for done, track in enumerate(tracks, 1):
         if not np.isfinite(track.keypoints_px).all():
             raise UsageError(f"Track {track.name}: a keypoint is not a number; published protocols fill nothing.")
-        at = window_frames(len(track), model.frames, protocol.windows)
+        at = window_frames(len(track), model.frames, protocol.windows, model.target_frame)
         poses = torch.cat(list(_lifted(model, track, at, flip)))
-        aimed = at[:, (model.frames - 1) // 2, None] if poses.shape[1] == 1 else at
+        aimed = at[:, model.target_frame, None] if poses.shape[1] == 1 else at
         truth = torch.from_numpy(np.asarray(track.relative(), np.float32))[torch.from_numpy(aimed)]
         if not protocol.keep_root:
             poses = torch.cat((torch.zeros_like(poses[:, :, :1]), poses[:, :, 1:]), 2)
@@ -115,13 +117,44 @@ def evaluate_published(
     return report_of(sums)
 
 
-def window_frames(length: int, frames: int, windows: Literal["anchored", "split", "centre"]) -> np.ndarray:
+def optimised_predictor(model: UAO) -> Callable[[PoseTrack], np.ndarray]:
+    """UAO with its optimisation at test time, as its authors measured it: the true root, the camera's lens.
+
+    Args:
+        model: the network.
+
+    Returns:
+        A predictor for :func:`~dsr.evaluation.lifting.evaluate_lifter`; it raises UsageError for a track without its
+        camera.
+    """
+
+    def predict(track: PoseTrack) -> np.ndarray:
+        if track.intrinsic is None:
+            raise UsageError(f"Track {track.name}: UAO's optimisation needs the intrinsics of the camera.")
+        parameter = next(model.parameters())
+        x, camera, root = (
+            torch.from_numpy(np.asarray(part, np.float32)).to(parameter.device)
+            for part in (track.screen(), track.intrinsic, track.joints_m[:, track.root])
+        )
+        parts = [
+            optimise_poses(model, x[at], camera, root[at]).joints_m
+            for at in torch.arange(len(x)).split(_FRAMES_AT_ONCE // 4)
+        ]
+        return torch.cat(parts).cpu().numpy()
+
+    return predict
+
+
+def window_frames(
+    length: int, frames: int, windows: Literal["anchored", "split", "centre"], target: int | None = None
+) -> np.ndarray:
     """(N, F) frame of the track at every place of its windows.
 
     Args:
         length: T frames of the track.
         frames: F.
         windows: as in :class:`PublishedProtocol`.
+        target: where in a window of ``centre`` its frame stands; by default in the middle.
 
     Example:
         >>> window_frames(5, 3, "anchored").tolist()
@@ -130,7 +163,7 @@ def window_frames(length: int, frames: int, windows: Literal["anchored", "split"
         [[0, 1, 2], [3, 4, 4]]
     """
     if windows == "centre":
-        starts = np.arange(length) - (frames - 1) // 2
+        starts = np.arange(length) - ((frames - 1) // 2 if target is None else target)
     elif windows == "split":
         count = -(-length // frames)
         starts = np.arange(count) * frames - (count * frames - length) // 2

@@ -114,7 +114,7 @@ class _Errors:
     def scores(self) -> LifterScores:
         errors = np.concatenate(self.joints)
         velocity = np.concatenate(self.velocity)
-        limbs = errors[:, list(PCK_JOINTS)]
+        limbs = errors[:, list(PCK_JOINTS)] if errors.shape[1] == len(H36M17_NAMES) else errors
         return LifterScores(
             frames=len(errors),
             mpjpe_mm=float(errors.mean()),
@@ -171,8 +171,12 @@ def report_of(sums: ReportSums) -> LifterReport:
         overall,
         LifterScores(frames=overall.frames, **means),
         actions,
-        dict(zip(H36M17_NAMES, joints.tolist(), strict=False)),
+        dict(zip(_joint_names(len(joints)), joints.tolist(), strict=True)),
     )
+
+
+def _joint_names(count: int) -> tuple[str, ...]:
+    return H36M17_NAMES if count == len(H36M17_NAMES) else tuple(f"joint {i}" for i in range(count))
 
 
 def evaluate_lifter(

@@ -38,6 +38,11 @@ class WindowLifter(nn.Module):
         """Whether a sequence is lifted frame by frame, each in the middle of its own window."""
         return self.centre_only
 
+    @property
+    def target_frame(self) -> int:
+        """Which frame of its window a lifter ``by_centre`` gives: the middle one, or the last of a causal lifter."""
+        return (self.frames - 1) // 2
+
     def check(self, x: Tensor) -> None:
         """Refuse keypoints of another shape than the lifter was built for.
 
@@ -161,7 +166,7 @@ class SequenceLifter(WindowLifter):
 
     def centre_of(self, index: Tensor) -> Tensor:
         """(B, 1) where the window's centre stands among the frames of ``index`` (B, f)."""
-        return (index == (self.frames - 1) // 2).int().argmax(1, keepdim=True)
+        return (index == self.target_frame).int().argmax(1, keepdim=True)
 
     def through(
         self, x: Tensor, stages: int, noise: Tensor | None = None, index: Tensor | None = None, copies: int = 1

@@ -148,11 +148,13 @@ class AdaptiveGraph(nn.Module):
 
 
 class TemporalConvolution(nn.Module):
-    """Convolution along time and batch norm."""
+    """Convolution along time and batch norm; a causal one sees the past alone, up to the last frame of each stride."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, kernel: int = 9) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, kernel: int = 9, causal: bool = False) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, (kernel, 1), (stride, 1), (kernel // 2, 0))
+        self.past = kernel - stride if causal and kernel > 1 else 0
+        around = 0 if causal else kernel // 2
+        self.conv = nn.Conv2d(inputs, outputs, (kernel, 1), (stride, 1), (around, 0))
         self.bn = nn.BatchNorm2d(outputs)
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out")
         if self.conv.bias is not None:
@@ -160,16 +162,22 @@ class TemporalConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, T, V) to (N, Cout, ceil(T / stride), V)."""
-        return convolution(x, self.conv, self.bn)
+        return convolution(self.padded(x), self.conv, self.bn)
+
+    def padded(self, x: Tensor) -> Tensor:
+        """What the convolution slides over."""
+        return functional.pad(x, (0, 0, self.past, 0)) if self.past else x
 
 
 class GraphUnit(nn.Module):
     """Graph and temporal convolution with an optional shortcut, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, graph: Tensor, stride: int, shortcut: bool, drop: float) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, graph: Tensor, stride: int, shortcut: bool, drop: float, causal: bool = False
+    ) -> None:
         super().__init__()
         self.gcn1 = AdaptiveGraph(inputs, outputs, graph, drop)
-        self.tcn1 = TemporalConvolution(outputs, outputs, stride)
+        self.tcn1 = TemporalConvolution(outputs, outputs, stride, causal=causal)
         self.shortcut = shortcut
         self.residual: TemporalConvolution | None = None
         if shortcut and (inputs != outputs or stride != 1):
@@ -180,7 +188,7 @@ class GraphUnit(nn.Module):
         y, residual = self.gcn1(x), None
         if self.shortcut:
             residual = x if self.residual is None else self.residual(x)
-        return convolution(y, self.tcn1.conv, self.tcn1.bn, relu=True, add=residual)
+        return convolution(self.tcn1.padded(y), self.tcn1.conv, self.tcn1.bn, relu=True, add=residual)
 
 
 class GLAGCN(WindowLifter):
@@ -193,6 +201,9 @@ class GLAGCN(WindowLifter):
         dataset: ``h36m``, ``humaneva15`` or ``humaneva15_coco`` (takes 17 COCO keypoints or 15 joints, no input norm).
         drop: dropout after units; inside of the graph convolutions it is 0.1 as released.
         inputs: channels per keypoint.
+        causal: the last frame of a window is given instead of the middle one, from what was before it. The released
+            switch fails with shapes that do not fit; here convolutions see the past alone and shortcuts take the last
+            frame of each stride.
     """
 
     centre_only = True
@@ -206,12 +217,13 @@ class GLAGCN(WindowLifter):
         drop: float = 0.1,
         graph_drop: float = 0.1,
         inputs: int = 2,
+        causal: bool = False,
     ) -> None:
         if dataset not in EDGES:
             raise ValueError(f"the data set is one of {', '.join(EDGES)}, got {dataset!r}")
         joints = len(H36M17) if dataset == "h36m" else len(HUMANEVA15)
         super().__init__(frames or prod(widths), inputs, joints)
-        self.dataset, self.widths = dataset, tuple(widths)
+        self.dataset, self.widths, self.causal = dataset, tuple(widths), bool(causal)
         left = self.frames
         for step in widths:
             if (left - 1) // step + 1 != -((step // 2 - left) // step):
@@ -219,16 +231,21 @@ class GLAGCN(WindowLifter):
             left = (left - 1) // step + 1
         graph = partitions(joints, EDGES[dataset])
         self.data_bn = nn.BatchNorm1d(inputs * joints)
-        self.expand_gcn = GraphUnit(inputs, width, graph, 1, True, graph_drop)
+        self.expand_gcn = GraphUnit(inputs, width, graph, 1, True, graph_drop, self.causal)
         self.layers_tcngcn = nn.ModuleList()
         for step in widths:
-            self.layers_tcngcn.append(GraphUnit(width, width, graph, 1, True, graph_drop))
-            self.layers_tcngcn.append(GraphUnit(width, width, graph, step, False, graph_drop))
+            self.layers_tcngcn.append(GraphUnit(width, width, graph, 1, True, graph_drop, self.causal))
+            self.layers_tcngcn.append(GraphUnit(width, width, graph, step, False, graph_drop, self.causal))
         self.fc = nn.Conv1d(width, 3, 1)
         self.drop = nn.Dropout(drop)
 
+    @property
+    def target_frame(self) -> int:
+        """The middle one, or the last one where it is causal."""
+        return self.frames - 1 if self.causal else super().target_frame
+
     def forward(self, x: Tensor) -> Tensor:
-        """(N, T, V, inputs) to (N, 1, V, 3), metres: the centre frame."""
+        """(N, T, V, inputs) to (N, 1, V, 3), metres: the centre frame, or the last one."""
         if self.dataset == "humaneva15_coco" and x.ndim == 4 and x.shape[2] == 17:
             x = coco17_to_humaneva15(x)
         x = self.enter(x)
@@ -237,7 +254,7 @@ class GLAGCN(WindowLifter):
             x = flat.unflatten(-1, (self.joints, self.inputs))
         x = self.expand_gcn(x.permute(0, 3, 1, 2))
         for i, step in enumerate(self.widths):
-            centres = x[:, :, step // 2 :: step]
+            centres = x[:, :, step - 1 if self.causal else step // 2 :: step]
             x = self.drop(self.layers_tcngcn[2 * i](x))
             x = self.drop(self.layers_tcngcn[2 * i + 1](x)) + centres
         return self.fc(x.mean(2)).transpose(1, 2)[:, None]

@@ -20,7 +20,7 @@ from dsr.devices import evaluating
 from dsr.errors import UsageError
 from dsr.lifting.base import SequenceLifter, WindowLifter
 from dsr.lifting.resampling import rate_factors, repeat_ends, resample, restore
-from dsr.tracks.skeleton import H36M17, HUMANEVA15, Skeleton, mirror, normalise_screen
+from dsr.tracks.skeleton import mirror, normalise_screen
 
 # Frames of all windows of a forward pass, mirrored ones included.
 _FRAMES_AT_ONCE_CPU, _FRAMES_AT_ONCE_GPU = 1024, 16384
@@ -182,18 +182,14 @@ def _checked(model: WindowLifter, keypoints: np.ndarray) -> np.ndarray:
     return keypoints
 
 
-def _skeleton(model: WindowLifter) -> Skeleton:
-    return HUMANEVA15 if model.joints == len(HUMANEVA15) else H36M17
-
-
 def _copies(model: WindowLifter, windows: Tensor, flip: bool) -> Tensor:
     """(N, F, J, C) windows to root-relative poses (1 or 2, N, F or 1, J, 3): plain, and mirrored and brought back."""
     dtype = reduce(torch.promote_types, (p.dtype for p in model.parameters()))
-    both = torch.cat((windows, mirror(windows, _skeleton(model)))) if flip else windows
+    both = torch.cat((windows, mirror(windows))) if flip else windows
     both = both.to(next(model.parameters()).device, dtype)
     passes = model.poses(both, copies=1 + flip).float().cpu().unflatten(0, (1 + flip, -1))
     if flip:
-        passes = torch.stack((passes[0], mirror(passes[1], _skeleton(model))))
+        passes = torch.stack((passes[0], mirror(passes[1])))
     return passes - passes[..., :1, :]
 
 
@@ -207,7 +203,7 @@ def _batches(model: WindowLifter, windows: Tensor, flip: bool, batch: int | None
 def _by_centre(
     model: WindowLifter, track: Tensor, flip: bool, batch: int | None, hop: int | None
 ) -> tuple[Tensor, Tensor]:
-    before = (model.frames - 1) // 2
+    before = model.target_frame
     padded = repeat_ends(track, before, model.frames - 1 - before)
     windows = padded.unfold(0, model.frames, 1).movedim(-1, 1)  # a view: (T, F, J, C)
     passes = torch.cat([part[:, :, 0] for part in _batches(model, windows, flip, batch)], 1)

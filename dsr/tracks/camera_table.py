@@ -1,7 +1,8 @@
 """``python -m dsr.tracks.camera_table h36m_dataset.py cameras_h36m.json``: VideoPose3D's table of cameras as our file.
 
 The table stands in VideoPose3D's source as two literals, ``h36m_cameras_intrinsic_params`` and
-``h36m_cameras_extrinsic_params``. They are read as data; the file is not run.
+``h36m_cameras_extrinsic_params`` (``humaneva_...`` for ``cameras_humaneva15.json``). They are read as data; the file
+is not run.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from dsr.errors import DatasetError
 from dsr.files import write_bytes
 from dsr.tracks.cameras import read_cameras
 
-INTRINSIC, EXTRINSIC = "h36m_cameras_intrinsic_params", "h36m_cameras_extrinsic_params"
+DATA_SETS = ("h36m", "humaneva")
+INTRINSIC, EXTRINSIC = "{}_cameras_intrinsic_params", "{}_cameras_extrinsic_params"
 
 
 def convert(source: str, where: str = "the file") -> dict[str, list[dict[str, Any]]]:
@@ -43,22 +45,24 @@ def convert(source: str, where: str = "the file") -> dict[str, list[dict[str, An
     for statement in tree.body:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             name = statement.targets[0].id
-            if name in (INTRINSIC, EXTRINSIC):
+            if name in {form.format(one) for form in (INTRINSIC, EXTRINSIC) for one in DATA_SETS}:
                 try:
                     tables[name] = ast.literal_eval(statement.value)
                 except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:
                     raise DatasetError(f"{where}: {name} is no plain table: {error}.") from error
-    for name in (INTRINSIC, EXTRINSIC):
+    data_set = next((one for one in DATA_SETS if any(name.startswith(f"{one}_") for name in tables)), DATA_SETS[0])
+    names = INTRINSIC.format(data_set), EXTRINSIC.format(data_set)
+    for name in names:
         if name not in tables:
-            raise DatasetError(f"{where} has no {name}; give VideoPose3D's common/h36m_dataset.py.")
-    intrinsic, extrinsic = tables[INTRINSIC], tables[EXTRINSIC]
+            raise DatasetError(f"{where} has no {name}; give VideoPose3D's common/{data_set}_dataset.py.")
+    intrinsic, extrinsic = (tables[name] for name in names)
     if not isinstance(intrinsic, list) or not isinstance(extrinsic, dict):
-        raise DatasetError(f"{where}: {INTRINSIC} is a list of cameras and {EXTRINSIC} a table by subject.")
+        raise DatasetError(f"{where}: {names[0]} is a list of cameras and {names[1]} a table by subject.")
     keys = ("id", "center", "focal_length", "radial_distortion", "tangential_distortion", "res_w", "res_h")
     made: dict[str, list[dict[str, Any]]] = {}
     for subject, places in extrinsic.items():
         if not isinstance(places, list) or len(places) > len(intrinsic):
-            raise DatasetError(f"{where}: {subject} has other cameras than the {len(intrinsic)} of {INTRINSIC}.")
+            raise DatasetError(f"{where}: {subject} has other cameras than the {len(intrinsic)} of {names[0]}.")
         if not all(isinstance(place, dict) and "translation" in place for place in places):
             continue
         made[str(subject)] = [
@@ -78,9 +82,9 @@ class ConvertCameras:
     """VideoPose3D's table of Human3.6M's cameras as the JSON file that dsr-eval and dsr-train read."""
 
     source: tyro.conf.Positional[Path]
-    """VideoPose3D's common/h36m_dataset.py; it is read, not run."""
+    """VideoPose3D's common/h36m_dataset.py or humaneva_dataset.py; it is read, not run."""
     target: tyro.conf.Positional[Path]
-    """cameras_h36m.json, beside data_3d_h36m.npz."""
+    """cameras_h36m.json beside data_3d_h36m.npz, or cameras_humaneva15.json."""
 
     def main(self) -> str:
         """Convert."""

@@ -1,4 +1,4 @@
-"""Lifters' data files as tracks: Human3.6M (VideoPose3D's form) and MPI-INF-3DHP (P-STMO's form).
+"""Lifters' data files as tracks: Human3.6M and HumanEva (VideoPose3D's form), MPI-INF-3DHP (P-STMO's form).
 
 These npz files hold pickled dictionaries; they are read by :mod:`dsr.body.unpickle`, nothing in them is executed.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,13 @@ from dsr.body.unpickle import read_pickle
 from dsr.errors import BodyError, DatasetError, UsageError
 from dsr.npz import ARCHIVE_DAMAGE, array_of, read_header
 from dsr.tracks.cameras import LabCamera, read_cameras
+from dsr.tracks.skeleton import HUMANEVA15
 from dsr.tracks.track import PoseTrack
 
 H36M_TRAIN = ("S1", "S5", "S6", "S7", "S8")
 H36M_TEST = ("S9", "S11")
+HUMANEVA_TRAIN = ("Train/S1", "Train/S2", "Train/S3")
+HUMANEVA_TEST = ("Validate/S1", "Validate/S2", "Validate/S3")
 H36M_KEPT = (0, 1, 2, 3, 6, 7, 8, 12, 13, 14, 15, 17, 18, 19, 25, 26, 27)
 """Joints of the 32 of ``data_3d_h36m.npz`` that lifters use."""
 
@@ -29,7 +32,8 @@ MPI_TO_H36M = (14, 8, 9, 10, 11, 12, 13, 15, 1, 16, 0, 5, 6, 7, 2, 3, 4)
 
 _MPI: dict[str, Any] = {"root": 14, "left": (5, 6, 7, 11, 12, 13), "right": (2, 3, 4, 8, 9, 10)}
 _LARGEST = 16 << 30
-_H36M_FPS = 50.0
+_H36M_FPS, _HUMANEVA_FPS = 50.0, 60.0
+_COCO_TO_HUMANEVA = (5, 7, 9, 6, 8, 10, 11, 13, 15, 12, 14, 16, 0)
 
 
 def load_h36m(
@@ -53,33 +57,89 @@ def load_h36m(
     """
     world = _table(data_3d, "positions_3d")
     arrays = read_object_npz(data_2d)
-    seen = _table(data_2d, "positions_2d", arrays)
     left, right = _symmetry(data_2d, arrays)
-    cameras = Path(data_3d).with_name("cameras_h36m.json") if cameras is None else cameras
+    tracks = []
+    for subject, action, index, view, joints, keypoints in _lab_views(
+        data_3d, world, data_2d, arrays, subjects, cameras, "h36m", (17, 32)
+    ):
+        joints = joints[:, H36M_KEPT] if joints.shape[1] == 32 else joints
+        name = f"{subject} {action} camera {index}"
+        tracks.append(_lab_track(data_2d, name, subject, action, view, joints, keypoints, left, right, _H36M_FPS))
+    return tracks
+
+
+def load_humaneva(
+    data_3d: str | Path,
+    data_2d: str | Path,
+    subjects: Collection[str] | None = None,
+    cameras: str | Path | Mapping[str, Any] | None = None,
+) -> list[PoseTrack]:
+    """Tracks of HumanEva-I with 15 joints (GLA-GCN specification, sections 2 and 8).
+
+    Tables of this data set are by action and subject: the tracks' actions are ``Walking/S1 ...``.
+
+    Args:
+        data_3d: ``data_3d_humaneva15.npz``: "Train/S1" or "Validate/S1" -> action -> (T, 15, 3) metres in the world.
+        data_2d: ``data_2d_humaneva15_*.npz`` -> the same -> list over cameras of (T', 15 or 17, 2 or 3) pixels; 17 are
+            COCO's keypoints, of which the 15 are made (hips' and shoulders' middle, the nose for the head).
+        subjects: those wanted (:data:`HUMANEVA_TRAIN`, :data:`HUMANEVA_TEST`); None for all that the 2D file has.
+        cameras: as for :func:`load_h36m`, by "S1"; None for ``cameras_humaneva15.json`` beside ``data_3d``.
+
+    Raises:
+        DatasetError: naming the file and the entry that is missing or does not fit.
+    """
+    world, arrays = _table(data_3d, "positions_3d"), read_object_npz(data_2d)
+    tracks = []
+    for subject, action, index, view, joints, keypoints in _lab_views(
+        data_3d, world, data_2d, arrays, subjects, cameras, "humaneva15", (15,)
+    ):
+        name = f"{subject} {action} camera {index}"
+        seen = _numbers(data_2d, name, keypoints, (2, 3), (15, 17))
+        if seen.shape[1] == 17:
+            middles = (seen[:, 11:13].mean(1), seen[:, 5:7].mean(1))
+            seen = np.concatenate((np.stack(middles, 1), seen[:, list(_COCO_TO_HUMANEVA)]), 1)
+        first, _, rest = action.partition(" ")
+        person = subject.rpartition("/")[2]
+        shown = f"{first}/{person} {rest}".strip()
+        sides = HUMANEVA15.left, HUMANEVA15.right
+        tracks.append(_lab_track(data_2d, name, subject, shown, view, joints, seen, *sides, _HUMANEVA_FPS, 15))
+    return tracks
+
+
+def _lab_views(
+    data_3d: str | Path,
+    world: dict[str, Any],
+    data_2d: str | Path,
+    arrays: dict[str, Any],
+    subjects: Collection[str] | None,
+    cameras: str | Path | Mapping[str, Any] | None,
+    data_set: str,
+    joint_counts: Collection[int],
+) -> Iterator[tuple[str, str, int, LabCamera, np.ndarray, Any]]:
+    """Subject, action, camera's number, camera, joints (T, J, 3) in the world and keypoints of every view."""
+    seen = _table(data_2d, "positions_2d", arrays)
+    cameras = Path(data_3d).with_name(f"cameras_{data_set}.json") if cameras is None else cameras
     if isinstance(cameras, Path) and not cameras.is_file():
         raise DatasetError(
-            f"{cameras} is missing: the calibrations of Human3.6M's cameras belong there, subject -> "
+            f"{cameras} is missing: the calibrations of the data set's cameras belong there, subject -> "
             "list of cameras with orientation (w, x, y, z), translation (mm), focal_length, center, ...; "
-            "python -m dsr.tracks.camera_table makes it from VideoPose3D's h36m_dataset.py."
+            "python -m dsr.tracks.camera_table makes it from VideoPose3D's h36m_dataset.py or humaneva_dataset.py."
         )
-    calibrations = read_cameras(cameras, subjects)
-    tracks = []
-    for subject in seen if subjects is None else subjects:
+    chosen = list(seen if subjects is None else subjects)
+    calibrations = read_cameras(cameras, {subject.rpartition("/")[2] for subject in chosen})
+    for subject in chosen:
         lists, poses = _entry(data_2d, seen, subject), _entry(data_3d, world, subject)
-        views = calibrations.get(subject)
+        views = calibrations.get(subject.rpartition("/")[2])
         if views is None:
             raise DatasetError(f"{cameras} has no cameras of {subject}; see docs/lifters.md for what belongs there.")
         for action, several in lists.items():
             if action not in poses:
                 raise DatasetError(f"{data_3d} has no action {action!r} of {subject}, which {data_2d} has.")
-            joints = _numbers(data_3d, f"{subject} {action}", poses[action], (3,), (17, 32))
-            joints = joints[:, H36M_KEPT] if joints.shape[1] == 32 else joints
+            joints = _numbers(data_3d, f"{subject} {action}", poses[action], (3,), joint_counts)
             if not isinstance(several, (list, tuple, np.ndarray)) or len(several) > len(views):
                 raise DatasetError(f"{data_2d}: {subject} {action} needs one array for each of {len(views)} cameras.")
             for index, (view, keypoints) in enumerate(zip(views, several, strict=False)):
-                name = f"{subject} {action} camera {index}"
-                tracks.append(_h36m_track(data_2d, name, subject, action, view, joints, keypoints, left, right))
-    return tracks
+                yield subject, action, index, view, joints, keypoints
 
 
 def load_mpi_inf_3dhp(
@@ -195,7 +255,7 @@ def _symmetry(path: str | Path, arrays: dict[str, Any]) -> tuple[tuple[int, ...]
     return left, right
 
 
-def _h36m_track(
+def _lab_track(
     path: str | Path,
     name: str,
     subject: str,
@@ -205,9 +265,11 @@ def _h36m_track(
     keypoints: Any,
     left: tuple[int, ...],
     right: tuple[int, ...],
+    fps: float,
+    count: int = 17,
 ) -> PoseTrack:
     """One action in one camera; the keypoints are cut to the length of the motion capture."""
-    array = _numbers(path, name, keypoints, (2, 3), (17,))
+    array = _numbers(path, name, keypoints, (2, 3), (count,))
     if len(array) < len(joints):
         raise DatasetError(f"{path}: {name} has {len(array)} frames of keypoints for {len(joints)} of 3D joints.")
     array = array[: len(joints)].astype(np.float32)
@@ -216,11 +278,12 @@ def _h36m_track(
         subject=subject,
         action=action,
         camera=view.name,
-        fps=_H36M_FPS,
+        fps=fps,
         keypoints_px=array[..., :2],
         joints_m=view.to_camera(joints).astype(np.float32),
         size=view.size,
         K=view.matrix(),
+        intrinsic=view.intrinsic,
         confidence=array[..., 2] if array.shape[2] == 3 else None,
         left=left,
         right=right,

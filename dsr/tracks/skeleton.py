@@ -60,6 +60,13 @@ HUMANEVA15: Final = Skeleton(
     right=(5, 6, 7, 11, 12, 13),
     joint_weights=(1, 1, 2.5, 2.5, 1, 2.5, 2.5, 1, 1.5, 1.5, 4, 4, 1.5, 4, 4),
 )
+POSEAUG16: Final = Skeleton(
+    parents=(-1, 0, 1, 2, 0, 4, 5, 0, 7, 8, 8, 10, 11, 8, 13, 14),
+    left=(4, 5, 6, 10, 11, 12),
+    right=(1, 2, 3, 13, 14, 15),
+    joint_weights=(1,) * 16,
+)
+"""Human3.6M's joints without neck/nose, as PoseAug and PoseDA have them."""
 
 
 def normalise_screen(pixels: Tensor, width: float, height: float) -> Tensor:
@@ -99,13 +106,19 @@ def rescale_people(windows: Tensor) -> Tensor:
     return torch.cat(((screen - centre) / spread.clamp_min(1e-6) + centre, windows[..., 2:]), -1)
 
 
-def mirror(joints: Tensor, skeleton: Skeleton = H36M17) -> Tensor:
+def skeleton_of(joints: int) -> Skeleton:
+    """The lifters' skeleton of so many joints: HumanEva's of 15, PoseAug's of 16, else Human3.6M's."""
+    return {len(HUMANEVA15): HUMANEVA15, len(POSEAUG16): POSEAUG16}.get(joints, H36M17)
+
+
+def mirror(joints: Tensor, skeleton: Skeleton | None = None) -> Tensor:
     """Mirrored joints: x negated, left and right exchanged.
 
     Args:
         joints: (..., J, 2 or more), x first; further entries (depth, confidence) stay.
-        skeleton: which joints are partners.
+        skeleton: which joints are partners; by default by their number (:func:`skeleton_of`).
     """
+    skeleton = skeleton or skeleton_of(joints.shape[-2])
     order = torch.tensor(skeleton.mirror_order, device=joints.device)
     swapped = joints.index_select(-2, order)
     return torch.cat((-swapped[..., :1], swapped[..., 1:]), -1)

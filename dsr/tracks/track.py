@@ -28,6 +28,7 @@ class PoseTrack:
         root: the joint that poses are relative to.
         left: joints of the left side.
         right: their partners, in the same order.
+        intrinsic: (9,) screen-normalised focal lengths, centre and lens of the camera, or None where unknown.
     """
 
     name: str
@@ -44,6 +45,7 @@ class PoseTrack:
     root: int = 0
     left: tuple[int, ...] = (4, 5, 6, 11, 12, 13)
     right: tuple[int, ...] = (1, 2, 3, 14, 15, 16)
+    intrinsic: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         """Check that the arrays fit together.
@@ -76,6 +78,22 @@ class PoseTrack:
     def relative(self) -> np.ndarray:
         """(T, J, 3) float32 joints relative to the root; the root itself is zero."""
         return self.joints_m - self.joints_m[:, self.root : self.root + 1]
+
+    def without(self, joint: int) -> PoseTrack:
+        """The same with one joint left out, which is not the root; the others keep their order."""
+
+        def moved(joints: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(one - (one > joint) for one in joints if one != joint)
+
+        return replace(
+            self,
+            keypoints_px=np.delete(self.keypoints_px, joint, 1),
+            joints_m=np.delete(self.joints_m, joint, 1),
+            confidence=None if self.confidence is None else np.delete(self.confidence, joint, 1),
+            root=self.root - (self.root > joint),
+            left=moved(self.left),
+            right=moved(self.right),
+        )
 
     def part(self, start: int, stop: int) -> PoseTrack:
         """The frames from ``start`` up to and without ``stop``."""

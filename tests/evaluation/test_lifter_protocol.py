@@ -215,6 +215,52 @@ def test_from_an_official_file_to_the_authors_table(name, data, tmp_path, capsys
     assert report["average"]["mpjpe_mm"] == pytest.approx(mean) and mean > 100
 
 
+def test_uao_is_measured_after_its_optimisation(data, tmp_path, capsys):
+    file = tmp_path / "official.pth"
+    torch.save(small("uao").state_dict(), file)
+    before = [{**CAMERA, "orientation": [1, 0, 0, 0], "translation": [0, 0, -9000]}] * 2
+    (data / "cameras_h36m.json").write_text(json.dumps({"S9": before, "S11": before}))
+    base = ["--checkpoint", file, "--model", "uao", "--set", "layers=1", "--protocol", "published"]
+    base += ["--data", f"h36m:{data}", "--keypoints", "cpn", "--json"]
+    code, shown = run(capsys, *base, tmp_path / "plain.json")
+    assert code == 0, shown.err
+    code, shown = run(capsys, *base, tmp_path / "optimised.json", "--optimise", "on")
+    assert code == 0, shown.err
+    plain, optimised = (json.loads((tmp_path / f"{n}.json").read_text())["lifters"] for n in ("plain", "optimised"))
+    one, other = (report[str(file)]["overall"] for report in (plain, optimised))
+    assert one["frames"] == other["frames"] and one["mpjpe_mm"] != pytest.approx(other["mpjpe_mm"], abs=1e-6)
+    code, shown = run(
+        capsys, *base[:2], "--model", "uao", "--set", "layers=1", "--data", f"h36m:{data}", "--optimise", "on"
+    )
+    assert code == 2 and "--optimise on is for uao" in shown.err
+
+
+def test_poseda_on_3dhp_with_sixteen_joints(tmp_path, capsys):
+    """PoseAug's layout of SimpleBaseline, P-STMO's file of 3DHP: MPJPE, PCK and AUC over 16 joints."""
+    rng = np.random.default_rng(0)
+    sequences = {
+        f"TS{i}": {
+            "data_2d": rng.uniform(0, 1000, (8, 17, 2)),
+            "data_3d": rng.normal(0, 300, (8, 17, 3)) + np.array([0, 0, 4000]),
+            "valid": np.arange(8) > 0,
+        }
+        for i in range(1, 7)
+    }
+    np.savez_compressed(tmp_path / "data_test_3dhp.npz", data=sequences)
+    torch.manual_seed(0)
+    model = build_lifter("simplebaseline", joints=16, width=32)
+    file, table = tmp_path / "ckpt_best.pth.tar", tmp_path / "table.json"
+    torch.save({"epoch": 9, "state_dict": model.state_dict()}, file)
+    arguments = ["--checkpoint", file, "--model", "simplebaseline", "--set", "joints=16", "width=32", "--json", table]
+    code, shown = run(
+        capsys, *arguments, "--data", f"3dhp:{tmp_path / 'data_test_3dhp.npz'}", "--protocol", "published"
+    )
+    assert code == 0, shown.err
+    report = json.loads(table.read_text())["lifters"][str(file)]
+    assert report["overall"]["frames"] == 42 and len(report["joints_mm"]) == 16
+    assert report["joints_mm"]["joint 0"] == 0 and 1 / 16 <= report["overall"]["pck"] < 0.5
+
+
 def test_choices_of_subject_action_and_keypoints(data, tmp_path, capsys):
     model = small("mixste")
     file = tmp_path / "official.pth"

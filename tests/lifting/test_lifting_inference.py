@@ -318,3 +318,25 @@ def test_known_errors_add_to_the_disagreement():
     both = lift_sequence(model, track(9), SIZE).uncertainty_mm
     np.testing.assert_allclose(both[:, 1:], np.hypot(alone[:, 1:], 30), rtol=1e-5)
     assert not both[:, 0].any()
+
+
+def test_a_causal_lifter_looks_at_the_past_alone():
+    torch.manual_seed(0)
+    model = build_lifter("glagcn", width=8, widths=(3, 3), causal=True).eval()
+    assert model.target_frame == 8 and build_lifter("glagcn", width=8, widths=(3, 3)).target_frame == 4
+    rng = np.random.default_rng(0)
+    track = rng.uniform(100, 400, (20, 17, 2))
+    later = track.copy()
+    later[12:] += 50
+    before, after = (lift_sequence(model, one, (640, 480)).joints_m for one in (track, later))
+    np.testing.assert_array_equal(before[:12], after[:12])
+    assert np.abs(before[12:] - after[12:]).max((1, 2)).min() > 0
+    window = torch.rand(1, 9, 17, 2)
+    for frame in range(9):  # every frame of the window counts
+        other = window.clone()
+        other[:, frame] += 0.5
+        assert (model(other) - model(window)).abs().max() > 0
+    published = build_lifter("glagcn", width=8, widths=(3, 3))
+    assert {k: v.shape for k, v in published.state_dict().items()} == {
+        k: v.shape for k, v in model.state_dict().items()
+    }

@@ -181,6 +181,25 @@ def test_a_longer_lifter_starts_from_a_shorter_one(tmp_path):
         start_from(build_lifter("mixste", frames=9, width=32, depth=2, inputs=3), file)
 
 
+@pytest.mark.parametrize("model", ["ktpformer", "hot-mixste", "motionagformer"])
+def test_an_official_file_of_another_window_length_is_a_start(model, tmp_path):
+    settings = {"width": 16, "depth": 2}
+    pruned = ({"keep": 3, "before": 1}, {"keep": 9, "before": 1}) if model.startswith("hot") else ({}, {})
+    donor = build_lifter(model, frames=9, **settings, **pruned[0])
+    file = tmp_path / "official.bin"
+    state = {f"module.{key}": value for key, value in donor.state_dict().items()}
+    torch.save({"epoch": 1, "model_pos": state, "random_state": None}, file)
+    longer = build_lifter(model, frames=27, **settings, **pruned[1])
+    start_from(longer, file)
+    same = [k for k, v in donor.state_dict().items() if v.shape == longer.state_dict()[k].shape]
+    assert len(same) < len(donor.state_dict())
+    for key in same:
+        torch.testing.assert_close(longer.state_dict()[key], donor.state_dict()[key])
+    assert longer.eval()(torch.rand(1, 27, 17, longer.inputs)).isfinite().all()
+    with pytest.raises(CheckpointError, match="shape"):
+        start_from(build_lifter(model, frames=27, width=32, depth=2, **pruned[1]), file)
+
+
 @pytest.mark.parametrize("model", ["hot-mixste", "convformer", "glagcn"])
 def test_rescaled_people_have_one_size(model):
     arguments = network_arguments(small_config(model))

@@ -52,7 +52,7 @@ class LifterDataConfig:
     """Windows of the training data."""
 
     keypoints: str = "h36m17"
-    """2D input of mocap: h36m17 (with noise), blazepose33 or coco17 made the 17; of h36m: cpn, gt or a file's name."""
+    """Of mocap: h36m17 (with noise), blazepose33 or coco17 made the 17; of h36m cpn, humaneva coco; gt or a file."""
     noise: Switch = "on"
     """Detector-like noise on mocap's 2D joints."""
     cameras: int = field(default=2, metadata={"above": 0})
@@ -130,7 +130,7 @@ class LifterTrainConfig(RunConfig):
     model: str = "mixste"
     """Lifter; --list-presets shows the names."""
     data: tuple[str, ...] = field(default=(), metadata={"may_change": True})
-    """Where tracks come from: mocap:DIR (BVH clips), h36m:DIR (its npz files), 3dhp:FILE; several are mixed."""
+    """Where tracks come from: mocap:DIR (BVH clips), h36m:DIR or humaneva:DIR (npz), 3dhp:FILE; several are mixed."""
     epochs: int = field(default=160, metadata={"above": 0, "may_change": True})
     """Epochs of the run."""
     batch: int = field(default=4, metadata={"above": 0})
@@ -155,7 +155,9 @@ class LifterTrainConfig(RunConfig):
     def check(self) -> None:
         """Refuse a run without tracks, or with a loss that the lifter cannot have."""
         if not self.data:
-            raise UsageError("--data is missing: name the tracks to train on, mocap:DIR, h36m:DIR or 3dhp:FILE.")
+            raise UsageError(
+                "--data is missing: name the tracks to train on, mocap:DIR, h36m:DIR, humaneva:DIR or 3dhp:FILE."
+            )
         if self.losses.kind == "laplace" and host_of(self.model) != "uao":
             raise UsageError(f"--losses.kind laplace: {self.model} gives no uncertainty; uao does.")
 
@@ -187,6 +189,8 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
     missing = MISSING_SIZES.get(home, frozenset())
     if "heads" in made and "heads" in missing:
         raise UsageError(f"--network.heads: {config.model} has no attention heads.")
+    if config.data and all(source.startswith("humaneva:") for source in config.data):
+        made |= _humaneva(config)
     if home == "glagcn" and network.frames:
         made["widths"] = _thirds(network.frames)
     if network.depth and home == "convformer":
@@ -210,6 +214,16 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
     if network.drop_path >= 0 and home in ("convformer", "mixste", "ktpformer", "uao"):
         made["drop_path"] = network.drop_path
     return made
+
+
+def _humaneva(config: LifterTrainConfig) -> dict[str, Any]:
+    """15 joints; GLA-GCN has a graph of its own for detections."""
+    home = host_of(config.model)
+    if home == "glagcn":
+        return {"dataset": "humaneva15" if config.windows.keypoints == "gt" else "humaneva15_coco"}
+    if home not in ("ktpformer", "mixste", "convformer", "simplebaseline"):
+        raise UsageError(f"--data: {config.model} has Human3.6M's 17 joints, not HumanEva's 15; glagcn takes these.")
+    return {"joints": 15}
 
 
 def _thirds(frames: int) -> tuple[int, ...]:

@@ -83,7 +83,7 @@ def _glagcn(model: str) -> LifterTrainConfig:
         epochs=80,
         batch=512,
         seed=1,
-        windows=LifterDataConfig(hop=1, label_noise="on"),
+        windows=LifterDataConfig(hop=1, label_noise="on", flip="off"),  # as the released command: without -da
         losses=LifterLossConfig(kind="position"),
         optim=LifterOptimConfig(name="ranger", lr=0.01, weight_decay=0.0, cosine="on", bn_schedule="on"),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dsr.errors import CheckpointError
 from dsr.lifting.hourglass import CrossAttention
 
 
@@ -64,30 +62,27 @@ def start_recovery(model: Any) -> None:
 
 
 def start_from(model: nn.Module, path: Path) -> None:
-    """Fill a lifter from a file; a lifter of another window length gives all but its tables over frames.
+    """Fill a lifter from a file, ours or an official one; another window length gives all but its tables over frames.
 
-    Every frame gets the mean over the frames of the file, and a tenth of its own table's draw to tell frames apart.
+    Every frame gets the mean over the frames of the file, and a tenth of its own table's draw to tell frames apart;
+    graphs between frames (KTPFormer's ``adj2``) stay as drawn. Nothing but entries over frames may differ in size.
 
     Raises:
         CheckpointError: if the file is damaged or of another network.
     """
-    from dsr.checkpoints import read_header
-    from dsr.checkpoints.load import load_checkpoint
+    from dsr.checkpoints.load import load_checkpoint, read_state_dict
 
-    try:
-        about = json.loads(read_header(path).get("lifter", "{}"))
-    except (ValueError, CheckpointError):
-        about = {}
-    frames = about.get("config", {}).get("frames") if isinstance(about, dict) else None
-    if frames in (None, getattr(model, "frames", None)):
-        load_checkpoint(model, path)
-        return
-    from safetensors.torch import load_file
-
-    weights, drawn = load_file(path), model.state_dict()
+    weights = {key.removeprefix("module."): value for key, value in read_state_dict(path).items()}
+    drawn, frames = model.state_dict(), getattr(model, "frames", None)
+    lengths = {frames, getattr(getattr(model, "pruning", None), "keep", None)} - {None}
+    changed = False
     for name, table in weights.items():
         shape = drawn[name].shape if name in drawn else table.shape
         axes = [i for i, (a, b) in enumerate(zip(table.shape, shape, strict=False)) if a != b]
-        if table.ndim == len(shape) and len(axes) == 1 and table.shape[axes[0]] == frames:
-            weights[name] = table.mean(axes[0], keepdim=True) + 0.1 * drawn[name]
-    load_checkpoint(model, weights)
+        if table.ndim != len(shape) or not axes or not all(shape[axis] in lengths for axis in axes):
+            continue
+        one = table.is_floating_point() and len(axes) == 1
+        apart = 0.0 if "norm" in name else 0.1
+        weights[name] = table.mean(axes[0], keepdim=True) + apart * drawn[name] if one else drawn[name]
+        changed = True
+    load_checkpoint(model, weights if changed else path)

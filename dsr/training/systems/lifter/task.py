@@ -17,7 +17,8 @@ from dsr.lifting.base import SequenceLifter
 from dsr.lifting.inference import fill_gaps
 from dsr.lifting.uao import UAO
 from dsr.losses.lifting import laplace_loss, random_move, self_scaled, sequence_loss, weighted_mpjpe
-from dsr.tracks import H36M17, mirror
+from dsr.tracks import mirror
+from dsr.tracks.skeleton import skeleton_of
 from dsr.tracks.track import PoseTrack
 from dsr.training.config import RunConfig
 from dsr.training.ranger import Ranger
@@ -45,6 +46,7 @@ class Windows:
     start: np.ndarray
     end: np.ndarray
     frames: int
+    target: int
 
     def __len__(self) -> int:
         return len(self.first)
@@ -53,11 +55,13 @@ class Windows:
         """Inputs (B, F, J, channels) and targets (B, F or 1, J, 3); edge frames are repeated where a track ends."""
         at = (self.start + self.first)[which, None] + np.arange(self.frames)
         at = np.clip(at, self.start[which, None], self.end[which, None] - 1)
-        aimed = at[:, (self.frames - 1) // 2, None] if centre else at
+        aimed = at[:, self.target, None] if centre else at
         return torch.from_numpy(self.inputs[at][..., :channels]), torch.from_numpy(self.targets[aimed])
 
 
-def cut_windows(tracks: list[PoseTrack], frames: int, hop: int, fps: float = 0.0, centre: bool = False) -> Windows:
+def cut_windows(
+    tracks: list[PoseTrack], frames: int, hop: int, fps: float = 0.0, centre: bool = False, target: int | None = None
+) -> Windows:
     """Windows of many tracks.
 
     Args:
@@ -67,20 +71,21 @@ def cut_windows(tracks: list[PoseTrack], frames: int, hop: int, fps: float = 0.0
         fps: thin the tracks to about this many frames per second; 0: keep all.
         centre: one window around frames 0, hop, 2 hop...; else windows that cover the track, the overhang split
             between both ends.
+        target: where in a window its frame stands, with ``centre``; by default in the middle.
 
     Raises:
         UsageError: if there is nothing to cut.
     """
     inputs, targets, first, start, end = [], [], [], [], []
-    total = 0
+    total, target = 0, (frames - 1) // 2 if target is None else target
     for track in tracks:
         step = stride(track, fps)
         x, y, valid = track_arrays(track)
         x, y, valid = x[::step], y[::step], valid[::step]
-        length, middle = len(x), (frames - 1) // 2
+        length = len(x)
         if centre:
-            begins = np.arange(0, length, hop) - middle
-            good = valid[begins + middle]
+            begins = np.arange(0, length, hop) - target
+            good = valid[begins + target]
         else:
             count = max(1, -(-(length - frames) // hop) + 1)
             begins = np.arange(count) * hop - ((count - 1) * hop + frames - length) // 2
@@ -99,7 +104,7 @@ def cut_windows(tracks: list[PoseTrack], frames: int, hop: int, fps: float = 0.0
             f"{window}. Give more clips{'' if centre else ', or a smaller --network.frames'}."
         )
     x, y, begins, start_at, end_at = (np.concatenate(part) for part in (inputs, targets, first, start, end))
-    return Windows(x, y, begins, start_at, end_at, frames)
+    return Windows(x, y, begins, start_at, end_at, frames, target)
 
 
 def stride(track: PoseTrack, fps: float) -> int:
@@ -200,6 +205,7 @@ class LifterTask(WindowTask):
         if self.config.network.init is not None:
             start_from(model, self.config.network.init)
         self.frames, self.channels, self.centre = model.frames, model.inputs, bool(model.centre_only)
+        self.target = model.target_frame
         pruning = getattr(model, "pruning", None)
         self.dropped = pruning is not None and not pruning.recover
         if self.frames < 2 and self.config.model.startswith(("hot-", "tpc-")):
@@ -225,7 +231,7 @@ class LifterTask(WindowTask):
     def _cut(self, purpose: str, tracks: list[PoseTrack], hop: int) -> Windows:
         """Windows of the run's size; where there are none, the message names the data."""
         try:
-            return cut_windows(tracks, self.frames, hop, self.config.windows.fps, self.centre)
+            return cut_windows(tracks, self.frames, hop, self.config.windows.fps, self.centre, self.target)
         except UsageError as error:
             raise UsageError(f"--data {' '.join(self.config.data)}, {purpose} part: {error}") from error
 
@@ -265,7 +271,8 @@ class LifterTask(WindowTask):
             total = weighted_mpjpe(poses, target)
             terms = {"position": total}
         else:
-            weights = H36M17.joint_weights if losses.joints == "published" else (1.0,) * len(H36M17)
+            skeleton = skeleton_of(target.shape[-2])
+            weights = skeleton.joint_weights if losses.joints == "published" else (1.0,) * len(skeleton)
             total, terms = sequence_loss(poses, target, weights, temporal=losses.temporal, velocity=losses.velocity)
         return (self_scaled(total) if losses.compat == "on" else total), terms
 

@@ -1,6 +1,6 @@
 """The published networks written down plainly, step by step as the specifications say, over the weights of ours.
 
-What :mod:`published_speed` times ours against: standing in for the authors' code, which cannot be part of the project.
+What ``published_speed.py`` times ours against: standing in for the authors' code, which cannot be part of the project.
 Nothing is fused, folded or reordered, every step is an ordinary call of PyTorch in the order of the paper; networks
 without released code (ConvFormer) are read as our specification of them.
 """
