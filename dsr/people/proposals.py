@@ -16,6 +16,8 @@ MIN_SCORE = 0.5  # candidates taken as people
 MIN_HINT = 0.3  # candidates taken as a reason to look again
 _FEW_TILES = 4  # parts of the longer side; with more, every picture has things that look a little like people,
 _TINY, _MIN_TINY_SCORE = 0.6, 0.62  # so people must be that much smaller to be looked for, and surer to be taken
+_SMALL, _CROWD = 0.65, 6  # of a tile, and how many people as small as that are a crowd
+_CROWDS_ONLY = 8  # tiles as small as this are for crowds
 _HARDLY_HIGHER = 1.2  # one row of slightly larger tiles instead of two that show the same
 _SMALL_FACE = 1 / 20  # of a tile: faces as small as this make smaller tiles worth their time
 _FACES_TALL = 9.0  # sides of the face that somebody is tall
@@ -27,7 +29,8 @@ class SearchSettings:
 
     Attributes:
         always: tile sides that are always searched, as parts of the longer picture side (1 is the whole picture).
-        on_cue: tile sides searched one after the other as long as the sides before hint at small people.
+        on_cue: tile sides searched one after the other as long as the sides before hint at small people; the smallest
+            only in crowds.
         passes: landmark passes on each person, see :meth:`LandmarkModel.refined`.
         peels: how often to take the people found out of the picture and look for people behind or beside them.
         wider: side of a square around the picture, in longer sides, that shows room around people who are cut off by
@@ -50,8 +53,8 @@ class SearchSettings:
 
 SETTINGS: dict[str, SearchSettings] = {
     "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, (), (1,)),
-    "standard": SearchSettings((1, 2), (3, 5), 3, 1, 1.33, 0.75, (1, 16 / 9), (3,)),
-    "best": SearchSettings((1, 2, 3), (4, 6), 5, 2, 1.33, 0.75, (1, 16 / 9, 3), (5,)),
+    "standard": SearchSettings((1, 2), (3, 5, 8), 3, 1, 1.33, 0.75, (1, 16 / 9), (3,)),
+    "best": SearchSettings((1, 2, 3), (4, 6, 9), 5, 2, 1.33, 0.75, (1, 16 / 9, 3), (5,)),
 }
 
 
@@ -88,8 +91,9 @@ class Proposals:
             somebody = peeled or bool(np.any(found[:, 0] >= MIN_SCORE))
             # Many tiles are slow: what looks a little like somebody tiny is no reason for them beside somebody large.
             cues = found[found[:, 0] >= MIN_SCORE] if tiny and somebody else found
-            least = (_TINY if tiny else 1.0) * longer / last
-            if searched == smaller or (somebody and not hints_at_small_people(cues, least)) or (tiny and peeled):
+            worth = not somebody or hints_at_small_people(cues, (_TINY if tiny else 1.0) * longer / last)
+            worth = worth and n < _CROWDS_ONLY
+            if searched == smaller or (tiny and peeled) or not (worth or is_crowd(found, longer / last)):
                 break
             part = self._people.in_tiles(pyramid, tile_side(longer, shorter, n), MIN_HINT)
             parts.append(part[part[:, 0] >= _MIN_TINY_SCORE] if tiny else part)
@@ -125,11 +129,17 @@ def tile_side(longer: float, shorter: float, parts: float) -> float:
     return shorter if side < shorter <= _HARDLY_HIGHER * side else side
 
 
+def is_crowd(candidates: np.ndarray, side: float) -> bool:
+    """True where many people fill at most two thirds of tiles of ``side``: more will be too small for these tiles."""
+    small = (candidates[:, 0] >= MIN_SCORE) & (body_length(candidates) < _SMALL * side)
+    return bool(np.count_nonzero(small) >= _CROWD)
+
+
 def hints_at_small_people(candidates: np.ndarray, side: float) -> bool:
     """True where candidates found with tiles of ``side`` make smaller tiles worth their time.
 
     Small people are hinted at by any small candidate, or by several that fill at most two thirds of a tile.
     """
     length = body_length(candidates) / side
-    several = np.count_nonzero((candidates[:, 0] >= MIN_SCORE) & (length < 0.65)) >= 3
+    several = np.count_nonzero((candidates[:, 0] >= MIN_SCORE) & (length < _SMALL)) >= 3
     return bool(several or np.any(length < 0.45))

@@ -48,7 +48,7 @@ _BELOW_FACE = ((1.0, 1.0), (1.0, 0.0), (0.75, 1.0), (1.3, 1.0))  # scale and tur
 
 _LEGS_SCORE = 0.5  # of legs without a trunk
 _LOOKS = ((1.0, False), (1.0, True), (1.15, False), (0.87, True))  # size of the region, mirrored
-_MIN_PRESENCE_OF_LOOKS = 0.6
+_MIN_PRESENCE_OF_LOOKS = (0.75, 0.6)  # of weak candidates, and of rather sure ones
 _SEEN_FACE, _SEEN_SHOULDERS = 0.75, 0.35
 _RATHER_SURE, _STEADY = 0.6, 0.025
 
@@ -155,7 +155,8 @@ class PeopleSearch:
         ]
         presence = np.mean([look.landmarks.presence for look in looks])
         seen = np.mean([look.landmarks.confidence for look in looks], axis=0)
-        if presence < _MIN_PRESENCE_OF_LOOKS or seen[:11].mean() < _SEEN_FACE or seen[11:13].mean() < _SEEN_SHOULDERS:
+        enough = _MIN_PRESENCE_OF_LOOKS[body.candidate_score >= _RATHER_SURE]
+        if presence < enough or seen[:11].mean() < _SEEN_FACE or seen[11:13].mean() < _SEEN_SHOULDERS:
             return False
         return body.candidate_score >= _RATHER_SURE or spread(looks) < _STEADY * body.size
 
