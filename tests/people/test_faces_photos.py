@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shared_data import people_found, photos
+from shared_data import people_found, photos, real_views
 
 from dsr.image import read_photo
 from dsr.image.types import Photo
@@ -118,3 +118,17 @@ def test_everybody_in_a_crowd_is_somebody_else() -> None:
     middles = np.array([p.keypoints_px[[0, 11, 12, 23, 24]].mean(0) for p in people])
     apart = np.linalg.norm(middles[:, None] - middles, axis=-1) + 1e3 * np.eye(len(middles))
     assert apart.min() > 5
+
+
+def test_people_of_forty_pixels_trunk_are_found_in_a_crowd() -> None:
+    rgb = read_photo(EXAMPLES / "street_pair.jpg").rgb
+    small = Image.fromarray(rgb).resize((300, 300 * rgb.shape[0] // rgb.shape[1]), Image.Resampling.LANCZOS)
+    people = detector().detect(photo_of(np.tile(np.asarray(small), (6, 5, 1))))
+    assert 56 <= len(people) <= 61
+
+
+def test_nobody_is_a_post() -> None:
+    """A post beside a treadmill; the man on it and the woman behind are people."""
+    people = detector().detect(read_photo(real_views() / "single_022_cam02.jpg"))
+    assert len(people) == 2
+    assert all(np.hypot(*(p.keypoints_px[[23, 24]].mean(0) - (181, 935))) > 100 for p in people)

@@ -8,10 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dsr.people.candidates import anchor_grid, body_angle, body_length, decode, tile_starts, weighted_nms
+from dsr.people.candidates import (
+    CANDIDATE_COLUMNS,
+    SquareDetector,
+    anchor_grid,
+    body_angle,
+    body_length,
+    decode,
+    tile_starts,
+    weighted_nms,
+)
 from dsr.people.detector import keypoint_box
 from dsr.people.landmarks import CROP_SIZE, RegionLandmarks, refine_by_heatmap, region_mask, rotate_world
-from dsr.people.proposals import hints_at_small_people
+from dsr.people.proposals import SETTINGS, Proposals, hints_at_small_people, is_crowd
 from dsr.people.regions import Pyramid, Region
 from dsr.people.suppression import (
     Body,
@@ -95,6 +104,38 @@ def test_hints_at_small_people() -> None:
     assert not hints_at_small_people(np.array([large]), 200)
     assert not hints_at_small_people(np.array(middle[:2]), 200)
     assert hints_at_small_people(np.array(middle), 200)
+
+
+def test_a_crowd_is_many_small_people() -> None:
+    small = np.array([candidate(0.9, (u, 100), (u, 40)) for u in range(0, 600, 100)])
+    assert is_crowd(small, 200)
+    assert not is_crowd(small[:5], 200) and not is_crowd(small, 150)
+    assert not is_crowd(small * np.where(np.arange(13) == 0, 0.5, 1.0), 200), "hints are no crowd"
+
+
+@pytest.fixture
+def tile_sides(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Sides of the tiles searched in pictures that show small people in tiles of at most 810 pixels."""
+    sides: list[float] = []
+
+    def in_tiles(self: SquareDetector, pyramid: Pyramid, side: float, *rest: float) -> np.ndarray:
+        sides.append(side)
+        found = [candidate(0.9, (u, 100.0), (u, 30.0)) for u in range(50, 1550, 250) if side <= 810]
+        return np.array(found).reshape(-1, CANDIDATE_COLUMNS)
+
+    monkeypatch.setattr(SquareDetector, "in_tiles", in_tiles)
+    monkeypatch.setattr(SquareDetector, "in_region", lambda *_: np.zeros((0, CANDIDATE_COLUMNS)))
+    return sides
+
+
+def test_tiles_grow_smaller_with_a_crowd_and_stay_large_where_people_were_taken_out(tile_sides: list[float]) -> None:
+    proposals, pyramid = Proposals(SETTINGS["standard"]), Pyramid(np.zeros((1600, 1600, 3), np.uint8))
+    _, searched = proposals.candidates(pyramid)
+    assert [round(1600 / side) for side in tile_sides] == [1, 2, 3, 5, 8] and searched == 3
+    for peeled, smaller, parts in ((True, 0, [1, 2]), (True, 3, [1, 2, 3]), (False, 1, [1, 2, 3])):
+        tile_sides.clear()
+        proposals.candidates(pyramid, peeled, smaller)
+        assert [round(1600 / side) for side in tile_sides] == parts
 
 
 @pytest.mark.parametrize("angle", [0.0, 0.4, -1.2, math.pi / 2, 3.0])
