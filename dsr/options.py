@@ -12,6 +12,8 @@ from dsr.files import expand_user
 
 SYSTEMS = ("dsr", "perspose")
 """Networks that ``--regressor`` takes (:data:`dsr.regressors.REGRESSORS`)."""
+PARSERS = ("graphonomy", "lip", "atr", "transformers", "mediapipe")
+"""Kinds of clothing labels that ``--parser`` takes beside the built-in (:mod:`dsr.people.brought_labels`)."""
 CHECKPOINT_FORMS = " or ".join(f"{name}:CHECKPOINT" for name in SYSTEMS)
 """How ``--regressor`` names them, for messages."""
 
@@ -43,7 +45,7 @@ class FitOptions:
     body: str = "open"
     """Body model: open, or a path to a licensed SMPL or SMPL-X file."""
     regressor: str = "default"
-    """First guess: default (landmarks), or a network: dsr:CHECKPOINT, perspose:CHECKPOINT."""
+    """First guess: the default network, or one of yours: dsr:CHECKPOINT, perspose:CHECKPOINT."""
     mirror: Literal["auto", "on", "off"] = "auto"
     """Average the network with its answer for the mirrored picture; auto does so for perspose, as published."""
     refine: Literal["none", "joints", "semantic", "all"] = "none"
@@ -52,6 +54,8 @@ class FitOptions:
     """How much time to spend on finding people and fitting them."""
     clothing: Literal["auto", "tight", "off"] = "auto"
     """Semantic refinement of clothing: auto keeps the body inside of it, tight and off treat it as skin."""
+    parser: str = "built-in"
+    """Clothing labels: built-in, graphonomy:DIR, lip:DIR, atr:DIR of PNGs, transformers:DIR, mediapipe:FILE."""
     device: str = "auto"
     """auto, cpu or cuda."""
     seed: int = 0
@@ -63,6 +67,9 @@ class FitOptions:
             name: str(Path(value).absolute()) if isinstance(value, Path) else value
             for name, value in ((name, getattr(self, name)) for name in asdict(FitOptions()))
         }
+        kind, colon, place = self.parser.partition(":")
+        if colon:
+            record["parser"] = f"{kind}:{expand_user(place).absolute()}"
         system, colon, path = self.regressor.partition(":")
         if colon:
             record["regressor"] = f"{system}:{expand_user(path).absolute()}"
@@ -130,6 +137,7 @@ def check_options(options: FitOptions) -> None:
         raise UsageError(f"--refine {options.refine!r}: use none, joints, semantic or all.")
     if options.clothing not in ("auto", "tight", "off"):
         raise UsageError(f"--clothing {options.clothing!r}: use auto, tight or off.")
+    _check_parser(options.parser)
     if options.quality not in ("fast", "standard", "best"):
         raise UsageError(f"--quality {options.quality!r}: use fast, standard or best.")
     if options.device not in ("auto", "cpu") and not options.device.startswith("cuda"):
@@ -194,6 +202,15 @@ def split_regressor(text: str) -> tuple[str, Path] | None:
     if not file.is_file():
         raise UsageError(f"--regressor {text}: there is no file {file}.")
     return system, file
+
+
+def _check_parser(text: str) -> None:
+    kind, colon, place = text.partition(":")
+    if text != "built-in" and (kind not in PARSERS or not place):
+        known = ", ".join(f"{name}:{'FILE' if name == 'mediapipe' else 'DIR'}" for name in PARSERS)
+        raise UsageError(f"--parser {text!r}: use built-in, {known}.")
+    if colon and not expand_user(place).exists():
+        raise UsageError(f"--parser {text}: there is no {place}.")
 
 
 def _check_height(height: float) -> None:

@@ -39,8 +39,10 @@ from dsr.fitting.solver import FitWeights, State, linearise
 from dsr.limits import check_time
 from dsr.options import FitOptions
 from dsr.people.body_view import view_body
+from dsr.people.brought_labels import of_person
 from dsr.people.clothing_map import ClothingMap
-from dsr.people.parser import parse_clothing
+from dsr.people.crop_grid import person_grid
+from dsr.people.parser import SIDE, parse_clothing
 from dsr.people.types import Detection
 from dsr.rendering import RenderSettings, SemanticRenderer
 from dsr.results.picture import PersonResult
@@ -89,6 +91,7 @@ def refine_semantic(
     options: FitOptions,
     photo_rgb: np.ndarray | None = None,
     weights: SemanticWeights | None = None,
+    labels: ClothingMap | None = None,
 ) -> list[PersonResult]:
     """Refine fitted people of one picture by their masks.
 
@@ -100,6 +103,7 @@ def refine_semantic(
         options: ``height``, ``quality`` and ``clothing`` are used; ``"tight"`` and ``"off"`` treat clothing as skin.
         photo_rgb: (h, w, 3) uint8, the upright picture at any size; without it the prior alone says what is covered.
         weights: how terms are weighed.
+        labels: clothing labels of the whole picture in pixels of ``photo_rgb``, instead of the built-in parser's.
 
     Returns:
         One result per person. Refined ones have ``residuals["semantic"]``; people without a mask, and people whose
@@ -124,7 +128,9 @@ def refine_semantic(
             rows = [i for i in group if detections[i].mask is not None]
             if rows:
                 maps = [
-                    parsed(people[i], detections[i], camera, body, photo_rgb) if objective != "outline" else None
+                    parsed(people[i], detections[i], camera, body, photo_rgb, labels)
+                    if objective != "outline"
+                    else None
                     for i in rows
                 ]
                 crops = [
@@ -222,13 +228,22 @@ def _refine_group(
 
 
 def parsed(
-    person: PersonResult, detection: Detection, camera: PictureCamera, body: Body, photo_rgb: np.ndarray | None
+    person: PersonResult,
+    detection: Detection,
+    camera: PictureCamera,
+    body: Body,
+    photo_rgb: np.ndarray | None,
+    labels: ClothingMap | None = None,
 ) -> ClothingMap | None:
     """Clothing labels of a fitted person, or None without a photograph or where the body is not to be seen."""
-    if photo_rgb is None:
+    if photo_rgb is None or detection.mask is None:
         return None
-    prior = clothing_prior_of(body.asset)
-    return parse_clothing(detection, person.vertices_cam_m.astype(np.float64), body.asset, prior, camera, photo_rgb)
+    prior, vertices = clothing_prior_of(body.asset), person.vertices_cam_m.astype(np.float64)
+    if labels is None:
+        return parse_clothing(detection, vertices, body.asset, prior, camera, photo_rgb)
+    grid = person_grid(detection, SIDE)
+    scale = np.array([photo_rgb.shape[1] / camera.size[0], photo_rgb.shape[0] / camera.size[1]])
+    return of_person(labels, detection, view_body(vertices, body.asset, prior, grid.camera(camera)), grid, scale)
 
 
 def factors(unknowns: Tensor, fraction: float) -> dict[str, float | None]:

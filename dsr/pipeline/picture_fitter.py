@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from dsr.camera import PictureCamera
     from dsr.image import Photo
     from dsr.people import Detection
+    from dsr.people.brought_labels import LabelsOf
     from dsr.regressors.photo import PhotoRegressor
 
 _log = logging.getLogger(__name__)
@@ -148,6 +149,7 @@ class Fitter:
         self._fit_bodies = body_fitter or fit_bodies
         self._body: Body | None = None
         self._network: PhotoRegressor | None = None
+        self._brought: LabelsOf | None = None
         self._lock = threading.Lock()
 
     @property
@@ -166,6 +168,18 @@ class Fitter:
                     betas = count if count > DEFAULT_BETAS else None  # PersPose has 11
                 self._body = load_body(self.options.body, num_betas=betas).to(choose_device(self.options.device))
             return self._body
+
+    @property
+    def _labels_of(self) -> LabelsOf | None:
+        """Where clothing labels come from, loaded at first use; None for the built-in parser."""
+        if self.options.parser == "built-in":
+            return None
+        with self._lock:
+            if self._brought is None:
+                from dsr.people.brought_labels import bring_labels
+
+                self._brought = bring_labels(self.options.parser)
+            return self._brought
 
     @property
     def regressor(self) -> PhotoRegressor | None:
@@ -191,7 +205,7 @@ class Fitter:
             CheckpointError: if the network's weights cannot be used.
             UsageError: if there is no such device.
         """
-        _ = self.body, self.regressor
+        _ = self.body, self.regressor, self._labels_of
         if isinstance(self._find_people, PeopleFinder):
             self._find_people.prepare()
 
@@ -262,7 +276,10 @@ class Fitter:
 
             if self.keep_stages:
                 result.unrefined = result.people
-            result.people = refine_semantic(result.people, detections, camera, self.body, options, photo.rgb)
+            labels = None if self._labels_of is None or options.clothing != "auto" else self._labels_of(path, photo.rgb)
+            result.people = refine_semantic(
+                result.people, detections, camera, self.body, options, photo.rgb, labels=labels
+            )
             timer.lap("semantic")
         result.floor = floor_of(result.people, detections, camera, self.body.asset)
 

@@ -25,6 +25,7 @@ SECTIONS = {
     "dsr-train, image to body": ("train", []),
     "dsr-train lifter": ("train", ["lifter"]),
     "dsr-train adapt": ("train", ["adapt"]),
+    "dsr-prior": ("prior", ["garments"], ["show"]),
     "dsr-retarget": ("retarget", []),
     "dsr-doctor": ("doctor", []),
 }
@@ -36,6 +37,7 @@ FIELDS = [
     *(f"dsr/training/systems/{kind}/config.py" for kind in ("adapt", "lifter", "regressor")),
     "dsr/cli/fit_command.py",
     *(f"dsr/cli/eval_{name}.py" for name in ("dataset", "lifter", "people", "sheet", "synthetic", "views")),
+    "dsr/cli/prior.py",
     "dsr/cli/retarget.py",
     "dsr/cli/train.py",
 ]
@@ -121,7 +123,7 @@ def test_every_command_has_its_part():
     assert sorted(title for level, title in pages.headings(PAGE) if level == 2) == sorted(commands)
 
 
-@pytest.mark.parametrize("command", ["dsr-fit", "dsr-eval", "dsr-train", "dsr-retarget", "dsr-doctor"])
+@pytest.mark.parametrize("command", ["dsr-fit", "dsr-eval", "dsr-train", "dsr-prior", "dsr-retarget", "dsr-doctor"])
 def test_examples_in_the_pages_use_options_that_exist(command, capsys, monkeypatch):
     """Command lines in code blocks: every option belongs to the command, whichever of its forms."""
     monkeypatch.setenv("COLUMNS", "80")
