@@ -97,7 +97,9 @@ class DetectorNoise:
         if missing:
             raise DatasetError(f"no noise of the detector: the array {missing[0]} is missing; learn it again.")
         self.arrays = arrays
-        self._squares = (arrays["features"].astype(np.float32) ** 2).sum(1)
+        whole = np.ascontiguousarray(arrays["features"], np.float32)
+        pose = np.ascontiguousarray(whole[:, :-33])
+        self._known = {True: (whole, (whole**2).sum(1)), False: (pose, (pose**2).sum(1))}
 
     @classmethod
     def fit(cls, pairs: Pair) -> DetectorNoise:
@@ -154,9 +156,8 @@ class DetectorNoise:
 
     def _alike(self, rng: np.random.Generator, wanted: np.ndarray, hiddenness: bool) -> np.ndarray:
         """(N,) rows of people alike, one of the nearest few each."""
-        known = self.arrays["features"] if hiddenness else self.arrays["features"][:, :-33]
-        squares = self._squares if hiddenness else (known**2).sum(1)
-        wanted = (wanted if hiddenness else wanted[:, : known.shape[1]]).astype(np.float32)
+        known, squares = self._known[hiddenness]
+        wanted = wanted[:, : known.shape[1]].astype(np.float32)
         rows = np.empty(len(wanted), np.int64)
         for start in range(0, len(wanted), 512):
             part = wanted[start : start + 512]
