@@ -132,6 +132,7 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("fitbody.part_materials", text="Parts").kind = "PARTS"
         row.operator("fitbody.part_materials", text="Skin").kind = "SKIN"
+        layout.operator("fitbody.save_pose_asset", icon="ASSET_MANAGER")
         layout.operator("fitbody.add_metarig", icon="OUTLINER_OB_ARMATURE")
 
 

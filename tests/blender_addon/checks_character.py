@@ -308,3 +308,27 @@ def the_panel_and_the_operators_for_a_character():
     bpy.ops.wm.save_as_mainfile(filepath=str(FOLDER / f"map_{bpy.app.version[0]}.blend"))
     bpy.ops.wm.open_mainfile(filepath=str(FOLDER / f"map_{bpy.app.version[0]}.blend"))
     assert bpy.data.objects["mixamo A"].dsr_bone_map.table()["left_knee"] == "mixamorig:LeftUpLeg"
+
+
+@check
+def a_pose_becomes_an_asset_and_leaves_the_body_alone():
+    """The clip goes on as before; applied to a body at rest, the asset gives the pose."""
+    armature, mesh_object = fitted("clip")
+    bpy.context.view_layer.objects.active = armature
+    bpy.context.scene.frame_set(20)
+    before, action = posed(mesh_object), armature.animation_data.action
+    for _ in range(2):
+        assert bpy.ops.fitbody.save_pose_asset() == {"FINISHED"}
+    assets = [a for a in bpy.data.actions if a.asset_data is not None]
+    assert len(assets) == 2 and armature.animation_data.action == action
+    bpy.context.scene.frame_set(40)
+    bpy.context.scene.frame_set(20)
+    assert np.abs(posed(mesh_object) - before).max() < 1e-6
+    turns = {b.name: b.rotation_quaternion.copy() for b in armature.pose.bones}
+    assert bpy.ops.fitbody.reset_pose.poll()
+    armature.animation_data.action = None
+    for bone in armature.pose.bones:
+        bone.rotation_quaternion = (1, 0, 0, 0)
+    armature.pose.apply_pose_from_action(assets[0])
+    worst = max(turns[b.name].rotation_difference(b.rotation_quaternion).angle for b in armature.pose.bones)
+    assert worst < 1e-3, worst

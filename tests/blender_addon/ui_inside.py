@@ -76,6 +76,7 @@ def state():
         "sidebar": [region.x, region.y, region.width, region.height],
         "worker": STATE.worker.process.pid if STATE.worker else None,
         "shape": [list(o.dsr_fit_body.shape)[:11] for o in bpy.data.objects if o.type == "ARMATURE"],
+        "installing": STATE.installation.fraction if STATE.installation else -1,
         "active": bpy.context.view_layer.objects.active.name if bpy.context.view_layer.objects.active else "",
         "drawn": len(DRAWN),
         "sliders": len(SLIDERS),

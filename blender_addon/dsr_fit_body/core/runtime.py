@@ -25,7 +25,7 @@ from .worker import ProcessKiller, clean_environment, environment_pythons
 
 VERSIONS = ((3, 10), (3, 11), (3, 12))
 """Pythons that dsr runs on."""
-DOWNLOAD_MB, DISK_MB = 750, 2400
+DOWNLOAD_MB, DISK_MB = 750, 2600
 """What an installation takes, measured on Linux with CPU torch; rounded up."""
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 """PyTorch's wheels without CUDA: on Linux the others are four times as large."""

@@ -94,7 +94,12 @@ class FITBODY_OT_fix(AddonOperator, bpy.types.Operator):
     def run(self, context: Any) -> set[str]:
         """One of the known fixes."""
         code = STATE.message.fix if STATE.message else ""
-        return _FIXERS[code]() if code in _FIXERS else {"CANCELLED"}
+        try:
+            return _FIXERS[code]() if code in _FIXERS else {"CANCELLED"}
+        except RuntimeError as error:  # what the other operator reports, which the panel shows already
+            if STATE.message is None:
+                raise FitBodyError("failed", detail=str(error).removeprefix("Error: ")) from error
+            return self.refuse(STATE.message.sentence, "ERROR")
 
 
 class FITBODY_OT_dismiss(AddonOperator, bpy.types.Operator):
