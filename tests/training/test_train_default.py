@@ -19,8 +19,9 @@ from dsr.regressors.default.network import KEYPOINTS, DefaultRegressor
 from dsr.regressors.default.shipped import load_default
 from dsr.training.systems import make_task
 from dsr.training.systems.default.batches import mirrored_batch, usefulness, varied_batch
+from dsr.training.systems.default.card import calibrate, measured
 from dsr.training.systems.default.losses import TrueBodies, pose_terms
-from dsr.training.systems.default.measures import radii
+from dsr.training.systems.default.measures import predict_pairs, radii
 from dsr.training.systems.default.pairs import Pairs, load_pairs
 from dsr.training.systems.regressor.config import DefaultNetworkConfig
 from dsr.training.systems.regressor.presets import preset
@@ -124,6 +125,16 @@ def test_radii_hold_half_and_nine_tenths():
     length = (draws * sigma[[0, 0, 1]]).norm(dim=1)
     half, most = radii(sigma)
     assert 0.48 < (length < half).float().mean() < 0.52 and 0.89 < (length < most).float().mean() < 0.91
+
+
+def test_calibration_holds_on_the_people_it_was_made_on(pairs: Pairs):
+    torch.manual_seed(0)
+    network = DefaultRegressor(load_asset("open-light"), "refine", 16, 1).eval().requires_grad_(False)
+    calibrate(network, pairs)
+    figures = measured(network, pairs)
+    assert 40 < figures["interval_50"] < 60 and 80 < figures["interval_90"] < 97
+    bodies = predict_pairs(network, pairs, mirror=True)
+    assert (pairs.betas - bodies.betas)[:, :10].median(0).values.abs().max() < 1e-3
 
 
 @pytest.mark.parametrize("design", ["mlp", "refine", "tokens"])

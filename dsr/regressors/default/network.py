@@ -8,6 +8,7 @@ it. So what was learned of somebody seen from the front holds for somebody seen 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -142,6 +143,12 @@ class DefaultRegressor(nn.Module):
             more, spread = self.trunks[1](again)
             said = said + more
         return self._bodies(inputs, start, said, spread)
+
+    def shape_bias(self) -> Tensor:
+        """(11,) what is added to the betas at the end, a part of the network's parameters."""
+        last = self.trunks[-1]
+        bias = last.shape.bias if isinstance(last, _Tokens) else last.said.bias[TURNED * 6 :]
+        return cast(Tensor, bias)
 
     @torch.no_grad()
     def _start(self, inputs: PersonInputs) -> _Start:
