@@ -14,11 +14,21 @@ import numpy as np
 from dsr._quiet import quiet_stderr
 from dsr.errors import DetectionError, MissingExtraError
 from dsr.extras import install_command
+from dsr.files import weights_sha256
 from dsr.limits import check_time
 from dsr.npz import ARCHIVE_DAMAGE
 
 DETECTION_MODEL = "pose_detection/pose_detection.tflite"
 LANDMARK_MODEL = "pose_landmark/pose_landmark_full.tflite"
+MODEL_SHA256 = {
+    DETECTION_MODEL: "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+    LANDMARK_MODEL: "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+    "face_detection/face_detection_full_range_sparse.tflite": (
+        "2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1"
+    ),
+    "face_landmark/face_landmark.tflite": "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+}
+"""The files of mediapipe 0.10.21 that are run: another file under such a name is not."""
 LANDMARK_FILES = "pose_landmark_heavy.tflite or pose_landmarker_heavy.task for example"
 MAX_MODEL_BYTES = 1 << 28
 
@@ -31,7 +41,8 @@ def find_model(name: str) -> Path:
 
     Raises:
         MissingExtraError: if mediapipe is not installed.
-        DetectionError: if the installed version does not carry the file (0.10.21 is the last one that does).
+        DetectionError: if the installed version does not carry the file (0.10.21 is the last one that does), or carries
+            another one than :data:`MODEL_SHA256` says.
     """
     spec = importlib.util.find_spec("mediapipe")
     if spec is None:
@@ -41,6 +52,11 @@ def find_model(name: str) -> Path:
     for folder in spec.submodule_search_locations or ():
         path = Path(folder) / "modules" / name
         if path.is_file():
+            if MODEL_SHA256.get(name) not in (None, weights_sha256(path)):
+                raise DetectionError(
+                    f"{path} is not the file that mediapipe 0.10.21 carries: it is damaged or was changed; "
+                    f"{_install_models(' --force-reinstall')}"
+                )
             return path
     raise DetectionError(
         f"the installed mediapipe {_version('mediapipe')} does not carry modules/{name}; {_install_models()}"
@@ -140,8 +156,8 @@ def _is_tflite(content: bytes) -> bool:
     return content[4:8] == b"TFL3"
 
 
-def _install_models() -> str:
-    return f"install it with: {install_command('mediapipe')}"
+def _install_models(options: str = "") -> str:
+    return f"install it with: {install_command('mediapipe')}{options}"
 
 
 def _version(package: str) -> str:

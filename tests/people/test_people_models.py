@@ -52,8 +52,24 @@ def test_missing_package_and_missing_file_say_what_to_install(monkeypatch: pytes
     broken = tmp_path / "modules" / LANDMARK_MODEL
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"not a model")
-    with pytest.raises(DetectionError, match="cannot be loaded"):
+    with pytest.raises(DetectionError, match="is not the file that mediapipe"):
         LiteModel(LANDMARK_MODEL)
+
+
+def test_a_changed_model_file_is_not_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    good = find_model(LANDMARK_MODEL)
+    package = tmp_path / "mediapipe"
+    (package / "modules" / LANDMARK_MODEL).parent.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    copy = package / "modules" / LANDMARK_MODEL
+    copy.write_bytes(good.read_bytes())
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mediapipe"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert find_model(LANDMARK_MODEL) == copy
+    copy.write_bytes(good.read_bytes()[:-1] + b"?")
+    with pytest.raises(DetectionError, match="is not the file that mediapipe"):
+        find_model(LANDMARK_MODEL)
 
 
 def test_missing_runtime_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,7 +193,10 @@ class Child:
         if self._process is not None and self._process.poll() is None:
             assert self._process.stdin is not None
             self._process.stdin.close()
-            self._process.wait(30)
+            try:
+                self._process.wait(120)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
 
 
 def judge(job: Job, answer: dict[str, Any] | str, verdict: Verdict) -> None:
