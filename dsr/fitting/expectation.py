@@ -18,7 +18,11 @@ from dsr.fitting.upright_landmarks import OVER_FEET_M, lean_error, trunk_factors
 
 SOLE_M, LEVEL_M = 0.025, 0.05
 """By how much heel and ball, and the feet of somebody who stands on both, differ in height."""
-CALM_KNEE_RAD, ACTING_KNEE_RAD = (0.03, 0.07), (0.25, 0.3)
+FOOT_M, STRIDE_M = 0.18, 0.3
+"""How far apart these are, by which a wrong tilt lifts one."""
+FOCAL_LOG = 0.5
+"""Logarithm by which a focal length may be wrong (a guess, a cut-out): a pitch told by where lines meet goes with it."""
+CALM_KNEE_RAD, ACTING_KNEE_RAD = (0.03, 0.05), (0.25, 0.35)
 """How far the knee of a leg that looks straight is bent, and its spread: of who stands calmly, of others who stand."""
 _KNEES = [9, 12]  # places of the knees' hinge angles among the pose's 63
 
@@ -37,7 +41,9 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
     up = R @ gravity.up  # (B, 3)
     away = np.array([0.0, 0.0, 1.0]) - up[:, 2:] * up
     away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
-    tilt = np.radians(gravity.pitch_sigma_deg)
+    # lines that meet f / tan(pitch) from the middle: d pitch / d log f = sin(pitch) cos(pitch)
+    by_focal = FOCAL_LOG * abs(gravity.up[2]) * np.sqrt(1 - gravity.up[2] ** 2)
+    tilt = float(np.hypot(np.radians(gravity.pitch_sigma_deg), by_focal))
     standing = np.array([s.standing for s in stances])
     legs = np.array([s.legs for s in stances])
     trunk, both = trunk_factors(stances, tilt)
@@ -62,8 +68,8 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
         carry=tensor(np.stack([1 - carry[:, 0], carry[:, 1]], 1)),
         trunk=tensor(trunk),
         along=tensor(standing * both),
-        soles=tensor(legs * standing[:, None] / SOLE_M),
-        level=tensor(legs.min(1) * standing / LEVEL_M),
+        soles=tensor(legs * standing[:, None] / np.hypot(SOLE_M, FOOT_M * tilt)),
+        level=tensor(legs.min(1) * standing / np.hypot(LEVEL_M, STRIDE_M * tilt)),
         pose=tensor(pose),
         pose_factor=tensor(pose_factor),
         floor=tensor(np.zeros(count)),

@@ -23,7 +23,7 @@ from dsr.fitting.lifted_people import with_lifted_limbs
 from dsr.fitting.network_start import with_network
 from dsr.fitting.picture_result import describe_state, named_people
 from dsr.fitting.problem import FitProblem, finite_detection, fit_problem, group_detections
-from dsr.fitting.solver import FitWeights, State, solve
+from dsr.fitting.solver import FitWeights, State, placed, solve
 from dsr.fitting.stance import Stance
 from dsr.fitting.starts import best_of, predicted_state, starting_states
 from dsr.options import FitOptions
@@ -89,13 +89,14 @@ def _fit_group(problem: FitProblem, options: FitOptions, start: PosedBody | None
     else:
         model, state = problem.model, predicted_state(problem, start)
         points = model.pose(state.root, state.theta, state.betas, state.transl).points
-        targets = replace(problem.targets, landmarks=points, landmark_sigma=None, betas=state.betas, metric=True)
+        targets = replace(problem.targets, landmarks=points, landmark_sigma=None, landmark_common=None, betas=state.betas, metric=True)
         problem, weights = replace(problem, targets=targets), replace(weights, **_PREDICTED)
         # first let keypoints pull from afar: a network may be wrong by more than the robust term still feels
         # (the pose gives way, not the shape)
         eager = replace(weights, robust=8 * weights.robust, beta=0.1, child=0.02)
         states = [solve(model, problem.prior, targets, state, eager)[0]]
-    return problem, best_of(problem, states, weights)
+    state = best_of(problem, states, weights)
+    return problem, placed(problem.model, problem.targets, state, weights)
 
 
 def _on_one_floor(

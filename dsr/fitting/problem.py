@@ -21,7 +21,7 @@ from dsr.body.known_size import known_size
 from dsr.camera import PictureCamera, perspective_rotation
 from dsr.errors import FittingError
 from dsr.fitting.keypoint_model import KeypointModel
-from dsr.fitting.sigmas import disagreement, landmark_sigma, limb_weight, person_factor
+from dsr.fitting.sigmas import common_errors, disagreement, landmark_sigma, limb_weight, person_factor
 from dsr.fitting.solver import LinearMass, Targets
 from dsr.mocap.pose_prior import PosePrior
 from dsr.options import FitOptions
@@ -155,7 +155,7 @@ def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, 
     side = (boxes[:, 2:] - boxes[:, :2]).max(1).values
     betas, mass = size_targets(body.asset, model, options)
     scale = side / K[:, 0, 0]
-    landmarks, spread, factor = None, None, torch.ones_like(scale)
+    landmarks, spread, common, factor = None, None, None, torch.ones_like(scale)
     if detections[0].world_m is not None:
         seen = tensor([d.world_m for d in detections if d.world_m is not None])
         limbs = confidence * limb_weight(keypoint_set).to(confidence)
@@ -166,12 +166,15 @@ def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, 
         landmarks = torch.where((off_turned < off)[:, None, None], turned, seen)
         factor = person_factor(torch.minimum(off, off_turned))
         spread = factor[:, None, None] * landmark_sigma(keypoint_set).to(landmarks)
+        common = factor[:, None, None, None] * common_errors(landmarks, keypoint_set)
     targets = Targets(
         rays=rays,
         weight=confidence * keypoint_trust(keypoint_set).to(confidence),
         scale=scale,
+        sight=rotation[:, 2, :2] / rotation[:, 2, 2:],
         landmarks=landmarks,
         landmark_sigma=spread,
+        landmark_common=common,
         pixel_factor=factor[:, None].expand_as(confidence),
         height=None if options.height is None else torch.full_like(side, options.height),
         betas=None if betas is None else betas.expand(len(detections), -1),

@@ -25,6 +25,8 @@ from dsr.mocap.pose_prior import PosePrior
 
 NEAREST_M = 0.1
 """No body is nearer to the camera than this."""
+FOCAL_LIMIT = 0.8
+"""Logarithm by which a person's own perspective may at most contradict the camera's focal length."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class FitWeights:
     """Factor on the pose prior's residual."""
     focal: float = 1.2
     """Logarithm of the focal length: what a person's own perspective may say against the camera."""
+    place_rad: float = 0.05
+    """Turn of the whole body that brings it onto the keypoints as the camera sees them, radians."""
     limit_rad: float = 0.05
     """Overshoot of a joint limit, radians."""
     beta: float = 1.6
@@ -75,8 +79,10 @@ class Targets:
         rays: (B, K, 2) x/z, y/z in the rotated camera.
         weight: (B, K) confidence, 0 to 1.
         scale: (B,) the person's size in normalised units (box side over focal length).
+        sight: (B, 2) x/z, y/z of the line of sight in the picture's camera, or None where the camera is not turned.
         landmarks: (B, K, 3) 3D landmarks in the rotated camera's axes, metres, or None.
         landmark_sigma: (B, K, 3) their standard deviations, metres, infinite where nothing is known; None: all alike.
+        landmark_common: (B, M, K, 3) standard deviations of the errors that they share, metres, or None.
         pixel_factor: (B, K) on the weights' standard deviation of keypoints; None: 1.
         height: (B,) standing height in metres, or None.
         betas: (B, n) shape to stay near, or None for the average one.
@@ -91,8 +97,10 @@ class Targets:
     rays: Tensor
     weight: Tensor
     scale: Tensor
+    sight: Tensor | None = None
     landmarks: Tensor | None = None
     landmark_sigma: Tensor | None = None
+    landmark_common: Tensor | None = None
     pixel_factor: Tensor | None = None
     height: Tensor | None = None
     betas: Tensor | None = None
@@ -132,7 +140,7 @@ class State:
             self.theta + delta[:, 3:stop],
             self.betas + delta[:, stop : stop + n],
             self.transl + delta[:, stop + n : stop + n + 3],
-            None if self.focal is None else self.focal + delta[:, stop + n + 3],
+            None if self.focal is None else (self.focal + delta[:, stop + n + 3]).clamp(-FOCAL_LIMIT, FOCAL_LIMIT),
         )
 
     def where(self, mask: Tensor, other: State) -> State:
@@ -187,6 +195,32 @@ def solve(
     return state, system.cost
 
 
+def placed(model: KeypointModel, targets: Targets, state: State, weights: FitWeights) -> State:
+    """Bodies moved and slightly turned, each as one piece, until the camera as it is sees them on their keypoints.
+
+    The fit allowed another focal length; nothing but ``root`` and ``transl`` changes.
+    """
+    free = [0, 1, 2, *range(model.num_parameters - 3, model.num_parameters)]
+    sigma = weights.pixel * targets.scale[:, None] * (1.0 if targets.pixel_factor is None else targets.pixel_factor)
+    stiff = targets.rays.new_tensor([weights.place_rad**-2] * 3 + [1e-6] * 3).diag()
+    turned = targets.rays.new_zeros(len(targets.rays), 6)
+    for _ in range(3):
+        posed = model.pose(state.root, state.theta, state.betas, state.transl)
+        jacobian = posed.jacobian[..., free]
+        residual, jacobian, _ = reprojection_terms(posed.points, jacobian, targets.rays, sigma, targets.weight)
+        _, factor = _robust(residual, targets.weight, weights.robust)
+        rows = (factor[..., None] * jacobian).flatten(1, 2)
+        down = rows.transpose(1, 2) @ (factor * residual).flatten(1)[..., None] + stiff @ turned[..., None]
+        move = -torch.linalg.solve(rows.transpose(1, 2) @ rows + stiff, down)[..., 0]
+        step = move.new_zeros(len(move), model.num_parameters + (state.focal is not None))
+        step[:, free] = move
+        trial = state.step(step)
+        fine = trial.transl.isfinite().all(1) & (trial.transl[:, 2] > NEAREST_M)
+        turned = turned + torch.where(fine[:, None] & (torch.arange(6, device=move.device) < 3), move, 0.0)
+        state = trial.where(fine, state)
+    return state
+
+
 @dataclass(frozen=True)
 class NormalEquations:
     """The cost of B bodies around a state, in the P parameters of :class:`PosedKeypoints`.
@@ -221,7 +255,7 @@ def linearise(
     if targets.pixel_factor is not None:
         sigma = sigma * targets.pixel_factor
     residual, jacobian, by_focal = reprojection_terms(
-        posed.points, posed.jacobian, targets.rays, sigma, targets.weight, state.focal
+        posed.points, posed.jacobian, targets.rays, sigma, targets.weight, state.focal, targets.sight
     )
     cost, factor = _robust(residual, targets.weight, weights.robust)
     rows.append((factor[..., None] * jacobian).flatten(1, 2))
@@ -240,6 +274,7 @@ def linearise(
             targets.weight,
             model.hanging,
             targets.metric,
+            targets.landmark_common,
         )
         more, factor = _robust(residual, targets.weight, weights.landmark_robust)
         cost = cost + more

@@ -16,6 +16,7 @@ SIDES = ("left", "right")
 _SEEN = (0.35, 0.6)  # confidences from which on a keypoint begins to count, and counts
 _SHARE = (0.66, 0.86)  # of a straight leg's length by the trunk's, along the picture's vertical
 _LEG_BY_TRUNK = 1.45  # hip to ankle by shoulders to hips, as detectors see them
+_FLEXED_DEG = (10.0, 20.0)  # trunk against legs, which landmarks tell to 5 degrees: straight, and bent over
 _TRUNK_BY_SHOULDERS = 1.35  # a foreshortened trunk is no measure; shoulders seen from the front are
 
 
@@ -124,7 +125,8 @@ def stance_of(detection: Detection, size: tuple[int, int], level_px: np.ndarray)
         i for i, side in enumerate(SIDES) if points.seen(f"{side}_knee") > 0.5
     ]  # of a leg behind the other, nothing
     sitting = float(min((lying[i] for i in shown), default=0.0) * (1 - standing))
-    return Stance(standing, legs, carries, feet, hips, sitting, standing * _calm(at, carries, up_px))
+    calm = standing * _calm(at, carries, up_px) * (1 - ramp(_flexed_deg(points), *_FLEXED_DEG))
+    return Stance(standing, legs, carries, feet, hips, sitting, calm)
 
 
 def _calm(at: dict[str, np.ndarray], carries: np.ndarray, up_px: np.ndarray) -> float:
@@ -152,6 +154,17 @@ def _thigh_elevation(points: NamedPoints, side: str) -> float:
         return 0.5
     thigh = knee - hip
     return float(ramp(thigh[1] / max(float(np.linalg.norm(thigh)), 1e-6), 0.8, 0.45))
+
+
+def _flexed_deg(points: NamedPoints) -> float:
+    """How far the landmarks bend the trunk against the legs, degrees; 0 where there are none."""
+    ends = []
+    for part in ("shoulder", "hip", "ankle"):
+        left, right = (points.world(f"{side}_{part}") for side in SIDES)
+        if left is None or right is None:
+            return 0.0
+        ends.append((left + right) / 2)
+    return _angle(ends[0] - ends[1], ends[1] - ends[2])
 
 
 def _knee_bent(points: NamedPoints, side: str) -> float:
