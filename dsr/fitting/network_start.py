@@ -17,6 +17,7 @@ from dsr.errors import CheckpointError
 from dsr.fitting.keypoint_model import POSED_JOINTS
 from dsr.fitting.lifted_people import lift_people, shipped_lifter
 from dsr.fitting.problem import FitProblem, fit_problem
+from dsr.fitting.sigmas import common_errors
 from dsr.fitting.solver import FitWeights, State
 from dsr.options import FitOptions
 from dsr.people.types import Detection
@@ -27,7 +28,9 @@ from dsr.regressors.default.network import LIMBS, DefaultRegressor, PredictedBod
 ACROSS, ALONG, POSE, BETA = 1.0, 0.6, 0.8, 1.0
 """Factors on the network's standard deviations in a fit, chosen on held-out made-up people: keypoints of its body, its
 pose, its shape."""
-LEAN = 0.6
+COMMON = 0.75
+"""Errors that all of somebody's keypoints share, against those of the landmarks."""
+LEAN = 0.8
 """How far the network's bodies lean wrongly, against the landmarks."""
 _HIPS = [23, 24]
 _AT_ONCE = 256  # frames
@@ -97,7 +100,9 @@ def with_network(problem: FitProblem) -> FitProblem:
     sigma = torch.where(pick, sigma, targets.landmark_sigma)
     factor = torch.where(share > 0.5, LEAN * torch.ones_like(share), problem.factor)
     common = targets.landmark_common
-    common = None if common is None else torch.where(pick[..., None], 0.0, common)
+    if common is not None:
+        shared = COMMON * common_errors(said, problem.detections[0].keypoint_set)
+        common = torch.where(pick[..., None], shared, common)
     targets = replace(targets, landmarks=landmarks, landmark_sigma=sigma, landmark_common=common)
     if _is_open(problem):
         doubt = torch.where(share > 0.5, 1.0, torch.inf)[:, None]
