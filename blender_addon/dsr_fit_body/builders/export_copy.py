@@ -98,11 +98,11 @@ def copied(bodies: list[tuple[Any, Any]], options: CopyOptions) -> Iterator[Body
         yield copies
     finally:
         scene.unit_settings.scale_length, scene.frame_start, scene.frame_end, render.fps, render.fps_base = before
+        data = [item.data for item in made if item.data is not None]
         for item in reversed(made):
-            data = item.data
             bpy.data.objects.remove(item)
-            if data is not None and data.users == 0:
-                bpy.data.batch_remove([data])
+        layer.update()  # nothing that is evaluated may still use what is removed now
+        bpy.data.batch_remove([item for item in data if item.users == 0])
         bpy.data.batch_remove([*(set(bpy.data.actions) - actions), *(set(bpy.data.shape_keys) - keys)])
         for item in selected:
             item.select_set(True)
