@@ -46,6 +46,8 @@ class FitCommand(Limits, FitOptions):
     """Comma list of mesh formats: obj, ply, glb; with the blender extra fbx, bvh, usd, blend. NPZ + JSON always."""
     overlay: bool = False
     """Also write NAME.overlay.jpg: the bodies drawn over the picture; NAME.overlay.mp4 for a clip."""
+    labels: bool = False
+    """Also write NAME.labels.jpg: everybody's clothing labels over the picture."""
     side_view: bool = False
     """Also write NAME.side.jpg: the bodies seen from the side."""
     frame: Literal["camera", "body"] = "camera"
@@ -85,7 +87,9 @@ class FitCommand(Limits, FitOptions):
         """The part of the command that is about files."""
         from dsr.pipeline.output_options import OutputOptions, parse_formats
 
-        return OutputOptions(parse_formats(self.format), self.overlay, self.side_view, self.frame, self.rig)
+        return OutputOptions(
+            parse_formats(self.format), self.overlay, self.side_view, self.frame, self.rig, self.labels
+        )
 
     def sequence_options(self) -> SequenceOptions:
         """The part of the command that is about clips."""

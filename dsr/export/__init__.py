@@ -12,6 +12,7 @@ from dsr._lazy import attach
 if TYPE_CHECKING:
     from dsr.export.bone_names import RIGS as RIGS
     from dsr.export.bone_names import on_rig as on_rig
+    from dsr.export.label_picture import render_labels as render_labels
     from dsr.export.overlay import draw_bodies as draw_bodies
     from dsr.export.overlay import render_overlay as render_overlay
     from dsr.export.pictures import save_picture as save_picture
@@ -27,6 +28,7 @@ __getattr__, __dir__, __all__ = attach(
         "bone_names": ("RIGS", "on_rig"),
         "overlay": ("draw_bodies", "render_overlay"),
         "pictures": ("save_picture",),
+        "label_picture": ("render_labels",),
         "side_view": ("render_side_view",),
         "writers": (
             "BLENDER_FORMATS",

@@ -26,6 +26,7 @@ class OutputOptions:
         side_view: also ``<name>.side.jpg``.
         frame: frame of the mesh files, ``camera`` or ``body``.
         rig: whose bones they have: a name in :data:`dsr.export.RIGS`.
+        labels: also ``<name>.labels.jpg``.
     """
 
     formats: tuple[str, ...] = ("glb",)
@@ -33,6 +34,7 @@ class OutputOptions:
     side_view: bool = False
     frame: Frame = "camera"
     rig: str = "smpl"
+    labels: bool = False
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values, compared when a run is resumed."""
@@ -41,6 +43,7 @@ class OutputOptions:
             "overlay": self.overlay,
             "side_view": self.side_view,
             "frame": self.frame,
+            **({"labels": True} if self.labels else {}),
             **({} if self.rig == "smpl" else {"rig": self.rig}),  # as in files written before there were others
         }
 
@@ -84,6 +87,8 @@ def check_clip_outputs(output_options: OutputOptions, videos: bool) -> None:
     still = [name for name in output_options.formats if name not in CLIP_FORMATS]
     if still:
         raise UsageError(f"--format {','.join(still)}: a clip is animated; use {', '.join(CLIP_FORMATS)}.")
+    if output_options.labels:
+        raise UsageError("--labels is for single pictures; use --overlay for a clip.")
     if output_options.side_view:
         raise UsageError("--side-view is for single pictures; use --overlay for a clip.")
     if (videos or output_options.overlay) and importlib.util.find_spec("av") is None:

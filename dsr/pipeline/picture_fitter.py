@@ -114,6 +114,7 @@ class Fitter:
         keep_pictures: keep the upright picture in ``FitResult.overlay_rgb``.
         jobs: threads that will call :meth:`fit`; they share the cores. The results do not depend on it.
         keep_stages: keep what led to the bodies in ``FitResult.detections`` and ``FitResult.unrefined``.
+        keep_labels: keep everybody's clothing labels in ``FitResult.labels``.
         limits: what one picture may cost, :class:`~dsr.limits.Limits` () by default.
         people_finder: the people of a photograph, left to right; by default a
             :class:`~dsr.pipeline.people_finder.PeopleFinder` of the options.
@@ -134,6 +135,7 @@ class Fitter:
         jobs: int = 1,
         keep_stages: bool = False,
         *,
+        keep_labels: bool = False,
         limits: Limits | None = None,
         people_finder: Callable[[Photo], list[Detection]] | None = None,
         body_fitter: BodyFitter | None = None,
@@ -144,6 +146,7 @@ class Fitter:
         self.options = options
         self.keep_pictures = keep_pictures
         self.keep_stages = keep_stages
+        self.keep_labels = keep_labels
         self.on_stage: Callable[[str], None] | None = None
         self._find_people = people_finder or PeopleFinder(options, max(1, min(4, cores() // jobs)))
         self._fit_bodies = body_fitter or fit_bodies
@@ -281,6 +284,13 @@ class Fitter:
                 result.people, detections, camera, self.body, options, photo.rgb, labels=labels
             )
             timer.lap("semantic")
+        if self.keep_labels:
+            from dsr.fitting.semantic import parsed
+
+            whole = None if self._labels_of is None else self._labels_of(path, photo.rgb)
+            pairs = zip(result.people, detections, strict=True)
+            result.labels = [parsed(*pair, camera, self.body, photo.rgb, whole) for pair in pairs]
+            timer.lap("labels")
         result.floor = floor_of(result.people, detections, camera, self.body.asset)
 
     def _predict(

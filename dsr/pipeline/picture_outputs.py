@@ -29,7 +29,15 @@ def write_picture_files(result: FitResult, asset: BodyAsset, base: Path, output_
     Raises:
         ExportError: if something cannot be written.
     """
-    from dsr.export import companions, on_rig, render_overlay, render_side_view, save_picture, write_person
+    from dsr.export import (
+        companions,
+        on_rig,
+        render_labels,
+        render_overlay,
+        render_side_view,
+        save_picture,
+        write_person,
+    )
 
     written: list[Path] = []
     if not result.people or result.K is None:
@@ -46,6 +54,8 @@ def write_picture_files(result: FitResult, asset: BodyAsset, base: Path, output_
         written.append(path)
     if output_options.overlay:
         written.append(save_picture(render_overlay(result, asset), with_ending(base, ".overlay.jpg")))
+    if output_options.labels:
+        written.append(save_picture(render_labels(result), with_ending(base, ".labels.jpg")))
     if output_options.side_view:
         written.append(save_picture(render_side_view(result, asset), with_ending(base, ".side.jpg")))
     return written

@@ -15,6 +15,7 @@ from dsr.results.base import InputResult, common_fields, document_head, document
 from dsr.results.files import PICTURE_SCHEMA, json_number, json_numbers, residuals_document
 
 if TYPE_CHECKING:
+    from dsr.people.clothing_map import ClothingMap
     from dsr.people.types import Detection
 
 _CONVENTION = (
@@ -83,6 +84,7 @@ class FitResult(InputResult):
         overlay_rgb: the upright picture at working size, (h, w, 3) uint8; in memory only, for overlays.
         detections: of each of ``people``, in the same order; in memory only, where asked for.
         unrefined: ``people`` before the semantic refinement, if there was one; in memory only, where asked for.
+        labels: clothing labels of each of ``people``, None where there are none; in memory only, where asked for.
     """
 
     people: list[PersonResult] = field(default_factory=list)
@@ -92,6 +94,7 @@ class FitResult(InputResult):
     overlay_rgb: np.ndarray | None = field(default=None, repr=False, compare=False)
     detections: list[Detection] | None = field(default=None, repr=False, compare=False)
     unrefined: list[PersonResult] | None = field(default=None, repr=False, compare=False)
+    labels: list[ClothingMap | None] | None = field(default=None, repr=False, compare=False)
 
 
 def picture_arrays(result: FitResult) -> dict[str, np.ndarray]:

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from export_toys import K, posed, result_of, toy_asset
 
+from dsr.clothing.labels import LABELS, PALETTE_RGB
 from dsr.errors import ExportError
-from dsr.export import render_overlay, render_side_view
+from dsr.export import render_labels, render_overlay, render_side_view
 from dsr.export.overlay import COLOURS
+from dsr.people import ClothingMap
 from dsr.results import Floor
 
 
@@ -159,3 +161,27 @@ def test_side_view_of_a_depth_error_differs_where_the_overlay_hardly_does():
     wrong_view = render_side_view(result_of([person, wrong], grey()), asset)
     gap = [np.nonzero(whose(p, 1))[1].mean() - np.nonzero(whose(p, 0))[1].mean() for p in (right_view, wrong_view)]
     assert abs(gap[0]) < 40 < gap[1]
+
+
+def test_labels_lie_where_they_are_and_the_nearer_on_top():
+    asset = toy_asset()
+    near, far = posed(asset, id="p0", at=(0.1, 0, 3.0)), posed(asset, id="p1", seed=2, at=(0.1, 0, 6.0))
+    result = result_of([near, far], grey())
+    height, width = grey().shape[:2]
+    box = np.array([0.0, 0, *result.image_size])
+    left = np.zeros((4, 4), int)
+    left[:, :2] = LABELS.index("pants")  # of the nearer person; the right half is the farther one's
+    everywhere = np.full((4, 4), LABELS.index("face"))
+    sure = np.ones((4, 4), np.float32)
+    result.labels = [ClothingMap(box, left, sure), ClothingMap(box, everywhere, sure)]
+    picture = render_labels(result).astype(int)
+    assert picture.shape == (height, width, 3)
+    pants, face = (np.array(PALETTE_RGB[LABELS.index(name)]) for name in ("pants", "face"))
+    for columns, colour in ((slice(0, width // 2), pants), (slice(width // 2, width), face)):
+        expected = 0.65 * colour + 0.35 * grey()[0, 0]
+        np.testing.assert_allclose(picture[:, columns], np.broadcast_to(expected, picture[:, columns].shape), atol=1)
+    result.labels = [None, None]
+    np.testing.assert_array_equal(render_labels(result), grey())
+    result.overlay_rgb = None
+    with pytest.raises(ExportError, match="no picture"):
+        render_labels(result)
