@@ -61,6 +61,17 @@ class FitOptions:
     seed: int = 0
     """Seed of everything random; the same seed gives the same bodies."""
 
+    def __post_init__(self) -> None:
+        """Refuse a size that nobody has: centimetres and pounds are easily said.
+
+        Raises:
+            UsageError: naming the option, the value and what is allowed.
+        """
+        if self.height is not None:
+            _check_height(self.height)
+        if self.mass is not None:
+            _check_mass(self.mass, self.height)
+
     def record(self) -> dict[str, Any]:
         """Plain JSON values: what is written beside a result, and compared when a run is resumed."""
         record = {
@@ -118,10 +129,6 @@ def check_options(options: FitOptions) -> None:
         _in_range("--focal35", options.focal35, 1.0, 5000.0, "millimetres")
     if options.fov is not None:
         _in_range("--fov", options.fov, 0.1, 179.0, "degrees")
-    if options.height is not None:
-        _check_height(options.height)
-    if options.mass is not None:
-        _check_mass(options.mass, options.height)
     if options.keypoints is not None and not options.keypoints.exists():
         raise UsageError(f"--keypoints {options.keypoints}: no such folder or file.")
     if options.boxes is not None and not options.boxes.is_file():

@@ -21,7 +21,7 @@ SOLE_M, LEVEL_M = 0.025, 0.05
 FOOT_M, STRIDE_M = 0.18, 0.3
 """How far apart these are, by which a wrong tilt lifts one."""
 FOCAL_LOG = 0.5
-"""Logarithm by which a focal length may be wrong (a guess, a cut-out): a pitch told by where lines meet goes with it."""
+"""Logarithm by which a focal length may be wrong (a guess, a cut-out): a pitch told by where lines meet goes along."""
 CALM_KNEE_RAD, ACTING_KNEE_RAD = (0.03, 0.05), (0.25, 0.35)
 """How far the knee of a leg that looks straight is bent, and its spread: of who stands calmly, of others who stand."""
 _KNEES = [9, 12]  # places of the knees' hinge angles among the pose's 63

@@ -35,6 +35,8 @@ _LOW_CAMERA_M = 0.3
 """A camera closer to the floor than this sees no sizes by it."""
 _ALIKE_DEG, _WALKED_DEG = 12.0, 5.0
 """By how much the grounds of two tracks on one floor differ, and how well resting feet tell its slope."""
+_BELIEVED = 0.1
+"""A floor of less confidence is none: which way is up stays known, but nobody is said to stand anywhere."""
 _SOLE_M = 0.012
 """How well a sole is put on the floor."""
 
@@ -161,7 +163,7 @@ def find_floor(people: Sequence[PersonResult], stances: Sequence[Stance], gravit
     soles = np.stack([skin @ np.asarray(p.vertices_cam_m, np.float64) for p in people]) @ gravity.up
     below = -np.minimum(soles[:, 0::2], soles[:, 1::2])
     shared = shared_floor(below, stances)
-    if shared is None:
+    if shared is None or shared.confidence < _BELIEVED:
         return floor
     carries = np.array([s.carries for s in stances])
     foot = np.where(carries >= 0.5 * carries.max(1, keepdims=True), below, -np.inf).max(1)

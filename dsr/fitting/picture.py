@@ -89,7 +89,8 @@ def _fit_group(problem: FitProblem, options: FitOptions, start: PosedBody | None
     else:
         model, state = problem.model, predicted_state(problem, start)
         points = model.pose(state.root, state.theta, state.betas, state.transl).points
-        targets = replace(problem.targets, landmarks=points, landmark_sigma=None, landmark_common=None, betas=state.betas, metric=True)
+        targets = replace(problem.targets, landmarks=points, landmark_sigma=None, landmark_common=None)
+        targets = replace(targets, betas=state.betas, metric=True)
         problem, weights = replace(problem, targets=targets), replace(weights, **_PREDICTED)
         # first let keypoints pull from afar: a network may be wrong by more than the robust term still feels
         # (the pose gives way, not the shape)

@@ -23,8 +23,8 @@ from dsr.people.types import Detection
 OVER_FEET_M = 0.05
 """How far the mass of somebody who stands is from over the feet, metres."""
 STANDING_DEG, BENDING_DEG, SITTING_DEG, CUT_DEG, ACTING_DEG = 6.0, 15.0, 12.0, 7.0, 25.0
-"""How far a trunk leans: of people who just stand, who do something on their feet, who sit, whose legs are not seen, and
-who do something else."""
+"""How far a trunk leans: of people who just stand, who do something on their feet, who sit, whose legs are not seen,
+and who do something else."""
 LANDMARKS_DEG = 11.0
 """By how much the landmarks of a whole body lean wrongly."""
 _STEADY_S = 1.0
@@ -43,7 +43,8 @@ def trunk_factors(stances: Sequence[Stance], tilt: float) -> tuple[np.ndarray, f
         (B,) one over the standard deviation of their lean, per radian; and the share of the lean of somebody's mass
         that is the error of what is upright, which the trunk's lean shares.
     """
-    standing, sitting, calm = (np.array([getattr(s, name) for s in stances]) for name in ("standing", "sitting", "calm"))
+    standing, calm = np.array([s.standing for s in stances]), np.array([s.calm for s in stances])
+    sitting = np.array([s.sitting for s in stances])
     unseen = 1 - np.array([s.feet.max() for s in stances])
     alone = (OVER_FEET_M / MASS_M) ** 2
     both = tilt**2 / (alone + tilt**2)

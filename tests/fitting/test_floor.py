@@ -126,6 +126,20 @@ def track(name, ground, feet_at, frames=20):
     )
 
 
+def test_a_floor_that_nobody_believes_in_is_none(body, monkeypatch):
+    """Which way is up stays known; a height that three of four contradict does not."""
+    level = level_to_camera(PITCH, 0)
+    found = [seen(body, person(body, place=(0.0, 1.5, 5.0), level=level))]
+    people = fit_people(found, TILTED, body, FitOptions())
+    stances = find_stances(found, TILTED, GRAVITY)
+    assert find_floor(people, stances, GRAVITY, body.asset).offset_m is not None
+    doubted = dataclasses.replace(shared_floor(below(1.5), stances), confidence=0.05)
+    monkeypatch.setattr("dsr.fitting.floor.shared_floor", lambda *_: doubted)
+    floor = find_floor(people, stances, GRAVITY, body.asset)
+    assert floor.offset_m is None and floor.people == [] and floor.confidence == 0
+    np.testing.assert_allclose(floor.normal, UP)
+
+
 def test_tracks_of_a_clip_share_a_floor():
     level = np.array([0.0, -1.0, 0.0])
     tilted = up_vector(3, 0)

@@ -9,9 +9,12 @@ import torch
 
 from dsr.body import joint_names, load_body
 from dsr.body.rotations import axis_angle_to_rotmat
+from dsr.camera import perspective_rotation
 from dsr.fitting.keypoint_model import KeypointModel
+from dsr.fitting.keypoint_terms import landmark_terms, reprojection_terms
 from dsr.fitting.problem import load_pose_prior
-from dsr.fitting.solver import FitWeights, LinearMass, State, Targets, linearise
+from dsr.fitting.sigmas import common_errors
+from dsr.fitting.solver import FitWeights, LinearMass, State, Targets, linearise, placed
 
 BATCH, FREE = 3, 1e9
 
@@ -50,7 +53,9 @@ def problem(model):
 def test_gradient_is_half_the_slope_of_the_cost(model, problem, focal):
     state, targets = problem
     if focal:
-        state = replace(state, focal=torch.tensor([0.3, -0.2, 0.0], dtype=torch.float64))
+        sight = torch.tensor([[0.3, -0.1], [0.0, 0.2], [0.0, 0.0]], dtype=torch.float64)
+        state = replace(state, focal=torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64))
+        targets = replace(targets, sight=sight, landmark_common=common_errors(targets.landmarks, "blazepose33"))
     prior, weights = load_pose_prior("cpu"), FitWeights()
     gradient = linearise(model, prior, targets, state, weights).gradient
     generator, step = torch.Generator().manual_seed(0), 1e-7
@@ -142,3 +147,53 @@ def test_limits_betas_and_height_have_their_curvature(model, problem):
     torch.testing.assert_close(of(height_m=0.01).cost, ((height - 1.7) / 0.01).square())
     mass = state.betas @ targets.mass.slope
     torch.testing.assert_close(of(mass_kg=0.2).cost, ((mass - 1.5) / 0.2).square())
+
+
+def test_keypoints_of_another_focal_length_leave_nothing_over(model, problem):
+    """The same body, so many times as far away, with so many times the focal length, beside the middle."""
+    state, _ = problem
+    longer = torch.tensor([0.7, 0.4, 0.2], dtype=torch.float64)
+    sight = torch.tensor([[0.3, -0.2], [-0.5, 0.1], [0.0, 0.0]], dtype=torch.float64)
+    weight = torch.ones(BATCH, 33, dtype=torch.float64)
+    posed = model.pose(state.root, state.theta, state.betas, state.transl)
+    points = posed.points - posed.points.mean(1, keepdim=True) + torch.tensor([0, 0, 4.0], dtype=torch.float64)
+    far = points + torch.stack([0 * longer, 0 * longer, 4 * (longer.exp() - 1)], -1)[:, None]
+
+    def turned(scale):
+        K = torch.eye(3, dtype=torch.float64).expand(BATCH, 3, 3)
+        return perspective_rotation(K, sight / scale[:, None])
+
+    one = torch.ones_like(longer)
+    true = far @ turned(longer.exp())  # as the longer camera has it
+    pixels = longer.exp()[:, None, None] * true[..., :2] / true[..., 2:]
+    rays = torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1) @ turned(one).transpose(1, 2)
+    rays = rays[..., :2] / rays[..., 2:]
+    args = posed.jacobian, rays, torch.full_like(weight, 0.01), weight
+    assert float(reprojection_terms(points, *args)[0].abs().max()) > 2
+    residual, _, _ = reprojection_terms(points, *args, longer, sight)
+    torch.testing.assert_close(residual, torch.zeros_like(residual), rtol=0, atol=1e-6)
+
+
+def test_placing_a_body_keeps_its_pose_and_brings_it_onto_the_keypoints(model, problem):
+    state, targets = problem
+    points = model.pose(state.root, state.theta, state.betas, state.transl).points
+    targets = replace(targets, rays=points[..., :2] / points[..., 2:], weight=torch.ones_like(targets.weight))
+    aside = replace(state, transl=state.transl + torch.tensor([0.02, -0.03, 0.1], dtype=torch.float64))
+    back = placed(model, targets, aside, FitWeights())
+    assert torch.equal(back.theta, aside.theta) and torch.equal(back.betas, aside.betas)
+    torch.testing.assert_close(back.transl, state.transl, rtol=0, atol=5e-3)
+
+
+def test_landmarks_that_all_lean_by_their_usual_error_cost_one_standard_deviation(model, problem):
+    """Each by itself would be off by many."""
+    state, targets = problem
+    points = model.pose(state.root, state.theta, state.betas, state.transl).points
+    common = common_errors(points, "blazepose33")
+    sigma = torch.full_like(points, 0.02)
+    zeros = points.new_zeros(*points.shape, 2)
+    share = torch.ones_like(targets.weight)
+    for mode in range(3):
+        off = points + common[:, mode] + model.hanging @ common[:, mode]
+        args = points, zeros, off, sigma, share, model.hanging, True
+        alone, shared = (landmark_terms(*args, c)[0].square().sum((1, 2)) for c in (None, common))
+        assert (shared < 1).all() and (alone > 10 * shared).all()

@@ -167,6 +167,12 @@ def test_options_that_cannot_work_are_refused_before_any_picture(tmp_path, make_
         fit_cheaply(tmp_path, FitOptions(**options))
 
 
+@pytest.mark.parametrize("size", [{"height": 180.0}, {"mass": 0.07}, {"height": 1.8, "mass": 15.0}])
+def test_a_size_that_nobody_has_is_no_option(size):
+    with pytest.raises(UsageError, match=r"metres|kilograms"):
+        FitOptions(**size)
+
+
 def test_good_options_pass_and_are_plain_json():
     import json
 
