@@ -103,7 +103,7 @@ class PeopleSearch:
             upright = np.abs(body_angle(again)) < PEELED_MAX_ANGLE
             again = again[inside & upright & (again[:, 0] >= MIN_PEELED_SCORE)]
             free = [face for face in faces if not any(body.face is face for body in sure)]
-            new = [with_face(body, free) for body in self._bodies(peeled, again) if stands_apart(body, sure)]
+            new = [with_face(body, free) for body in self._bodies(peeled, again, sure) if stands_apart(body, sure)]
             doubtful = doubtful + new
             more = suppress_bodies(sure + [body for body in new if _is_sure(body)])
             if len(more) == len(sure):
@@ -252,7 +252,8 @@ class PeopleSearch:
         kept = suppress_bodies(sure + [body for body in confirmed if stands_apart(body, sure)])
         return [body for body in kept if _among(body, confirmed)]
 
-    def _bodies(self, pyramid: Pyramid, candidates: np.ndarray) -> list[Body]:
+    def _bodies(self, pyramid: Pyramid, candidates: np.ndarray, others: list[Body] | None = None) -> list[Body]:
+        """Bodies of candidates, best first; those that are what is left of ``others`` get one look only."""
         bodies: list[Body] = []
         for candidate in candidates[(candidates[:, 0] >= MIN_SCORE) & (body_length(candidates) >= MIN_LENGTH)]:
             score = float(candidate[0])
@@ -262,6 +263,8 @@ class PeopleSearch:
             first = Body(self._landmarks(pyramid, region), score)
             if any(is_clearly(body, first) for body in bodies):
                 continue  # no further pass for somebody who was found already
+            if others and not stands_apart(first, others):
+                continue
             passes = [self._finished(pyramid, first)]
             doubtful = passes[0] is None or passes[0].landmarks.presence < SURE_PRESENCE
             if doubtful and abs(region.angle) > UPSIDE_DOWN:  # the detector turns people whose face it cannot see
