@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ASTRAY = 0.3
 """Mean distance of the limb joints, in sides of the true box, from which on keypoints lie somewhere else."""
+_TRUE_SIGMA_M, _HANGING_SIGMA_M = 0.01, 0.05
+"""How certain true landmarks are, and those that are laid onto them."""
 _SAME_BOX_IOU = 0.3
 """Somebody whose box overlaps the true one this much is the same person, wherever the keypoints lie."""
 _HANGING = {
@@ -79,7 +81,7 @@ def with_true_pixels(detection: Detection, view: TrueView) -> Detection:
 
 
 def with_true_landmarks(detection: Detection, view: TrueView) -> Detection:
-    """A detection whose 3D landmarks of the limbs are the true ones; the others are laid onto them.
+    """A detection whose 3D landmarks of the limbs are the true ones, said to be certain; the others are laid onto them.
 
     The detector's landmarks are first aligned with the truth (rotation, place, scale), so that face, hands and feet
     agree with the limbs; hands and feet then move with wrists and ankles. Without 3D landmarks it comes back as it is.
@@ -96,7 +98,8 @@ def with_true_landmarks(detection: Detection, view: TrueView) -> Detection:
     _drag(detection.keypoint_set, world, world - before)
     names = joint_names(detection.keypoint_set)
     hips = [names.index("left_hip"), names.index("right_hip")]
-    return replace(detection, world_m=world - world[hips].mean(0))
+    sigma = np.where(known, _TRUE_SIGMA_M, _HANGING_SIGMA_M)
+    return replace(detection, world_m=world - world[hips].mean(0), world_sigma_m=sigma)
 
 
 def _drag(keypoint_set: str, points: np.ndarray, moved: np.ndarray) -> None:

@@ -8,13 +8,12 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from dsr.body.joints import joint_names
 from dsr.camera.tilt import Gravity
 from dsr.fitting.balance import MASS_M, Upright
 from dsr.fitting.problem import FitProblem
 from dsr.fitting.stance import Stance
 from dsr.fitting.unseen import keypoint_shares, relaxed_limbs
-from dsr.fitting.upright_landmarks import OVER_FEET_M, lean_error, trunk_factors, turned_back
+from dsr.fitting.upright_landmarks import OVER_FEET_M, trunk_factors
 
 SOLE_M, LEVEL_M = 0.025, 0.05
 """By how much heel and ball, and the feet of somebody who stands on both, differ in height."""
@@ -28,7 +27,7 @@ _KNEES = [9, 12]  # places of the knees' hinge angles among the pose's 63
 
 
 def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stance]) -> FitProblem:
-    """The problem with what gravity lets expect, and with its landmarks turned.
+    """The problem with what gravity lets expect.
 
     Args:
         problem: B people.
@@ -75,16 +74,6 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
         floor=tensor(np.zeros(count)),
         contact=tensor(np.zeros((count, 2))),
     )
-    landmarks = targets.landmarks
-    if landmarks is not None:
-        names = joint_names(problem.detections[0].keypoint_set)
-        turned = []
-        for i, points in enumerate(landmarks.cpu().numpy()):
-            error = lean_error(
-                points, names, up[i], away[i], stances[i], float(trunk[i]), tilt, float(problem.factor[i])
-            )
-            turned.append(turned_back(points, up[i], away[i], error))
-        landmarks = tensor(np.stack(turned))
     shares = tensor(np.stack([keypoint_shares(d, problem.camera.size) for d in problem.detections]))
     weight = targets.weight * shares
-    return replace(problem, targets=replace(targets, weight=weight, upright=upright, landmarks=landmarks))
+    return replace(problem, targets=replace(targets, weight=weight, upright=upright))

@@ -57,7 +57,8 @@ class FitProblem:
         prior: pose prior, there too.
         targets: what to fit to, in the turned cameras.
         rotation: (B, 3, 3) picture's camera to the turned ones, ``X_turned = R X_cam``.
-        factor: (B,) on the usual errors of a detector, by how well a person's 3D landmarks and keypoints agree.
+        factor: (B,) on the usual errors of a detector's 3D landmarks, by what their source says of them and how well
+            they agree with the keypoints.
         network: what the default network says of everybody, or None.
     """
 
@@ -155,7 +156,8 @@ def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, 
     side = (boxes[:, 2:] - boxes[:, :2]).max(1).values
     betas, mass = size_targets(body.asset, model, options)
     scale = side / K[:, 0, 0]
-    landmarks, spread, common, factor = None, None, None, torch.ones_like(scale)
+    landmarks, spread, common = None, None, None
+    factor = pixel_factor = torch.ones_like(scale)
     if detections[0].world_m is not None:
         seen = tensor([d.world_m for d in detections if d.world_m is not None])
         limbs = confidence * limb_weight(keypoint_set).to(confidence)
@@ -164,9 +166,19 @@ def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, 
         turned = seen @ rotation.transpose(1, 2)
         off, off_turned = (disagreement(rays, points, limbs, scale) for points in (seen, turned))
         landmarks = torch.where((off_turned < off)[:, None, None], turned, seen)
-        factor = person_factor(torch.minimum(off, off_turned))
-        spread = factor[:, None, None] * landmark_sigma(keypoint_set).to(landmarks)
-        common = factor[:, None, None, None] * common_errors(landmarks, keypoint_set)
+        pixel_factor = person_factor(torch.minimum(off, off_turned))
+        usual = landmark_sigma(keypoint_set).to(landmarks)
+        # where the landmarks' source knows how far they are off, it is the same in all directions, and nothing shared
+        alike = usual[:, 2].cpu().numpy()
+        known = tensor(
+            [alike if d.world_sigma_m is None else np.nan_to_num(d.world_sigma_m, nan=np.inf) for d in detections]
+        )
+        said = torch.tensor([d.world_sigma_m is not None for d in detections], device=device)
+        limb = (known / usual[:, 2]).clamp(max=1.0) * limb_weight(keypoint_set).to(known)
+        factor = torch.where(said, limb.sum(1) / limb_weight(keypoint_set).sum(), pixel_factor)
+        factor = torch.minimum(factor, pixel_factor)
+        spread = torch.where(said[:, None, None], known[..., None], pixel_factor[:, None, None] * usual)
+        common = (pixel_factor * ~said)[:, None, None, None] * common_errors(landmarks, keypoint_set)
     targets = Targets(
         rays=rays,
         weight=confidence * keypoint_trust(keypoint_set).to(confidence),
@@ -175,7 +187,7 @@ def fit_problem(detections: list[Detection], camera: PictureCamera, body: Body, 
         landmarks=landmarks,
         landmark_sigma=spread,
         landmark_common=common,
-        pixel_factor=factor[:, None].expand_as(confidence),
+        pixel_factor=pixel_factor[:, None].expand_as(confidence),
         height=None if options.height is None else torch.full_like(side, options.height),
         betas=None if betas is None else betas.expand(len(detections), -1),
         mass=mass,

@@ -21,10 +21,10 @@ LANDMARK_SIGMA_M = {
     "elbow": (0.035, 0.052),
     "knee": (0.035, 0.075),
     "wrist": (0.045, 0.085),
-    "ankle": (0.045, 0.07),
+    "ankle": (0.045, 0.08),
 }
 """Errors of the detector's 3D landmarks by a part of their name, across and along the line of sight, metres."""
-LEAN_RAD, YAW_RAD, FLAT = 0.11, 0.14, 0.35
+LEAN_RAD, YAW_RAD, FLAT = 0.15, 0.14, 0.35
 """Errors that all joints of a person share: a turn about the axis across the line of sight and about the upright one,
 and depths as a share of themselves."""
 HANGING_SIGMA_M = (0.05, 0.07)

@@ -36,6 +36,8 @@ class Detection:
         source: ``blazepose`` or the name of the imported file.
         number: place in the picture counted from the left, starting at 0; set when people are selected.
         warnings: sentences for the user about how the person was read from a file.
+        world_sigma_m: (K,) standard deviations of ``world_m`` where its source knows them, infinite where it says
+            nothing; None: a detector's usual ones.
     """
 
     box_px: np.ndarray
@@ -48,3 +50,4 @@ class Detection:
     source: str = "blazepose"
     number: int | None = None
     warnings: tuple[str, ...] = ()
+    world_sigma_m: np.ndarray | None = None

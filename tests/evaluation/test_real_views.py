@@ -134,6 +134,7 @@ def test_true_joints_take_their_places_and_drag_hands_and_feet(tmp_path, points)
     deep = with_true_landmarks(found, view)
     hips = points[[23, 24]].mean(0)
     np.testing.assert_allclose(deep.world_m[limbs], points[limbs] - hips, atol=1e-9)
+    assert deep.world_sigma_m[limbs].max() < deep.world_sigma_m[0]  # and the fit is told which are certain
     assert np.linalg.norm(deep.world_m[0] - (points[0] - hips)) < 0.15  # the rest is laid on at the true size
     np.testing.assert_allclose(deep.keypoints_px, found.keypoints_px)
 

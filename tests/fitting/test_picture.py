@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,6 +94,18 @@ def test_height_fixes_the_scale(body, truth):
         errors["unknown"].append(abs(fit_people(found, CAMERA, body, FitOptions())[0].transl[2] / depth - 1))
     assert np.mean(errors["known"]) < 0.015, errors
     assert np.mean(errors["known"]) < 0.5 * np.mean(errors["unknown"]), errors
+
+
+def test_landmarks_that_are_said_to_be_certain_win_over_keypoints_that_are_off(body, truth):
+    """A detector's landmarks that contradict the keypoints would be believed less."""
+    pixels = np.random.default_rng(1).normal(0, 8, (33, 2))
+    found = detections(body, truth[0].vertices[:6])
+    found = [replace(d, keypoints_px=d.keypoints_px + pixels) for d in found]
+    sure = [replace(d, world_sigma_m=np.full(33, 0.01)) for d in found]
+    usual, told = (
+        errors_mm(fit_people(d, CAMERA, body, FitOptions()), truth[0].joints[:6].numpy()) for d in (found, sure)
+    )
+    assert told.mean() < 0.7 * usual.mean()
 
 
 def test_batch_and_single_agree(body, truth):
