@@ -43,6 +43,9 @@ GARMENT_LIMITS = """* Shares are stated, not counted: no statistic of what peopl
   skirts or dresses, sleeveless tops, scarves, gloves, sunglasses, swimwear; nothing as wide as real winter coats.
 * Clothes follow the body: they do not fall, fold or swing, so that real looseness is larger and varies more."""
 
+OWN_LIMITS = """* What was not seen is the prior that ships, or the nearest vertices' where that counts nothing.
+* It is as good as the fits, the labels and the choice of people behind it."""
+
 
 def write_card(
     path: Path, prior: ClothingPrior, *, data: str, licence: str, making: str, limits: str, interior: np.ndarray

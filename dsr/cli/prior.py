@@ -7,12 +7,15 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import tyro
 
-from dsr.cli.common import EXIT_FINE, run_command, write_line
+from dsr.cli.common import EXIT_FINE, EXIT_SOME_FAILED, run_command, write_line
 from dsr.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from clothing_prior.votes import Votes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +68,87 @@ def run_garments(command: GarmentsCommand) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScansCommand:
+    """Improve the prior by clothed scans with labels and fitted body parameters."""
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    """Folder of scans: NAME.obj, .ply or .glb with NAME.labels.npy (or vertex colours) and NAME.npz."""
+    out: Path = Path("clothing_prior.safetensors")
+    """File to write; its card goes beside it as .md."""
+    base_people: float = 20.0
+    """How many people the prior that ships counts as; 0 for the scans alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PicturesCommand:
+    """Improve the prior by photographs that dsr-fit has fitted and that have label pictures."""
+
+    results: Annotated[Path, tyro.conf.Positional]
+    """Output folder of dsr-fit."""
+    labels: Path
+    """Folder of label pictures, PNG files named as the photographs."""
+    kind: Literal["graphonomy", "lip", "atr"] = "graphonomy"
+    """Their label set."""
+    out: Path = Path("clothing_prior.safetensors")
+    """File to write; its card goes beside it as .md."""
+    base_people: float = 20.0
+    """How many people the prior that ships counts as; 0 for the photographs alone."""
+
+
+def run_scans(command: ScansCommand) -> int:
+    """Run ``dsr-prior scans``; the exit code."""
+    from clothing_prior.scans import learn_from_scans
+    from dsr.body import load_asset
+
+    _check_out(command.out)
+    with Progress("scans") as progress:
+        votes, left_out = learn_from_scans(command.folder, load_asset("open"), progress.update)
+    return _improved(command, votes, left_out, "scans", f"dsr-prior scans {command.folder.name}")
+
+
+def run_pictures(command: PicturesCommand) -> int:
+    """Run ``dsr-prior pictures``; the exit code."""
+    from clothing_prior.pictures import learn_from_pictures
+    from dsr.body import load_asset
+
+    _check_out(command.out)
+    with Progress("pictures") as progress:
+        votes, left_out = learn_from_pictures(
+            command.results, command.labels, command.kind, load_asset("open"), progress.update
+        )
+    return _improved(command, votes, left_out, "people in pictures", f"dsr-prior pictures {command.results.name}")
+
+
+def _improved(command: ScansCommand | PicturesCommand, votes: Votes, left_out: list[str], what: str, call: str) -> int:
+    """Write the prior that ships, improved by votes, and its card."""
+    from clothing_prior.card import OWN_LIMITS, write_card
+    from clothing_prior.votes import prior_of
+    from dsr.body import load_asset
+    from dsr.clothing import load_clothing_prior
+    from dsr.clothing.prior import write_clothing_prior
+    from dsr.errors import UsageError
+
+    if not 0 <= command.base_people < 1e6:
+        raise UsageError(f"--base-people {command.base_people:g}: use a number from 0 to a million.")
+    asset = load_asset("open")
+    prior = prior_of(votes, asset, load_clothing_prior(asset), command.base_people)
+    write_clothing_prior(command.out, prior, {"people": str(votes.people), "of": what, "body_sha256": asset.sha256})
+    for sentence in left_out:
+        write_line(sys.stderr, f"left out: {sentence}")
+    write_card(
+        command.out,
+        prior,
+        data=f"{votes.people} {what}; the prior that ships counts as {command.base_people:g} people",
+        licence="that of your own data",
+        making=f"## Making\n\n    {call}\n\n{votes.people} used, {len(left_out)} left out.\n",
+        limits=OWN_LIMITS,
+        interior=asset.interior,
+    )
+    write_line(sys.stdout, f"{command.out}: {votes.people} {what}, {len(left_out)} left out; {_figures(prior)}")
+    return EXIT_SOME_FAILED if left_out else EXIT_FINE
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShowCommand:
     """Draw a prior: the body from the front and the back, a tile per label."""
 
@@ -104,6 +188,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 _COMMANDS: dict[str, tuple[Any, str, Any]] = {
     "garments": (GarmentsCommand, "From CC0 garments on random bodies: the prior that ships.", run_garments),
+    "scans": (ScansCommand, "From clothed scans with labels.", run_scans),
+    "pictures": (PicturesCommand, "From fitted photographs with label pictures.", run_pictures),
     "show": (ShowCommand, "A picture of a prior, a tile per label.", run_show),
 }
 
