@@ -52,8 +52,8 @@ class BodySettings(bpy.types.PropertyGroup):
     age: _slider("Age (years)", "Older than fitted at the same height and mass", 40.0)
     sex: _slider("Sex (man to woman)", "2 leads from the average man to the average woman of that height and mass", 2.5)
     leg_length: _slider("Leg Length (cm)", "Longer legs at the same height and mass", 9.0)
-    shoulder_breadth: _slider("Shoulder Breadth (cm)", "Broader shoulders at the same height and mass", 4.0)
-    hip_breadth: _slider("Hip Breadth (cm)", "Broader hips at the same height and mass", 5.0)
+    shoulder_breadth: _slider("Shoulders (cm)", "Broader shoulders at the same height and mass", 4.0)
+    hip_breadth: _slider("Hip Width (cm)", "Broader hips at the same height and mass", 5.0)
     shape: FloatVectorProperty(
         name="Shape",
         description="Shape coefficients; joints follow the surface, the pelvis stays where it is",

@@ -80,12 +80,12 @@ class FITBODY_PT_scene(SubPanel, bpy.types.Panel):
 
     def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Options and buttons."""
-        column.prop(settings, "camera")
-        row = column.row(align=True)
+        _props(column, settings, "camera")
+        row = _full_width(column).row(align=True)
         row.prop(settings, "opacity")
         row.operator("fitbody.photo_opacity", text="", icon="CHECKMARK")
         _props(column, settings, "pack", "scene_camera", "set_size", "look", "ground", "correctives", "parts", "alone")
-        column.operator("fitbody.view_photo", icon="CAMERA_DATA")
+        column.operator("fitbody.view_photo", text="Look Through Camera", icon="CAMERA_DATA")
         column.operator("fitbody.place_on_ground", icon="TRIA_DOWN_BAR")
         _photos(layout)
 
@@ -98,7 +98,8 @@ class FITBODY_PT_animation(SubPanel, bpy.types.Panel):
 
     def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Options."""
-        _props(column, settings, "start_current", "fps", "smoothing", "root_motion", "fill")
+        _props(column, settings, "start_current", "fps", "root_motion")
+        _props(_full_width(column), settings, "smoothing", "fill")
 
 
 class FITBODY_PT_body(SubPanel, bpy.types.Panel):
@@ -151,8 +152,7 @@ class FITBODY_PT_character(SubPanel, bpy.types.Panel):
         bones = armature.dsr_bone_map
         column.operator("fitbody.apply_to_armature", icon="ARMATURE_DATA")
         _props(column, bones, "path", "keep_feet", "at_body")
-        row = layout.row(align=True)
-        row.prop(bones, "show", icon="TRIA_DOWN" if bones.show else "TRIA_RIGHT", emboss=False, toggle=True)
+        row = _fold(layout, bones, "show")
         row.operator("fitbody.guess_bone_map", text="", icon="VIEWZOOM")
         row.operator("fitbody.load_bone_map", text="", icon="FILEBROWSER")
         row.operator("fitbody.save_bone_map", text="", icon="FILE_TICK")
@@ -171,7 +171,9 @@ class FITBODY_PT_export(SubPanel, bpy.types.Panel):
 
     def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Names, shape, scale, formats."""
-        _props(column, settings, "export_people", "export_origin", "export_names", "export_bake", "export_scale")
+        column.prop(settings, "export_people")
+        column.prop(settings, "export_names", text="Names")
+        _props(column, settings, "export_scale", "export_origin", "export_bake")
         column.operator_menu_enum("fitbody.export", "format", text="Export Body")
         column.operator("fitbody.rename_bones", text="Rename in Scene").scheme = settings.export_names
 
@@ -179,15 +181,14 @@ class FITBODY_PT_export(SubPanel, bpy.types.Panel):
 def _shape_sliders(layout: Any, armature: Any, mesh_object: Any, settings: Any) -> None:
     """Named directions first, and the coefficients behind a fold; bodies of earlier versions have these alone."""
     named = direction_spreads(armature)
-    sliders = layout.column(align=True)
+    sliders = _full_width(layout)
     for name in KEY_NAMES:
         if name in named:
             sliders.prop(armature.dsr_fit_body, name, slider=True)
     if named:
-        icon = "TRIA_DOWN" if settings.all_shapes else "TRIA_RIGHT"
-        layout.prop(settings, "all_shapes", icon=icon, emboss=False, toggle=True)
+        _fold(layout, settings, "all_shapes")
     if settings.all_shapes or not named:
-        sliders = layout.column(align=True)
+        sliders = _full_width(layout)
         for index in range(len(get_shapes(mesh_object))):
             text = translate(sentence("Shape {number}", number=index))
             sliders.prop(armature.dsr_fit_body, "shape", index=index, text=text, slider=True)
@@ -202,8 +203,26 @@ def _metarig_buttons(column: Any) -> None:
 
 
 def _props(column: Any, owner: Any, *names: str) -> None:
+    """Settings below one another; check boxes get the whole width for their words."""
     for name in names:
-        column.prop(owner, name)
+        box = owner.bl_rna.properties[name].type == "BOOLEAN"
+        (_full_width(column) if box else column).prop(owner, name)
+
+
+def _full_width(layout: Any) -> Any:
+    """A part of a layout in which words stand in the buttons: half of a narrow sidebar would cut them."""
+    part = layout.column(align=True)
+    part.use_property_split = False
+    return part
+
+
+def _fold(layout: Any, owner: Any, name: str) -> Any:
+    """A line that opens and closes what is below it; the row it is in."""
+    row = layout.row(align=True)
+    line = row.row(align=True)
+    line.use_property_split, line.emboss, line.alignment = False, "NONE", "LEFT"
+    line.prop(owner, name, icon="TRIA_DOWN" if getattr(owner, name) else "TRIA_RIGHT", toggle=True)
+    return row
 
 
 def _photos(layout: Any) -> None:
@@ -237,7 +256,7 @@ def _source(column: Any, settings: Any) -> None:
         return
     column.prop(settings, {"IMAGE": "image", "SEQUENCE": "frames", "VIDEO": "video"}[settings.source], text="")
     if settings.source == "SEQUENCE":
-        column.prop(settings, "sequence_fps")
+        _full_width(column).prop(settings, "sequence_fps")
     column.operator("fitbody.use_active_image", icon="IMAGE_DATA")
     icon = PREVIEW.icon_of(settings.source_path(), settings.source)
     if icon:

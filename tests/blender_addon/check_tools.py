@@ -100,20 +100,28 @@ class RecordingLayout:
     """Stands in for a panel's layout: every property and operator named must exist."""
 
     def __init__(self):
-        self.drawn, self.texts, self.searched = [], [], 0
+        self.drawn, self.texts, self.searched, self.cut = [], [], [], []
 
     def __getattr__(self, name):
         if name.startswith("__"):
             raise AttributeError(name)
-        return lambda *a, **k: self
+        return lambda *a, **k: self._part()
+
+    def _part(self):
+        """A row or column: its own settings, the same records."""
+        part = type(self)()
+        part.__dict__.update(self.__dict__)
+        return part
 
     def prop(self, owner, name, **_):
         assert name in owner.bl_rna.properties, (owner, name)
         self.drawn.append(name)
+        if owner.bl_rna.properties[name].type == "BOOLEAN" and self.__dict__.get("use_property_split"):
+            self.cut.append(name)  # half of a narrow sidebar is too little for the words of a check box
 
     def prop_search(self, owner, name, place, collection, **_):
         assert name in owner.bl_rna.properties and collection in place.bl_rna.properties
-        self.searched += 1
+        self.searched.append(name)
 
     def operator(self, name, **_):
         group, call = name.split(".")

@@ -296,7 +296,7 @@ def the_panel_and_the_operators_for_a_character():
     panel = SimpleNamespace(layout=layout)
     target.dsr_bone_map.show = True
     panels.FITBODY_PT_character.draw_content(panel, bpy.context, layout, layout, None)
-    assert "fitbody.apply_to_armature" in layout.drawn and layout.searched == len(BODY_JOINTS)
+    assert "fitbody.apply_to_armature" in layout.drawn and len(layout.searched) == len(BODY_JOINTS)
     path = FOLDER / f"map_{bpy.app.version[0]}.json"
     target.dsr_bone_map.rows["left_knee"].bone = "mixamorig:LeftUpLeg"
     assert bpy.ops.fitbody.save_bone_map(filepath=str(path)) == {"FINISHED"}

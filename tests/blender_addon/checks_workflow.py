@@ -287,6 +287,7 @@ def panels_draw_what_exists():
                     SimpleNamespace(layout=layout, draw_content=lambda *a, p=panel: p.draw_content(None, *a)), context
                 )
                 assert layout.drawn or layout.texts, panel
+                assert not layout.cut, layout.cut
     layout = RecordingLayout()
     page = bpy.context.preferences.addons["dsr_fit_body"].preferences
     preferences.FitBodyPreferences.draw(
