@@ -45,7 +45,7 @@ def _seeds() -> dict[str, list[bytes]]:
         b"JOINT b\n{\nOFFSET 0 1 0\nCHANNELS 3 Zrotation Xrotation Yrotation\nEnd Site\n{\nOFFSET 0 1 0\n}\n}\n}\n"
         b"MOTION\nFrames: 2\nFrame Time: 0.0333\n0 0 0 0 0 0 1 2 3\n1 1 1 10 20 30 4 5 6\n"
     )
-    garment = b"name x\nobj_file g.obj\nx_scale 5 6 1.0\nz_depth 20\nverts 0\n5\n6 7 8 0.3 0.3 0.4 0 0 0\n"
+    garment = b"name x\nobj_file g.obj\nx_scale 5 6 1.0\nz_depth 20\nverts 0\n5\n9\n6 7 8 0.3 0.3 0.4 0 0 0\n"
     garment += b"delete_verts\n0 - 10\n"
     return {
         "pickle": [small, *pickles],
@@ -65,12 +65,19 @@ def _seeds() -> dict[str, list[bytes]]:
         "yaml": [b"epochs: 2\noptim:\n  lr: 1e-4\n", b"a: &a [1]\nb: [*a, *a]\n"],
         "picture": [*pictures.values(), grey_png(64, 64)],
         "strips": [grey_png(64, 64), pictures.get("png", b""), pictures.get("alpha.png", b"")],
-        "result": [b'{"schema": "dsr.fit", "schema_version": 1, "arrays": "r.npz", "people": []}'],
+        "result": [_result()],
         "report": [b'{"rows": [{"input": "a", "status": "ok"}]}'],
         "list": [b"a.jpg\n# b\n'c.jpg'\n", "ä.jpg\r\n".encode("utf-16")],
         "request": [b'{"request": "fit", "id": 1, "inputs": ["a"], "out": "o", "options": {"quality": "fast"}}'],
         "landmarks": [b"\0\0\0\0TFL3" + bytes(50), zipped({"pose_landmark.tflite": b"\0\0\0\0TFL3"})],
     }
+
+
+def _result() -> bytes:
+    """The JSON file of a result without people; its arrays are ``r.npz``."""
+    from dsr.results.picture import FitResult, picture_document
+
+    return json.dumps({**picture_document(FitResult("no_person", "a.jpg")), "arrays": "r.npz"}).encode()
 
 
 def parsers(folder: Path) -> dict[str, Callable[[bytes], object]]:
@@ -93,13 +100,14 @@ def parsers(folder: Path) -> dict[str, Callable[[bytes], object]]:
     from dsr.people import load_detections
     from dsr.people.models import read_model
     from dsr.pipeline.inputs import find_inputs
+    from dsr.results.picture import FitResult, picture_arrays
     from dsr.results.report import read_rows
     from dsr.results.saved import load_result
     from dsr.synthetic.mhclo import load_garment
     from dsr.training.config_file import read_yaml
 
     (folder / "g.obj").write_bytes(b"v 0 0 0\nv 0 1 0\nv 1 0 0\nf 1 2 3\n")
-    np.savez(folder / "r.npz", K=np.zeros((0, 0)))
+    np.savez(folder / "r.npz", **picture_arrays(FitResult("no_person", "a.jpg")))
     photo = Photo(folder / "p.jpg", np.zeros((120, 96, 3), np.uint8), 96, 120, 1.0, "", "JPEG")
 
     class Detector:

@@ -24,10 +24,10 @@ import numpy as np
 from bad_pictures import person
 
 ROOT = Path(__file__).resolve().parents[2]
-_CHEAP = (
+CHEAP = (
     "from cheap_bodies import cheap_fitter; from dsr.cli.fit import main; sys.exit(main(sys.argv[1:], cheap_fitter))"
 )
-_WHOLE = "from dsr.cli.fit import entry; entry()"
+WHOLE = "from dsr.cli.fit import entry; entry()"
 
 
 @dataclass
@@ -75,7 +75,7 @@ def kill_and_resume(folder: Path, pictures: int, kills: int, seed: int, cheap: b
     command = [
         sys.executable,
         "-c",
-        f"import sys; {_CHEAP if cheap else _WHOLE}",
+        f"import sys; {CHEAP if cheap else WHOLE}",
         str(inputs),
         "--overlay",
         "--json-log",

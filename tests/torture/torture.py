@@ -34,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 MOST_MIB, MOST_SECONDS = 1500.0, 20.0
 SIZES = {
-    "small": {"pictures": 40, "sidecars": 12, "keypoints": 8, "people": 8, "lists": 2, "bodies": 20, "networks": 4,
+    "small": {"pictures": 24, "sidecars": 12, "keypoints": 8, "people": 6, "lists": 2, "bodies": 20, "networks": 4,
               "parsed": 60, "videos": 8, "frames": 1, "results": 6, "requests": 12},
     "full": {"pictures": 430, "sidecars": 140, "keypoints": 90, "people": 90, "lists": 20, "bodies": 70, "networks": 40,
              "parsed": 240, "videos": 80, "frames": 4, "results": 60, "requests": 60},
