@@ -5,9 +5,9 @@ the same weights through :mod:`_plain_forwards`, the published steps one by one.
 least processor time of all threads of each, their ratio, and the greatest difference of the outputs (metres; rotation
 matrices, betas and camera of the crop networks). HoT, MHFormer and ConvFormer give what they are meant to: the frames
 recovered, or the centre one. Beside it the same in bfloat16 where that is possible, with its difference. Random
-weights, batch norms and layer scales that do something, keypoints that move smoothly. MotionAGFormer is compared in
-double precision: which frames are most alike is a decision that the last digit of float32 can turn. ``--check`` prints
-the differences of small networks and no times.
+weights, batch norms and layer scales that do something, keypoints that move smoothly. MotionAGFormer and HoT are
+compared in double precision: which frames are most alike is a decision that the last digit of float32 can turn.
+``--check`` prints the differences of small networks and no times.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def measure(name: str, rounds: int, batch: int, small: bool) -> dict[str, Any]:
     with torch.no_grad():
         outputs = {way: call().float() for way, call in ways.items()}
         row: dict[str, Any] = {"network": name, "greatest": outputs["plain"].abs().max().item()}
-        if name == "motionagformer":
+        if name in ("motionagformer", "hot-mixste"):
             exact, wide = copy.deepcopy(model).double(), x.double()
             outputs["plain"], outputs["ours"] = plain(exact, wide), ours(exact, wide)
         for way in ("ours", "bfloat16"):

@@ -39,7 +39,7 @@ def linear(
     x = x.to(layer.weight.dtype)
     if x.numel() * layer.out_features >= SMALL and _may_replace(x, nn.Linear, layer):
         weight, bias = _prepared_linear(layer, scale, x.numel() // layer.in_features)
-        if add is not None and add.dtype is x.dtype:
+        if add is not None and add.dtype is x.dtype and add.shape == (*x.shape[:-1], layer.out_features):
             return torch.ops.mkldnn._linear_pointwise.binary(x, add.contiguous(), weight, bias, "add")
         kind: tuple[Any, ...] = ("gelu", [], "none") if gelu else ("none", [], "")
         x = torch.ops.mkldnn._linear_pointwise(x, weight, bias, *kind)

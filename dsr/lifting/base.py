@@ -154,8 +154,7 @@ class SequenceLifter(WindowLifter):
         tokens = self.finish(tokens)
         if self.pruning is not None and self.pruning.recover:
             kept = by_joint(tokens)
-            queries = self.x_token.expand(len(kept), -1, -1)
-            per_joint = self.cross_attention(self.x_token, kept, kept, add=queries)
+            per_joint = self.cross_attention(self.x_token, kept, kept, add=self.x_token)
             tokens = from_joints(per_joint, tokens.shape[2])
         return self.regress(tokens), index
 
