@@ -253,6 +253,8 @@ def test_the_button_of_a_message_is_the_one_that_helps():
         "LOWER_SCORE": {"no_person"},
         "CPU": {"out_of_memory"},
         "RETRY": {"out_of_memory_cpu", "failed"},
+        "INSTALL": {"install_failed", "install_cancelled"},
+        "VIDEO": {"no_video"},
     }
     got = {fix: {code for code in messages._MESSAGES if message(code).fix == fix} for fix in set(FIXES) - {""}}
     assert got == buttons
@@ -263,3 +265,19 @@ def test_noise_is_no_answer():
         assert protocol.parse_line(line) is None
     assert protocol.parse_line(' {"event": "done", "id": 1}\r\n') == {"event": "done", "id": 1}
     assert json.loads(protocol.request_line("fit", 3, inputs=["a"])) == {"request": "fit", "id": 3, "inputs": ["a"]}
+
+
+def test_warnings_call_people_as_the_scene_does_and_stand_there_once():
+    from dsr_fit_body.core.messages import merged_warnings, warning_sentence
+
+    legs = "The legs are hidden or outside the picture; their pose is a guess."
+    told = [f"p0: {legs}", f"p2: {legs}", f"p0: {legs}", "p1: something new", "p1 was left out: too small", "a", "a"]
+    texts = [str(text) for text in merged_warnings(warning_sentence(text) for text in told)]
+    assert texts == [
+        "People 1, 3: The legs are hidden or outside the picture; their pose is a guess",
+        "Person 2: something new",
+        "Person 2 was left out: too small",
+        "a",
+    ]
+    again = merged_warnings([*merged_warnings(map(warning_sentence, told)), warning_sentence(f"p1: {legs}")])
+    assert str(again[0]).startswith("People 1, 2, 3: ") and len(again) == 4
