@@ -1,0 +1,280 @@
+"""Fingers and wrist from the 21 landmarks of a hand: closed-form inverse kinematics with joint limits.
+
+The palm's landmarks fix the hand as a rigid body. In its frame a finger's first joint bends and spreads, the other two
+bend about one axis across the palm; the thumb's first joint turns freely, its others bend. Every angle is pulled
+towards that of a relaxed hand, the more the smaller the hand is in the picture, and stays within what joints allow. The
+twist of the hand about the forearm is shared by elbow and wrist joint, as the two bones of a forearm share it.
+
+All in the frame of the body at rest (T-pose, palms down); bodies have SMPL-X's finger joints (SMPL-X, open-x).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from dsr.body import BodyAsset
+from dsr.body.numpy_lbs import rest_shape, rodrigues
+from dsr.body.rotations import rotmat_to_axis_angle
+from dsr.camera.directions import swing
+
+FINGERS = ("index", "middle", "pinky", "ring", "thumb")
+"""In the order of SMPL-X's joints; three joints each."""
+LANDMARKS_OF = {"thumb": (1, 2, 3, 4), "index": (5, 6, 7, 8), "middle": (9, 10, 11, 12), "ring": (13, 14, 15, 16)}
+LANDMARKS_OF["pinky"] = (17, 18, 19, 20)
+RELAXED_DEG = {"index": (20, 30, 15), "middle": (25, 35, 18), "ring": (30, 38, 18), "pinky": (32, 36, 18)}
+"""How far the joints of a hanging hand are bent."""
+RELAXED_DEG["thumb"] = (0, 15, 15)
+_LIMITS_DEG = ((-25.0, 90.0), (-5.0, 110.0), (-10.0, 80.0))
+_THUMB_LIMITS_DEG = ((-10.0, 60.0), (-20.0, 80.0))
+_SPREAD_DEG, _THUMB_TURN_DEG = 20.0, 50.0
+PALM = (0, 5, 9, 13, 17)
+_WRIST_SHARE = 0.87  # the model's wrist lies so far from the knuckles towards the joint of the body
+_TWIST_DEG, _SWING_DEG = 90.0, 80.0
+
+
+@dataclass(frozen=True)
+class FingerPose:
+    """A hand's rotations.
+
+    Attributes:
+        hand: (3, 3) rotation of the wrist joint in the frame of the landmarks.
+        angles: (21,) what the fingers are bent, spread and turned by, see :meth:`RestHand.turns`.
+        fingers: (15, 3) axis-angle of the finger joints in SMPL-X's order, radians.
+    """
+
+    hand: np.ndarray
+    angles: np.ndarray
+    fingers: np.ndarray
+
+
+@dataclass(frozen=True)
+class _Chain:
+    """A finger at rest: first joint, bones (directions and lengths), hinge, where straight and where the palm is."""
+
+    start: np.ndarray
+    lengths: np.ndarray
+    bones: np.ndarray
+    hinge: np.ndarray
+    ahead: np.ndarray
+    palmar: np.ndarray
+
+    def angle(self, direction: np.ndarray) -> float:
+        """How far a direction is bent from straight, radians."""
+        return float(np.arctan2(direction @ self.palmar, direction @ self.ahead))
+
+    def aside(self, direction: np.ndarray) -> float:
+        """How far a direction leaves the finger's plane, radians."""
+        return float(np.arcsin(np.clip(direction @ self.hinge, -1, 1)))
+
+
+class RestHand:
+    """One hand of a body at rest.
+
+    Args:
+        asset: a body with SMPL-X's joints.
+        betas: (n,) its shape.
+        side: ``left`` or ``right``.
+    """
+
+    def __init__(self, asset: BodyAsset, betas: np.ndarray, side: str) -> None:
+        vertices, joints = rest_shape(asset, betas)
+        place = {name: joints[j] for j, name in enumerate(asset.joint_names)}
+        wrist = place[f"{side}_wrist"]
+        knuckles = np.stack([place[f"{side}_{finger}1"] for finger in ("index", "middle", "ring", "pinky")])
+        self.forearm = _unit(wrist - place[f"{side}_elbow"])
+        self.palm = np.concatenate([[knuckles.mean(0) + _WRIST_SHARE * (wrist - knuckles.mean(0))], knuckles])
+        dorsal = np.cross(knuckles[0] - wrist, knuckles[3] - wrist)
+        self.dorsal = _unit(dorsal if dorsal[1] > 0 else -dorsal)
+        self.chains = []
+        for finger, tip in zip(FINGERS, _tips(asset, side), strict=True):
+            points = np.stack([*(place[f"{side}_{finger}{k}"] for k in (1, 2, 3)), vertices[tip]])
+            steps = np.diff(points, axis=0)
+            bones = _unit(steps)
+            hinge = np.cross(bones[0], bones[1]) if finger == "thumb" else np.cross(self.dorsal, bones.sum(0))
+            hinge = _unit(hinge)
+            start = bones[0] if finger == "thumb" else points[0] - wrist
+            ahead = _unit(start - hinge * (start @ hinge))
+            self.chains.append(
+                _Chain(points[0], np.linalg.norm(steps, axis=1), bones, hinge, ahead, np.cross(hinge, ahead))
+            )
+
+    @property
+    def relaxed(self) -> np.ndarray:
+        """(21,) angles of a hand that nobody sees."""
+        rows = [np.radians(RELAXED_DEG[finger]) for finger in FINGERS]
+        return np.concatenate([*([row[0], 0.0, row[1], row[2]] for row in rows[:4]), [0.0, 0.0, 0.0, *rows[4][1:]]])
+
+    def turns(self, angles: np.ndarray) -> np.ndarray:
+        """Local rotations (..., 15, 3, 3) of the finger joints, in SMPL-X's order.
+
+        Args:
+            angles: (..., 21) radians: per finger how far the first joint bends and spreads and the other two bend; of
+                the thumb, which comes last, the axis-angle of its first joint and how far the others bend. Straight is
+                zero, bending towards the palm and spreading towards the hinge's end is positive.
+        """
+        out = np.empty((*angles.shape[:-1], 15, 3, 3))
+        for f, chain in enumerate(self.chains):
+            own = angles[..., 4 * f : 4 * f + (5 if f == 4 else 4)]
+            rest = [chain.angle(bone) for bone in chain.bones]
+            if f == 4:
+                out[..., 12, :, :] = rodrigues(own[..., :3])
+            else:
+                back = rodrigues(-chain.palmar * -chain.aside(chain.bones[0])) @ rodrigues(-chain.hinge * rest[0])
+                spread = rodrigues(-chain.palmar * own[..., 1, None])
+                out[..., 3 * f, :, :] = rodrigues(chain.hinge * own[..., 0, None]) @ spread @ back
+            for k in (1, 2):
+                bend = own[..., -3 + k, None] + rest[k - 1] - rest[k]
+                out[..., 3 * f + k, :, :] = rodrigues(chain.hinge * bend)
+        return out
+
+    def landmarks(self, angles: np.ndarray) -> np.ndarray:
+        """The 21 landmarks (..., 21, 3) of a hand of these angles (..., 21), metres; wrist as at rest."""
+        turns = self.turns(angles)
+        out = np.empty((*angles.shape[:-1], 21, 3))
+        out[..., 0, :] = self.palm[0]
+        for f, (finger, chain) in enumerate(zip(FINGERS, self.chains, strict=True)):
+            above, place = np.eye(3), chain.start
+            out[..., LANDMARKS_OF[finger][0], :] = place
+            for k in range(3):
+                above = above @ turns[..., 3 * f + k, :, :]
+                place = place + above @ (chain.bones[k] * chain.lengths[k])
+                out[..., LANDMARKS_OF[finger][k + 1], :] = place
+        return out
+
+    def within_limits(self, angles: np.ndarray) -> np.ndarray:
+        """Angles (21,) that joints allow."""
+        kept = np.clip(angles, *_bounds())
+        turn = float(np.linalg.norm(kept[16:19]))
+        kept[16:19] *= min(1.0, np.radians(_THUMB_TURN_DEG) / max(turn, 1e-9))
+        return kept
+
+    def as_pose(self, hand: np.ndarray, angles: np.ndarray) -> FingerPose:
+        """The rotations of a hand of these angles (21,)."""
+        return FingerPose(hand, angles, _axis_angle(self.turns(angles)))
+
+    def read(self, landmarks: np.ndarray, trust: float = 1.0) -> FingerPose:
+        """The rotations that explain landmarks, in closed form.
+
+        Args:
+            landmarks: (21, 3) of a hand (:class:`dsr.people.hands.Hand`), any length unit, any frame.
+            trust: 0 to 1, how far the angles go from a relaxed hand to what the landmarks say.
+        """
+        hand = rigid_rotation(self.palm, landmarks[list(PALM)])
+        angles = []
+        for finger, chain in zip(FINGERS, self.chains, strict=True):
+            seen = _unit(np.diff(landmarks[list(LANDMARKS_OF[finger])], axis=0)) @ hand
+            rest = [chain.angle(bone) for bone in chain.bones]
+            if finger == "thumb":
+                vector = _thumb_base(chain, seen)
+                angles += [*vector]
+                above = rodrigues(vector)
+            else:
+                bend, spread = chain.angle(seen[0]), chain.aside(seen[0])
+                angles += [bend, spread]
+                back = rodrigues(chain.palmar * chain.aside(chain.bones[0])) @ rodrigues(-chain.hinge * rest[0])
+                above = rodrigues(chain.hinge * bend) @ rodrigues(-chain.palmar * spread) @ back
+            for k in (1, 2):
+                bend = chain.angle(above.T @ seen[k]) - rest[k - 1]
+                bend = (bend + np.pi / 2) % (2 * np.pi) - np.pi / 2  # a joint bends far forward, not far back
+                angles.append(bend)
+                above = above @ rodrigues(chain.hinge * (bend + rest[k - 1] - rest[k]))
+        kept = self.within_limits(np.array(angles))
+        return self.as_pose(hand, self.within_limits(trust * kept + (1 - trust) * self.relaxed))
+
+
+@lru_cache(maxsize=1)
+def _bounds() -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest angles (21,); the thumb's first joint is bounded by its whole turn."""
+    spread, free = (-_SPREAD_DEG, _SPREAD_DEG), (-180.0, 180.0)
+    rows = [*4 * (_LIMITS_DEG[0], spread, *_LIMITS_DEG[1:]), free, free, free, *_THUMB_LIMITS_DEG]
+    low, high = np.radians(np.array(rows)).T
+    return low, high
+
+
+def _thumb_base(chain: _Chain, seen: np.ndarray) -> np.ndarray:
+    """The turn of the thumb's first joint: its bone, and as far as the thumb is bent, the axis it bends about."""
+    straight = _swing(chain.bones[0], seen[0])
+    axis = np.cross(seen[0], seen[1]) + np.cross(seen[1], seen[2]) + 0.5 * straight @ chain.hinge
+    turn = _frame(seen[0], axis) @ _frame(chain.bones[0], chain.hinge).T
+    return _axis_angle(turn[None])[0]
+
+
+def forearm_and_wrist(
+    elbow: np.ndarray, wrist_wanted: np.ndarray, forearm: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """The hand's orientation as turns of elbow and wrist: twist shared, nothing beyond what joints allow.
+
+    Args:
+        elbow: (3, 3) local rotation of the elbow joint.
+        wrist_wanted: (3, 3) rotation of the hand against the forearm as the elbow has it now.
+        forearm: (3,) unit direction of the forearm at rest.
+
+    Returns:
+        Local rotations of elbow and wrist (3, 3), and how far (radians) the hand is twisted beyond the limit.
+    """
+    elbow_twist, elbow_swing = _split(elbow, forearm)
+    wrist_twist, wrist_swing = _split(wrist_wanted, forearm)
+    total = (elbow_twist + wrist_twist + np.pi) % (2 * np.pi) - np.pi
+    limit = np.radians(_TWIST_DEG)
+    kept = float(np.clip(total, -limit, limit))
+    # the swing was seen from the forearm as it was twisted before: turned along with it
+    wrist_swing = _limited(wrist_swing, np.radians(_SWING_DEG))
+    before, half = rodrigues(forearm * elbow_twist), rodrigues(forearm * kept / 2)
+    return elbow_swing @ half, half.T @ before @ wrist_swing @ before.T @ half @ half, abs(total - kept)
+
+
+def _split(rotation: np.ndarray, axis: np.ndarray) -> tuple[float, np.ndarray]:
+    """``rotation = swing @ twist``: the twist's angle about the axis and the swing."""
+    from dsr.body.rotations import swing_twist
+
+    angle, rest = swing_twist(torch.from_numpy(rotation), torch.from_numpy(axis))
+    return float(angle), rest.numpy()
+
+
+def _limited(rotation: np.ndarray, most: float) -> np.ndarray:
+    vector = _axis_angle(rotation[None])[0]
+    return rodrigues(vector * min(1.0, most / max(float(np.linalg.norm(vector)), 1e-9)))
+
+
+def rigid_rotation(rest: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Rotation (3, 3) from rest to seen points (Kabsch), whatever their places and sizes."""
+    a, b = rest - rest.mean(0), seen - seen.mean(0)
+    u, _, vt = np.linalg.svd(b.T @ a)
+    return u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))]) @ vt
+
+
+@lru_cache(maxsize=8)
+def _tips(asset: BodyAsset, side: str) -> tuple[int, ...]:
+    """The vertex at the tip of every finger, in the order of :data:`FINGERS`."""
+    joints = asset.J_regressor @ asset.v_template
+    tips = []
+    for finger in FINGERS:
+        last, before = (asset.joint_names.index(f"{side}_{finger}{k}") for k in (3, 2))
+        along = (asset.v_template - joints[last]) @ (joints[last] - joints[before])
+        tips.append(int(np.argmax(np.where(asset.weights[:, last] > 0.5, along, -np.inf))))
+    return tuple(tips)
+
+
+def _frame(x: np.ndarray, z: np.ndarray) -> np.ndarray:
+    x = _unit(x)
+    z = _unit(z - x * (z @ x))
+    return np.stack([x, np.cross(z, x), z], 1)
+
+
+def _swing(start: np.ndarray, target: np.ndarray) -> np.ndarray:
+    turn: np.ndarray = swing(torch.from_numpy(start), torch.from_numpy(target)).numpy()
+    return turn
+
+
+def _axis_angle(rotations: np.ndarray) -> np.ndarray:
+    vectors: np.ndarray = rotmat_to_axis_angle(torch.from_numpy(rotations)).numpy()
+    return vectors
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    unit: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    return unit
