@@ -139,8 +139,10 @@ def refine_semantic(
                 ]
                 some = [detections[i] for i in rows]
                 problem = fit_problem(some, camera, body, options)
-                if options.regressor == "default":
-                    problem = with_network(problem)
+                if options.regressor == "default":  # its keypoints; pose and shape are the silhouette's matter now
+                    told = with_network(problem)
+                    targets = replace(problem.targets, landmarks=told.targets.landmarks)
+                    problem = replace(problem, targets=targets, network=told.network)
                 if camera.gravity is not None:
                     problem = expect_upright(problem, camera.gravity, find_stances(some, camera, camera.gravity))
                 refined = _refine_group([people[i] for i in rows], problem, crops, objective, options, weights)
