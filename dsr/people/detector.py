@@ -35,8 +35,9 @@ class PeopleDetector:
     Args:
         quality: ``fast`` looks at the whole picture and at tiles only where it shows somebody small or nobody, one
             landmark pass, faces only where it finds nobody; ``standard`` adds tiles of half the longer side always,
-            tiles of a third where people are small, faces, a second look behind the people found, and two more landmark
-            passes; ``best`` looks everywhere, in five passes.
+            tiles of a third where people are small and of an eighth in crowds, faces, a second look behind the people
+            found, two more landmark passes, and more of them where a body may be wrong; ``best`` looks everywhere, in
+            five passes.
         threads: threads inside a model, default: the cores of this process, at most 4.
         landmarks: file of another landmark model, see :class:`~dsr.people.landmarks.LandmarkModel`.
 
