@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -86,7 +86,7 @@ class _FrozenLinear(torch.autograd.Function):
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         return (
             torch.ops.mkldnn._linear_pointwise(gradient.contiguous(), ctx.back, None, "none", [], ""),
             None,
@@ -130,7 +130,8 @@ def convolution(
     sources = [conv.weight, conv.bias]
     if norm is not None:
         sources += [norm.weight, norm.bias, norm.running_mean, norm.running_var]
-    shape = list[Any](conv.padding), list(conv.stride), list(conv.dilation), conv.groups
+    padding = cast(Any, conv.padding)
+    shape = list(padding), list(conv.stride), list(conv.dilation), conv.groups
     weights = partial(folded, conv, norm)
     return merged_convolution(x, conv, id(norm), sources, weights, *shape, relu=relu, add=add)
 
@@ -195,7 +196,7 @@ class ConvolutionSteps(nn.Sequential):
             if not isinstance(step, nn.Conv2d):
                 x = step(x)
                 continue
-            norm = steps[at] if at < len(steps) and isinstance(steps[at], nn.BatchNorm2d) else None
+            norm = cast(Any, steps[at]) if at < len(steps) and isinstance(steps[at], nn.BatchNorm2d) else None
             at += norm is not None
             relu = at < len(steps) and isinstance(steps[at], nn.ReLU)
             at += relu
@@ -277,7 +278,8 @@ def _prepared_linear(layer: nn.Linear, scale: Tensor | None, rows: int) -> tuple
     sources = [t for t in (layer.weight, layer.bias, scale) if t is not None]
 
     def make() -> tuple[Tensor, Tensor | None]:
-        weight, bias = layer.weight.detach(), layer.bias
+        weight = layer.weight.detach()
+        bias: Tensor | None = layer.bias
         if scale is not None:
             weight, bias = (
                 (weight * scale[:, None]).to(weight.dtype),

@@ -152,7 +152,8 @@ def open_perspose_set(root: str | Path, name: str) -> PersPoseSource:
     images = next((path for path in inside if path.is_dir()), folder)
     source = PersPoseSource(tables[0], images, name=name)
     rows = np.unique(np.linspace(0, max(0, len(source) - 1), min(len(source), _LOOKED_AT)).astype(int))
-    missing = [image for image in (Path(source.record(int(row)).image) for row in rows) if not image.is_file()]
+    pictures = [Path(str(source.record(int(row)).image)) for row in rows]
+    missing = [image for image in pictures if not image.is_file()]
     if missing:
         raise DatasetError(
             f"{missing[0]} is missing, as are {len(missing) - 1} more of {len(rows)} pictures of {tables[0].name} that "

@@ -122,8 +122,8 @@ class ConvBlock(nn.Module):
         x = x + self.drop_path(self.at(self.n1(x)))
         if self.drop_path.training and self.drop_path.p:
             return x + self.drop_path(self.ff(self.n2(x)))
-        wide, _, narrow = list[Any](self.ff)
-        return linear(linear(self.n2(x), wide, gelu=True), narrow, add=x)
+        mlp: Any = self.ff
+        return linear(linear(self.n2(x), mlp[0], gelu=True), mlp[2], add=x)
 
 
 class ConvFormer(WindowLifter):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -109,7 +109,7 @@ class AdaptiveGraph(nn.Module):
 
     def _merged(self, x: Tensor) -> Tensor:
         """The same with channels last: one convolution for all scores, one for all subsets with the norm taken in."""
-        convs, down = self._convolutions(), self.down
+        convs, down = self._convolutions(), cast(Any, self.down)
         both = merged_convolution(
             x, self, "scores", [p for c in convs[:-SUBSETS] for p in c.parameters()], self._scores
         )
@@ -122,7 +122,7 @@ class AdaptiveGraph(nn.Module):
         rows = weights.permute(0, 3, 1, 2).flatten(1, 2).to(both.dtype)
         mixed = (rows[:, None] @ x.permute(0, 2, 3, 1).to(both.dtype)).unflatten(2, (-1, SUBSETS)).flatten(-2)
         sources = [*(p for c in convs[-SUBSETS:] for p in c.parameters()), *self.bn.parameters(), *self.bn.buffers()]
-        shortcut = x if down is None else convolution(x, *list[Any](down))
+        shortcut = x if down is None else convolution(x, down[0], down[1])
         return merged_convolution(
             mixed.permute(0, 3, 1, 2), self, "mixture", sources, self._mixture, relu=True, add=shortcut
         )

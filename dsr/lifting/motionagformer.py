@@ -73,7 +73,7 @@ class GraphMixer(nn.Module):
         if norm.training or norm.running_var is None or not can_derive(x):
             y = functional.relu(x + norm(graph @ self.V(x) + self.U(x)))
         else:  # the norm is one of nodes: it scales the rows of the graph
-            sources = [*norm.parameters(), norm.running_mean, norm.running_var]
+            sources = [*norm.parameters(), *norm.buffers()]
             factor, shift = derived(norm, "scale", sources, self._norm_as_scale)
             own = shift + factor * linear(x, self.U)
             y = torch.baddbmm(own, (factor * graph).expand(len(x), -1, -1), linear(x, self.V)).add_(x).relu_()

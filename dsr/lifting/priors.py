@@ -8,6 +8,7 @@ place of any host's joint embedding and positional tables.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,7 +104,8 @@ class PriorUnit(nn.Module):
 
     def _merged(self) -> tuple[nn.Linear, Tensor, Tensor, Tensor, Tensor]:
         """Both products as one layer with the norm taken in; the self weight, M, the graph without it, the shift."""
-        norm, graph = self.bn, self.gconv
+        norm: Any = self.bn
+        graph = self.gconv
         scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
         whole = graph.adjacency + graph.adj2
         whole = (whole + whole.T) / 2.0
@@ -124,7 +126,7 @@ class KinematicsAttention(Attention):
         self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, len(skeleton), width))
         self.norm1 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(N, J, inputs) to (N, J, C)."""
         h = self.kpa(x) + self.Spatial_pos_embed
         return super().forward(self.norm1(h), add=h)
@@ -152,7 +154,7 @@ class TrajectoryAttention(Attention):
         self.Temporal_pos_embed = nn.Parameter(torch.zeros(1, frames, width))
         self.norm1 = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:  # type: ignore[override]
         """(N, F, C) to the same shape."""
         h = self.tpa(x) + self.Temporal_pos_embed
         return super().forward(self.norm1(h), add=h)

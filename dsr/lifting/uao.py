@@ -57,7 +57,8 @@ class _Gated(nn.Module):
         self.linear = nn.Sequential(nn.Linear(inputs, outputs), nn.GELU(), nn.Dropout(drop))
 
     def forward(self, x: Tensor) -> Tensor:
-        layer, activation, drop = list[Any](self.linear)
+        steps: Any = self.linear
+        layer, activation, drop = steps[0], steps[1], steps[2]
         y: Tensor = drop(
             activation(frozen_linear(x, self, (layer.weight, layer.bias), lambda: (layer.weight, layer.bias)))
         )

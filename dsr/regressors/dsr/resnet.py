@@ -5,7 +5,7 @@ Bottlenecks carry the stride on their 3x3 convolution ("v1.5"), as in torchvisio
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -145,7 +145,8 @@ class ResNet(nn.Module):
 
 def _stage(kind: Architecture, inputs: int, planes: int, index: int, stride: int) -> nn.Sequential:
     outputs = planes * kind.block.expansion
-    grouping = {"groups": kind.groups, "group_width": kind.group_width} if kind.block is Bottleneck else {}
+    wide = kind.block is Bottleneck
+    grouping: dict[str, Any] = {"groups": kind.groups, "group_width": kind.group_width} if wide else {}
     downsample = None
     if stride != 1 or inputs != outputs:
         downsample = ConvolutionSteps(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))

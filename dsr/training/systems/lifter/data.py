@@ -83,11 +83,11 @@ def read_tracks(
     if kind == "h36m":
         known = track_files.H36M_TRAIN if split == "train" else track_files.H36M_TEST
         return track_files.load_h36m(poses, keypoints, subjects or known)
-    known = track_files.HUMANEVA_TRAIN if split == "train" else track_files.HUMANEVA_TEST
+    evaluated = track_files.HUMANEVA_TRAIN if split == "train" else track_files.HUMANEVA_TEST
     if subjects:
         part = "Train" if split == "train" else "Validate"
         subjects = [name if "/" in name else f"{part}/{name}" for name in subjects]
-    return track_files.load_humaneva(poses, keypoints, subjects or known)
+    return track_files.load_humaneva(poses, keypoints, subjects or evaluated)
 
 
 def keypoint_file(folder: Path, keypoints: str, where: str, data_set: str = "h36m") -> Path:
