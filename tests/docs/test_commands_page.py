@@ -25,7 +25,7 @@ SECTIONS = {
     "dsr-train, image to body": ("train", []),
     "dsr-train lifter": ("train", ["lifter"]),
     "dsr-train adapt": ("train", ["adapt"]),
-    "dsr-prior": ("prior", ["garments"], ["show"]),
+    "dsr-prior": ("prior", ["garments"], ["scans"], ["pictures"], ["show"]),
     "dsr-retarget": ("retarget", []),
     "dsr-doctor": ("doctor", []),
 }
