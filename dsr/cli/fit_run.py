@@ -199,7 +199,7 @@ class FitRun:
         """What fits one input and writes its results; everything is loaded, and the body is in the output folder."""
         clips = any(isinstance(self._planned[i].source, Clip) for i in todo)
         pictures = any(isinstance(self._planned[i].source, InputPicture) for i in todo)
-        kept = {"keep_labels": True} if self._output_options.labels else {}
+        kept: dict[str, Any] = {"keep_labels": True} if self._output_options.labels else {}
         fitter = self._make_fitter(self._options, keep_pictures=True, jobs=self._jobs, **kept)
         clip_fitter = SequenceFitter(self._options, self._sequence) if clips else None
         if clip_fitter is not None:
