@@ -59,7 +59,7 @@ def test_every_key_of_the_json_file_is_described(folder, stem, title, person):
 def test_every_array_of_a_picture_is_described(folder):
     described = pages.table_keys(pages.section(PAGE, "NAME.npz"))
     with np.load(folder / "street_walk.npz") as arrays:
-        assert described - {"joint_uncertainty_mm"} == set(arrays.files)
+        assert described == set(arrays.files)
 
 
 def test_every_array_of_a_clip_is_described(folder):
