@@ -44,7 +44,15 @@ def starting_states(problem: FitProblem, options: FitOptions) -> list[State]:
     batch = len(targets.rays)
     said = network_state(problem)
     if targets.landmarks is not None:
-        poses = [pose_from_landmarks(targets.landmarks, rest) if said is None else (said.root, said.theta)]
+        poses = [pose_from_landmarks(targets.landmarks, rest)]
+        if said is not None:  # the network's, but for those whose landmarks are known better than it knows
+            other = problem.factor > 0.5
+            poses = [
+                tuple(
+                    torch.where(other.view(-1, *[1] * (b.ndim - 1)), a, b)
+                    for a, b in zip((said.root, said.theta), poses[0], strict=True)
+                )
+            ]
         if options.refine in ("joints", "all") or options.quality == "best":
             mirrored = targets.landmarks * targets.landmarks.new_tensor([1.0, 1.0, -1.0])
             poses.append(pose_from_landmarks(mirrored, rest))
