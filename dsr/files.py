@@ -26,6 +26,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_MOST_TEXT = 1 << 29
+"""Bytes of a text or JSON file: annotations of the largest data sets have half of it."""
 _PIECE = re.compile(r"\.[0-9a-f]{12}\.part(\.|$)")
 _PLACED: ContextVar[list[Path] | None] = ContextVar("_PLACED", default=None)
 
@@ -108,9 +110,9 @@ def read_text(path: Path) -> str:
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is no text.
+        ValueError: if it is no text, or too large.
     """
-    data = path.read_bytes()
+    data = _read_bounded(path)
     encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
     if encoding is None and b"\0" in data[:2]:
         encoding = "utf-16-be" if data[:1] == b"\0" else "utf-16-le"
@@ -126,15 +128,24 @@ def read_text(path: Path) -> str:
     return text
 
 
+def _read_bounded(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        data = b"" if size > _MOST_TEXT else stream.read(_MOST_TEXT + 1)
+    if max(size, len(data)) > _MOST_TEXT:
+        raise ValueError(f"it has more than {_MOST_TEXT >> 20} MB")
+    return data
+
+
 def read_json(path: Path) -> Any:
     """A JSON file in any Unicode encoding, with or without a byte-order mark.
 
     Raises:
         OSError: if it cannot be read.
-        ValueError: if it is no JSON, or nested too deeply.
+        ValueError: if it is no JSON, too large, or nested too deeply.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(_read_bounded(path))
     except (RecursionError, MemoryError) as error:
         raise ValueError("nested too deeply") from error
 

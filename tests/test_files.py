@@ -5,7 +5,7 @@ import pytest
 from dsr.body import load_asset
 from dsr.checkpoints.reader import open_weights
 from dsr.errors import BodyError, CheckpointError
-from dsr.files import all_or_nothing, expand_user, read_text, write_bytes
+from dsr.files import all_or_nothing, expand_user, read_json, read_text, write_bytes
 
 
 def test_an_error_takes_back_what_was_written_before_it(tmp_path):
@@ -48,3 +48,15 @@ def test_what_stands_in_the_place_of_a_model_is_said(tmp_path, content, says):
                 with open_weights(file):
                     pass
         assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("read", [read_text, read_json])
+def test_texts_of_any_size_are_bounded(tmp_path, monkeypatch, read):
+    monkeypatch.setattr("dsr.files._MOST_TEXT", 1 << 20)
+    path = tmp_path / "a.json"
+    path.write_bytes(b"[" + b" " * ((1 << 20) - 2) + b"]")
+    read(path)
+    with path.open("r+b") as stream:
+        stream.truncate(1 << 40)  # a terabyte that takes no place on the disk
+    with pytest.raises(ValueError, match="more than 1 MB"):
+        read(path)
