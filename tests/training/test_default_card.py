@@ -34,6 +34,6 @@ def test_people_are_better_known_than_by_the_landmarks():
 def test_the_card_says_what_it_has_to():
     text = CARD.read_text(encoding="utf-8")
     assert "The data used in this project was obtained from mocap.cs.cmu.edu" in text
-    for words in ("CC0", "seed", "Designs compared", "Limits", "with and without"):
+    for words in ("CC0", "seed", "Designs compared", "Limits", "With and without"):
         assert words in text, words
     assert shipped_file(FILE).stat().st_size < 16e6 and SLICE.stat().st_size < 300_000
