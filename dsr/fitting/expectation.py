@@ -21,7 +21,7 @@ FOOT_M, STRIDE_M = 0.18, 0.3
 """How far apart these are, by which a wrong tilt lifts one."""
 FOCAL_LOG = 0.5
 """Logarithm by which a focal length may be wrong (a guess, a cut-out): a pitch told by where lines meet goes along."""
-CALM_KNEE_RAD, ACTING_KNEE_RAD = (0.03, 0.05), (0.25, 0.35)
+CALM_KNEE_RAD, ACTING_KNEE_RAD = (0.03, 0.05), (0.25, 0.4)
 """How far the knee of a leg that looks straight is bent, and its spread: of who stands calmly, of others who stand."""
 _KNEES = [9, 12]  # places of the knees' hinge angles among the pose's 63
 
@@ -74,6 +74,10 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
         floor=tensor(np.zeros(count)),
         contact=tensor(np.zeros((count, 2))),
     )
+    pose_sigma = targets.pose_sigma
+    if pose_sigma is not None:  # a network has seen few people who just stand, and bends their knees
+        pose_sigma = pose_sigma.clone()
+        pose_sigma[:, _KNEES] /= tensor(1 - 0.95 * legs * calm)
     shares = tensor(np.stack([keypoint_shares(d, problem.camera.size) for d in problem.detections]))
     weight = targets.weight * shares
-    return replace(problem, targets=replace(targets, weight=weight, upright=upright))
+    return replace(problem, targets=replace(targets, weight=weight, upright=upright, pose_sigma=pose_sigma))

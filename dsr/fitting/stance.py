@@ -16,7 +16,7 @@ SIDES = ("left", "right")
 _SEEN = (0.35, 0.6)  # confidences from which on a keypoint begins to count, and counts
 _SHARE = (0.66, 0.86)  # of a straight leg's length by the trunk's, along the picture's vertical
 _LEG_BY_TRUNK = 1.45  # hip to ankle by shoulders to hips, as detectors see them
-_FLEXED_DEG = (10.0, 20.0)  # trunk against legs, which landmarks tell to 5 degrees: straight, and bent over
+_FLEXED_DEG = (11.0, 22.0)  # trunk against legs, which landmarks tell to 5 degrees: straight, and bent over
 _TRUNK_BY_SHOULDERS = 1.35  # a foreshortened trunk is no measure; shoulders seen from the front are
 
 
