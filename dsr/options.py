@@ -14,6 +14,8 @@ SYSTEMS = ("dsr", "perspose")
 """Networks that ``--regressor`` takes (:data:`dsr.regressors.REGRESSORS`)."""
 PARSERS = ("graphonomy", "lip", "atr", "transformers", "mediapipe")
 """Kinds of clothing labels that ``--parser`` takes beside the built-in (:mod:`dsr.people.brought_labels`)."""
+EXPRESSIVE = ("hands",)
+"""Options that need a body with fingers and a face that moves."""
 CHECKPOINT_FORMS = " or ".join(f"{name}:CHECKPOINT" for name in SYSTEMS)
 """How ``--regressor`` names them, for messages."""
 
@@ -44,6 +46,8 @@ class FitOptions:
     """Body mass in kilograms, for everybody in the picture; with --height or alone."""
     body: str = "open"
     """Body model: open, or a path to a licensed SMPL or SMPL-X file."""
+    hands: bool = False
+    """Also fingers and the turn of wrists, from the picture; the open body is then open-x. For single pictures."""
     regressor: str = "default"
     """First guess: the default network, or one of yours: dsr:CHECKPOINT, perspose:CHECKPOINT."""
     mirror: Literal["auto", "on", "off"] = "auto"
@@ -78,6 +82,9 @@ class FitOptions:
             name: str(Path(value).absolute()) if isinstance(value, Path) else value
             for name, value in ((name, getattr(self, name)) for name in asdict(FitOptions()))
         }
+        for name in EXPRESSIVE:  # as in files written before they could be asked for
+            if not record[name]:
+                del record[name]
         kind, colon, place = self.parser.partition(":")
         if colon:
             record["parser"] = f"{kind}:{expand_user(place).absolute()}"
@@ -85,6 +92,12 @@ class FitOptions:
         if colon:
             record["regressor"] = f"{system}:{expand_user(path).absolute()}"
         return record
+
+
+def body_to_load(options: FitOptions) -> str:
+    """The body that a fit is made with: where hands are asked for, the open body is the one that has fingers."""
+    asked = any(getattr(options, name) for name in EXPRESSIVE)
+    return "open-x" if asked and options.body == "open" else options.body
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from dsr.cli.progress import Progress, row_text
 from dsr.errors import ExportError, ResultError, UsageError
 from dsr.files import remove_pieces, with_ending
 from dsr.limits import check_limits, working_on
-from dsr.options import check_lifter, check_options
+from dsr.options import body_to_load, check_lifter, check_options
 from dsr.pipeline.body_file import body_file_name
 from dsr.pipeline.clip_fitter import OnFrame, SequenceFitter, check_sequence_options
 from dsr.pipeline.folder_lock import only_run_in
@@ -97,7 +97,7 @@ class FitRun:
         if clips:
             check_sequence_options(self._options, self._sequence)
             check_clip_outputs(self._output_options, any(clip.is_video and not clip.problem for clip in clips))
-        body = load_asset(self._options.body)
+        body = load_asset(body_to_load(self._options))
         body_stem = Path(body_file_name(body)).stem
         self._planned = self._folder.plan(sources, [body_stem], command.limit, command.overwrite, body.sha256)
         self._tell_of_another_body()

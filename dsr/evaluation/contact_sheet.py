@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dsr.errors import UsageError
-from dsr.options import FitOptions
+from dsr.options import FitOptions, body_to_load
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -87,7 +87,7 @@ def make_sheet(
         raise UsageError(f"no pictures in {', '.join(map(str, paths))}.")
     if out.suffix.lower() != ".html" and -(-len(pictures) // columns) * (row_height + _LABEL) > _LONGEST:
         raise UsageError(f"{len(pictures)} pictures are too many for {out.name}: name a .html file, or give --limit.")
-    asset = load_asset(options.body)
+    asset = load_asset(body_to_load(options))
     rows, results = [], []
     for done, result in enumerate(fit_images(pictures, options, jobs=jobs, keep_pictures=True), 1):
         rows.append(sheet_row(result, asset, row_height))

@@ -18,7 +18,7 @@ import numpy as np
 from dsr.body import joint_names
 from dsr.evaluation.coco_people import EXTENTS, AnnotatedPerson, AnnotatedPicture, extent
 from dsr.evaluation.matching import assign, box_iou
-from dsr.options import FitOptions
+from dsr.options import FitOptions, body_to_load
 
 if TYPE_CHECKING:
     from dsr.body import BodyAsset
@@ -117,7 +117,7 @@ def evaluate_people(
     from dsr.pipeline.picture_fitter import fit_images
 
     options = options or FitOptions()
-    asset = load_asset(options.body)
+    asset = load_asset(body_to_load(options))
     report = PeopleReport()
     results = fit_images([p.path for p in pictures], options, jobs=jobs, keep_pictures=True)
     for done, (picture, result) in enumerate(zip(pictures, results, strict=True), 1):

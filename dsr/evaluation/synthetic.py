@@ -25,7 +25,7 @@ from dsr.evaluation.scores import PersonScore, score_body, score_landmarks
 from dsr.evaluation.strata import score_floor, score_posture
 from dsr.evaluation.summary import SyntheticReport, summarise
 from dsr.evaluation.truth import TruePerson, TruePicture, load_truth
-from dsr.options import FitOptions
+from dsr.options import FitOptions, body_to_load
 
 if TYPE_CHECKING:
     from dsr.results.picture import FitResult
@@ -70,7 +70,7 @@ def evaluate_synthetic(
             f"{folder}: the truth of {len(bare)} pictures ({bare[0]}, ...) was made with another body than the one "
             "installed; render the pictures again."
         )
-    fitted_asset = asset if options.body == "open" else load_asset(options.body)
+    fitted_asset = asset if body_to_load(options) == "open" else load_asset(body_to_load(options))
     report = SyntheticReport()
     results = fit_images([picture.path for picture in pictures], options, jobs=jobs, keep_stages=True)
     for done, (picture, result) in enumerate(zip(pictures, results, strict=True), 1):

@@ -22,7 +22,7 @@ from dsr.evaluation.known_joints import ASTRAY, KnownJointsFinder, limb_distance
 from dsr.evaluation.metrics import mpjpe, pa_mpjpe
 from dsr.evaluation.posture import LIMB12_HIPS, between_deg, posture, towards_camera_deg
 from dsr.evaluation.view_truth import TrueView
-from dsr.options import FitOptions
+from dsr.options import FitOptions, body_to_load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +123,7 @@ def evaluate_views(
 
     options = options or FitOptions()
     check_options(options)
-    asset = load_asset(options.body)
+    asset = load_asset(body_to_load(options))
     pictures: dict[Path, list[TrueView]] = {}
     for view in views:
         pictures.setdefault(view.path, []).append(view)

@@ -33,6 +33,8 @@ _THUMB_LIMITS_DEG = ((-10.0, 60.0), (-20.0, 80.0))
 _SPREAD_DEG, _THUMB_TURN_DEG = 20.0, 50.0
 PALM = (0, 5, 9, 13, 17)
 _WRIST_SHARE = 0.87  # the model's wrist lies so far from the knuckles towards the joint of the body
+_BEND_COLUMNS = [0, 2, 3, 4, 6, 7, 8, 10, 11, 12, 14, 15, 16, 19, 20]
+"""Columns of a hand's angles with what the 15 joints are bent by; the thumb's first is another turn."""
 _TWIST_DEG, _SWING_DEG = 90.0, 80.0
 
 
@@ -66,6 +68,12 @@ class _Chain:
         """How far a direction is bent from straight, radians."""
         return float(np.arctan2(direction @ self.palmar, direction @ self.ahead))
 
+    @property
+    def straightening(self) -> np.ndarray:
+        """Rotation (3, 3) that takes the first bone from rest to straight ahead."""
+        bone = self.bones[0]
+        return rodrigues(self.palmar * self.aside(bone)) @ rodrigues(-self.hinge * self.angle(bone))
+
     def aside(self, direction: np.ndarray) -> float:
         """How far a direction leaves the finger's plane, radians."""
         return float(np.arcsin(np.clip(direction @ self.hinge, -1, 1)))
@@ -98,9 +106,13 @@ class RestHand:
             hinge = _unit(hinge)
             start = bones[0] if finger == "thumb" else points[0] - wrist
             ahead = _unit(start - hinge * (start @ hinge))
-            self.chains.append(
-                _Chain(points[0], np.linalg.norm(steps, axis=1), bones, hinge, ahead, np.cross(hinge, ahead))
-            )
+            lengths = np.linalg.norm(steps, axis=1)
+            self.chains.append(_Chain(points[0], lengths, bones, hinge, ahead, np.cross(hinge, ahead)))
+        self._hinges = np.repeat([chain.hinge for chain in self.chains], 3, axis=0)
+        self._palmars = np.stack([chain.palmar for chain in self.chains[:4]])
+        self._back = np.stack([chain.straightening for chain in self.chains[:4]])
+        rest = np.array([[chain.angle(bone) for bone in chain.bones] for chain in self.chains])
+        self._offsets = np.concatenate([np.zeros((5, 1)), rest[:, :-1] - rest[:, 1:]], 1).ravel()
 
     @property
     def relaxed(self) -> np.ndarray:
@@ -116,19 +128,12 @@ class RestHand:
                 the thumb, which comes last, the axis-angle of its first joint and how far the others bend. Straight is
                 zero, bending towards the palm and spreading towards the hinge's end is positive.
         """
-        out = np.empty((*angles.shape[:-1], 15, 3, 3))
-        for f, chain in enumerate(self.chains):
-            own = angles[..., 4 * f : 4 * f + (5 if f == 4 else 4)]
-            rest = [chain.angle(bone) for bone in chain.bones]
-            if f == 4:
-                out[..., 12, :, :] = rodrigues(own[..., :3])
-            else:
-                back = rodrigues(-chain.palmar * -chain.aside(chain.bones[0])) @ rodrigues(-chain.hinge * rest[0])
-                spread = rodrigues(-chain.palmar * own[..., 1, None])
-                out[..., 3 * f, :, :] = rodrigues(chain.hinge * own[..., 0, None]) @ spread @ back
-            for k in (1, 2):
-                bend = own[..., -3 + k, None] + rest[k - 1] - rest[k]
-                out[..., 3 * f + k, :, :] = rodrigues(chain.hinge * bend)
+        bends = angles[..., _BEND_COLUMNS] + self._offsets
+        vectors = self._hinges * bends[..., None]
+        vectors[..., 12, :] = angles[..., 16:19]
+        out = rodrigues(vectors)
+        spread = rodrigues(-self._palmars * angles[..., 1:16:4, None])
+        out[..., 0:12:3, :, :] = out[..., 0:12:3, :, :] @ spread @ self._back
         return out
 
     def landmarks(self, angles: np.ndarray) -> np.ndarray:
@@ -146,10 +151,10 @@ class RestHand:
         return out
 
     def within_limits(self, angles: np.ndarray) -> np.ndarray:
-        """Angles (21,) that joints allow."""
+        """The nearest angles (..., 21) that joints allow."""
         kept = np.clip(angles, *_bounds())
-        turn = float(np.linalg.norm(kept[16:19]))
-        kept[16:19] *= min(1.0, np.radians(_THUMB_TURN_DEG) / max(turn, 1e-9))
+        turn = np.linalg.norm(kept[..., 16:19], axis=-1, keepdims=True)
+        kept[..., 16:19] *= np.minimum(1.0, np.radians(_THUMB_TURN_DEG) / np.maximum(turn, 1e-9))
         return kept
 
     def as_pose(self, hand: np.ndarray, angles: np.ndarray) -> FingerPose:
@@ -175,8 +180,7 @@ class RestHand:
             else:
                 bend, spread = chain.angle(seen[0]), chain.aside(seen[0])
                 angles += [bend, spread]
-                back = rodrigues(chain.palmar * chain.aside(chain.bones[0])) @ rodrigues(-chain.hinge * rest[0])
-                above = rodrigues(chain.hinge * bend) @ rodrigues(-chain.palmar * spread) @ back
+                above = rodrigues(chain.hinge * bend) @ rodrigues(-chain.palmar * spread) @ chain.straightening
             for k in (1, 2):
                 bend = chain.angle(above.T @ seen[k]) - rest[k - 1]
                 bend = (bend + np.pi / 2) % (2 * np.pi) - np.pi / 2  # a joint bends far forward, not far back

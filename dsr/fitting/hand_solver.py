@@ -17,7 +17,7 @@ from dsr.fitting.fingers import FingerPose, RestHand
 
 _STEPS, _DAMPING = 10, 1e-3
 _PIXEL, _OF_SIDE = 1.0, 0.012  # error of a landmark in the picture: so many pixels, and so much of the hand's size
-_DIRECTION = 0.45  # error of a bone's direction in the 3D landmarks
+_DIRECTION = 0.8  # error of a bone's direction in the 3D landmarks
 _BEND, _SPREAD, _THUMB = 0.5, 0.15, 0.35  # by how much hands differ from a relaxed one, radians
 _TWIST, _BENT_WRIST = 0.8, 0.45  # by how much hands turn against the forearm
 _SCALE = 0.12
@@ -60,7 +60,7 @@ def solve_hand(rest: RestHand, view: HandView) -> FingerPose:
         wrist = _turn_vector(view.forearm.T @ turn)
         twist = wrist @ rest.forearm
         bent = wrist - twist[:, None] * rest.forearm
-        beyond = angles - np.stack([rest.within_limits(row) for row in angles])
+        beyond = angles - rest.within_limits(angles)
         parts = (
             _robust(drawn - seen, pixel, 3.0),
             (_directions(model) - bones) / _DIRECTION,

@@ -54,6 +54,8 @@ def check_sequence_options(options: FitOptions, sequence: SequenceOptions) -> No
         raise UsageError("--regressor is for single pictures; a clip is fitted from keypoints and --lifter.")
     if options.refine in ("semantic", "all"):
         raise UsageError(f"--refine {options.refine} is for single pictures; use none or joints for a clip.")
+    if options.hands:
+        raise UsageError("--hands is for single pictures: fingers are not followed through a clip yet.")
     if options.boxes is not None:
         raise UsageError("--boxes is for single pictures; give --keypoints for a clip, or let the detector look.")
     if not math.isfinite(sequence.max_gap_s) or not 0 <= sequence.max_gap_s <= 60:

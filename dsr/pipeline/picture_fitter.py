@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dsr.devices import choose_device
 from dsr.limits import Limits, check_limits, working_on
-from dsr.options import FitOptions, check_options, split_regressor
+from dsr.options import FitOptions, body_to_load, check_options, split_regressor
 from dsr.pipeline.chain import (
     StageTimer,
     body_record,
@@ -22,6 +22,7 @@ from dsr.pipeline.chain import (
     tilted_camera,
     whole_chain,
 )
+from dsr.pipeline.expression_reader import ExpressionReader
 from dsr.pipeline.inputs import InputPicture, find_inputs
 from dsr.pipeline.jobs import check_jobs, cores, ordered_map
 from dsr.pipeline.people_finder import PeopleFinder
@@ -150,6 +151,7 @@ class Fitter:
         self.on_stage: Callable[[str], None] | None = None
         self._find_people = people_finder or PeopleFinder(options, max(1, min(4, cores() // jobs)))
         self._fit_bodies = body_fitter or fit_bodies
+        self._add_expression = ExpressionReader(options, max(1, min(4, cores() // jobs))) if options.hands else None
         self._body: Body | None = None
         self._network: PhotoRegressor | None = None
         self._brought: LabelsOf | None = None
@@ -169,7 +171,9 @@ class Fitter:
 
                     count = regressor_class(network[0]).num_betas
                     betas = count if count > DEFAULT_BETAS else None  # PersPose has 11
-                self._body = load_body(self.options.body, num_betas=betas).to(choose_device(self.options.device))
+                self._body = load_body(body_to_load(self.options), num_betas=betas).to(
+                    choose_device(self.options.device)
+                )
             return self._body
 
     @property
@@ -209,6 +213,8 @@ class Fitter:
             UsageError: if there is no such device.
         """
         _ = self.body, self.regressor, self._labels_of
+        if self._add_expression is not None:
+            self._add_expression.prepare(self.body)
         if isinstance(self._find_people, PeopleFinder):
             self._find_people.prepare()
 
@@ -284,6 +290,9 @@ class Fitter:
                 result.people, detections, camera, self.body, options, photo.rgb, labels=labels
             )
             timer.lap("semantic")
+        if self._add_expression is not None:
+            result.people = self._add_expression(result.people, detections, photo, camera, self.body)
+            timer.lap("hands")
         if self.keep_labels:
             from dsr.fitting.semantic import parsed
 

@@ -46,6 +46,9 @@ class PersonResult:
         height_m: standing height of the fitted shape, metres.
         measures: sizes of the fitted shape by name and unit (``weight_kg``, ``chest_girth_m``), as ``betas_for`` takes
             them; empty for a body without marked points.
+        hands: where they were asked for, how sure ``left`` and ``right`` are seen (0 to 1), None for one that is not.
+        actions: where the face was asked for, the strength of every facial action of the body by name, 0 to 1; empty
+            for somebody whose face is not seen.
         residuals: per stage, e.g.
             ``{"fit": {"reprojection_px": 3.1, "reprojection_rel": 0.008, "silhouette_iou": 0.8}}``.
         warnings: sentences for the user about this person.
@@ -65,6 +68,8 @@ class PersonResult:
     height_m: float
     joint_uncertainty_mm: np.ndarray | None = None
     measures: dict[str, float] = field(default_factory=dict)
+    hands: dict[str, float | None] | None = None
+    actions: dict[str, float] | None = None
     residuals: dict[str, dict[str, float | None]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -115,6 +120,9 @@ def picture_arrays(result: FitResult) -> dict[str, np.ndarray]:
         unknown = np.full(arrays["joints_cam_m"].shape[1], np.nan)
         known = [person.joint_uncertainty_mm for person in people]
         arrays["joint_uncertainty_mm"] = np.stack([unknown if row is None else np.asarray(row) for row in known])
+    if any(person.hands is not None for person in people):
+        seen = [[(person.hands or {}).get(side) for side in ("left", "right")] for person in people]
+        arrays["hand_presence"] = np.array([[np.nan if each is None else each for each in row] for row in seen])
     return arrays
 
 
@@ -156,11 +164,17 @@ def _person_document(person: PersonResult) -> dict[str, Any]:
         "transl": json_numbers(person.transl),
         "joints_cam_m": json_numbers(person.joints_cam_m),
         "joint_uncertainty_mm": None if uncertainty is None else json_numbers(uncertainty),
+        **({} if person.hands is None else {"hands": _rounded(person.hands)}),
+        **({} if person.actions is None else {"actions": _rounded(person.actions)}),
         "keypoint_set": person.keypoint_set,
         "keypoints_px": json_numbers(person.keypoints_px),
         "residuals": residuals_document(person.residuals),
         "warnings": list(person.warnings),
     }
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, float | None]:
+    return {name: None if value is None else json_numbers(value) for name, value in values.items()}
 
 
 def picture_from_files(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> FitResult:
@@ -186,6 +200,8 @@ def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Per
         height_m=entry["height_m"],
         measures=entry.get("measures", {}),
         joint_uncertainty_mm=None if uncertainty is None else arrays["joint_uncertainty_mm"][i],
+        hands=entry.get("hands"),
+        actions=entry.get("actions"),
         residuals=entry["residuals"],
         warnings=entry["warnings"],
         **parts,
