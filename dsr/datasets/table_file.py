@@ -29,6 +29,8 @@ class _Member:
     offset: int | None
 
 
+_LARGE, _MOST_INFLATION = 1 << 28, 300
+"""A column of more bytes than this must not be packed so well: it is the same number throughout, or an attack."""
 _DAMAGE = (*ARCHIVE_DAMAGE, KeyError, SyntaxError, TypeError, MemoryError)
 
 
@@ -164,6 +166,11 @@ class NpzTable(Table):
             except _DAMAGE as error:
                 raise DatasetError(f"{self.path}: '{key}' is damaged ({error}): copy the file again.") from error
             header = stream.tell()
+        if info.file_size > max(_LARGE, _MOST_INFLATION * info.compress_size):
+            raise DatasetError(
+                f"{self.path}: '{key}' would unpack to {info.file_size >> 20} MB from {info.compress_size >> 10} KB; save "
+                "it uncompressed if that is meant."
+            )
         if dtype.hasobject:
             raise DatasetError(f"{self.path}: '{key}' holds Python objects, which are not read; save it as an array.")
         if header + int(np.prod(shape, dtype=object)) * dtype.itemsize != info.file_size:
@@ -181,7 +188,8 @@ class NpzTable(Table):
             if member.offset is not None and 0 not in member.shape:
                 return np.memmap(self.path, member.dtype, "r", member.offset, member.shape, order)
             with zipfile.ZipFile(self.path) as archive, archive.open(member.name) as stream:
-                data = stream.read()[member.header :]
+                stream.read(member.header)
+                data = stream.read()
             return np.frombuffer(data, member.dtype).reshape(member.shape, order=order)
         except _DAMAGE as error:
             key = member.name[:-4]

@@ -273,3 +273,14 @@ def test_training_sets_are_found_in_their_folders(tmp_path):
         open_perspose_set(tmp_path, "h36m")
     with pytest.raises(DatasetError, match="'mars'"):
         open_perspose_set(tmp_path, "mars")
+
+
+def test_columns_that_unpack_to_a_thousand_times_are_refused(tmp_path, monkeypatch):
+    """Found by the torture corpus: a file of 800 KB took 2.4 GB."""
+    monkeypatch.setattr("dsr.datasets.table_file._LARGE", 1 << 20)
+    path = tmp_path / "bomb.npz"
+    np.savez_compressed(path, a=np.zeros(1 << 18), b=np.arange(1 << 18))
+    with pytest.raises(DatasetError, match=r"'a' would unpack to 2 MB"):
+        open_table(path)
+    np.savez(path, a=np.zeros(1 << 18))
+    assert open_table(path).column("a").shape == (1 << 18,)
