@@ -123,7 +123,7 @@ def sample_masks(
         height, width = mask.probability.shape
         cells = (grid[i] - box[:2]) / (box[2:] - box[:2]) * np.array([width, height], np.float32) - 0.5
         seen[i] = cv2.remap(
-            np.asarray(mask.probability, np.float32), cells[..., 0], cells[..., 1], cv2.INTER_LINEAR, borderValue=0.0
+            np.asarray(mask.probability, np.float32), cells[..., 0], cells[..., 1], cv2.INTER_LINEAR, borderValue=(0.0,)
         )
     return averaged(seen), np.array([mask is not None for mask in masks])
 

@@ -147,8 +147,9 @@ class DefaultRegressor(nn.Module):
     def shape_bias(self) -> Tensor:
         """(11,) what is added to the betas at the end, a part of the network's parameters."""
         last = self.trunks[-1]
-        bias = last.shape.bias if isinstance(last, _Tokens) else last.said.bias[TURNED * 6 :]
-        return cast(Tensor, bias)
+        if isinstance(last, _Tokens):
+            return last.shape.bias
+        return cast(_Perceptron, last).said.bias[TURNED * 6 :]
 
     @torch.no_grad()
     def _start(self, inputs: PersonInputs) -> _Start:

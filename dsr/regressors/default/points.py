@@ -33,6 +33,11 @@ class BodyPoints(nn.Module):
     """
 
     rest: Tensor
+    _attached: Tensor
+    _attached_dirs: Tensor
+    _blend: Tensor
+    _joints: Tensor
+    _joint_dirs: Tensor
 
     def __init__(
         self, asset: BodyAsset, keypoint_set: str = "blazepose33", vertices: Sequence[int] = (), num_betas: int = 11
@@ -67,7 +72,7 @@ class BodyPoints(nn.Module):
 
     def rest_joints(self, betas: Tensor) -> Tensor:
         """Joints (B, 24, 3) of the shaped bodies at rest."""
-        joints: Tensor = self._joints + torch.einsum("jcn,bn->bjc", self._joint_dirs, betas)  # type: ignore[operator, arg-type]
+        joints: Tensor = self._joints + torch.einsum("jcn,bn->bjc", self._joint_dirs, betas)
         return joints
 
     def forward(self, turns: Tensor, betas: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,6 +96,6 @@ class BodyPoints(nn.Module):
             for i, joint in enumerate(level):
                 world[joint], place[joint] = now[:, i], at[:, i]
         rotation, position = torch.stack(world, 1), torch.stack(place, 1)
-        attached = self._attached + torch.einsum("kjcn,bn->bkjc", self._attached_dirs, betas)  # type: ignore[operator, arg-type]
+        attached = self._attached + torch.einsum("kjcn,bn->bkjc", self._attached_dirs, betas)
         points = torch.einsum("bjxy,bkjy->bkx", rotation, attached)
         return position, points + self._blend @ position, rotation

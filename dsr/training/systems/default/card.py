@@ -131,7 +131,7 @@ def write_slice(folder: Path, out: Path) -> None:
         if count >= SLICE_PEOPLE:
             break
     arrays = {name: np.concatenate(parts) for name, parts in kept.items()}
-    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(out, **arrays)
 
 
 def load_pairs_of(file: Path) -> Pairs:

@@ -225,5 +225,5 @@ def _crops(crops: np.ndarray, region: np.ndarray, grid: np.ndarray, smooth: bool
     seen = np.empty(grid.shape[:3], np.float32)
     for i, (crop, where, pixels) in enumerate(zip(crops, region.astype(np.float64), grid, strict=True)):
         at = (Region(*where).to_crop(pixels, crop.shape[0]) - 0.5).astype(np.float32)
-        seen[i] = cv2.remap(crop.astype(np.float32), at[..., 0], at[..., 1], way, borderValue=0.0)
+        seen[i] = cv2.remap(crop.astype(np.float32), at[..., 0], at[..., 1], way, borderValue=(0.0,))
     return seen
