@@ -168,8 +168,8 @@ class NpzTable(Table):
             header = stream.tell()
         if info.file_size > max(_LARGE, _MOST_INFLATION * info.compress_size):
             raise DatasetError(
-                f"{self.path}: '{key}' would unpack to {info.file_size >> 20} MB from {info.compress_size >> 10} KB; save "
-                "it uncompressed if that is meant."
+                f"{self.path}: '{key}' would unpack to {info.file_size >> 20} MB from {info.compress_size >> 10} KB; "
+                "save it uncompressed if that is meant."
             )
         if dtype.hasobject:
             raise DatasetError(f"{self.path}: '{key}' holds Python objects, which are not read; save it as an array.")
