@@ -125,7 +125,7 @@ def stance_of(detection: Detection, size: tuple[int, int], level_px: np.ndarray)
         i for i, side in enumerate(SIDES) if points.seen(f"{side}_knee") > 0.5
     ]  # of a leg behind the other, nothing
     sitting = float(min((lying[i] for i in shown), default=0.0) * (1 - standing))
-    calm = standing * _calm(at, carries, up_px) * (1 - ramp(_flexed_deg(points), *_FLEXED_DEG))
+    calm = float(standing * _calm(at, carries, up_px) * (1 - ramp(_flexed_deg(points), *_FLEXED_DEG)))
     return Stance(standing, legs, carries, feet, hips, sitting, calm)
 
 

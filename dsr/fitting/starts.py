@@ -46,13 +46,9 @@ def starting_states(problem: FitProblem, options: FitOptions) -> list[State]:
     if targets.landmarks is not None:
         poses = [pose_from_landmarks(targets.landmarks, rest)]
         if said is not None:  # the network's, but for those whose landmarks are known better than it knows
-            other = problem.factor > 0.5
-            poses = [
-                tuple(
-                    torch.where(other.view(-1, *[1] * (b.ndim - 1)), a, b)
-                    for a, b in zip((said.root, said.theta), poses[0], strict=True)
-                )
-            ]
+            other = (problem.factor > 0.5)[:, None]
+            root, theta = poses[0]
+            poses = [(torch.where(other[..., None], said.root, root), torch.where(other, said.theta, theta))]
         if options.refine in ("joints", "all") or options.quality == "best":
             mirrored = targets.landmarks * targets.landmarks.new_tensor([1.0, 1.0, -1.0])
             poses.append(pose_from_landmarks(mirrored, rest))
