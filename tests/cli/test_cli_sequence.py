@@ -260,6 +260,7 @@ def test_lifter_is_used(tmp_path, detector, monkeypatch, people):
         joints[..., 1] = np.linspace(-0.5, 0.5, 17)
         return LiftedSequence(joints, np.full((len(points), 17), 500.0, np.float32), np.zeros((len(points), 17), bool))
 
+    monkeypatch.setattr("dsr.fitting.network_start.default_network", lambda: None)  # it has a lifter of its own
     monkeypatch.setattr("dsr.lifting.shipped.load_shipped", lambda kind: object())
     monkeypatch.setattr("dsr.lifting.lift_sequence", lift)
     clip = folder(tmp_path / "walk", (1, 0, 1, 1))
