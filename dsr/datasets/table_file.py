@@ -29,7 +29,7 @@ class _Member:
     offset: int | None
 
 
-_LARGE, _MOST_INFLATION = 1 << 28, 300
+_LARGE, _MOST_INFLATION = 1 << 28, 100
 """A column of more bytes than this must not be packed so well: it is the same number throughout, or an attack."""
 _DAMAGE = (*ARCHIVE_DAMAGE, KeyError, SyntaxError, TypeError, MemoryError)
 

@@ -18,7 +18,8 @@ class InputResult:
     """What is known of one input, a picture or a clip.
 
     Attributes:
-        status: ``ok``, ``no_person``, ``unreadable``, ``unsupported``, ``too_small``, ``too_large``, ``too_slow`` or ``failed``.
+        status: ``ok``, ``no_person``, ``unreadable``, ``unsupported``, ``too_small``, ``too_large``, ``too_slow`` or
+            ``failed``.
         input_path: the input as it was named.
         message: one sentence where the status is not ``ok``.
         input_sha256: hex digest of the input, "" where it could not be read.
