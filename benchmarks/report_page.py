@@ -51,10 +51,8 @@ def main() -> None:
             browser.close()
             size = path.stat().st_size / 2**20
             figures[f"open_{fits}_s"] = seconds
-            print(
             own = f"by its own clock {script:.2f} s"
             print(f"{fits:6} fits {size:8.1f} MB  open {seconds:5.2f} s ({own})  a key {step:.3f} s")
-            )
     print(json.dumps({"benchmark": "report_page", **figures}))
 
 
