@@ -104,17 +104,21 @@ class KeypointModel:
         self.hanging = tensor(block_diag(*(_hanging_points(joint_names(name)) for name in sets)))
         self.num_parameters = 3 + 3 * POSED_JOINTS + n + 3
         self._attached, self._attached_dirs = tensor(attached[..., 0]), tensor(attached[..., 1:])
+        self._shape_dirs = self._attached_dirs.permute(1, 2, 0, 3).reshape(3 * j, -1)  # (3 J, K n)
         self._blend, self._rest, self._rest_dirs = tensor(blend), tensor(rest[..., 0]), tensor(rest[..., 1:])
         parents = asset.parents
-        self._levels = [
-            (torch.as_tensor(level), torch.as_tensor(parents[level])) for level in tree_levels(parents, asset.name)[1:]
-        ]
+        self._levels = [(level.tolist(), parents[level].tolist()) for level in tree_levels(parents, asset.name)[1:]]
         below = np.eye(j)
         for child in range(j - 1, 0, -1):  # parents come before children in every SMPL-family tree
             below[parents[child]] += below[child]
         self._below = tensor(below)
-        self._parents = torch.as_tensor(parents[1 : 1 + POSED_JOINTS].copy())
+        self._above = tensor(below.T[:, 1:])  # (J, J-1): the joints on the way from the root
+        self._parents = torch.as_tensor(parents[1:].copy())
+        self._bones = torch.cat([self._rest[..., None], self._rest_dirs], -1)
+        self._bones = self._bones[1:] - self._bones[self._parents]  # (J-1, 3, 1+n) from the parents
         self._blend_below = self._blend @ self._below.T  # (K, J): how much of a keypoint hangs below a joint
+        self._eye = torch.eye(3, dtype=dtype, device=device)
+        self._turned = -cross_matrix(self._eye)  # (3, 3, 3): -[v] of v along each axis
         height = asset.v_template[:, 1]
         ends = shapes[[int(height.argmax()), int(height.argmin())], 1]
         self._height = tensor(ends[0] - ends[1])  # (1+n): standing height is linear in betas, all but exactly
@@ -132,39 +136,62 @@ class KeypointModel:
             betas: (B, n).
             transl: (B, 3) metres.
         """
-        batch = len(root)
+        batch, joints, n = len(root), self.num_joints, self.num_betas
         local = axis_angle_to_rotmat(theta.reshape(batch, POSED_JOINTS, 3))
-        turns = torch.eye(3, dtype=self.dtype, device=self.device).expand(batch, self.num_joints, 3, 3).clone()
-        turns[:, 0], turns[:, 1 : 1 + POSED_JOINTS] = root, local
-        rest = self._rest + torch.einsum("jcn,bn->bjc", self._rest_dirs, betas)
-        world, position = turns.clone(), torch.empty_like(rest)
-        slope = torch.empty(batch, self.num_joints, 3, self.num_betas, dtype=self.dtype, device=self.device)
-        position[:, 0], slope[:, 0] = rest[:, 0] + transl, self._rest_dirs[0]
-        for joint, parent in self._levels:
-            above = world[:, parent]
-            world[:, joint] = above @ turns[:, joint]
-            position[:, joint] = position[:, parent] + (above @ (rest[:, joint] - rest[:, parent])[..., None])[..., 0]
-            slope[:, joint] = slope[:, parent] + above @ (self._rest_dirs[joint] - self._rest_dirs[parent])
-        attached = self._attached + torch.einsum("kjcn,bn->bkjc", self._attached_dirs, betas)
-        part = torch.einsum("bjxy,bkjy->bkjx", world, attached) + self._blend[..., None] * position[:, None]
-        points = part.sum(2)
+        world, above, position, slope = self._transforms(root, local, betas, transl)
+        attached = self._attached + (self._attached_dirs @ betas.T).movedim(-1, 0)  # (B, K, J, 3)
+        part = attached.transpose(1, 2) @ world.mT + self._blend.T[..., None] * position[:, :, None]  # (B, J, K, 3)
+        points = part.sum(1)
 
         # lever arm of everything a joint carries of a keypoint, about that joint
-        lever = torch.einsum("mj,bkjx->bkmx", self._below, part) - self._blend_below[..., None] * position[:, None]
-        jacobian = torch.zeros(batch, points.shape[1], 3, self.num_parameters, dtype=self.dtype, device=self.device)
-        jacobian[..., 0:3] = -cross_matrix(lever[:, :, 0])
-        axes = world[:, self._parents] @ left_jacobian(theta.reshape(batch, POSED_JOINTS, 3))  # (B, 21, 3, 3)
-        turn = -cross_matrix(lever[:, :, 1 : 1 + POSED_JOINTS]) @ axes[:, None]  # (B, K, 21, 3, 3)
+        lever = (self._below @ part.flatten(2)).view(part.shape) - self._blend_below.T[..., None] * position[:, :, None]
+        count = len(self._blend)
+        jacobian = torch.zeros(batch, count, 3, self.num_parameters, dtype=self.dtype, device=self.device)
+        jacobian[..., 0:3] = -cross_matrix(lever[:, 0])
+        axes = above[:, :POSED_JOINTS] @ left_jacobian(theta.reshape(batch, POSED_JOINTS, 3))  # (B, 21, 3, 3)
+        turned = (self._turned @ axes[:, :, None]).flatten(3)  # (B, 21, 3, 9): -[v] axes is linear in v
+        turn = (lever[:, 1 : 1 + POSED_JOINTS] @ turned).unflatten(-1, (3, 3))  # (B, 21, K, 3, 3)
         stop = 3 + 3 * POSED_JOINTS
-        jacobian[..., 3:stop] = turn.permute(0, 1, 3, 2, 4).flatten(3)
-        jacobian[..., stop : stop + self.num_betas] = torch.einsum(
-            "bjxy,kjyn->bkxn", world, self._attached_dirs
-        ) + torch.einsum("kj,bjxn->bkxn", self._blend, slope)
-        jacobian[..., -3:] = torch.eye(3, dtype=self.dtype, device=self.device)
+        jacobian[..., 3:stop] = turn.permute(0, 2, 3, 1, 4).flatten(3)
+        by_shape = world.transpose(1, 2).flatten(2) @ self._shape_dirs  # (B, 3, K n)
+        jacobian[..., stop : stop + n] = by_shape.view(batch, 3, count, n).transpose(1, 2) + (
+            self._blend @ slope.view(batch, joints, 3 * n)
+        ).view(batch, count, 3, n)
+        jacobian[..., -3:] = self._eye
         k = self.num_keypoints
         return PosedKeypoints(
             points[:, :k], jacobian[:, :k], points[:, k:], jacobian[:, k:], position[:, 0], world, position
         )
+
+    def carried(self, root: Tensor, theta: Tensor, betas: Tensor, transl: Tensor) -> tuple[Tensor, Tensor]:
+        """Keypoints (B, K, 3) alone, and their lever arms about the root (B, K, 3); arguments as of :meth:`pose`."""
+        local = axis_angle_to_rotmat(theta.reshape(len(root), POSED_JOINTS, 3))
+        world, _, position, _ = self._transforms(root, local, betas, transl)
+        k = self.num_keypoints
+        attached = self._attached[:k] + (self._attached_dirs[:k] @ betas.T).movedim(-1, 0)
+        points = torch.einsum("bjxy,bkjy->bkx", world, attached) + self._blend[:k] @ position
+        return points, points - self._blend_below[:k, :1] * position[:, :1]
+
+    def _transforms(
+        self, root: Tensor, local: Tensor, betas: Tensor, transl: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """World rotations (B, J, 3, 3), the parents' (B, J-1, 3, 3), positions (B, J, 3) and their slopes by betas."""
+        batch, joints = len(root), self.num_joints
+        turns = [root, *local.unbind(1), *[self._eye.expand(batch, 3, 3)] * (joints - 1 - POSED_JOINTS)]
+        for level, parents in self._levels:
+            if len(level) == 1:
+                turns[level[0]] = turns[parents[0]] @ turns[level[0]]
+                continue
+            now = torch.stack([turns[p] for p in parents]) @ torch.stack([turns[i] for i in level])
+            for joint, turn in zip(level, now.unbind(0), strict=True):
+                turns[joint] = turn
+        world = torch.stack(turns, 1)
+        above = world[:, self._parents]
+        bones = (self._bones[..., 1:] @ betas.T).movedim(-1, 0) + self._bones[..., 0]  # (B, J-1, 3)
+        bones = torch.cat([bones[..., None], self._bones[..., 1:].expand(batch, -1, -1, -1)], -1)
+        placed = (self._above @ (above @ bones).flatten(2)).view(batch, joints, 3, -1)
+        first = self._rest[0] + betas @ self._rest_dirs[0].T + transl
+        return world, above, placed[..., 0] + first[:, None], placed[..., 1:] + self._rest_dirs[0]
 
 
 def left_jacobian(axis_angle: Tensor) -> Tensor:
