@@ -68,6 +68,7 @@ class KeypointModel:
         hanging: (K, K) the row of a point on a hand, a foot or the head holds what it hangs on (the wrist, the ankle,
             the middle of the shoulders), 1 in all; rows of trunk and limbs are 0.
         child_axis: which of them leads to a child, or None.
+        rest: (K, 3) the keypoints of the average body at rest, metres.
 
     Raises:
         BodyError: if the asset has no such regressor.
@@ -117,6 +118,7 @@ class KeypointModel:
         self._bones = torch.cat([self._rest[..., None], self._rest_dirs], -1)
         self._bones = self._bones[1:] - self._bones[self._parents]  # (J-1, 3, 1+n) from the parents
         self._blend_below = self._blend @ self._below.T  # (K, J): how much of a keypoint hangs below a joint
+        self.rest = self._attached[:count].sum(1) + self._blend[:count] @ self._rest
         self._eye = torch.eye(3, dtype=dtype, device=device)
         self._turned = -cross_matrix(self._eye)  # (3, 3, 3): -[v] of v along each axis
         height = asset.v_template[:, 1]

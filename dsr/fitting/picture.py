@@ -88,7 +88,7 @@ def _fit_group(problem: FitProblem, options: FitOptions, start: PosedBody | None
         states = starting_states(problem, options)
     else:
         model, state = problem.model, predicted_state(problem, start)
-        points = model.pose(state.root, state.theta, state.betas, state.transl).points
+        points, _ = model.carried(state.root, state.theta, state.betas, state.transl)
         targets = replace(problem.targets, landmarks=points, landmark_sigma=None, landmark_common=None)
         targets = replace(targets, betas=state.betas, metric=True)
         problem, weights = replace(problem, targets=targets), replace(weights, **_PREDICTED)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dsr.body.rotations import axis_angle_to_rotmat
+from dsr.camera.directions import cross_matrix
 from dsr.fitting.balance import ROBUST, Upright, upright_terms
 from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel
 from dsr.fitting.keypoint_terms import landmark_terms, reprojection_terms
@@ -205,9 +206,10 @@ def placed(model: KeypointModel, targets: Targets, state: State, weights: FitWei
     stiff = targets.rays.new_tensor([weights.place_rad**-2] * 3 + [1e-6] * 3).diag()
     turned = targets.rays.new_zeros(len(targets.rays), 6)
     for _ in range(3):
-        posed = model.pose(state.root, state.theta, state.betas, state.transl)
-        jacobian = posed.jacobian[..., free]
-        residual, jacobian, _ = reprojection_terms(posed.points, jacobian, targets.rays, sigma, targets.weight)
+        points, lever = model.carried(state.root, state.theta, state.betas, state.transl)
+        by_place = torch.eye(3).to(lever).expand(*lever.shape, 3)
+        jacobian = torch.cat([-cross_matrix(lever), by_place], -1)
+        residual, jacobian, _ = reprojection_terms(points, jacobian, targets.rays, sigma, targets.weight)
         _, factor = _robust(residual, targets.weight, weights.robust)
         rows = (factor[..., None] * jacobian).flatten(1, 2)
         down = rows.transpose(1, 2) @ (factor * residual).flatten(1)[..., None] + stiff @ turned[..., None]

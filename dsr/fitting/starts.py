@@ -10,13 +10,12 @@ import math
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from dsr.body.landmark_ik import pose_from_landmarks
 from dsr.body.rotations import axis_angle_to_rotmat, rotmat_to_axis_angle
 from dsr.body.transfer import PosedBody
 from dsr.camera import rotate_body, translation_from_rays
-from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel
+from dsr.fitting.keypoint_model import POSED_JOINTS
 from dsr.fitting.network_start import network_state
 from dsr.fitting.problem import FitProblem
 from dsr.fitting.solver import FitWeights, State, solve
@@ -40,15 +39,19 @@ def starting_states(problem: FitProblem, options: FitOptions) -> list[State]:
         States of all B people, each with the likeliest betas and in front of the camera.
     """
     model, prior, targets = problem.model, problem.prior, problem.targets
-    rest = model.pose(*_rest_pose(model, 1)).points[0]
+    rest = model.rest
     batch = len(targets.rays)
     said = network_state(problem)
     if targets.landmarks is not None:
-        poses = [pose_from_landmarks(targets.landmarks, rest)]
-        if said is not None:  # the network's, but for those whose landmarks are known better than it knows
-            other = (problem.factor > 0.5)[:, None]
-            root, theta = poses[0]
-            poses = [(torch.where(other[..., None], said.root, root), torch.where(other, said.theta, theta))]
+        # the network's, but for those whose landmarks are known better than it knows
+        other = (problem.factor > 0.5)[:, None]
+        if said is not None and bool(other.all()):
+            poses = [(said.root, said.theta)]
+        else:
+            poses = [pose_from_landmarks(targets.landmarks, rest)]
+            if said is not None:
+                root, theta = poses[0]
+                poses = [(torch.where(other[..., None], said.root, root), torch.where(other, said.theta, theta))]
         if options.refine in ("joints", "all") or options.quality == "best":
             mirrored = targets.landmarks * targets.landmarks.new_tensor([1.0, 1.0, -1.0])
             poses.append(pose_from_landmarks(mirrored, rest))
@@ -66,7 +69,7 @@ def starting_states(problem: FitProblem, options: FitOptions) -> list[State]:
         theta = theta.clamp(prior.lower, prior.upper)
         betas = torch.zeros(batch, model.num_betas).to(theta) if targets.betas is None else targets.betas
         nowhere = torch.zeros(batch, 3).to(theta)
-        points = model.pose(root, theta, betas, nowhere).points
+        points, _ = model.carried(root, theta, betas, nowhere)
         transl = translation_from_rays(points, targets.rays, targets.weight + 1e-6)
         # in front of the camera whatever the keypoints say: at the distance where the body has the box's size
         size = (points.amax(1) - points.amin(1))[:, :2].amax(1)
@@ -112,8 +115,3 @@ def best_of(problem: FitProblem, states: list[State], weights: FitWeights) -> St
     state, cost = solve(model, prior, targets.select(person), state, weights)
     best = cost.reshape(-1, batch).argmin(0)
     return state.select(best * batch + torch.arange(batch, device=device))
-
-
-def _rest_pose(model: KeypointModel, batch: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    eye = torch.eye(3, dtype=model.dtype, device=model.device).expand(batch, 3, 3)
-    return eye, eye.new_zeros(batch, 63), eye.new_zeros(batch, model.num_betas), eye.new_zeros(batch, 3)

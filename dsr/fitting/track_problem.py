@@ -168,7 +168,7 @@ class TrackPoints:
         """All points (T, P, 3), metres."""
         parts = (state.window(i, i + _CHUNK) for i in range(0, len(state.root), _CHUNK))
         return torch.cat(
-            [self.model.pose(s.root, s.theta, s.betas.expand(len(s.root), -1), s.transl).points for s in parts]
+            [self.model.carried(s.root, s.theta, s.betas.expand(len(s.root), -1), s.transl)[0] for s in parts]
         )
 
 

@@ -63,12 +63,12 @@ def track_start(
                 parts.append(part.cpu())
     root, theta, shape = torch.cat(roots), torch.cat(thetas), torch.cat(shapes)
     betas = shape.median(0).values
-    posed = points.model.pose(root, theta, betas.expand(len(root), -1), torch.zeros_like(root[:, 0]))
+    posed, _ = points.model.carried(root, theta, betas.expand(len(root), -1), torch.zeros_like(root[:, 0]))
     index = torch.tensor(known)
-    transl = translation_from_rays(posed.points[:, : points.seen], targets.rays[index], targets.weight[index] + 1e-6)
+    transl = translation_from_rays(posed[:, : points.seen], targets.rays[index], targets.weight[index] + 1e-6)
     behind = transl[:, 2] < 0.2
     transl[behind] = torch.cat(places)[behind]
-    steady = _steady(posed.points[:, points.joints].numpy(), index.numpy(), targets.fps)
+    steady = _steady(posed[:, points.joints].numpy(), index.numpy(), targets.fps)
     return _filled(root[steady], theta[steady], transl[steady], betas, index[steady].numpy(), len(detections), prior)
 
 
