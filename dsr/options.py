@@ -14,7 +14,7 @@ SYSTEMS = ("dsr", "perspose")
 """Networks that ``--regressor`` takes (:data:`dsr.regressors.REGRESSORS`)."""
 PARSERS = ("graphonomy", "lip", "atr", "transformers", "mediapipe")
 """Kinds of clothing labels that ``--parser`` takes beside the built-in (:mod:`dsr.people.brought_labels`)."""
-EXPRESSIVE = ("hands",)
+EXPRESSIVE = ("hands", "face", "expressive")
 """Options that need a body with fingers and a face that moves."""
 CHECKPOINT_FORMS = " or ".join(f"{name}:CHECKPOINT" for name in SYSTEMS)
 """How ``--regressor`` names them, for messages."""
@@ -48,6 +48,10 @@ class FitOptions:
     """Body model: open, or a path to a licensed SMPL or SMPL-X file."""
     hands: bool = False
     """Also fingers and the turn of wrists, from the picture; the open body is then open-x. For single pictures."""
+    face: bool = False
+    """Also jaw, gaze, eyelids and facial actions, from the picture, on open-x. For single pictures."""
+    expressive: bool = False
+    """Both --hands and --face."""
     regressor: str = "default"
     """First guess: the default network, or one of yours: dsr:CHECKPOINT, perspose:CHECKPOINT."""
     mirror: Literal["auto", "on", "off"] = "auto"
@@ -95,9 +99,13 @@ class FitOptions:
 
 
 def body_to_load(options: FitOptions) -> str:
-    """The body that a fit is made with: where hands are asked for, the open body is the one that has fingers."""
-    asked = any(getattr(options, name) for name in EXPRESSIVE)
-    return "open-x" if asked and options.body == "open" else options.body
+    """The body that a fit is made with: where hands or face are asked for, the open body is the one that has them."""
+    return "open-x" if is_expressive(options) and options.body == "open" else options.body
+
+
+def is_expressive(options: FitOptions) -> bool:
+    """Whether hands or face are asked for."""
+    return options.hands or options.face or options.expressive
 
 
 @dataclass(frozen=True)

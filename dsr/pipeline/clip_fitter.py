@@ -11,7 +11,7 @@ import numpy as np
 
 from dsr.errors import DetectionError, DsrError, FittingError, ImageError, UsageError
 from dsr.limits import Limits, check_limits, working_on
-from dsr.options import FitOptions, SequenceOptions, check_lifter, check_options
+from dsr.options import EXPRESSIVE, FitOptions, SequenceOptions, check_lifter, check_options
 from dsr.pipeline.chain import (
     StageTimer,
     body_record,
@@ -54,8 +54,9 @@ def check_sequence_options(options: FitOptions, sequence: SequenceOptions) -> No
         raise UsageError("--regressor is for single pictures; a clip is fitted from keypoints and --lifter.")
     if options.refine in ("semantic", "all"):
         raise UsageError(f"--refine {options.refine} is for single pictures; use none or joints for a clip.")
-    if options.hands:
-        raise UsageError("--hands is for single pictures: fingers are not followed through a clip yet.")
+    for name in EXPRESSIVE:
+        if getattr(options, name):
+            raise UsageError(f"--{name} is for single pictures: fingers and faces are not followed through a clip yet.")
     if options.boxes is not None:
         raise UsageError("--boxes is for single pictures; give --keypoints for a clip, or let the detector look.")
     if not math.isfinite(sequence.max_gap_s) or not 0 <= sequence.max_gap_s <= 60:

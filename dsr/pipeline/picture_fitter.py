@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dsr.devices import choose_device
 from dsr.limits import Limits, check_limits, working_on
-from dsr.options import FitOptions, body_to_load, check_options, split_regressor
+from dsr.options import FitOptions, body_to_load, check_options, is_expressive, split_regressor
 from dsr.pipeline.chain import (
     StageTimer,
     body_record,
@@ -151,7 +151,7 @@ class Fitter:
         self.on_stage: Callable[[str], None] | None = None
         self._find_people = people_finder or PeopleFinder(options, max(1, min(4, cores() // jobs)))
         self._fit_bodies = body_fitter or fit_bodies
-        self._add_expression = ExpressionReader(options, max(1, min(4, cores() // jobs))) if options.hands else None
+        self._add_expression = ExpressionReader(options, max(1, min(4, cores() // jobs)))
         self._body: Body | None = None
         self._network: PhotoRegressor | None = None
         self._brought: LabelsOf | None = None
@@ -213,7 +213,7 @@ class Fitter:
             UsageError: if there is no such device.
         """
         _ = self.body, self.regressor, self._labels_of
-        if self._add_expression is not None:
+        if is_expressive(self.options):
             self._add_expression.prepare(self.body)
         if isinstance(self._find_people, PeopleFinder):
             self._find_people.prepare()
@@ -290,9 +290,9 @@ class Fitter:
                 result.people, detections, camera, self.body, options, photo.rgb, labels=labels
             )
             timer.lap("semantic")
-        if self._add_expression is not None:
+        if is_expressive(options):
             result.people = self._add_expression(result.people, detections, photo, camera, self.body)
-            timer.lap("hands")
+            timer.lap("expression")
         if self.keep_labels:
             from dsr.fitting.semantic import parsed
 

@@ -1,0 +1,191 @@
+"""Jaw, gaze, lids and facial actions from the 478 landmarks of a face, by least squares in the head's frame.
+
+The landmarks are laid onto those of the open body's face at rest by what a face does not move: corners of the eyes,
+nose, forehead, temples. What is left over is explained by facial actions, which are linear, by the turn of the jaw, and
+by the shape of the face, which nobody asks for. Lids come from how far the eyes are open, gaze from where the irises
+are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from scipy.optimize import lsq_linear
+
+from dsr.body import load_asset
+from dsr.body.asset_file import find_open
+from dsr.npz import read_npz
+from dsr.people.expressive_face import FaceLandmarks
+
+LANDMARK_FILE = "face_landmarks.npz"
+STABLE = (33, 133, 263, 362, 168, 6, 197, 195, 5, 4, 1, 98, 327, 10, 151, 9, 127, 356, 234, 454)
+"""Landmarks that an expression hardly moves."""
+MIN_LIDS_PX = 15.0
+"""Distance between the eyes, pixels, below which lids and gaze are not read."""
+FITTED = (
+    *("browDownLeft", "browDownRight", "browInnerUp", "browOuterUpLeft", "browOuterUpRight"),
+    *("jawLeft", "jawRight", "mouthFrownLeft", "mouthFrownRight", "mouthFunnel", "mouthLeft", "mouthRight"),
+    *("mouthLowerDownLeft", "mouthLowerDownRight", "mouthPucker", "mouthSmileLeft", "mouthSmileRight"),
+    *("mouthStretchLeft", "mouthStretchRight", "mouthUpperUpLeft", "mouthUpperUpRight"),
+    *("noseSneerLeft", "noseSneerRight"),
+)
+"""Actions that landmarks can tell apart; lids are read apart, the others stay at rest."""
+_LID = {
+    "Right": ((159, 145), (158, 153), (160, 144), (33, 133)),
+    "Left": ((386, 374), (385, 380), (387, 373), (263, 362)),
+}
+"""Upper and lower lid, three times, then the corners of each eye."""
+_NOISE_M, _INDEPENDENT = 0.003, 30.0  # error of a landmark's place on a face, and how many of them err independently
+_DEPTH = 0.3  # how much of a landmark's weight its depth has
+_STRENGTH, _JAW_RAD, _SHAPES = 0.4, 0.25, 10
+_MOST_JAW_RAD = 0.6
+_IDLE = 0.1  # strength that faces at rest seem to have for being other faces
+_GAZE_RAD_PER_M, _MOST_GAZE_RAD = 105.0, 0.6
+"""Turn of the eyes by how far the irises moved: measured on drawn faces, little above one over an eyeball's radius."""
+_OPEN, _CLOSED = 0.80, 0.60  # share of the usual lid opening from which lids close, and at which they are shut
+_TURNED, _PROFILE = np.radians(30.0), np.radians(55.0)
+
+
+@dataclass(frozen=True)
+class FaceModel:
+    """The face of the average open body as landmarks see it.
+
+    Attributes:
+        rest: (478, 3) landmarks of the face at rest, metres, rest frame of the body.
+        directions: (C, 468, 3) what each column moves them by: :data:`FITTED`, the jaw (per radian), shapes.
+        eyes_m: distance between the eyes.
+    """
+
+    rest: np.ndarray
+    directions: np.ndarray
+    eyes_m: float
+
+
+@dataclass(frozen=True)
+class FaceReading:
+    """An expression.
+
+    Attributes:
+        actions: strengths by name, 0 to 1; what is not named is at rest.
+        jaw: (3,) axis-angle of the jaw's joint.
+        gaze: (3,) axis-angle of both eyes, or None where they are too small or hidden.
+        yaw: how far the head is turned aside in the picture, radians.
+    """
+
+    actions: Mapping[str, float]
+    jaw: np.ndarray
+    gaze: np.ndarray | None
+    yaw: float
+
+
+@lru_cache(maxsize=1)
+def face_model() -> FaceModel:
+    """The face model of the installed open body."""
+    asset = load_asset("open-x")
+    with_landmarks = read_npz(find_open("open-x").with_name(LANDMARK_FILE))
+    rows = with_landmarks["vertices"]
+    joints = asset.J_regressor @ asset.v_template
+    place = dict(zip(asset.joint_names, joints, strict=True))
+    columns = [asset.shapedirs[rows, :, asset.num_shapes + asset.expression_names.index(name)] for name in FITTED]
+    jaw = asset.weights[rows, asset.joint_names.index("jaw")]
+    columns.append(jaw[:, None] * np.cross([1.0, 0.0, 0.0], asset.v_template[rows] - place["jaw"]))
+    columns += [asset.shapedirs[rows, :, k] for k in range(_SHAPES)]
+    rest = with_landmarks["rest"].astype(np.float64)
+    apart = float(np.linalg.norm(place["left_eye_smplhf"] - place["right_eye_smplhf"]))
+    return FaceModel(rest, _at_stable_points_still(np.array(columns, np.float64), rest), apart)
+
+
+def read_face(face: FaceLandmarks) -> FaceReading:
+    """The expression of a face."""
+    model = face_model()
+    stable = list(STABLE)
+    scale, rotation, shift = similarity(face.points[stable], model.rest[stable])
+    points = scale * face.points @ rotation.T + shift
+    ahead = rotation.T @ [0.0, 0.0, 1.0]
+    yaw = float(np.arctan2(ahead[0], -ahead[2]))
+    shares = _seen(model.rest[:468], rotation)
+    weight = np.sqrt(_INDEPENDENT / 468 * shares)[:, None] * [1.0, 1.0, _DEPTH] / _NOISE_M
+    spread = np.array([_STRENGTH] * len(FITTED) + [_JAW_RAD] + [1.0] * _SHAPES)
+    matrix = (model.directions * weight).reshape(len(spread), -1).T * spread
+    offsets = ((points - model.rest)[:468] * weight).reshape(-1)
+    count = len(FITTED)
+    low = np.array([0.0] * count + [-0.02] + [-3.0] * _SHAPES) / spread
+    high = np.array([1.0] * count + [_MOST_JAW_RAD] + [3.0] * _SHAPES) / spread
+    system = np.concatenate([matrix, np.eye(len(spread))]), np.concatenate([offsets, np.zeros(len(spread))])
+    solved = lsq_linear(*system, bounds=(low, high)).x * spread
+    strengths = np.maximum(solved[:count] - _IDLE, 0) / (1 - _IDLE)
+    actions = {name: float(value) for name, value in zip(FITTED, strengths, strict=True) if value > 0}
+    jaw = np.array([max(float(solved[count]), 0.0), 0.0, 0.0])
+    gaze = None
+    if face.eyes_px >= MIN_LIDS_PX and abs(yaw) < _PROFILE:
+        sides = ("Right", "Left") if abs(yaw) < _TURNED else (("Left",) if yaw < 0 else ("Right",))
+        actions |= _lids(points, model.rest, sides)
+        gaze = _gaze(points, model.rest, sides)
+    return FaceReading(actions, jaw, gaze, yaw)
+
+
+def similarity(points: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+    """Scale, rotation (3, 3) and shift (3,) that lay points (N, 3) onto others best (Umeyama 1991)."""
+    a, b = points - points.mean(0), target - target.mean(0)
+    u, s, vt = np.linalg.svd(b.T @ a)
+    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    rotation = (u * sign) @ vt
+    scale = float((s * sign).sum() / (a**2).sum())
+    return scale, rotation, target.mean(0) - scale * rotation @ points.mean(0)
+
+
+def _at_stable_points_still(columns: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Columns without what the alignment takes away: the small similarity of the stable points."""
+    stable = list(STABLE)
+    at = rest - rest[stable].mean(0)
+    moves = [np.tile(axis, (478, 1)) for axis in np.eye(3)] + [np.cross(axis, at) for axis in np.eye(3)] + [at]
+    basis = np.array(moves)
+    share = np.linalg.pinv(basis[:, stable].reshape(7, -1).T) @ _padded(columns)[:, stable].reshape(len(columns), -1).T
+    return columns - np.einsum("mc,mka->cka", share, basis[:, :468])
+
+
+def _padded(columns: np.ndarray) -> np.ndarray:
+    return np.concatenate([columns, np.zeros((len(columns), 10, 3))], 1)
+
+
+def _seen(rest: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """(468,) how much landmarks count: those of the far side of a turned face are the model's guess."""
+    from_middle = rest - rest.mean(0) + [0.0, 0.0, 0.04]
+    outward = from_middle / np.linalg.norm(from_middle, axis=1, keepdims=True)
+    towards_camera = -(outward @ rotation)[:, 2]
+    shares: np.ndarray = np.clip(towards_camera + 0.35, 0.02, 1.0)
+    return shares
+
+
+def _lids(points: np.ndarray, rest: np.ndarray, sides: tuple[str, ...]) -> dict[str, float]:
+    """Blinking and wide eyes, of the far side as of the near one where only that is seen."""
+    found = {side: _opening(points, side) / _opening(rest, side) for side in sides}
+    out: dict[str, float] = {}
+    for side in ("Left", "Right"):
+        share = found.get(side, next(iter(found.values())))
+        blink = float(np.clip((_OPEN - share) / (_OPEN - _CLOSED), 0, 1))
+        wide = float(np.clip((share - 1.5) / 0.7, 0, 1))
+        out |= {name: value for name, value in ((f"eyeBlink{side}", blink), (f"eyeWide{side}", wide)) if value > 0}
+    return out
+
+
+def _opening(points: np.ndarray, side: str) -> float:
+    """Mean distance of the lids over the width of an eye."""
+    *pairs, corners = _LID[side]
+    gaps = [np.linalg.norm(points[a, :2] - points[b, :2]) for a, b in pairs]
+    return float(np.mean(gaps) / np.linalg.norm(points[corners[0]] - points[corners[1]]))
+
+
+def _gaze(points: np.ndarray, rest: np.ndarray, sides: tuple[str, ...]) -> np.ndarray:
+    """(3,) the turn of both eyes: how far the irises are from where they are when looking ahead."""
+    moved = []
+    for side in sides:
+        corners = list(_LID[side][-1])
+        iris = 468 if side == "Right" else 473
+        moved.append((points[iris] - points[corners].mean(0)) - (rest[iris] - rest[corners].mean(0)))
+    dx, dy = np.mean(moved, axis=0)[:2]
+    angles = _GAZE_RAD_PER_M * np.array([-dy, dx])
+    return np.array([*np.clip(angles, -_MOST_GAZE_RAD, _MOST_GAZE_RAD), 0.0])
