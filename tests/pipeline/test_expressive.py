@@ -1,0 +1,77 @@
+"""Hands and faces from a picture to files and back; without being asked for they leave no trace."""
+
+import json
+
+import numpy as np
+import pygltflib
+import pytest
+from shared_data import photos
+
+from dsr.body import load_asset
+from dsr.body.numpy_lbs import pose_vertices
+from dsr.cli.fit import main
+from dsr.errors import UsageError
+from dsr.options import FitOptions, SequenceOptions, body_to_load
+from dsr.pipeline.clip_fitter import check_sequence_options
+from dsr.pipeline.picture_fitter import Fitter
+from dsr.results import load_result
+
+PICTURE = "astronauts_public_domain.jpg"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("expressive")
+    arguments = [str(photos() / PICTURE), "--out", str(out), "--quiet", "--quality", "fast"]
+    assert main([*arguments, "--expressive"]) == 0
+    return out
+
+
+def test_the_files_hold_fingers_actions_and_which_hands_were_seen(folder):
+    stem = folder / PICTURE.replace(".jpg", "")
+    document = json.loads(stem.with_suffix(".json").read_text())
+    asset = load_asset("open-x")
+    assert document["body"]["name"] == "open-x" and document["schema_version"] == 1
+    result = load_result(stem.with_suffix(".json"))
+    with np.load(stem.with_suffix(".npz")) as arrays:
+        assert arrays["body_pose"].shape == (3, 54, 3) and arrays["hand_presence"].shape == (3, 2)
+        for entry, person, presence in zip(document["people"], result.people, arrays["hand_presence"], strict=True):
+            assert person.hands == entry["hands"] and person.actions == entry["actions"]
+            for side, value in zip(("left", "right"), presence, strict=True):
+                assert np.isnan(value) if entry["hands"][side] is None else value == pytest.approx(entry["hands"][side])
+            assert list(entry["actions"]) == list(asset.expression_names)  # three faces, all seen
+            np.testing.assert_allclose(person.betas[41:], list(entry["actions"].values()), atol=1e-6)
+            again = pose_vertices(asset, person.betas, person.body_pose, person.global_orient, person.transl)
+            np.testing.assert_allclose(again, person.vertices_cam_m, atol=1e-4)
+    assert sum(value is not None for person in result.people for value in person.hands.values()) >= 4
+    smiles = [person.actions["mouthSmileLeft"] for person in result.people]
+    assert smiles[0] > smiles[1] + 0.1  # the first one smiles, the second does not
+
+
+def test_the_mesh_file_has_finger_bones_and_the_actions_as_morph_targets(folder):
+    result = load_result(folder / PICTURE.replace(".jpg", ".json"))
+    gltf = pygltflib.GLTF2().load(str(folder / PICTURE.replace(".jpg", ".p0.glb")))
+    mesh = gltf.meshes[0]
+    assert mesh.extras["targetNames"] == list(load_asset("open-x").expression_names)
+    np.testing.assert_allclose(mesh.weights, list(result.people[0].actions.values()), atol=1e-5)
+    names = {node.name for node in gltf.nodes}
+    assert {"left_index1", "right_thumb3", "jaw", "left_eye_smplhf"} <= names
+
+
+def test_options_that_are_not_used_leave_no_trace_in_a_record():
+    assert not {"hands", "face", "expressive"} & set(FitOptions().record())
+    assert FitOptions(hands=True).record()["hands"] is True
+    assert body_to_load(FitOptions()) == "open" and body_to_load(FitOptions(face=True)) == "open-x"
+    assert body_to_load(FitOptions(face=True, body="open-light")) == "open-light"
+
+
+@pytest.mark.parametrize("name", ["hands", "face", "expressive"])
+def test_clips_are_refused(name):
+    with pytest.raises(UsageError, match=f"--{name} is for single pictures"):
+        check_sequence_options(FitOptions(**{name: True}), SequenceOptions())
+
+
+@pytest.mark.parametrize("name", ["hands", "face"])
+def test_bodies_without_fingers_and_faces_are_refused_before_the_first_picture(name):
+    with pytest.raises(UsageError, match=f"--{name} needs a body"):
+        Fitter(FitOptions(body="open-light", **{name: True})).prepare()
