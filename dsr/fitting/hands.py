@@ -21,7 +21,7 @@ from dsr.results.picture import PersonResult
 
 _UNSEEN_MM = 25.0
 """How unsure a finger's joint is against the wrist when nobody sees the hand, one standard deviation."""
-_GUESS = 0.35
+_GUESS = 0.5
 """Probability of its side below which a hand may be the other one."""
 _TWISTED_RAD = 0.2
 
