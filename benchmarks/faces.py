@@ -22,7 +22,7 @@ from dsr.people.expressive_face import FaceReader
 from dsr.people.regions import Pyramid
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "body_models"))
-from build_face_landmarks import Heads, keypoints  # noqa: E402
+from build_face_landmarks import Heads, keypoints
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
         for eye in ("left_eye_smplhf", "right_eye_smplhf"):
             pose[names.index(eye) - 1] = gaze
         vertices = pose_vertices(asset, betas, pose)
-        picture, _, K, turn, placed = heads(vertices, rng, rng.uniform(16, 60))
+        picture, _, K, _, placed = heads(vertices, rng, rng.uniform(16, 60))
         face = reader(Pyramid(picture), *keypoints(asset, placed, K))
         if face is None:
             continue
@@ -85,9 +85,8 @@ def main() -> None:
     for k, name in enumerate(FITTED):
         there = pairs[:, k, 1] > 0.5
         if there.any():
-            print(
-                f"  {name:22}{pairs[there, k, 0].mean():5.2f} where it is above 0.5, {pairs[~there, k, 0].mean():5.2f} else"
-            )
+            strong, weak = pairs[there, k, 0].mean(), pairs[~there, k, 0].mean()
+            print(f"  {name:22}{strong:5.2f} where it is above 0.5, {weak:5.2f} else")
     if arguments.sheet:
         tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 8)
         sheet = np.concatenate([np.concatenate(tiles[i : i + 8], 1) for i in range(0, len(tiles), 8)])

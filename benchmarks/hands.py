@@ -70,7 +70,7 @@ class MadeUpHands:
         self.faces = asset.faces[~asset.interior]
 
     def __call__(self, seed: int):
-        """Picture, side, body's parameters, camera matrix and keypoints of a made-up arm; None where the hand is hidden."""
+        """Picture, side, body's parameters, camera matrix, keypoints and size of a made-up arm; None where hidden."""
         rng = np.random.default_rng(seed)
         side = ("left", "right")[seed % 2]
         betas = rng.normal(0, 0.7, 10)
