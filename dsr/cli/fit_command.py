@@ -48,6 +48,8 @@ class FitCommand(Limits, FitOptions):
     """Also write NAME.overlay.jpg: the bodies drawn over the picture; NAME.overlay.mp4 for a clip."""
     labels: bool = False
     """Also write NAME.labels.jpg: everybody's clothing labels over the picture."""
+    texture: bool = False
+    """Put the photograph on the meshes, NAME.p0.texture.png; NAME.p0.texture_seen.png says what was really seen."""
     side_view: bool = False
     """Also write NAME.side.jpg: the bodies seen from the side."""
     frame: Literal["camera", "body"] = "camera"
@@ -88,7 +90,7 @@ class FitCommand(Limits, FitOptions):
         from dsr.pipeline.output_options import OutputOptions, parse_formats
 
         return OutputOptions(
-            parse_formats(self.format), self.overlay, self.side_view, self.frame, self.rig, self.labels
+            parse_formats(self.format), self.overlay, self.side_view, self.frame, self.rig, self.labels, self.texture
         )
 
     def sequence_options(self) -> SequenceOptions:

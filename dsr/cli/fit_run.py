@@ -16,6 +16,7 @@ from dsr.cli.common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_INTERRUPTED, EXIT_SO
 from dsr.cli.fit_command import FitCommand
 from dsr.cli.progress import Progress, row_text
 from dsr.errors import ExportError, ResultError, UsageError
+from dsr.export.texture import check_texture_map
 from dsr.files import remove_pieces, with_ending
 from dsr.limits import check_limits, working_on
 from dsr.options import body_to_load, check_lifter, check_options
@@ -98,6 +99,8 @@ class FitRun:
             check_sequence_options(self._options, self._sequence)
             check_clip_outputs(self._output_options, any(clip.is_video and not clip.problem for clip in clips))
         body = load_asset(body_to_load(self._options))
+        if self._output_options.texture:
+            check_texture_map(body)
         body_stem = Path(body_file_name(body)).stem
         self._planned = self._folder.plan(sources, [body_stem], command.limit, command.overwrite, body.sha256)
         self._tell_of_another_body()
@@ -199,7 +202,9 @@ class FitRun:
         """What fits one input and writes its results; everything is loaded, and the body is in the output folder."""
         clips = any(isinstance(self._planned[i].source, Clip) for i in todo)
         pictures = any(isinstance(self._planned[i].source, InputPicture) for i in todo)
-        kept: dict[str, Any] = {"keep_labels": True} if self._output_options.labels else {}
+        kept: dict[str, Any] = (
+            {"keep_labels": True} if self._output_options.labels or self._output_options.texture else {}
+        )
         fitter = self._make_fitter(self._options, keep_pictures=True, jobs=self._jobs, **kept)
         clip_fitter = SequenceFitter(self._options, self._sequence) if clips else None
         if clip_fitter is not None:

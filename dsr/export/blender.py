@@ -22,7 +22,7 @@ import numpy as np
 
 from dsr.errors import ExportError, MissingExtraError
 from dsr.export.animation import track_motion
-from dsr.export.materials import face_materials, polygons
+from dsr.export.materials import SKIN, face_materials, polygons
 from dsr.export.morphs import morphs
 from dsr.export.rig import Frame, joint_names, rig_person
 from dsr.extras import install_hint
@@ -45,6 +45,7 @@ def write_with_blender(
     path: Path,
     format: str,
     frame: Frame = "camera",
+    texture: Path | None = None,
 ) -> None:
     """Write a person as a posed armature with its skinned mesh and, in the camera frame, the matched camera.
 
@@ -55,6 +56,7 @@ def write_with_blender(
         path: the file; complete or not there.
         format: ``fbx``, ``bvh`` (skeleton only), ``usd`` or ``blend``.
         frame: ``camera`` or ``body``.
+        texture: PNG file of the skin's look; a USD file names it, the others hold it.
 
     Raises:
         MissingExtraError: if Blender's Python module is not installed.
@@ -65,6 +67,7 @@ def write_with_blender(
         "rotations": rig.rotations[None],
         "root_translation": rig.root_translation[None],
         "frames": np.ones(1, int),
+        **({} if texture is None else {"texture": str(texture.resolve()), "textured": SKIN.name}),
     }
     _write(person.id, person.betas, asset, rig.rest_vertices, rig.rest_joints, motion, camera, path, format, frame)
 

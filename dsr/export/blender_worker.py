@@ -177,6 +177,10 @@ def _mesh(bpy: Any, armature: Any, arrays: dict[str, np.ndarray], axes: np.ndarr
         shader = next(node for node in material.node_tree.nodes if node.type == "BSDF_PRINCIPLED")
         shader.inputs["Base Color"].default_value = material.diffuse_color
         shader.inputs["Roughness"].default_value = float(roughness)
+        if "texture" in arrays and str(name) == str(arrays["textured"]):
+            picture = material.node_tree.nodes.new("ShaderNodeTexImage")
+            picture.image = bpy.data.images.load(str(arrays["texture"]))
+            material.node_tree.links.new(picture.outputs["Color"], shader.inputs["Base Color"])
         mesh.materials.append(material)
     mesh.polygons.foreach_set("material_index", arrays["material_index"])
     if "corner_uv" in arrays:
@@ -225,6 +229,8 @@ def _camera(bpy: Any, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _save_blend(bpy: Any, path: str) -> None:
+    for picture in bpy.data.images:
+        picture.pack()
     bpy.ops.wm.save_as_mainfile(filepath=path, copy=True, check_existing=False, compress=True)
 
 
@@ -241,7 +247,8 @@ def _save_fbx(bpy: Any, path: str) -> None:
         bake_anim_use_all_actions=False,
         bake_anim_simplify_factor=0.0,
         mesh_smooth_type="OFF",
-        path_mode="STRIP",
+        path_mode="COPY" if bpy.data.images else "STRIP",
+        embed_textures=bool(bpy.data.images),
         check_existing=False,
     )
 
@@ -254,6 +261,8 @@ def _save_usd(bpy: Any, path: str) -> None:
         convert_orientation=True,
         export_global_forward_selection="NEGATIVE_Z",
         export_global_up_selection="Y",
+        export_textures_mode="KEEP",
+        relative_paths=True,
         check_existing=False,
     )
 

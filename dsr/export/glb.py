@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -14,7 +15,7 @@ import numpy as np
 import pygltflib as gltf
 from scipy.spatial.transform import Rotation
 
-from dsr.export.materials import Material, face_materials
+from dsr.export.materials import SKIN, Material, face_materials
 from dsr.export.morphs import morphs
 from dsr.export.rig import (
     Frame,
@@ -48,7 +49,13 @@ class _SharedArrays:
 _SHARED: WeakKeyDictionary[BodyAsset, _SharedArrays] = WeakKeyDictionary()
 
 
-def glb_bytes(person: PersonResult, asset: BodyAsset, camera: PictureCamera, frame: Frame = "camera") -> bytes:
+def glb_bytes(
+    person: PersonResult,
+    asset: BodyAsset,
+    camera: PictureCamera,
+    frame: Frame = "camera",
+    texture: Path | None = None,
+) -> bytes:
     """A person as the bytes of a GLB file.
 
     The mesh is the shaped T-pose (plus the pose correctives of this pose where the body model has them), skinned to
@@ -61,12 +68,16 @@ def glb_bytes(person: PersonResult, asset: BodyAsset, camera: PictureCamera, fra
         asset: the body it was fitted with.
         camera: of the full, upright picture.
         frame: ``camera`` or ``body``.
+        texture: PNG file of the skin's look, which goes into the file.
 
     Raises:
         ExportError: if the person does not belong to the body or is not finite.
     """
     rig = with_four_influences(rig_person(person, asset, frame), person, asset)
-    return rigged_glb(rig, person, asset, camera, frame).to_bytes()
+    file = rigged_glb(rig, person, asset, camera, frame)
+    if texture is not None:
+        file.add_texture(texture, SKIN.name)
+    return file.to_bytes()
 
 
 def rigged_glb(rig: Rig, person: PersonResult, asset: BodyAsset, camera: PictureCamera, frame: Frame) -> GlbFile:
@@ -198,6 +209,19 @@ class GlbFile:
         """Append a node to the scene."""
         self.model.nodes.append(node)
         self.model.scenes[0].nodes.append(len(self.model.nodes) - 1)
+
+    def add_texture(self, path: Path, material: str) -> None:
+        """Give the material of this name the picture of a PNG file as its colour."""
+        view = self._view(np.frombuffer(path.read_bytes(), np.uint8))
+        self.model.images.append(gltf.Image(name=path.stem, mimeType="image/png", bufferView=view))
+        self.model.samplers.append(gltf.Sampler(magFilter=9729, minFilter=9987, wrapS=33071, wrapT=33071))
+        self.model.textures.append(
+            gltf.Texture(source=len(self.model.images) - 1, sampler=len(self.model.samplers) - 1)
+        )
+        for each in self.model.materials:
+            if each.name == material:
+                each.pbrMetallicRoughness.baseColorFactor = [1.0] * 4
+                each.pbrMetallicRoughness.baseColorTexture = gltf.TextureInfo(index=len(self.model.textures) - 1)
 
     def _view(self, array: np.ndarray, target: int | None = None) -> int:
         data = array.tobytes()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dsr.export.materials import face_materials, polygons
+from dsr.export.materials import SKIN, face_materials, polygons
 from dsr.export.rig import Frame, rig_person, vertex_normals
 
 if TYPE_CHECKING:
@@ -79,13 +79,20 @@ def obj_bytes(person: PersonResult, asset: BodyAsset, frame: Frame = "camera", *
     return "".join(lines).encode()
 
 
-def mtl_bytes(asset: BodyAsset) -> bytes:
-    """The materials of a body as an MTL file."""
+def mtl_bytes(asset: BodyAsset, texture: str = "") -> bytes:
+    """The materials of a body as an MTL file.
+
+    Args:
+        asset: the body.
+        texture: file name of the skin's picture, in the same folder; "" for a plain colour.
+    """
     text = ""
     for material in face_materials(asset)[0]:
-        colour = " ".join(f"{value:.4f}" for value in material.colour)
+        textured = bool(texture) and material == SKIN
+        colour = " ".join(f"{value:.4f}" for value in ((1.0, 1.0, 1.0) if textured else material.colour))
         shine = 1000.0 * (1.0 - material.roughness) ** 2  # how Blender and others turn one into the other
-        text += f"newmtl {material.name}\nKd {colour}\nKs 0.5000 0.5000 0.5000\nNs {shine:.2f}\nd 1.0\nillum 2\n\n"
+        text += f"newmtl {material.name}\nKd {colour}\nKs 0.5000 0.5000 0.5000\nNs {shine:.2f}\nd 1.0\nillum 2\n"
+        text += f"map_Kd {texture}\n\n" if textured else "\n"
     return text.encode()
 
 

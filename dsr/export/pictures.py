@@ -17,7 +17,7 @@ def save_picture(rgb: np.ndarray, path: str | os.PathLike[str], quality: int = 9
     """Save a picture as JPEG or PNG, by the suffix of the path.
 
     Args:
-        rgb: (h, w, 3) uint8.
+        rgb: (h, w, 3) uint8; (h, w) for grey.
         path: ``.jpg``, ``.jpeg`` or ``.png``; the folder must exist.
         quality: of a JPEG, 1 to 95.
 

@@ -17,35 +17,47 @@ if TYPE_CHECKING:
     from dsr.camera import PictureCamera
     from dsr.results.picture import PersonResult
 
-Writer = Callable[["PersonResult", "BodyAsset", "PictureCamera", Path, Frame], None]
+Writer = Callable[["PersonResult", "BodyAsset", "PictureCamera", Path, Frame, "Path | None"], None]
 
 
-def _write_obj(person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame) -> None:
+def _write_obj(
+    person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame, texture: Path | None
+) -> None:
     from dsr.export.mesh import mtl_bytes, obj_bytes
 
     materials = companions(path, "obj")[0]
     write_bytes(path, obj_bytes(person, asset, frame, materials=materials.name))
-    write_bytes(materials, mtl_bytes(asset))
+    write_bytes(materials, mtl_bytes(asset, "" if texture is None else texture.name))
 
 
-def _write_ply(person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame) -> None:
+def _write_ply(
+    person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame, texture: Path | None
+) -> None:
     from dsr.export.mesh import ply_bytes
 
     write_bytes(path, ply_bytes(person, asset, frame))
 
 
-def _write_glb(person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame) -> None:
+def _write_glb(
+    person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame, texture: Path | None
+) -> None:
     from dsr.export.glb import glb_bytes
 
-    write_bytes(path, glb_bytes(person, asset, camera, frame))
+    write_bytes(path, glb_bytes(person, asset, camera, frame, texture))
 
 
 def _write_blender(
-    person: PersonResult, asset: BodyAsset, camera: PictureCamera, path: Path, frame: Frame, kind: str
+    person: PersonResult,
+    asset: BodyAsset,
+    camera: PictureCamera,
+    path: Path,
+    frame: Frame,
+    texture: Path | None,
+    kind: str,
 ) -> None:
     from dsr.export.blender import write_with_blender
 
-    write_with_blender(person, asset, camera, path, kind, frame)
+    write_with_blender(person, asset, camera, path, kind, frame, texture)
 
 
 FORMATS: dict[str, Writer] = {
@@ -76,6 +88,7 @@ def write_person(
     path: str | os.PathLike[str],
     format: str,
     frame: Frame = "camera",
+    texture: str | os.PathLike[str] | None = None,
 ) -> Path:
     """Write one fitted person to a file: y up, metres, complete or not at all.
 
@@ -87,6 +100,8 @@ def write_person(
         format: a name in :data:`FORMATS`.
         frame: ``camera``: where the picture's camera saw the person, the camera at the origin looking down -z;
             ``body``: global orientation removed, facing +z, standing at y = 0 with the pelvis at x = z = 0.
+        texture: PNG file of the skin's look (:func:`dsr.export.texture.person_texture`), beside ``path``; inside the
+            file in ``glb``, ``fbx`` and ``blend``, named by it in ``obj`` and ``usd``.
 
     Returns:
         The path written; :func:`companions` tells what lies beside it.
@@ -100,5 +115,5 @@ def write_person(
         raise UsageError(f"Unknown format {format!r}; use one of: {', '.join(FORMATS)}.")
     check_frame(frame)
     target = Path(path)
-    FORMATS[format](person, asset, camera, target, frame)
+    FORMATS[format](person, asset, camera, target, frame, None if texture is None else Path(texture))
     return target

@@ -20,7 +20,7 @@ from dsr.pipeline.chain import errors_as_status
 from dsr.pipeline.clip_lifter import lifter_record
 from dsr.pipeline.inputs import Clip, InputPicture
 from dsr.pipeline.output_names import name_outputs
-from dsr.pipeline.output_options import OutputOptions
+from dsr.pipeline.output_options import UNSAID, OutputOptions
 from dsr.results.clip import SequenceResult
 from dsr.results.files import file_record, read_arrays, read_document
 from dsr.results.picture import FitResult
@@ -158,7 +158,12 @@ class OutputFolder:
         if isinstance(run.get("options"), dict):  # options that its release did not have yet
             run = {**run, "options": {**FitOptions().record(), **run["options"]}}
         made = {**self._made_with(source), "sidecar": _sidecar_sha256(source.first_file)}
-        if any(run.get(key) != value for key, value in made.items()) or not self._same_weights(source, document):
+        other = any(run.get(key, value) != made.get(key, value) for key, value in UNSAID.items())
+        if (
+            other
+            or any(run.get(key) != value for key, value in made.items())
+            or not self._same_weights(source, document)
+        ):
             return False
         if not _whole(json_path, document, run):
             return False

@@ -12,6 +12,8 @@ from dsr.extras import install_hint
 if TYPE_CHECKING:
     from dsr.export.rig import Frame
 
+UNSAID = {"rig": "smpl", "texture": False}
+"""What results were made with that do not say it; with another value mesh files differ."""
 CLIP_FORMATS = ("glb", "fbx", "bvh", "usd", "blend")
 """Formats of animated people."""
 
@@ -27,6 +29,7 @@ class OutputOptions:
         frame: frame of the mesh files, ``camera`` or ``body``.
         rig: whose bones they have: a name in :data:`dsr.export.RIGS`.
         labels: also ``<name>.labels.jpg``.
+        texture: the people's look on their meshes, and ``<name>.p0.texture.png`` and ``<name>.p0.texture_seen.png``.
     """
 
     formats: tuple[str, ...] = ("glb",)
@@ -35,6 +38,7 @@ class OutputOptions:
     frame: Frame = "camera"
     rig: str = "smpl"
     labels: bool = False
+    texture: bool = False
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values, compared when a run is resumed."""
@@ -44,6 +48,7 @@ class OutputOptions:
             "side_view": self.side_view,
             "frame": self.frame,
             **({"labels": True} if self.labels else {}),
+            **({"texture": True} if self.texture else {}),
             **({} if self.rig == "smpl" else {"rig": self.rig}),  # as in files written before there were others
         }
 
@@ -89,6 +94,8 @@ def check_clip_outputs(output_options: OutputOptions, videos: bool) -> None:
         raise UsageError(f"--format {','.join(still)}: a clip is animated; use {', '.join(CLIP_FORMATS)}.")
     if output_options.labels:
         raise UsageError("--labels is for single pictures; use --overlay for a clip.")
+    if output_options.texture:
+        raise UsageError("--texture is for single pictures; fit one frame of the clip with it.")
     if output_options.side_view:
         raise UsageError("--side-view is for single pictures; use --overlay for a clip.")
     if (videos or output_options.overlay) and importlib.util.find_spec("av") is None:

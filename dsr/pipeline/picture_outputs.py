@@ -1,4 +1,4 @@
-"""The files of one picture's result beside JSON and NPZ: meshes, upright copy, overlay, side view."""
+"""The files of one picture's result beside JSON and NPZ: meshes, textures, upright copy, overlay, side view."""
 
 from __future__ import annotations
 
@@ -43,11 +43,14 @@ def write_picture_files(result: FitResult, asset: BodyAsset, base: Path, output_
     if not result.people or result.K is None:
         return written
     camera, frame = PictureCamera(result.K, result.image_size), output_options.frame
-    for person in result.people:
+    for i, person in enumerate(result.people):
+        pictures = _write_texture(result, i, asset, base) if output_options.texture else []
+        written += pictures
+        texture = pictures[0] if pictures else None
         rigged, body = on_rig(person, asset, output_options.rig)
         for kind in output_options.formats:
             path = with_ending(base, f".{person.id}.{kind}")
-            written += [write_person(rigged, body, camera, path, kind, frame), *companions(path, kind)]
+            written += [write_person(rigged, body, camera, path, kind, frame, texture), *companions(path, kind)]
     if result.upright_differs and result.overlay_rgb is not None:
         path = save_picture(result.overlay_rgb, with_ending(base, ".upright.jpg"), quality=92)
         result.upright_file = path.name
@@ -59,3 +62,18 @@ def write_picture_files(result: FitResult, asset: BodyAsset, base: Path, output_
     if output_options.side_view:
         written.append(save_picture(render_side_view(result, asset), with_ending(base, ".side.jpg")))
     return written
+
+
+def _write_texture(result: FitResult, index: int, asset: BodyAsset, base: Path) -> list[Path]:
+    """The look of one person and what of it was seen; nothing and a warning where the picture does not show it."""
+    from dsr.export import save_picture
+    from dsr.export.texture import person_texture
+
+    person, texture = result.people[index], person_texture(result, index, asset)
+    if texture is None:
+        person.warnings.append("No texture: the picture shows too little of this person.")
+        return []
+    return [
+        save_picture(texture.rgb, with_ending(base, f".{person.id}.texture.png")),
+        save_picture(texture.seen, with_ending(base, f".{person.id}.texture_seen.png")),
+    ]

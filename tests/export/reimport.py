@@ -52,6 +52,8 @@ def describe(bpy, path):
         if body.data.uv_layers:
             out["corner_uv"] = [list(corner.uv) for corner in body.data.uv_layers[0].data]
         shaders = {m.name: n for m in body.data.materials for n in m.node_tree.nodes if n.type == "BSDF_PRINCIPLED"}
+        linked = {name: [link.from_node.image for link in n.inputs["Base Color"].links] for name, n in shaders.items()}
+        out["pictures"] = {name: [list(i.size), bool(i.packed_file)] for name, images in linked.items() for i in images}
         out["colours"] = {name: list(n.inputs["Base Color"].default_value)[:3] for name, n in shaders.items()}
     cameras = [o for o in bpy.data.objects if o.type == "CAMERA"]
     if cameras:

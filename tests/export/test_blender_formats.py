@@ -18,7 +18,7 @@ from scipy.spatial.transform import Rotation
 
 from dsr.body.numpy_lbs import skeleton
 from dsr.errors import ExportError
-from dsr.export import write_person
+from dsr.export import save_picture, write_person
 from dsr.export.blender import write_track_with_blender
 from dsr.export.materials import face_materials, polygons
 from dsr.export.rig import joint_names
@@ -145,6 +145,17 @@ def test_blend_camera_sees_the_pixels_of_the_picture(reopened):
     pixels = np.stack([seen[:, 0] * SIZE[0], (1 - seen[:, 1]) * SIZE[1]], 1)
     true = person.vertices_cam_m[: len(seen)] @ K.T
     assert np.abs(pixels - true[:, :2] / true[:, 2:]).max() < 0.05
+
+
+def test_a_texture_is_the_picture_of_the_skin(tmp_path):
+    asset = toy_asset(quads=True)
+    png = save_picture(np.full((8, 4, 3), 77), tmp_path / "p.texture.png")
+    paths = [tmp_path / f"p.{kind}" for kind in ("blend", "fbx", "usd", "glb")]
+    for path in paths:
+        write_person(posed(asset), asset, CAMERA, path, path.suffix[1:], "camera", png)
+    assert sorted(tmp_path.iterdir()) == sorted([png, *paths])  # USD names the file that is there
+    pictures = [scene["pictures"] for scene in reimported(paths, tmp_path)]
+    assert pictures == [{"skin": [[4, 8], packed]} for packed in (True, True, False, True)]
 
 
 def test_missing_folder_is_an_export_error(tmp_path):

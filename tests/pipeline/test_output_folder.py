@@ -73,6 +73,7 @@ def test_a_picture_is_finished_for_the_same_options_only(tmp_path, make_picture,
         {"side_view": True},
         {"frame": "body"},
         {"rig": "mixamo"},
+        {"texture": True},
     ):
         assert not make_folder(output_options=OutputOptions(**changed)).is_finished(picture, "a")
     assert make_folder(output_options=OutputOptions(formats=("glb",))).is_finished(picture, "a")
@@ -80,6 +81,15 @@ def test_a_picture_is_finished_for_the_same_options_only(tmp_path, make_picture,
         make_folder().plan([picture], [], overwrite=True)[0].__class__(picture, "a", True)
     ]
     (tmp_path / "out" / "a.npz").unlink()
+    assert not make_folder().is_finished(picture, "a")
+
+
+@pytest.mark.parametrize("other", [{"rig": "mixamo"}, {"texture": True}], ids=["rig", "texture"])
+def test_meshes_made_in_another_way_are_made_again(tmp_path, make_picture, make_folder, body, other):
+    picture = InputPicture(make_picture(tmp_path / "a.jpg"))
+    result = cheap_fitter(FitOptions(body="open-light"), keep_pictures=True).fit_input(picture)
+    folder = make_folder(output_options=OutputOptions(**other))
+    assert folder.write(result, picture, "a", body).status == "ok" and folder.is_finished(picture, "a")
     assert not make_folder().is_finished(picture, "a")
 
 
