@@ -8,6 +8,7 @@ what photographs are usually like, straight lines that should be vertical, peopl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -55,6 +56,7 @@ GRID_UP = up_vector(PITCH_DEG[:, None], ROLL_DEG[None, :])
 """(P, R, 3) the upward direction of every cell."""
 
 
+@lru_cache(maxsize=1)
 def usual_tilt() -> np.ndarray:
     """(P, R) log probabilities of photographs, of which nothing else is known: about level, some of them far from it.
 

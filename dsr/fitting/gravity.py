@@ -59,9 +59,10 @@ def _level_view(up: np.ndarray, detection: Detection, camera: PictureCamera) -> 
 
     There, lengths along the vertical of somebody upright are in proportion, whatever the true camera's pitch is.
     """
-    homogeneous = np.c_[detection.keypoints_px, np.ones(len(detection.keypoints_px))] @ np.linalg.inv(camera.K).T
+    inverse = np.linalg.inv(camera.K)
+    homogeneous = np.c_[detection.keypoints_px, np.ones(len(detection.keypoints_px))] @ inverse.T
     middle = np.append((np.asarray(detection.box_px[:2], np.float64) + detection.box_px[2:]) / 2, 1.0)
-    sight = np.linalg.inv(camera.K) @ middle
+    sight = inverse @ middle
     forward = sight - (sight @ up) * up
     forward = forward / max(float(np.linalg.norm(forward)), 1e-9)
     level = homogeneous @ np.stack([np.cross(-up, forward), -up, forward]).T

@@ -208,6 +208,7 @@ def size_targets(
     return betas, LinearMass(torch.as_tensor(size.mass_slope).to(betas), size.mass_goal_kg)
 
 
+@lru_cache(maxsize=8)
 def keypoint_trust(keypoint_set: str) -> Tensor:
     """(K,) factor on the confidence of each keypoint of a set, from :data:`KEYPOINT_TRUST`."""
     return torch.tensor(

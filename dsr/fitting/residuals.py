@@ -6,7 +6,7 @@ import numpy as np
 
 from dsr.body.joints import joint_names
 from dsr.people.types import Detection, PersonMask
-from dsr.rendering import rasterise
+from dsr.rendering import coverage
 
 VISIBLE = 0.5
 """Keypoints of at least this confidence count as visible in residuals and warnings."""
@@ -53,7 +53,7 @@ def silhouette_iou(mask: PersonMask | None, vertices_cam: np.ndarray, faces: np.
     scale = high / max(y1 - y0, 1e-6)
     wide = min(max(round((x1 - x0) * scale), 1), 8 * high)
     shift = np.array([[scale, 0, -x0 * scale], [0, scale, -y0 * scale], [0, 0, 1]])
-    body = rasterise(vertices_cam, faces, shift @ K, (wide, high), cull_back=True).covered
+    body = coverage(vertices_cam, faces, shift @ K, (wide, high))
     row = ((np.arange(high) + 0.5) * rows / high).astype(int)
     col = ((np.arange(wide) + 0.5) * cols / wide).astype(int).clip(max=cols - 1)
     masked = mask.probability[np.ix_(row, col)] > 0.5

@@ -9,6 +9,8 @@ axis by 8, and is too flat or too deep by a third; what remains along the line o
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -40,6 +42,7 @@ people. Where they agree better, somebody knows better than a detector."""
 LEAST_FACTOR = 0.06
 
 
+@lru_cache(maxsize=8)
 def landmark_sigma(keypoint_set: str) -> Tensor:
     """(K, 3) standard deviations of a detector's 3D landmarks, metres, the last along the line of sight."""
     rows = []
@@ -102,6 +105,7 @@ def person_factor(off: Tensor) -> Tensor:
     return (off / USUAL_DISAGREEMENT).clamp(LEAST_FACTOR, 1.0)
 
 
+@lru_cache(maxsize=8)
 def limb_weight(keypoint_set: str) -> Tensor:
     """(K,) 1 for the joints of the limbs, 0 for all other keypoints."""
     limbs = tuple(LANDMARK_SIGMA_M)

@@ -287,10 +287,6 @@ def linearise(
     stop, n = 3 + 3 * POSED_JOINTS, model.num_betas
     pull, component, whiten = prior.residual(state.theta)
     cost = cost + weights.prior**2 * (pull.square().sum(1) + 2 * prior.offset[component])
-    block = torch.zeros(batch, 3 * POSED_JOINTS, size, dtype=model.dtype, device=model.device)
-    block[:, :, 3:stop] = weights.prior * whiten
-    rows.append(block)
-    residuals.append(weights.prior * pull)
     if targets.upright is not None:
         stance = upright_terms(posed.anchors, posed.anchor_jacobian, targets.upright)
         cost = cost + stance.cost
@@ -300,7 +296,7 @@ def linearise(
     diagonal = torch.zeros(batch, size, dtype=model.dtype, device=model.device)
     linear = torch.zeros_like(diagonal)
     diagonal[:, 3:stop] = (over != 0).to(model.dtype) / weights.limit_rad**2
-    linear[:, 3:stop] = over / weights.limit_rad**2
+    linear[:, 3:stop] = over / weights.limit_rad**2 + weights.prior**2 * (pull[:, None] @ whiten)[:, 0]
     cost = cost + (over / weights.limit_rad).square().sum(1)
     if targets.upright is not None:
         unexpected = targets.upright.pose_factor * (state.theta - targets.upright.pose)
@@ -348,6 +344,7 @@ def linearise(
         cost = cost + (state.focal / weights.focal).square()
     transposed = jacobian.transpose(1, 2)
     normal = transposed @ jacobian + torch.diag_embed(diagonal)
+    normal[:, 3:stop, 3:stop] += weights.prior**2 * prior.precision[component]
     gradient = (transposed @ residual[..., None])[..., 0] + linear
     return NormalEquations(cost, gradient, normal)
 

@@ -5,6 +5,7 @@ Depth is what the stance is needed for, so it is not asked here, but for sitting
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,7 @@ class NamedPoints:
             return 0.0
         u, v = self.pixel(name)
         inside = 0 <= u < self._size[0] and 0 <= v < self._size[1]
-        return float(ramp(self._confidence[self._row[name]], *_SEEN)) if inside else 0.0
+        return ramp(self._confidence[self._row[name]], *_SEEN) if inside else 0.0
 
 
 def stance_of(detection: Detection, size: tuple[int, int], level_px: np.ndarray) -> Stance:
@@ -136,15 +137,15 @@ def _calm(at: dict[str, np.ndarray], carries: np.ndarray, up_px: np.ndarray) -> 
     return float(carries.min() * (1 - ramp(_angle(trunk, up_px), 6, 16)) * (1 - ramp(_angle(*legs), 30, 55)))
 
 
-def ramp(value: np.ndarray | float, start: float, stop: float) -> np.ndarray | float:
+def ramp(value: float, start: float, stop: float) -> float:
     """0 at ``start``, 1 at ``stop`` and beyond, straight between; ``start`` may be the larger."""
-    return np.clip((value - start) / (stop - start), 0.0, 1.0)
+    return min(max((float(value) - start) / (stop - start), 0.0), 1.0)
 
 
 def _angle(a: np.ndarray, b: np.ndarray) -> float:
     """Degrees between two directions of the picture."""
-    length = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.degrees(np.arccos(np.clip(a @ b / length, -1, 1)))) if length > 0 else 0.0
+    length = math.hypot(*a) * math.hypot(*b)
+    return math.degrees(math.acos(min(max(float(a @ b) / length, -1.0), 1.0))) if length > 0 else 0.0
 
 
 def _thigh_elevation(points: NamedPoints, side: str) -> float:
@@ -153,7 +154,7 @@ def _thigh_elevation(points: NamedPoints, side: str) -> float:
     if hip is None or knee is None:
         return 0.5
     thigh = knee - hip
-    return float(ramp(thigh[1] / max(float(np.linalg.norm(thigh)), 1e-6), 0.8, 0.45))
+    return ramp(thigh[1] / max(math.hypot(*thigh), 1e-6), 0.8, 0.45)
 
 
 def _flexed_deg(points: NamedPoints) -> float:
@@ -172,4 +173,4 @@ def _knee_bent(points: NamedPoints, side: str) -> float:
     hip, knee, ankle = (points.world(f"{side}_{part}") for part in ("hip", "knee", "ankle"))
     if hip is None or knee is None or ankle is None:
         return 0.0
-    return float(ramp(_angle(knee - hip, ankle - knee), 40, 70))
+    return ramp(_angle(knee - hip, ankle - knee), 40, 70)

@@ -7,6 +7,7 @@ Made for least squares: for the best component m, ``-log p = 0.5 |r|^2 + offset[
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -40,6 +41,11 @@ class PosePrior:
     log_weights: Tensor
     lower: Tensor
     upper: Tensor
+
+    @cached_property
+    def precision(self) -> Tensor:
+        """(M, 63, 63) inverse covariances."""
+        return self.whiten.mT @ self.whiten
 
     @classmethod
     def load(

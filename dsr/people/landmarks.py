@@ -231,23 +231,20 @@ def refine_by_heatmap(points: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
     Returns:
         (K, 2) crop pixels.
     """
-    height, width, _ = heatmaps.shape
-    refined = points.copy()
-    reach = _HEATMAP_WINDOW // 2
+    height, width, count = heatmaps.shape
     cell = np.array([CROP_SIZE / width, CROP_SIZE / height])
-    for k, (u, v) in enumerate(points / cell):
-        column, row = math.floor(u), math.floor(v)
-        if not (0 <= column < width and 0 <= row < height):
-            continue
-        u0, v0 = max(0, column - reach), max(0, row - reach)
-        weight = sigmoid(heatmaps[v0 : row + reach + 1, u0 : column + reach + 1, k].astype(np.float64))
-        total = weight.sum()
-        if weight.max() < _HEATMAP_MIN_PEAK or total <= 0:
-            continue
-        mean_u = (weight.sum(0) @ np.arange(u0, u0 + weight.shape[1])) / total
-        mean_v = (weight.sum(1) @ np.arange(v0, v0 + weight.shape[0])) / total
-        refined[k] = (np.array([mean_u, mean_v])) * cell
-    return refined
+    # far outside is outside, whatever its number is
+    middle = np.floor(np.clip(np.nan_to_num(points / cell, nan=-1e6), -1e6, 1e6)).astype(int)
+    window = middle[:, :, None] + np.arange(_HEATMAP_WINDOW) - _HEATMAP_WINDOW // 2  # (K, 2, 9)
+    columns, rows = window[:, 0], window[:, 1]
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]
+    at = (rows.clip(0, height - 1)[:, :, None], columns.clip(0, width - 1)[:, None], np.arange(count)[:, None, None])
+    weight = np.where(inside, sigmoid(heatmaps[at].astype(np.float64)), 0.0)  # (K, 9, 9)
+    total, peak = weight.sum((1, 2)), weight.max((1, 2))
+    mean = np.stack([(weight.sum(1) * columns).sum(1), (weight.sum(2) * rows).sum(1)], 1)
+    mean = mean / np.where(total > 0, total, 1.0)[:, None] * cell
+    seen = ((middle >= 0) & (middle < (width, height))).all(1) & (peak >= _HEATMAP_MIN_PEAK) & (total > 0)
+    return np.where(seen[:, None], mean, points)
 
 
 def region_mask(logits: np.ndarray, region: Region, width: int, height: int, scale: float = 1.0) -> PersonMask | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from dsr.rendering.renderer import SemanticRenderer as SemanticRenderer
     from dsr.rendering.settings import RenderSettings as RenderSettings
     from dsr.rendering.zbuffer import ZBuffer as ZBuffer
+    from dsr.rendering.zbuffer import coverage as coverage
     from dsr.rendering.zbuffer import rasterise as rasterise
 
 __getattr__, __dir__, __all__ = attach(
@@ -21,6 +22,6 @@ __getattr__, __dir__, __all__ = attach(
     {
         "renderer": ("RenderOutput", "SemanticRenderer"),
         "settings": ("RenderSettings",),
-        "zbuffer": ("ZBuffer", "rasterise"),
+        "zbuffer": ("ZBuffer", "coverage", "rasterise"),
     },
 )

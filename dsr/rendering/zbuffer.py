@@ -90,26 +90,8 @@ def rasterise(
         The z-buffer; of two triangles at the very same depth the one with the higher row is seen.
     """
     width, height = size
-    vertices = np.asarray(vertices_cam, np.float64)
     faces = np.asarray(faces)
-    z = vertices[:, 2]
-    visible = z > near
-    inverse_z = np.where(visible, 1.0 / np.where(visible, z, 1.0), 0.0)
-    K = np.asarray(K, np.float64)
-    points = vertices[:, :2] * inverse_z[:, None]
-    points = points @ K[:2, :2].T + K[:2, 2]
-
-    usable = visible & np.isfinite(points[:, 0]) & np.isfinite(points[:, 1])
-    # spelled out: reductions over an axis of two or three are many times slower
-    kept = np.flatnonzero(usable[faces[:, 0]] & usable[faces[:, 1]] & usable[faces[:, 2]])
-    corners = points[faces[kept]]  # (f, 3, 2)
-    area = _cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    low = np.minimum(np.minimum(corners[:, 0], corners[:, 1]), corners[:, 2])
-    high = np.maximum(np.maximum(corners[:, 0], corners[:, 1]), corners[:, 2])
-    drawn = (high[:, 0] > 0.0) & (high[:, 1] > 0.0) & (low[:, 0] < width) & (low[:, 1] < height)
-    drawn &= (area < 0.0) if cull_back else (area != 0.0)  # v points down: outside seen means a negative area
-    kept, corners, area = kept[drawn], corners[drawn], area[drawn]
-
+    points, inverse_z, kept, corners, area = _drawn(vertices_cam, faces, K, size, near, cull_back)
     best = np.zeros(width * height, np.uint64)  # bits of float32 1/z, then the face; the larger wins
     planes = _inverse_z_planes(corners, area, inverse_z[faces[kept]])
     triangle, row, start, length = _spans(corners, width, height)
@@ -123,9 +105,58 @@ def rasterise(
     return ZBuffer(face_index.astype(np.int32), depth, points, inverse_z, faces)
 
 
-def _cross(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Z of the cross product of 2D vectors."""
-    return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
+def coverage(
+    vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray, size: tuple[int, int], *, near: float = 0.05
+) -> np.ndarray:
+    """What :attr:`ZBuffer.covered` of :func:`rasterise` with ``cull_back`` is, without finding out what is nearest.
+
+    Args:
+        vertices_cam: (V, 3) metres, camera frame.
+        faces: (F, 3) int, counter-clockwise seen from outside.
+        K: (3, 3) intrinsics of the picture to draw, pixels.
+        size: (width, height) of the picture in pixels.
+        near: as of :func:`rasterise`.
+
+    Returns:
+        (h, w) bool.
+    """
+    width, height = size
+    corners = _drawn(vertices_cam, np.asarray(faces), K, size, near, True)[3]
+    _, row, start, length = _spans(corners, width, height)
+    cells, first = height * (width + 1), row * (width + 1) + start
+    change = np.bincount(first, minlength=cells) - np.bincount(first + length, minlength=cells)
+    return np.asarray(change.reshape(height, width + 1).cumsum(1)[:, :width] > 0)
+
+
+def _drawn(
+    vertices_cam: np.ndarray, faces: np.ndarray, K: np.ndarray, size: tuple[int, int], near: float, cull_back: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Points in the picture (V, 2), 1/z (V,), and of the triangles to draw: row, corners (f, 3, 2), twice the area."""
+    width, height = size
+    vertices = np.asarray(vertices_cam, np.float64)
+    z = vertices[:, 2]
+    visible = z > near
+    inverse_z = np.where(visible, 1.0 / np.where(visible, z, 1.0), 0.0)
+    K = np.asarray(K, np.float64)
+    points = vertices[:, :2] * inverse_z[:, None]
+    points = points @ K[:2, :2].T + K[:2, 2]
+
+    usable = visible & np.isfinite(points[:, 0]) & np.isfinite(points[:, 1])
+    # spelled out: reductions over an axis of two or three are many times slower, and so are rows of two
+    corner = faces.T.astype(np.int64)  # (3, F)
+    u, v = (np.ascontiguousarray(points[:, k])[corner] for k in (0, 1))
+    with np.errstate(invalid="ignore", over="ignore"):
+        area = (u[1] - u[0]) * (v[2] - v[0]) - (v[1] - v[0]) * (u[2] - u[0])
+        drawn = (area < 0.0) if cull_back else (area != 0.0)  # v points down: outside seen means a negative area
+    drawn &= usable[corner[0]] & usable[corner[1]] & usable[corner[2]]
+    kept = np.flatnonzero(drawn)
+    u, v = u[:, kept], v[:, kept]
+    inside = np.ones(len(kept), bool)
+    for at, most in ((u, width), (v, height)):  # is the centre of a column, or a row, between the corners?
+        low, high = np.minimum(np.minimum(at[0], at[1]), at[2]), np.maximum(np.maximum(at[0], at[1]), at[2])
+        inside &= np.ceil(np.maximum(low, 0.0) - 0.5) < np.ceil(np.minimum(high, most) - 0.5)
+    kept, u, v = kept[inside], u[:, inside], v[:, inside]
+    return points, inverse_z, kept, np.stack([u.T, v.T], 2), area[kept]
 
 
 def _inverse_z_planes(corners: np.ndarray, area: np.ndarray, inverse_z: np.ndarray) -> np.ndarray:
