@@ -45,6 +45,8 @@ _MOST_JAW_RAD = 0.6
 _IDLE = 0.1  # strength that faces at rest seem to have for being other faces
 _GAZE_RAD_PER_M, _MOST_GAZE_RAD = 105.0, 0.6
 """Turn of the eyes by how far the irises moved: measured on drawn faces, little above one over an eyeball's radius."""
+_PITCH_PX = 35.0
+"""Distance between the eyes at which that holds up and down as well; of smaller eyes the lids hide more of it."""
 _OPEN, _CLOSED = 0.80, 0.60  # share of the usual lid opening from which lids close, and at which they are shut
 _TURNED, _PROFILE = np.radians(30.0), np.radians(55.0)
 
@@ -123,7 +125,7 @@ def read_face(face: FaceLandmarks) -> FaceReading:
     if face.eyes_px >= MIN_LIDS_PX and abs(yaw) < _PROFILE:
         sides = ("Right", "Left") if abs(yaw) < _TURNED else (("Left",) if yaw < 0 else ("Right",))
         actions |= _lids(points, model.rest, sides)
-        gaze = _gaze(points, model.rest, sides)
+        gaze = _gaze(points, model.rest, sides, face.eyes_px)
     return FaceReading(actions, jaw, gaze, yaw)
 
 
@@ -179,7 +181,7 @@ def _opening(points: np.ndarray, side: str) -> float:
     return float(np.mean(gaps) / np.linalg.norm(points[corners[0]] - points[corners[1]]))
 
 
-def _gaze(points: np.ndarray, rest: np.ndarray, sides: tuple[str, ...]) -> np.ndarray:
+def _gaze(points: np.ndarray, rest: np.ndarray, sides: tuple[str, ...], eyes_px: float) -> np.ndarray:
     """(3,) the turn of both eyes: how far the irises are from where they are when looking ahead."""
     moved = []
     for side in sides:
@@ -187,5 +189,6 @@ def _gaze(points: np.ndarray, rest: np.ndarray, sides: tuple[str, ...]) -> np.nd
         iris = 468 if side == "Right" else 473
         moved.append((points[iris] - points[corners].mean(0)) - (rest[iris] - rest[corners].mean(0)))
     dx, dy = np.mean(moved, axis=0)[:2]
-    angles = _GAZE_RAD_PER_M * np.array([-dy, dx])
+    up = float(np.clip(eyes_px / _PITCH_PX, 0.3, 1.3))
+    angles = _GAZE_RAD_PER_M * np.array([-up * dy, dx])
     return np.array([*np.clip(angles, -_MOST_GAZE_RAD, _MOST_GAZE_RAD), 0.0])

@@ -82,6 +82,8 @@ class FaceReader:
             keypoint_set: of the keypoints.
         """
         search = _search_region(keypoints, keypoint_set)
+        if search.side < MIN_EYES_PX:
+            return None
         found = self._detector.in_region(pyramid, search, MIN_PRESENCE)
         if not len(found):
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dsr.options import FitOptions
@@ -70,6 +71,10 @@ class ExpressionReader:
             for i, person in enumerate(out):
                 face = self._face(pyramid, points[i], _WITH_HANDS_AND_FACE) if i in points else None
                 out[i] = with_face(person, face, body)
+        for i, person in enumerate(out):
+            if i not in points:
+                sentence = "Hands and face are not read: where they are, only keypoints of the built-in detector say."
+                out[i] = replace(person, warnings=[*person.warnings, sentence])
         return out
 
     @property
