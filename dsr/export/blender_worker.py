@@ -254,15 +254,15 @@ def _save_fbx(bpy: Any, path: str) -> None:
 
 
 def _save_usd(bpy: Any, path: str) -> None:
+    pictures = {"export_textures_mode": "KEEP"} if bpy.data.images else {}  # they stay where they are
     bpy.ops.wm.usd_export(
+        **pictures,
         filepath=path,
         export_animation=True,
         export_armatures=True,
         convert_orientation=True,
         export_global_forward_selection="NEGATIVE_Z",
         export_global_up_selection="Y",
-        export_textures_mode="KEEP",
-        relative_paths=True,
         check_existing=False,
     )
 
