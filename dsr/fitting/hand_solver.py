@@ -15,7 +15,7 @@ import numpy as np
 from dsr.body.numpy_lbs import rodrigues
 from dsr.fitting.fingers import FingerPose, RestHand
 
-_STEPS, _DAMPING = 10, 1e-3
+_FIRST_STEPS, _STEPS, _DAMPING = 5, 6, 1e-3  # of both starts, then of the better one
 _PIXEL, _OF_SIDE = 1.0, 0.03  # error of a landmark in the picture: so many pixels, and so much of the hand's size
 _DIRECTION = 0.8  # error of a bone's direction in the 3D landmarks
 _BEND, _SPREAD, _THUMB = 0.5, 0.15, 0.35  # by how much hands differ from a relaxed one, radians
@@ -72,23 +72,23 @@ def solve_hand(rest: RestHand, view: HandView) -> FingerPose:
         )
         return np.concatenate([part.reshape(len(state), -1) for part in parts], 1)
 
-    best, lowest = None, np.inf
+    tried = []
     for depth in (1.0, -1.0):
         start = rest.read(view.world * [1.0, 1.0, depth], 0.7)
-        hand, state, energy = _minimise(residuals, start.hand, np.concatenate([np.zeros(4), start.angles]))
-        if energy < lowest:
-            best, lowest = rest.as_pose(hand, rest.within_limits(state[4:])), energy
-    assert best is not None
-    return best
+        state = np.concatenate([np.zeros(4), start.angles])
+        tried.append(_minimise(residuals, start.hand, state, _FIRST_STEPS))
+    hand, state, _ = min(tried, key=lambda each: each[2])
+    hand, state, _ = _minimise(residuals, hand, state, _STEPS)
+    return rest.as_pose(hand, rest.within_limits(state[4:]))
 
 
 def _minimise(
-    residuals: Callable[[np.ndarray, np.ndarray], np.ndarray], hand: np.ndarray, state: np.ndarray
+    residuals: Callable[[np.ndarray, np.ndarray], np.ndarray], hand: np.ndarray, state: np.ndarray, steps: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Levenberg-Marquardt with differences; the turn of the hand goes into its rotation after every step."""
     step, damping = 1e-4, _DAMPING
     current = residuals(hand, state[None])[0]
-    for _ in range(_STEPS):
+    for _ in range(steps):
         around = residuals(hand, state + step * np.eye(len(state)))
         jacobian = (around - current).T / step
         normal, gradient = jacobian.T @ jacobian, jacobian.T @ current
