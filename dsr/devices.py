@@ -46,7 +46,8 @@ def has_bf16(device: torch.device) -> bool:
 def evaluating(model: nn.Module) -> Iterator[None]:
     """Evaluation mode inside; afterwards every submodule has its own mode back (parts may be frozen on purpose)."""
     training = [module for module in model.modules() if module.training]
-    model.eval()
+    for module in training:
+        module.training = False
     try:
         yield
     finally:

@@ -96,7 +96,7 @@ def landmark_terms(
     weight: Tensor,
     hanging: Tensor,
     metric: bool,
-    common: Tensor | None = None,
+    shared: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Points in space against 3D landmarks; place is free, and size unless it is metric.
 
@@ -112,7 +112,7 @@ def landmark_terms(
         weight: (B, K) what each counts in middle and size.
         hanging: (K, K) what each point hangs on, as of :class:`~dsr.fitting.keypoint_model.KeypointModel`.
         metric: whether the landmarks' size counts.
-        common: (B, M, K, 3) standard deviations of errors that the landmarks share, metres, or None.
+        shared: errors that the landmarks share, of :func:`shared_errors`, or None.
 
     Returns:
         Residuals (B, K, 3) in standard deviations and their Jacobian (B, K, 3, P).
@@ -133,13 +133,27 @@ def landmark_terms(
         slope = ratio[..., None] * (slope - mine[..., None] * growth[:, None, None])
         mine = ratio * mine
     residual, slope = (mine - theirs) / sigma, slope / sigma[..., None]
-    if common is None:
+    if shared is None:
         return residual, slope
-    # with covariance I + V V^T the whitened residual is (I + V V^T)^(-1/2) r, all of it within the span of V
+    out, back = shared
+    residual = residual - (out @ (back @ residual.flatten(1)[..., None]))[..., 0].view_as(residual)
+    slope = slope - (out @ (back @ slope.flatten(1, 2))).view_as(slope)
+    return residual, slope
+
+
+def shared_errors(common: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """What takes errors that the landmarks share out of their residuals: ``r - out @ (back @ r)``.
+
+    With covariance ``I + V V^T`` the whitened residual is ``(I + V V^T)^(-1/2) r``, all of it within the span of V.
+
+    Args:
+        common: (B, M, K, 3) standard deviations of the shared errors, metres.
+        sigma: (B, K, 3) one standard deviation of the landmarks, metres.
+
+    Returns:
+        ``out`` (B, 3K, M) and ``back`` (B, M, 3K).
+    """
     shared = (common / sigma[:, None]).flatten(2)  # (B, M, 3K)
     value, vector = torch.linalg.eigh(shared @ shared.transpose(1, 2))
     less = (1 - (1 + value).rsqrt()) / value.clamp(min=1e-12)
-    back = vector @ (less[..., None] * vector.transpose(1, 2)) @ shared  # (B, M, 3K)
-    residual = residual - (shared.transpose(1, 2) @ (back @ residual.flatten(1)[..., None]))[..., 0].view_as(residual)
-    slope = slope - (shared.transpose(1, 2) @ (back @ slope.flatten(1, 2))).view_as(slope)
-    return residual, slope
+    return shared.transpose(1, 2), vector @ (less[..., None] * vector.transpose(1, 2)) @ shared

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera.directions import cross_matrix
 from dsr.fitting.balance import ROBUST, Upright, upright_terms
 from dsr.fitting.keypoint_model import POSED_JOINTS, KeypointModel
-from dsr.fitting.keypoint_terms import landmark_terms, reprojection_terms
+from dsr.fitting.keypoint_terms import landmark_terms, reprojection_terms, shared_errors
 from dsr.fitting.sigmas import PIXEL_SIGMA
 from dsr.limits import check_time
 from dsr.mocap.pose_prior import PosePrior
@@ -111,6 +112,12 @@ class Targets:
     beta_sigma: Tensor | None = None
     pose: Tensor | None = None
     pose_sigma: Tensor | None = None
+
+    @cached_property
+    def shared_errors(self) -> tuple[Tensor, Tensor] | None:
+        """As :func:`dsr.fitting.keypoint_terms.shared_errors`, worked out once for all steps."""
+        common, sigma = self.landmark_common, self.landmark_sigma
+        return None if common is None or sigma is None else shared_errors(common, sigma)
 
     def select(self, index: Tensor) -> Targets:
         """Rows ``index`` of the batch, each as often as it is named."""
@@ -276,7 +283,7 @@ def linearise(
             targets.weight,
             model.hanging,
             targets.metric,
-            targets.landmark_common,
+            targets.shared_errors,
         )
         more, factor = _robust(residual, targets.weight, weights.landmark_robust)
         cost = cost + more

@@ -184,7 +184,7 @@ def _checked(model: WindowLifter, keypoints: np.ndarray) -> np.ndarray:
 
 def _copies(model: WindowLifter, windows: Tensor, flip: bool) -> Tensor:
     """(N, F, J, C) windows to root-relative poses (1 or 2, N, F or 1, J, 3): plain, and mirrored and brought back."""
-    dtype = reduce(torch.promote_types, (p.dtype for p in model.parameters()))
+    dtype = reduce(torch.promote_types, {p.dtype for p in model.parameters()})
     both = torch.cat((windows, mirror(windows))) if flip else windows
     both = both.to(next(model.parameters()).device, dtype)
     passes = model.poses(both, copies=1 + flip).float().cpu().unflatten(0, (1 + flip, -1))

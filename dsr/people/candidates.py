@@ -54,14 +54,18 @@ def decode(
     Returns:
         (M, 5 + 2 P) candidates, best first.
     """
-    score = 1.0 / (1.0 + np.exp(-np.clip(logits.reshape(-1).astype(np.float64), -SCORE_CLIP, SCORE_CLIP)))
-    keep = np.flatnonzero(score >= min_score)
-    keep = keep[np.argsort(-score[keep], kind="stable")]
+    logits = logits.reshape(-1)
+    hopeless = math.log(min_score / (1.0 - min_score)) - 1e-3 if 0.0 < min_score < 1.0 else -math.inf
+    keep = np.flatnonzero(logits >= hopeless)  # nearly all anchors are not
+    score = 1.0 / (1.0 + np.exp(-np.clip(logits[keep].astype(np.float64), -SCORE_CLIP, SCORE_CLIP)))
+    keep, score = keep[score >= min_score], score[score >= min_score]
+    order = np.argsort(-score, kind="stable")
+    keep, score = keep[order], score[order]
     rows = rows[keep].astype(np.float64) / input_size
     centre = anchors[keep].astype(np.float64)
     middle, half = centre + rows[:, :2], rows[:, 2:4] / 2
     points = rows[:, 4:] + np.tile(centre, (rows.shape[1] - 4) // 2)
-    return np.concatenate([score[keep, None], middle - half, middle + half, points], axis=1)
+    return np.concatenate([score[:, None], middle - half, middle + half, points], axis=1)
 
 
 def box_iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -121,7 +125,10 @@ class SquareDetector:
 
     def in_square(self, image: np.ndarray, min_score: float) -> np.ndarray:
         """Candidates (M, C) of one uint8 image of the input's size in units of its side, after weighted suppression."""
-        rows, logits = self._model(image.astype(np.float32) / 127.5 - 1.0)
+        pixels = image.astype(np.float32)
+        pixels /= 127.5
+        pixels -= 1.0
+        rows, logits = self._model(pixels)
         return weighted_nms(decode(rows, logits, self._anchors, min_score, self._size))
 
     def in_tiles(self, pyramid: Pyramid, side: float, min_score: float, overlap: float = 0.5) -> np.ndarray:

@@ -89,7 +89,9 @@ class LandmarkModel:
         crop = pyramid.crop(region, CROP_SIZE)
         if mirrored:
             crop = crop[:, ::-1]
-        outputs = self._model(crop.astype(np.float32) / 255.0)
+        pixels = crop.astype(np.float32)
+        pixels /= 255.0
+        outputs = self._model(pixels)
         rows, presence, mask, heatmaps, world = (outputs[index] for index in self._order)
         rows = rows.reshape(_ROWS, 5).astype(np.float64)
         points = refine_by_heatmap(rows[:, :2], heatmaps)

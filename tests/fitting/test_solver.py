@@ -11,7 +11,7 @@ from dsr.body import joint_names, load_body
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.camera import perspective_rotation
 from dsr.fitting.keypoint_model import KeypointModel
-from dsr.fitting.keypoint_terms import landmark_terms, reprojection_terms
+from dsr.fitting.keypoint_terms import landmark_terms, reprojection_terms, shared_errors
 from dsr.fitting.problem import load_pose_prior
 from dsr.fitting.sigmas import common_errors
 from dsr.fitting.solver import FitWeights, LinearMass, State, Targets, linearise, placed
@@ -195,5 +195,5 @@ def test_landmarks_that_all_lean_by_their_usual_error_cost_one_standard_deviatio
     for mode in range(3):
         off = points + common[:, mode] + model.hanging @ common[:, mode]
         args = points, zeros, off, sigma, share, model.hanging, True
-        alone, shared = (landmark_terms(*args, c)[0].square().sum((1, 2)) for c in (None, common))
+        alone, shared = (landmark_terms(*args, c)[0].square().sum((1, 2)) for c in (None, shared_errors(common, sigma)))
         assert (shared < 1).all() and (alone > 10 * shared).all()
