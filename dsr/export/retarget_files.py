@@ -231,6 +231,9 @@ def _gltf_bytes(rig: RigFile, pose: RigPose, bones: set[str], fps: float, name: 
     from pygltflib import Accessor, Animation, AnimationChannel, AnimationChannelTarget, AnimationSampler, BufferView
 
     gltf = copy.deepcopy(rig.content)
+    for one in gltf.accessors:
+        if one.bufferView is None:  # sparse, as morph targets are: pygltflib gives them an offset into nothing
+            one.byteOffset = None
     blob = bytearray(gltf.binary_blob() or b"")
 
     def accessor(values: np.ndarray, kind: str) -> int:

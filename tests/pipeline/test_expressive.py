@@ -58,6 +58,22 @@ def test_the_mesh_file_has_finger_bones_and_the_actions_as_morph_targets(folder)
     assert {"left_index1", "right_thumb3", "jaw", "left_eye_smplhf"} <= names
 
 
+def test_retargeted_to_such_a_file_fingers_move_and_morph_targets_stay_valid(folder, tmp_path):
+    from dsr.cli.retarget import main as retarget
+
+    character, out = folder / PICTURE.replace(".jpg", ".p1.glb"), tmp_path / "out.glb"
+    result = folder / PICTURE.replace(".jpg", ".json")
+    assert retarget([str(result), "--person", "p0", "--to", str(character), "--out", str(out)]) == 0
+    data = out.read_bytes()
+    length = int.from_bytes(data[12:16], "little")
+    document = json.loads(data[20 : 20 + length])
+    sparse = [accessor for accessor in document["accessors"] if "bufferView" not in accessor]
+    assert sparse and not any("byteOffset" in accessor for accessor in sparse)
+    before = {node.name: node.rotation for node in pygltflib.GLTF2().load(str(character)).nodes}
+    after = {node.get("name"): node.get("rotation") for node in document["nodes"]}
+    assert not np.allclose(before["left_index2"], after["left_index2"], atol=0.02)
+
+
 def test_options_that_are_not_used_leave_no_trace_in_a_record():
     assert not {"hands", "face", "expressive"} & set(FitOptions().record())
     assert FitOptions(hands=True).record()["hands"] is True
