@@ -74,7 +74,8 @@ class Region:
 
 def brightened(rgb: np.ndarray) -> np.ndarray:
     """A picture (h, w, 3) uint8 in which the models see something: as it is, or lifted where it is dark."""
-    light = rgb[::_STEP, ::_STEP].reshape(-1, 3).mean(axis=1)
+    some = rgb[::_STEP, ::_STEP].reshape(-1, 3).astype(np.float64)
+    light = (some[:, 0] + some[:, 1] + some[:, 2]) / 3  # a mean over an axis of three is many times slower
     mean = float(light.mean())
     if mean >= DARK:
         return rgb
