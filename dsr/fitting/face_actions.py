@@ -17,6 +17,7 @@ from scipy.optimize import lsq_linear
 
 from dsr.body import load_asset
 from dsr.body.asset_file import find_open
+from dsr.errors import BodyError
 from dsr.npz import read_npz
 from dsr.people.expressive_face import FaceLandmarks
 
@@ -85,9 +86,20 @@ class FaceReading:
 
 @lru_cache(maxsize=1)
 def face_model() -> FaceModel:
-    """The face model of the installed open body."""
-    asset = load_asset("open-x")
-    with_landmarks = read_npz(find_open("open-x").with_name(LANDMARK_FILE))
+    """The face model of the installed open body.
+
+    Raises:
+        BodyError: if the file of its landmarks is missing, damaged or another body's.
+    """
+    asset, file = load_asset("open-x"), find_open("open-x").with_name(LANDMARK_FILE)
+    try:
+        with_landmarks = read_npz(file)
+    except (OSError, ValueError) as error:
+        raise BodyError(f"{file} is needed to read faces and cannot be read ({error}); install dsr again.") from error
+    if str(with_landmarks["open_sha256"].item()) != asset.sha256:
+        raise BodyError(
+            f"{file} belongs to another open-x; run body_models/build_face_landmarks.py, or fetch both again."
+        )
     rows = with_landmarks["vertices"]
     joints = asset.J_regressor @ asset.v_template
     place = dict(zip(asset.joint_names, joints, strict=True))

@@ -23,11 +23,13 @@ def check_face(body: Body) -> None:
 
     Raises:
         UsageError: if it has no jaw and no eyes to turn.
+        BodyError: if what is known of faces is not installed.
     """
     if not {"jaw", *EYES} <= set(body.asset.joint_names):
         raise UsageError(
             f"--face needs a body with jaw and eyes: open-x or an SMPL-X file; {body.asset.name} has none."
         )
+    face_model()
 
 
 def with_face(person: PersonResult, face: FaceLandmarks | None, body: Body) -> PersonResult:

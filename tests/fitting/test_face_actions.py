@@ -8,7 +8,7 @@ import torch
 
 from dsr.body import load_body
 from dsr.body.numpy_lbs import rodrigues
-from dsr.errors import UsageError
+from dsr.errors import BodyError, UsageError
 from dsr.fitting.face_actions import FITTED, STABLE, face_model, read_face, similarity
 from dsr.fitting.faces import check_face, with_face
 from dsr.people.expressive_face import FaceLandmarks
@@ -137,3 +137,14 @@ def test_a_smaller_head_needs_less_of_an_action(body, person):
 def test_a_body_without_a_jaw_is_refused():
     with pytest.raises(UsageError, match="--face needs a body with jaw and eyes"):
         check_face(load_body("open-light"))
+
+
+def test_a_missing_file_of_landmarks_is_named(tmp_path, monkeypatch):
+    from dsr.body.asset_file import find_open
+
+    (tmp_path / "open").mkdir()
+    for name in ("open", "open-x"):
+        (tmp_path / "open" / find_open(name).name).symlink_to(find_open(name))
+    monkeypatch.setenv("DSR_BODY_MODELS", str(tmp_path))
+    with pytest.raises(BodyError, match=r"face_landmarks\.npz is needed to read faces"):
+        face_model.__wrapped__()
