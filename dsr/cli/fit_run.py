@@ -16,7 +16,6 @@ from dsr.cli.common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_INTERRUPTED, EXIT_SO
 from dsr.cli.fit_command import FitCommand
 from dsr.cli.progress import Progress, row_text
 from dsr.errors import ExportError, ResultError, UsageError
-from dsr.export.texture import check_texture_map
 from dsr.files import remove_pieces, with_ending
 from dsr.limits import check_limits, working_on
 from dsr.options import body_to_load, check_lifter, check_options
@@ -100,6 +99,8 @@ class FitRun:
             check_clip_outputs(self._output_options, any(clip.is_video and not clip.problem for clip in clips))
         body = load_asset(body_to_load(self._options))
         if self._output_options.texture:
+            from dsr.export.texture import check_texture_map  # scipy is read where it is needed only
+
             check_texture_map(body)
         body_stem = Path(body_file_name(body)).stem
         self._planned = self._folder.plan(sources, [body_stem], command.limit, command.overwrite, body.sha256)

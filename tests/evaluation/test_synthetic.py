@@ -240,7 +240,7 @@ def test_command_fits_an_example_and_writes_json(tmp_path: Path, capsys) -> None
     source = EXAMPLES / "studio_lunge.jpg"
     shutil.copy(source, tmp_path)
     shutil.copy(source.with_name("studio_lunge.truth.json"), tmp_path)
-    arguments = ["--refine", "semantic", "--json", str(tmp_path / "o.json"), "--verbose"]
+    arguments = ["--refine", "semantic", "--clothing", "tight", "--json", str(tmp_path / "o.json"), "--verbose"]
     assert main(["synthetic", "--truth", str(tmp_path), *arguments]) == 0
     out = capsys.readouterr().out
     assert "PA-MPJPE" in out and "BlazePose world landmarks" in out and "studio_lunge.jpg 0" in out
