@@ -122,6 +122,8 @@ def kill_and_resume(folder: Path, pictures: int, kills: int, seed: int, cheap: b
             outcome.before_first += done == 0
         elif code == 0:  # it was finished before the moment came: the rest of the kills meets a new folder
             disturbed.rename(folder / f"finished{outcome.kills}")
+            outcome.redone += sum(count > 1 for count in made.values())
+            made.clear()
         else:
             raise AssertionError(f"exit code {code}")
     process = start(disturbed)
@@ -130,7 +132,7 @@ def kill_and_resume(folder: Path, pictures: int, kills: int, seed: int, cheap: b
         if event["event"] == "result" and event["status"] != "skipped":
             made[event["index"]] = made.get(event["index"], 0) + 1
     assert process.wait() == 0
-    outcome.redone = sum(count > 1 for count in made.values())
+    outcome.redone += sum(count > 1 for count in made.values())
     for out in (disturbed, *folder.glob("finished*")):
         names = [{p.relative_to(f).as_posix() for p in f.rglob("*") if p.is_file()} for f in (quiet, out)]
         outcome.left += sorted(name for name in names[1] if Path(name).name.startswith("."))
