@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,3 +201,32 @@ def interface_window() -> Any:
     """A window to run operators in from a timer, or None in the background."""
     manager = bpy.context.window_manager
     return manager.windows[0] if manager and len(manager.windows) else None
+
+
+@contextmanager
+def skins_of_plain_meshes() -> Iterator[None]:
+    """For the glTF exporter of Blender 3: whether a mesh has weights is asked of the mesh itself.
+
+    That exporter asks a mesh that it has evaluated for this alone, and reads memory that may be freed by then: it ended
+    every other run of exports of Blender 3.4.1. Modifiers that pose a body do not change its weights.
+    """
+    try:
+        nodes = importlib.import_module("io_scene_gltf2.blender.exp.gltf2_blender_gather_nodes")
+        theirs, skins = nodes.gather_skin, nodes.gltf2_blender_gather_skins
+    except (ImportError, AttributeError):  # Blender 4 and later
+        yield
+        return
+
+    def gather_skin(vnode: Any, export_settings: Any) -> Any:
+        node = export_settings["vtree"].nodes[vnode]
+        item = node.blender_object
+        posed = any(m.type == "ARMATURE" and m.object is not None for m in item.modifiers)
+        if not posed or not any(len(vertex.groups) for vertex in item.data.vertices):
+            return None
+        return skins.gather_skin(node.armature, export_settings)
+
+    nodes.gather_skin = gather_skin
+    try:
+        yield
+    finally:
+        nodes.gather_skin = theirs

@@ -135,7 +135,8 @@ def _write_gltf(name: str, moving: bool) -> None:
     options: dict[str, Any] = {"export_current_frame": True, "export_animations": moving}
     newer = {"export_rest_position_armature": False, "export_animation_mode": "ACTIVE_ACTIONS"}
     options |= {option: value for option, value in newer.items() if option in known}
-    bpy.ops.export_scene.gltf(filepath=name, use_selection=True, export_format="GLB", **options)
+    with compat.skins_of_plain_meshes():
+        bpy.ops.export_scene.gltf(filepath=name, use_selection=True, export_format="GLB", **options)
 
 
 CLASSES = (FITBODY_OT_export,)
