@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from _tiles import save_tiles
 
 from dsr.body import load_asset
 from dsr.body.numpy_lbs import pose_vertices
@@ -88,9 +88,7 @@ def main() -> None:
             strong, weak = pairs[there, k, 0].mean(), pairs[~there, k, 0].mean()
             print(f"  {name:22}{strong:5.2f} where it is above 0.5, {weak:5.2f} else")
     if arguments.sheet:
-        tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 8)
-        sheet = np.concatenate([np.concatenate(tiles[i : i + 8], 1) for i in range(0, len(tiles), 8)])
-        Image.fromarray(sheet).save(arguments.sheet)
+        save_tiles(tiles, arguments.sheet)
 
 
 if __name__ == "__main__":

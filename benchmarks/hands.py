@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from _tiles import save_tiles
 
 from dsr.body import BodyAsset, load_asset, skeleton
 from dsr.body.joints import joint_names
@@ -237,9 +237,7 @@ def main() -> None:
         print(f"{name:24}{column.mean():6.1f} mm mean {np.median(column):6.1f} median")
     print(f"hand's rotation {table[:, 6].mean():.1f} degrees, of it twist {table[:, 7].mean():.1f}")
     if arguments.sheet:
-        tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % 8)
-        sheet = np.concatenate([np.concatenate(tiles[i : i + 8], 1) for i in range(0, len(tiles), 8)])
-        Image.fromarray(sheet).save(arguments.sheet)
+        save_tiles(tiles, arguments.sheet)
 
 
 if __name__ == "__main__":

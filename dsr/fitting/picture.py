@@ -119,6 +119,5 @@ def _on_one_floor(
         weights = FitWeights(steps=_FLOOR_STEPS)
         if problem.targets.metric:
             weights = replace(weights, **_PREDICTED)
-        begin = replace(begin, focal=None)  # on a floor only the camera as it is says where people are
         moved.append((rows, problem, solve(problem.model, problem.prior, there.targets, begin, weights)[0]))
     return moved

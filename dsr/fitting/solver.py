@@ -206,8 +206,10 @@ def solve(
 def placed(model: KeypointModel, targets: Targets, state: State, weights: FitWeights) -> State:
     """Bodies moved and slightly turned, each as one piece, until the camera as it is sees them on their keypoints.
 
-    The fit allowed another focal length; nothing but ``root`` and ``transl`` changes.
+    The fit allowed another focal length: what comes back has the camera's (``focal`` is None), and nothing but ``root``
+    and ``transl`` changes.
     """
+    state = replace(state, focal=None)
     free = [0, 1, 2, *range(model.num_parameters - 3, model.num_parameters)]
     sigma = weights.pixel * targets.scale[:, None] * (1.0 if targets.pixel_factor is None else targets.pixel_factor)
     stiff = targets.rays.new_tensor([weights.place_rad**-2] * 3 + [1e-6] * 3).diag()
@@ -221,7 +223,7 @@ def placed(model: KeypointModel, targets: Targets, state: State, weights: FitWei
         rows = (factor[..., None] * jacobian).flatten(1, 2)
         down = rows.transpose(1, 2) @ (factor * residual).flatten(1)[..., None] + stiff @ turned[..., None]
         move = -torch.linalg.solve(rows.transpose(1, 2) @ rows + stiff, down)[..., 0]
-        step = move.new_zeros(len(move), model.num_parameters + (state.focal is not None))
+        step = move.new_zeros(len(move), model.num_parameters)
         step[:, free] = move
         trial = state.step(step)
         fine = trial.transl.isfinite().all(1) & (trial.transl[:, 2] > NEAREST_M)

@@ -88,7 +88,7 @@ class Mannequin:
             fall = np.clip(_SKIRT_TOP - self.places[body:, 1], 0, None)
             grow = 1 + outfit.skirt_flare * fall[:, None] / 0.3
             dressed[body:, ::2] = dressed[body:, ::2] * grow
-        transforms = self._transforms(rest, turns)
+        transforms = joint_transforms(self.asset.parents, rest, turns)
         blend = (self.weights @ transforms.reshape(24, 12)).reshape(count, 3, 4)
         skin = _apply(blend[:body], shaped[:body])
         cloth = _apply(blend, dressed)
@@ -107,17 +107,17 @@ class Mannequin:
         step = (_SKIRT_TOP - _SKIRT_BOTTOM) / (_RINGS - 1)
         return int(np.clip(round((_SKIRT_TOP - outfit.skirt_hem_y) / step) + 1, 3, _RINGS))
 
-    def _transforms(self, rest: np.ndarray, turns: np.ndarray) -> np.ndarray:
-        """(24, 3, 4) float32 of rest points to posed points."""
-        parents = self.asset.parents
-        world, position = np.empty((24, 3, 3)), np.empty((24, 3))
-        world[0], position[0] = turns[0], rest[0]
-        for joint in range(1, 24):
-            parent = parents[joint]
-            world[joint] = world[parent] @ turns[joint]
-            position[joint] = position[parent] + world[parent] @ (rest[joint] - rest[parent])
-        shift = position - np.einsum("jab,jb->ja", world, rest)
-        return np.concatenate([world, shift[..., None]], 2).astype(np.float32)
+
+def joint_transforms(parents: np.ndarray, rest: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """(24, 3, 4) float32 transforms of rest points to posed points, for rest joints (24, 3) and turns (24, 3, 3)."""
+    world, position = np.empty((24, 3, 3)), np.empty((24, 3))
+    world[0], position[0] = turns[0], rest[0]
+    for joint in range(1, 24):
+        parent = parents[joint]
+        world[joint] = world[parent] @ turns[joint]
+        position[joint] = position[parent] + world[parent] @ (rest[joint] - rest[parent])
+    shift = position - np.einsum("jab,jb->ja", world, rest)
+    return np.concatenate([world, shift[..., None]], 2).astype(np.float32)
 
 
 @lru_cache(maxsize=1)

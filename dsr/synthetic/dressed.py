@@ -9,7 +9,7 @@ import numpy as np
 from dsr.body import load_asset
 from dsr.rendering.drawing import vertex_normals
 from dsr.synthetic import wardrobe as wear
-from dsr.synthetic.bodies import Mannequin
+from dsr.synthetic.bodies import Mannequin, joint_transforms
 from dsr.synthetic.garments import Outfit, Paint, draw_outfit, skin_labels
 from dsr.synthetic.wardrobe import Piece, Wardrobe
 
@@ -312,18 +312,6 @@ def _body_materials(names: tuple[str, ...], part_ids: np.ndarray) -> np.ndarray:
             if name.endswith(ending):
                 table[i] = material
     return table[part_ids]
-
-
-def joint_transforms(parents: np.ndarray, rest: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """(24, 3, 4) float32 transforms of rest points to posed points, for rest joints (24, 3) and turns (24, 3, 3)."""
-    world, position = np.empty((24, 3, 3)), np.empty((24, 3))
-    world[0], position[0] = turns[0], rest[0]
-    for joint in range(1, 24):
-        parent = parents[joint]
-        world[joint] = world[parent] @ turns[joint]
-        position[joint] = position[parent] + world[parent] @ (rest[joint] - rest[parent])
-    shift = position - np.einsum("jab,jb->ja", world, rest)
-    return np.concatenate([world, shift[..., None]], 2).astype(np.float32)
 
 
 def _apply(blend: np.ndarray, points: np.ndarray) -> np.ndarray:

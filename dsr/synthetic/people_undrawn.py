@@ -12,10 +12,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from dsr.body import BodyAsset, load_asset
+from dsr.synthetic.bodies import joint_transforms
 from dsr.synthetic.body_poses import PosePool
 from dsr.synthetic.body_shapes import CHILD_FROM, ShapePool
 from dsr.synthetic.detector_noise import DetectorNoise
-from dsr.synthetic.dressed import joint_transforms
 from dsr.synthetic.pairs import Pair
 from dsr.synthetic.people_drawn import SPLITS, project
 from dsr.synthetic.views import draw_camera, draw_heading, place
