@@ -179,7 +179,9 @@ def test_placing_a_body_keeps_its_pose_and_brings_it_onto_the_keypoints(model, p
     points = model.pose(state.root, state.theta, state.betas, state.transl).points
     targets = replace(targets, rays=points[..., :2] / points[..., 2:], weight=torch.ones_like(targets.weight))
     aside = replace(state, transl=state.transl + torch.tensor([0.02, -0.03, 0.1], dtype=torch.float64))
+    aside = replace(aside, focal=torch.full_like(aside.transl[:, 0], 0.1))
     back = placed(model, targets, aside, FitWeights())
+    assert back.focal is None  # whatever moves it on sees it by the camera's own
     assert torch.equal(back.theta, aside.theta) and torch.equal(back.betas, aside.betas)
     torch.testing.assert_close(back.transl, state.transl, rtol=0, atol=5e-3)
 
