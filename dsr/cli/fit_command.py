@@ -46,6 +46,8 @@ class FitCommand(Limits, FitOptions):
     """Comma list of mesh formats: obj, ply, glb; with the blender extra fbx, bvh, usd, blend. NPZ + JSON always."""
     overlay: bool = False
     """Also write NAME.overlay.jpg: the bodies drawn over the picture; NAME.overlay.mp4 for a clip."""
+    skeleton: bool = False
+    """Also write NAME.skeleton.jpg (.mp4 of a clip): detected skeletons over the picture, beside it those in space."""
     labels: bool = False
     """Also write NAME.labels.jpg: everybody's clothing labels over the picture."""
     texture: bool = False
@@ -90,7 +92,14 @@ class FitCommand(Limits, FitOptions):
         from dsr.pipeline.output_options import OutputOptions, parse_formats
 
         return OutputOptions(
-            parse_formats(self.format), self.overlay, self.side_view, self.frame, self.rig, self.labels, self.texture
+            parse_formats(self.format),
+            self.overlay,
+            self.side_view,
+            self.frame,
+            self.rig,
+            self.labels,
+            self.texture,
+            self.skeleton,
         )
 
     def sequence_options(self) -> SequenceOptions:

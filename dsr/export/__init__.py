@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from dsr.export.overlay import render_overlay as render_overlay
     from dsr.export.pictures import save_picture as save_picture
     from dsr.export.side_view import render_side_view as render_side_view
+    from dsr.export.skeleton import render_skeletons as render_skeletons
     from dsr.export.writers import BLENDER_FORMATS as BLENDER_FORMATS
     from dsr.export.writers import FORMATS as FORMATS
     from dsr.export.writers import companions as companions
@@ -30,6 +31,7 @@ __getattr__, __dir__, __all__ = attach(
         "pictures": ("save_picture",),
         "label_picture": ("render_labels",),
         "side_view": ("render_side_view",),
+        "skeleton": ("render_skeletons",),
         "writers": (
             "BLENDER_FORMATS",
             "FORMATS",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,15 +58,27 @@ def write_clip_files(
                 write_track_with_blender(rigged, asset, camera, result.fps, path, kind, frame)
             written.append(path)
     if output_options.overlay:
-        from dsr.image.video import write_video
+        frames = overlay_frames(result, clip, body, fps)
+        written.append(_write_video(with_ending(base, ".overlay.mp4"), frames, result.fps))
+    if output_options.skeleton:
+        from dsr.pipeline.clip_skeletons import skeleton_frames
 
-        height, width = open_clip(clip, fps).first.rgb.shape[:2]
-
-        def write(temporary: Path) -> None:
-            write_video(temporary, overlay_frames(result, clip, body, fps), result.fps, (width, height))
-
-        written.append(write_atomic(with_ending(base, ".overlay.mp4"), write))
+        frames = skeleton_frames(result, clip, body, fps)
+        written.append(_write_video(with_ending(base, ".skeleton.mp4"), frames, result.fps))
     return written
+
+
+def _write_video(path: Path, frames: Iterator[np.ndarray], fps: float) -> Path:
+    """A video file of frames that are all as large as the first one."""
+    from dsr.image.video import write_video
+
+    first = next(frames)
+    height, width = first.shape[:2]
+
+    def write(temporary: Path) -> None:
+        write_video(temporary, chain((first,), frames), fps, (width, height))
+
+    return write_atomic(path, write)
 
 
 def overlay_frames(result: SequenceResult, clip: Clip, body: Body, fps: float | None) -> Iterator[np.ndarray]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from dsr.errors import UsageError
 from dsr.files import expand_user, read_text
 
-OUTPUT_PICTURES = (".overlay.jpg", ".side.jpg", ".upright.jpg")
+OUTPUT_PICTURES = (".overlay.jpg", ".side.jpg", ".upright.jpg", ".labels.jpg", ".skeleton.jpg")
 
 
 @dataclass(frozen=True)
@@ -311,5 +311,5 @@ def _is_output(path: Path) -> bool:
     """Whether it is an overlay or the like of a result beside it."""
     return any(
         path.name.endswith(ending) and path.with_name(path.name[: -len(ending)] + ".json").is_file()
-        for ending in (*OUTPUT_PICTURES, ".overlay.mp4")
+        for ending in (*OUTPUT_PICTURES, ".overlay.mp4", ".skeleton.mp4")
     )

@@ -29,6 +29,7 @@ class OutputOptions:
         frame: frame of the mesh files, ``camera`` or ``body``.
         rig: whose bones they have: a name in :data:`dsr.export.RIGS`.
         labels: also ``<name>.labels.jpg``.
+        skeleton: also ``<name>.skeleton.jpg``; ``<name>.skeleton.mp4`` of a clip.
         texture: the people's look on their meshes, and ``<name>.p0.texture.png`` and ``<name>.p0.texture_seen.png``.
     """
 
@@ -39,6 +40,7 @@ class OutputOptions:
     rig: str = "smpl"
     labels: bool = False
     texture: bool = False
+    skeleton: bool = False
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values, compared when a run is resumed."""
@@ -49,6 +51,7 @@ class OutputOptions:
             "frame": self.frame,
             **({"labels": True} if self.labels else {}),
             **({"texture": True} if self.texture else {}),
+            **({"skeleton": True} if self.skeleton else {}),
             **({} if self.rig == "smpl" else {"rig": self.rig}),  # as in files written before there were others
         }
 
@@ -98,6 +101,7 @@ def check_clip_outputs(output_options: OutputOptions, videos: bool) -> None:
         raise UsageError("--texture is for single pictures; fit one frame of the clip with it.")
     if output_options.side_view:
         raise UsageError("--side-view is for single pictures; use --overlay for a clip.")
-    if (videos or output_options.overlay) and importlib.util.find_spec("av") is None:
-        what = "Video files need" if videos else "--overlay of a clip is a video and needs"
+    drawn = next((name for name in ("overlay", "skeleton") if getattr(output_options, name)), None)
+    if (videos or drawn) and importlib.util.find_spec("av") is None:
+        what = "Video files need" if videos else f"--{drawn} of a clip is a video and needs"
         raise MissingExtraError(f"{what} PyAV; install it with: {install_hint('video')}")

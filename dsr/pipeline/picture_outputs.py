@@ -35,6 +35,7 @@ def write_picture_files(result: FitResult, asset: BodyAsset, base: Path, output_
         render_labels,
         render_overlay,
         render_side_view,
+        render_skeletons,
         save_picture,
         write_person,
     )
@@ -61,6 +62,8 @@ def write_picture_files(result: FitResult, asset: BodyAsset, base: Path, output_
         written.append(save_picture(render_labels(result), with_ending(base, ".labels.jpg")))
     if output_options.side_view:
         written.append(save_picture(render_side_view(result, asset), with_ending(base, ".side.jpg")))
+    if output_options.skeleton:
+        written.append(save_picture(render_skeletons(result, asset), with_ending(base, ".skeleton.jpg")))
     return written
 
 

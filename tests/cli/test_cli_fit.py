@@ -49,9 +49,9 @@ def folder(tmp_path, make_picture):
 
 def test_a_folder_becomes_meshes_results_and_a_report(folder, tmp_path):
     out = tmp_path / "deep" / "out"
-    assert run(folder, "--out", out, "--overlay", "--side-view", "--format", "obj,ply,glb,npz") == 0
+    assert run(folder, "--out", out, "--overlay", "--side-view", "--skeleton", "--format", "obj,ply,glb,npz") == 0
     meshes = {f"{p}.{kind}" for p in ("a.p0", "b.p0", "b.p1") for kind in ("obj", "mtl", "ply", "glb")}
-    pictures = {f"{stem}.{kind}.jpg" for stem in "ab" for kind in ("overlay", "side")}
+    pictures = {f"{stem}.{kind}.jpg" for stem in "ab" for kind in ("overlay", "side", "skeleton")}
     results = {f"{stem}.{kind}" for stem in "abc" for kind in ("json", "npz")}
     body = {dsr.load_result(out / "a.json").body["file"]}
     assert files(out) == meshes | pictures | results | body | {"report.csv", "report.json"}

@@ -159,12 +159,14 @@ def test_video_file_with_overlay(tmp_path, detector):
 
     path, out = tmp_path / "clip.mp4", tmp_path / "out"
     write_video(path, (np.asarray(frame(n)) for n in range(5)), 10.0, SIZE)
-    assert run(path, "--overlay", out=out) == 0
+    assert run(path, "--overlay", "--skeleton", out=out) == 0
     result = dsr.load_result(out / "clip.json")
     assert result.fps == 10.0 and len(result.frame_indices) == 5 and len(result.people) == 1
     assert len(result.input_sha256) == 64
     drawn = [f.rgb for f in read_frames(read_info(out / "clip.overlay.mp4"), [])]
     assert len(drawn) == 5
+    skeletons = [f.rgb for f in read_frames(read_info(out / "clip.skeleton.mp4"), [])]
+    assert [rgb.shape[:2] for rgb in skeletons] == [(SIZE[1], SIZE[0] + SIZE[1])] * 5
     joints = result.people[0].joints_cam_m[2] @ result.K[2].T
     u, v = (joints[:, :2] / joints[:, 2:]).mean(0).astype(int)
     assert np.abs(drawn[2][v, u].astype(int) - np.asarray(frame(2))[v, u]).max() > 60  # somebody is there

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from dsr.body import load_body
+from dsr.fitting.keypoint_model import KeypointModel
 from dsr.pipeline.clip_outputs import overlay_frames
 from dsr.pipeline.clip_reader import ClipReader
+from dsr.pipeline.clip_skeletons import skeleton_frames, steady_views, track_joints
 from dsr.pipeline.inputs import Clip
 from dsr.results import SequenceResult, TrackResult
 
@@ -84,3 +87,36 @@ def test_everybody_keeps_one_colour_through_the_clip(clip, body, monkeypatch):
     people = [made_track(body, "p0", 0, 2), made_track(body, "p1", 1, 4)]
     assert len(list(overlay_frames(made_result(clip, people), clip, body, 10.0))) == COUNT
     assert drawn == [[0], [0, 1], [0, 1], [1], [1]]
+
+
+def test_a_skeleton_video_shows_every_frame_and_goes_along_with_the_people(clip, body):
+    track = made_track(body, "p0", 1, 4)
+    track.global_orient[:] = [np.pi, 0, 0]  # upright before the camera
+    track.transl[:, 0] = np.arange(4) * 2.0
+    frames = list(skeleton_frames(made_result(clip, [track]), clip, body, 10.0))
+    assert [frame.shape for frame in frames] == [(64, 96 + 64, 3)] * COUNT
+    assert [int(frame[0, 0, 0]) for frame in frames] == [0, 40, 80, 120, 160]
+    coloured = [(np.ptp(frame[:, 96:].astype(int), axis=-1) > 60).sum() for frame in frames]
+    assert coloured[0] == 0 and min(coloured[1:]) > 20  # nobody yet, then somebody in every frame
+
+
+def test_joints_of_a_track_are_those_of_its_posed_body(body):
+    track = made_track(body, "p0", 0, 2)
+    generator = np.random.default_rng(0)
+    track.global_orient[:], track.body_pose[:, :21] = [0.1, 3.0, 0.2], generator.normal(0, 0.3, (3, 21, 3))
+    track.betas[:5] = generator.normal(0, 1, 5)
+    with torch.no_grad():
+        parts = (track.betas[None].repeat(3, 0), track.body_pose, track.global_orient, track.transl)
+        posed = body(*(torch.as_tensor(part, dtype=torch.float32) for part in parts))
+        expected = body.keypoints(posed.vertices, "h36m17").numpy()
+    assert np.abs(track_joints(track, KeypointModel(body.asset, "h36m17")) - expected).max() < 1e-4
+
+
+def test_the_eye_follows_steadily_and_keeps_its_distance(clip, body):
+    track = made_track(body, "p0", 0, 4)
+    points = np.tile(np.array([[0.0, 0.0, 4.0]]), (5, 17, 1)) + np.linspace(-0.8, 0.8, 17)[None, :, None] * [0, 1, 0]
+    points[:, :, 0] += np.array([0, 4, 0, 4, 0])[:, None]
+    views = steady_views(made_result(clip, [track]), [points])
+    assert len({view.reach_m for view in views.values()}) == 1
+    assert np.ptp([view.centre[0] for view in views.values()]) < 1.0  # jumps of 4 m do not shake it
+    assert steady_views(made_result(clip), []) == {}

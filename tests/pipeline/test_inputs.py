@@ -39,7 +39,8 @@ def test_folders_give_pictures_by_name_and_leave_the_rest(tmp_path):
 
 
 def test_own_pictures_are_not_taken_again_but_lookalikes_are(tmp_path):
-    touch(tmp_path, "a.jpg", "a.json", "a.overlay.jpg", "a.side.jpg", "a.upright.jpg", "holiday.overlay.jpg")
+    own = [f"a.{kind}.jpg" for kind in ("overlay", "side", "upright", "labels", "skeleton")]
+    touch(tmp_path, "a.jpg", "a.json", *own, "holiday.overlay.jpg")
     assert found(tmp_path) == ["a.jpg", "holiday.overlay.jpg"]
     assert found(tmp_path, tmp_path / "a.overlay.jpg") == ["a.overlay.jpg"]
 
