@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from dsr.errors import UsageError
+from dsr.people.continued import continued
 from dsr.people.known import keypoint_box_with_room, match_boxes, with_landmarks
 from dsr.people.landmarks import LandmarkModel, region_mask
 from dsr.people.proposals import SETTINGS
-from dsr.people.regions import Pyramid, Region
+from dsr.people.regions import Pyramid
 from dsr.people.search import PeopleSearch
 from dsr.people.suppression import Body
 from dsr.people.types import Detection
@@ -81,15 +82,22 @@ class PeopleDetector:
             people = [p if s is None else replace(p, score=s) for p, s in zip(people, scores, strict=True)]
         return left_to_right(people)
 
-    def follow(self, photo: Photo, boxes_px: np.ndarray, source: str = "blazepose") -> list[Detection]:
-        """Landmarks in boxes (N, 4) in which people are known to be, without a search: quicker, for clips."""
+    def follow(self, photo: Photo, known: Sequence[Detection], source: str = "blazepose") -> list[Detection]:
+        """People who were seen a moment ago, without a search: quicker, for clips.
+
+        Args:
+            photo: the picture.
+            known: where they should be by now, with landmarks of ``blazepose33``.
+            source: name of where they came from.
+        """
+        passes = max(2, self.settings.passes)
         with self._lock:
             pyramid = Pyramid(photo.rgb)
-            regions = [Region.from_box(box) for box in np.asarray(boxes_px, np.float64).reshape(-1, 4) * photo.scale]
-            passes = max(2, self.settings.passes)
-            first = [self._landmarks(pyramid, region) for region in regions]
-            bodies = [Body(self._landmarks.refined(pyramid, marks, passes), 1.0) for marks in first]
-        return left_to_right([to_detection(body, photo, source) for body in bodies])
+            marks = [
+                continued(self._landmarks, pyramid, person.keypoints_px * photo.scale, person.confidence, passes)
+                for person in known
+            ]
+        return left_to_right([to_detection(Body(each, 1.0), photo, source) for each in marks])
 
     def complete(self, photo: Photo, known: list[Detection]) -> list[Detection]:
         """Imported keypoints with what the models add to them, see :func:`~dsr.people.known.with_landmarks`.

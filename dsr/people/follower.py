@@ -8,13 +8,14 @@ import numpy as np
 
 from dsr.image.types import Photo
 from dsr.people.detector import PeopleDetector
-from dsr.people.types import Detection
+from dsr.people.types import Detection, PersonMask
 
 LOOKS_PER_S = 3.0
 """How often the whole picture is searched, per second of the clip."""
 _LOST = 0.7  # score below which somebody who is followed may be gone
 _NEAR = 0.15  # share of a box that others may cover before following them one by one is no longer safe
-_MARGIN = 0.08
+_MASK_SIDE = 48  # pixels; the default network sees 24 cells
+_FASTEST = 0.1  # sides of the box a frame
 
 
 class PeopleFollower:
@@ -48,25 +49,39 @@ class PeopleFollower:
         if detections is None:
             detections = self._detector.detect(photo)
             self._since = 0
-        # Silhouettes of a whole clip would not fit into memory.
-        detections = [replace(d, mask=None) for d in detections]
+        detections = [replace(d, mask=None if d.mask is None else _small(d.mask)) for d in detections]
         self._before, self._known = self._known, detections
         return detections
 
     def _follow(self, photo: Photo) -> list[Detection] | None:
         """The people known, where they should be now; None where that is not safe."""
-        boxes = np.stack([d.box_px for d in self._known])
+        expected = self._known
         if len(self._before) == len(self._known):  # both are in order from left to right
-            shift = np.stack([_middle(a) - _middle(b) for a, b in zip(self._known, self._before, strict=True)])
-            side = (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
-            boxes = boxes + np.tile(np.clip(shift, -0.1 * side, 0.1 * side), 2)
-        if _crowded(boxes):
+            expected = [_moved(now, before) for now, before in zip(self._known, self._before, strict=True)]
+        if _crowded(np.stack([d.box_px for d in expected])):
             return None
-        room = _MARGIN * (boxes[:, 2:] - boxes[:, :2]).max(1, keepdims=True)
-        detections = self._detector.follow(photo, np.concatenate([boxes[:, :2] - room, boxes[:, 2:] + room], 1))
+        detections = self._detector.follow(photo, expected)
         if any(d.score < _LOST for d in detections) or _crowded(np.stack([d.box_px for d in detections])):
             return None
         return detections
+
+
+def _moved(now: Detection, before: Detection) -> Detection:
+    """Somebody a frame later, if they go on as they did."""
+    side = float((now.box_px[2:] - now.box_px[:2]).max())
+    shift = np.clip(_middle(now) - _middle(before), -_FASTEST * side, _FASTEST * side)
+    return replace(now, box_px=now.box_px + np.tile(shift, 2), keypoints_px=now.keypoints_px + shift)
+
+
+def _small(mask: PersonMask) -> PersonMask:
+    """A silhouette of 9 kilobytes at most: whole ones of a clip would not fit into memory."""
+    from PIL import Image
+
+    height, width = mask.probability.shape
+    scale = min(1.0, _MASK_SIDE / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    picture = Image.fromarray(np.ascontiguousarray(mask.probability, np.float32), "F")
+    return PersonMask(mask.box_px, np.asarray(picture.resize(size, Image.Resampling.BOX)))
 
 
 def _middle(detection: Detection) -> np.ndarray:
