@@ -16,6 +16,7 @@ from dsr.body import Body
 from dsr.body.transfer import PosedBody
 from dsr.camera import PictureCamera
 from dsr.devices import one_thread
+from dsr.fitting.body_uncertainty import refine_joints
 from dsr.fitting.expectation import expect_upright
 from dsr.fitting.floor import shared_floor, soles_below, standing_on
 from dsr.fitting.gravity import find_gravity, find_stances
@@ -97,7 +98,10 @@ def _fit_group(problem: FitProblem, options: FitOptions, start: PosedBody | None
         eager = replace(weights, robust=8 * weights.robust, beta=0.1, child=0.02)
         states = [solve(model, problem.prior, targets, state, eager)[0]]
     state = best_of(problem, states, weights)
-    return problem, placed(problem.model, problem.targets, state, weights)
+    state = placed(problem.model, problem.targets, state, weights)
+    if options.refine in ("joints", "all"):
+        state = refine_joints(problem, state).state
+    return problem, state
 
 
 def _on_one_floor(
