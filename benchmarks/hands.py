@@ -177,7 +177,7 @@ def main() -> None:
         scale = (
             K[0, 0] / (skeleton(asset, betas, pose, orient, transl)[1][wrist + 1, 2, 3]) * np.exp(rng.normal(0, 0.08))
         )
-        view = HandView(flat, hand.world_m, scale, turn.T @ guess)
+        view = HandView(flat, hand.world_m, scale, turn.T @ guess, hand.presence, hand.side_probability)
         fit = solve_hand(rest, view)
         read = rest.read(hand.world_m, 0.7)
         seen_hand, plain = turn @ fit.hand, turn @ read.hand

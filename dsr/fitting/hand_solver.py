@@ -1,8 +1,10 @@
 """A hand refined: wrist, fingers and 2D points together, from closed-form starts, by damped least squares.
 
 What is minimised: distances of the landmarks in the picture, directions of bones as the model's 3D landmarks have them,
-distance of the angles from a relaxed hand, of the hand from the forearm's direction, and of its size from the body's. A
-hand's picture has two readings in depth, so both the 3D landmarks and their mirror image in depth are starts.
+distance of the angles from a relaxed hand, of the hand from the forearm's direction, and of its size from the body's;
+the less sure the model is of a hand, the less its landmarks count. A hand's picture has two readings in depth: both the
+3D landmarks and their mirror image in depth are solved for, and the second wins where the hand looks like the other
+side's (its palm was taken for its back), which is what a mirrored reading looks like to the model.
 """
 
 from __future__ import annotations
@@ -11,16 +13,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from dsr.body.numpy_lbs import rodrigues
 from dsr.fitting.fingers import FingerPose, RestHand
 
-_FIRST_STEPS, _STEPS, _DAMPING = 5, 6, 1e-3  # of both starts, then of the better one
+_STEPS, _DAMPING, _DIFFERENCE = 9, 1e-3, 1e-4
 _PIXEL, _OF_SIDE = 1.0, 0.03  # error of a landmark in the picture: so many pixels, and so much of the hand's size
 _DIRECTION = 0.8  # error of a bone's direction in the 3D landmarks
+_UNSURE = 10.0  # by how much both grow from a presence of 1 to 0
 _BEND, _SPREAD, _THUMB = 0.5, 0.15, 0.35  # by how much hands differ from a relaxed one, radians
-_TWIST, _BENT_WRIST = 0.6, 0.35  # by how much hands turn against the forearm
+_TWIST, _BENT_WRIST = 0.5, 0.3  # by how much hands turn against the forearm
 _SCALE = 0.12
+_LEAST_SIDE = 0.02  # no handedness is surer than this
 _BONES = [(a, a + 1) for first in (1, 5, 9, 13, 17) for a in range(first, first + 3)] + [(0, k) for k in (5, 9, 13, 17)]
 _ENDS = np.array(_BONES).T
 
@@ -34,80 +39,83 @@ class HandView:
         world: (21, 3) 3D landmarks in the camera's axes, any length unit.
         pixels_per_metre: at the hand's distance, as the body says.
         forearm: (3, 3) rotation of the forearm (the elbow joint), rest to camera.
+        presence: 0 to 1, how sure the model is of the hand.
+        side_probability: 0 to 1, how well the hand looks like one of its side.
     """
 
     points: np.ndarray
     world: np.ndarray
     pixels_per_metre: float
     forearm: np.ndarray
+    presence: float = 1.0
+    side_probability: float = 1.0
 
 
 def solve_hand(rest: RestHand, view: HandView) -> FingerPose:
     """The hand that explains a view best; its rotation is in the view's camera."""
-    side = float(np.ptp(view.points, axis=0).max())
-    pixel = np.hypot(_PIXEL, _OF_SIDE * side)
+    unsure = 1 + _UNSURE * (1 - min(view.presence, 1.0))
+    pixel = np.hypot(_PIXEL, unsure * _OF_SIDE * float(np.ptp(view.points, axis=0).max()))
     seen = view.points - view.points.mean(0)
-    bones = _directions(view.world)
+    worlds = np.stack([view.world, view.world * [1.0, 1.0, -1.0]])
+    bones = _directions(worlds)[:, None]
     relaxed, spread = rest.relaxed, _spreads()
 
-    def residuals(hand: np.ndarray, state: np.ndarray) -> np.ndarray:
-        """(B, R) of states (B, 25): a turn of the hand, the logarithm of its size, angles."""
-        angles = state[:, 4:]
-        turn = rodrigues(state[:, :3]) @ hand
-        model = rest.landmarks(angles) @ np.swapaxes(turn, -1, -2)
-        drawn = model[..., :2] * (view.pixels_per_metre * np.exp(state[:, 3]))[:, None, None]
-        drawn = drawn - drawn.mean(1, keepdims=True)
+    def residuals(hands: np.ndarray, states: np.ndarray) -> np.ndarray:
+        """(2, B, R) of rotations (2, 3, 3) and states (2, B, 25): a turn of the hand, logarithm of its size, angles."""
+        angles = states[..., 4:]
+        turn = rodrigues(states[..., :3]) @ hands[:, None]
+        model = rest.landmarks(angles, as_seen=True) @ np.swapaxes(turn, -1, -2)
+        drawn = model[..., :2] * (view.pixels_per_metre * np.exp(states[..., 3]))[..., None, None]
+        drawn = drawn - drawn.mean(-2, keepdims=True)
         wrist = _turn_vector(view.forearm.T @ turn)
         twist = wrist @ rest.forearm
-        bent = wrist - twist[:, None] * rest.forearm
-        beyond = angles - rest.within_limits(angles)
         parts = (
             _robust(drawn - seen, pixel, 3.0),
-            (_directions(model) - bones) / _DIRECTION,
+            (_directions(model) - bones) / (unsure * _DIRECTION),
             (angles - relaxed) / spread,
-            beyond / 0.1,
-            twist[:, None] / _TWIST,
-            bent / _BENT_WRIST,
-            state[:, 3:4] / _SCALE,
+            (angles - rest.within_limits(angles)) / 0.1,
+            twist[..., None] / _TWIST,
+            (wrist - twist[..., None] * rest.forearm) / _BENT_WRIST,
+            states[..., 3:4] / _SCALE,
         )
-        return np.concatenate([part.reshape(len(state), -1) for part in parts], 1)
+        return np.concatenate([part.reshape(*states.shape[:2], -1) for part in parts], -1)
 
-    tried = []
-    for depth in (1.0, -1.0):
-        start = rest.read(view.world * [1.0, 1.0, depth], 0.7)
-        state = np.concatenate([np.zeros(4), start.angles])
-        tried.append(_minimise(residuals, start.hand, state, _FIRST_STEPS))
-    hand, state, _ = min(tried, key=lambda each: each[2])
-    hand, state, _ = _minimise(residuals, hand, state, _STEPS)
-    return rest.as_pose(hand, rest.within_limits(state[4:]))
+    starts = [rest.read(world, 0.7) for world in worlds]
+    states = np.stack([np.concatenate([np.zeros(4), start.angles]) for start in starts])
+    hands, states, costs = _minimise(residuals, np.stack([start.hand for start in starts]), states)
+    odds = np.clip(view.side_probability, _LEAST_SIDE, 1 - _LEAST_SIDE)
+    best = int(np.argmin(costs - 2 * np.log([odds, 1 - odds])))
+    return rest.as_pose(hands[best], rest.within_limits(states[best, 4:]))
 
 
 def _minimise(
-    residuals: Callable[[np.ndarray, np.ndarray], np.ndarray], hand: np.ndarray, state: np.ndarray, steps: int
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Levenberg-Marquardt with differences; the turn of the hand goes into its rotation after every step."""
-    step, damping = 1e-4, _DAMPING
-    current = residuals(hand, state[None])[0]
-    for _ in range(steps):
-        around = residuals(hand, state + step * np.eye(len(state)))
-        jacobian = (around - current).T / step
-        normal, gradient = jacobian.T @ jacobian, jacobian.T @ current
-        while True:
-            change = np.linalg.solve(normal + damping * np.diag(np.diag(normal) + 1e-6), -gradient)
-            after = residuals(hand, (state + change)[None])[0]
-            if after @ after < current @ current:
-                damping = max(damping / 5, 1e-6)
-                break
-            damping *= 10
-            if damping > 1e4:
-                return hand, state, float(current @ current)
-        gain = current @ current - after @ after
-        state, current = state + change, after
-        hand = rodrigues(state[:3]) @ hand
-        state[:3] = 0
-        if gain < 1e-3 * (after @ after):
-            break
-    return hand, state, float(current @ current)
+    residuals: Callable[[np.ndarray, np.ndarray], np.ndarray], hands: np.ndarray, states: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Levenberg-Marquardt with differences for H starts at once, two dampings a step.
+
+    The turn of a hand goes into its rotation after every step.
+    """
+    rows, count = np.arange(len(states)), states.shape[-1]
+    around = np.concatenate([np.zeros((1, count)), _DIFFERENCE * np.eye(count)])
+    damping, costs = np.full(len(states), _DAMPING), np.full(len(states), np.inf)
+    for _ in range(_STEPS):
+        values = residuals(hands, states[:, None] + around)
+        current = values[:, 0]
+        jacobian = (values[:, 1:] - current[:, None]) / _DIFFERENCE
+        normal, gradient = jacobian @ np.swapaxes(jacobian, 1, 2), jacobian @ current[..., None]
+        costs = (current**2).sum(-1)
+        tries = np.stack([damping, 30 * damping], 1)
+        diagonal = (np.einsum("hii->hi", normal) + 1e-6)[:, None, :, None] * np.eye(count)
+        changes = -np.linalg.solve(normal[:, None] + tries[..., None, None] * diagonal, gradient[:, None])[..., 0]
+        after = (residuals(hands, states[:, None] + changes) ** 2).sum(-1)
+        chosen = after.argmin(1)
+        better = after[rows, chosen] < costs
+        states = states + np.where(better[:, None], changes[rows, chosen], 0.0)
+        damping = np.where(better, np.maximum(tries[rows, chosen] / 8, 1e-6), 300 * damping)
+        costs = np.where(better, after[rows, chosen], costs)
+        hands = rodrigues(states[:, :3]) @ hands
+        states[:, :3] = 0
+    return hands, states, costs
 
 
 def _robust(offsets: np.ndarray, sigma: float, reach: float) -> np.ndarray:
@@ -127,10 +135,6 @@ def _spreads() -> np.ndarray:
 
 
 def _turn_vector(rotations: np.ndarray) -> np.ndarray:
-    """Axis-angle (B, 3) of rotations (B, 3, 3)."""
-    import torch
-
-    from dsr.body.rotations import rotmat_to_axis_angle
-
-    vectors: np.ndarray = rotmat_to_axis_angle(torch.from_numpy(rotations)).numpy()
-    return vectors
+    """Axis-angle (..., 3) of rotations (..., 3, 3)."""
+    vectors = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_rotvec()
+    return vectors.reshape(*rotations.shape[:-2], 3)

@@ -102,7 +102,8 @@ def _view(hand: Hand, camera: PictureCamera, forearm: np.ndarray, wrist: np.ndar
     straight = rays @ turn
     distance = max(float((turn.T @ wrist)[2]), 0.05)
     points = K[0, 0] * straight[:, :2] / straight[:, 2:]
-    return turn, HandView(points, hand.world_m, float(K[0, 0]) / distance, turn.T @ forearm)
+    sure = hand.presence, hand.side_probability
+    return turn, HandView(points, hand.world_m, float(K[0, 0]) / distance, turn.T @ forearm, *sure)
 
 
 def _warnings(hand: Hand, beyond: float) -> list[str]:
