@@ -59,16 +59,18 @@ def timed(command: list[str]) -> tuple[float, subprocess.CompletedProcess[str]]:
     return time.perf_counter() - started, done
 
 
-def environment() -> dict[str, str]:
-    """This clone first, whatever is installed."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
+def environment(tree: Path = ROOT) -> dict[str, str]:
+    """A clone of the project first, this one by default, whatever is installed."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(tree), os.environ.get("PYTHONPATH")]))}
 
 
-def fit(folder: Path, out: Path, *options: str) -> dict[str, float]:
-    """Run dsr-fit over a folder and watch it: rate once warm, time to the first result, memory."""
+def fit(folder: Path, out: Path, *options: str, tree: Path = ROOT) -> dict[str, float]:
+    """Run dsr-fit of a clone over a folder and watch it: rate once warm, time to the first result, memory."""
     command = [sys.executable, "-m", "dsr.cli.fit", str(folder), "--out", str(out), "--json-log", *options]
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment())
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment(tree), cwd=out.parent
+    )
     samples: list[tuple[float, float, float]] = []
     watcher = threading.Thread(target=_watch, args=(process.pid, samples, started), daemon=True)
     watcher.start()

@@ -12,6 +12,8 @@ from dsr.files import expand_user
 
 SYSTEMS = ("dsr", "perspose")
 """Networks that ``--regressor`` takes (:data:`dsr.regressors.REGRESSORS`)."""
+BROUGHT = {"instanthmr": "FILE.onnx", "sam3dbody": "PATH"}
+"""What else it takes: files of other projects that give 3D keypoints (:mod:`dsr.regressors.brought`)."""
 PARSERS = ("graphonomy", "lip", "atr", "transformers", "mediapipe")
 """Kinds of clothing labels that ``--parser`` takes beside the built-in (:mod:`dsr.people.brought_labels`)."""
 EXPRESSIVE = ("hands", "face", "expressive")
@@ -53,11 +55,11 @@ class FitOptions:
     expressive: bool = False
     """Both --hands and --face."""
     regressor: str = "default"
-    """First guess: the default network, or one of yours: dsr:CHECKPOINT, perspose:CHECKPOINT."""
+    """First guess: default, or yours: dsr:CHECKPOINT, perspose:CHECKPOINT, instanthmr:FILE.onnx, sam3dbody:PATH."""
     mirror: Literal["auto", "on", "off"] = "auto"
     """Average the network with its answer for the mirrored picture; auto does so for perspose, as published."""
     refine: Literal["none", "joints", "semantic", "all"] = "none"
-    """Extra refinement: joints (more starts; a network's body to the keypoints), semantic (to the silhouette), all."""
+    """Extra refinement: joints (more starts, then by each joint's uncertainty), semantic (to the silhouette), all."""
     quality: Literal["fast", "standard", "best"] = "standard"
     """How much time to spend on finding people and fitting them."""
     clothing: Literal["auto", "tight", "off"] = "auto"
@@ -214,7 +216,7 @@ def split_person(text: str) -> tuple[int | None, int | None]:
 
 
 def split_regressor(text: str) -> tuple[str, Path] | None:
-    """Take ``dsr:CHECKPOINT`` or ``perspose:CHECKPOINT`` apart; None for ``default``.
+    """Take ``dsr:CHECKPOINT``, ``instanthmr:FILE.onnx`` and the like apart; None for ``default``.
 
     Raises:
         UsageError: if it is something else or there is no such file.
@@ -222,12 +224,14 @@ def split_regressor(text: str) -> tuple[str, Path] | None:
     if text == "default":
         return None
     system, _, path = text.partition(":")
-    if system not in SYSTEMS or not path:
+    if system not in (*SYSTEMS, *BROUGHT) or not path:
+        others = " or ".join(f"{name}:{what}" for name, what in BROUGHT.items())
         raise UsageError(
-            f"--regressor {text!r}: use default, or {CHECKPOINT_FORMS} with the file of the network's weights."
+            f"--regressor {text!r}: use default, or {CHECKPOINT_FORMS} with the file of the network's weights, or "
+            f"{others}."
         )
     file = expand_user(path)
-    if not file.is_file():
+    if not file.is_file() and not (system == "sam3dbody" and file.is_dir()):
         raise UsageError(f"--regressor {text}: there is no file {file}.")
     return system, file
 

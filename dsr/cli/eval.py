@@ -10,6 +10,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from dsr.cli.common import run_command
+from dsr.cli.eval_clips import ClipsCommand, run_clips
 from dsr.cli.eval_dataset import DatasetCommand, run_dataset
 from dsr.cli.eval_lifter import LifterEvalCommand, run_lifter
 from dsr.cli.eval_people import PeopleCommand, run_people
@@ -38,6 +39,7 @@ def _evaluate(arguments: list[str]) -> int:
     titles = {
         "synthetic": "Rendered people with known bodies.",
         "views": "Photographs with 3D truth.",
+        "clips": "Clips with 3D truth, frame by frame and as a clip.",
         "people": "Photographs with annotated people.",
         "sheet": "Contact sheet of overlays, side and top views.",
         "lifter": "Skeleton lifters on held-out tracks.",
@@ -46,6 +48,7 @@ def _evaluate(arguments: list[str]) -> int:
     commands: dict[str, Any] = {
         "synthetic": SyntheticCommand,
         "views": ViewsCommand,
+        "clips": ClipsCommand,
         "people": PeopleCommand,
         "sheet": SheetCommand,
         "lifter": LifterEvalCommand,
@@ -70,6 +73,8 @@ def _evaluate(arguments: list[str]) -> int:
         return run_synthetic(command)
     if isinstance(command, ViewsCommand):
         return run_views(command)
+    if isinstance(command, ClipsCommand):
+        return run_clips(command)
     if isinstance(command, PeopleCommand):
         return run_people(command)
     if isinstance(command, SheetCommand):

@@ -69,6 +69,22 @@ def load_views(folder: str | Path) -> list[TrueView]:
     Raises:
         DatasetError: if the file is missing or broken, or a picture is missing.
     """
+    file, data = Path(folder) / VIEW_TRUTH_FILE, _read(folder)
+    order = _order(data.get("joint_order", list(_DEFAULT_ORDER)), file)
+    return [_view(row, order, file, number) for number, row in enumerate(data["views"])]
+
+
+def view_rows(folder: str | Path) -> list[dict[str, Any]]:
+    """The entries of a folder's ``truth.json`` as they stand there, in the order of :func:`load_views`.
+
+    Raises:
+        DatasetError: if the file is missing or broken.
+    """
+    return [row if isinstance(row, dict) else {} for row in _read(folder)["views"]]
+
+
+def _read(folder: str | Path) -> dict[str, Any]:
+    """The file's contents, with a list ``views`` that is not empty."""
     file = Path(folder) / VIEW_TRUTH_FILE
     try:
         data = read_json(file)
@@ -82,8 +98,7 @@ def load_views(folder: str | Path) -> list[TrueView]:
     rows = data.get("views") if isinstance(data, dict) else None
     if not isinstance(rows, list) or not rows:
         raise DatasetError(f"{file}: no list 'views' with entries; is it the truth of photographs with 3D joints?")
-    order = _order(data.get("joint_order", list(_DEFAULT_ORDER)), file)
-    return [_view(row, order, file, number) for number, row in enumerate(rows)]
+    return dict(data)
 
 
 def _order(names: Any, file: Path) -> list[int]:

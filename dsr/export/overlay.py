@@ -11,6 +11,7 @@ from dsr.camera import PictureCamera
 from dsr.camera.picture_camera import NEAR_M
 from dsr.errors import ExportError
 from dsr.export.rig import vertex_normals
+from dsr.export.uncertainty_marks import draw_uncertainty
 from dsr.rendering.zbuffer import ZBuffer, rasterise
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ _LIGHT = np.array([-0.35, -0.6, -0.8]) / np.linalg.norm([-0.35, -0.6, -0.8])  # 
 _AMBIENT = 0.35
 
 
-def render_overlay(result: FitResult, asset: BodyAsset) -> np.ndarray:
+def render_overlay(result: FitResult, asset: BodyAsset, uncertainty: bool = False) -> np.ndarray:
     """Draw everybody over the photograph, the nearer in front.
 
     Args:
         result: a fit whose ``overlay_rgb`` holds the upright picture at working size.
         asset: the body it was fitted with; faces inside the body are not drawn.
+        uncertainty: also draw how far each joint may be off.
 
     Returns:
         (h, w, 3) uint8, the size of ``overlay_rgb``.
@@ -51,6 +53,8 @@ def render_overlay(result: FitResult, asset: BodyAsset) -> np.ndarray:
     camera = PictureCamera(result.K, result.image_size).scaled((width, height))
     overlay = picture.copy()
     draw_bodies(overlay, [np.asarray(person.vertices_cam_m, np.float64) for person in result.people], asset, camera.K)
+    if uncertainty:
+        draw_uncertainty(overlay, [(p.joints_cam_m, p.joint_uncertainty_mm) for p in result.people], camera.K)
     return overlay
 
 

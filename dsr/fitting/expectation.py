@@ -13,7 +13,7 @@ from dsr.fitting.balance import MASS_M, Upright
 from dsr.fitting.problem import FitProblem
 from dsr.fitting.stance import Stance
 from dsr.fitting.unseen import keypoint_shares, relaxed_limbs
-from dsr.fitting.upright_landmarks import OVER_FEET_M, trunk_factors
+from dsr.fitting.upright_trunks import OVER_FEET_M, trunk_factors
 
 SOLE_M, LEVEL_M = 0.025, 0.05
 """By how much heel and ball, and the feet of somebody who stands on both, differ in height."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -10,17 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dsr.body import Body
 from dsr.body.rotations import rotmat_to_axis_angle
-from dsr.camera import PictureCamera
 from dsr.errors import CheckpointError
 from dsr.fitting.keypoint_model import POSED_JOINTS
 from dsr.fitting.lifted_people import lift_people, shipped_lifter
-from dsr.fitting.problem import FitProblem, fit_problem
+from dsr.fitting.problem import FitProblem
 from dsr.fitting.sigmas import common_errors
 from dsr.fitting.solver import FitWeights, State
-from dsr.options import FitOptions
-from dsr.people.types import Detection
 from dsr.regressors.default.averaging import both_ways
 from dsr.regressors.default.inputs import PersonInputs, sample_masks
 from dsr.regressors.default.network import LIMBS, DefaultRegressor, PredictedBodies
@@ -32,8 +27,6 @@ COMMON = 0.75
 """Errors that all of somebody's keypoints share, against those of the landmarks."""
 LEAN = 0.8
 """How far the network's bodies lean wrongly, against the landmarks."""
-_HIPS = [23, 24]
-_AT_ONCE = 256  # frames
 _KNOWN = (0.3, 0.7)
 """Factors on the landmarks' usual errors: below the first they are believed, above the second the network is."""
 
@@ -128,32 +121,6 @@ def _grown_up(bodies: PredictedBodies | None, problem: FitProblem) -> PredictedB
     betas = bodies.betas.clone()
     betas[:, axis] = 0.0
     return replace(bodies, betas=betas)
-
-
-def network_landmarks(
-    detections: Sequence[Detection | None], camera: PictureCamera, body: Body, options: FitOptions
-) -> list[Detection | None]:
-    """Detections of a clip with the network's keypoints in the place of their 3D landmarks, where it can be asked.
-
-    Args:
-        detections: consecutive frames; None where the person was not seen.
-        camera: of the clip.
-        body: body layer.
-        options: of the fit.
-    """
-    network, result = default_network(), list(detections)
-    seen = [t for t, d in enumerate(detections) if d is not None and d.world_m is not None]
-    for first in range(0, len(seen) if network is not None else 0, _AT_ONCE):
-        rows = seen[first : first + _AT_ONCE]
-        problem = fit_problem([d for t in rows if (d := detections[t]) is not None], camera, body, options)
-        problem = with_network(problem)
-        if problem.network is None or problem.targets.landmarks is None:
-            break
-        points = (problem.targets.landmarks @ problem.rotation).cpu().numpy()
-        for t, place in zip(rows, points - points[:, _HIPS].mean(1, keepdims=True), strict=True):
-            frame = detections[t]
-            result[t] = None if frame is None else replace(frame, world_m=place)
-    return result
 
 
 def joint_uncertainty(bodies: PredictedBodies) -> np.ndarray:

@@ -22,9 +22,9 @@ from dsr.devices import one_thread
 from dsr.errors import FittingError
 from dsr.fitting.contact import find_contacts, fit_ground, upright, upward
 from dsr.fitting.keypoint_model import POSED_JOINTS
-from dsr.fitting.lifted_joints import LiftedJoints, turned_to_landmarks, with_lifted_limbs
-from dsr.fitting.network_start import network_landmarks
+from dsr.fitting.lifted_joints import LiftedJoints, turned_to_landmarks
 from dsr.fitting.problem import finite_detection, load_pose_prior, size_targets
+from dsr.fitting.track_frames import FrameFits, fit_frames
 from dsr.fitting.track_problem import (
     FOOT_POINTS,
     TrackPoints,
@@ -36,7 +36,6 @@ from dsr.fitting.track_problem import (
 )
 from dsr.fitting.track_solver import solve_windows
 from dsr.fitting.track_starts import track_start
-from dsr.fitting.upright_landmarks import upright_detections
 from dsr.options import FitOptions
 from dsr.people.types import Detection
 
@@ -61,7 +60,8 @@ class TrackFit:
         observed: (T,) False in frames that were filled in.
         contacts: (T, 4) True where a foot point (:data:`FOOT_POINTS`) stands on the ground.
         ground: (4,) plane of the ground, unit normal n (up) and offset d with n . x = d; None where it is not known.
-        joint_uncertainty_mm: (T, J) from the lifter, or None.
+        joint_uncertainty_mm: (T, J) from the default network, NaN where the person was not seen; without it from the
+            lifter, or None.
         warnings: sentences for the user.
     """
 
@@ -106,21 +106,14 @@ def fit_track(
     first_seen = next((d for d in usable if d is not None), None)
     if first_seen is None:
         raise FittingError(f"a track of {len(usable)} frames has none with {MIN_KEYPOINTS} keypoints or more.")
-    usable = network_landmarks(usable, camera, body, options)
-    if camera.gravity is not None:
-        usable = upright_detections(usable, camera, camera.gravity, fps)
-    begin = usable
-    if lifted is not None:
-        lifted = turned_to_landmarks(lifted, usable)
-        sigma = np.asarray(lifted.uncertainty_mm) / 1000
-        begin = [
-            None if d is None else with_lifted_limbs(d, lifted.joints_m[t], sigma[t]) for t, d in enumerate(usable)
-        ]
     with one_thread(), torch.no_grad():
         points, prior = track_points(body.asset, first_seen.keypoint_set), load_pose_prior("cpu")
+        fits = fit_frames(usable, camera, body, options, points, weights)
+        if lifted is not None:
+            lifted = turned_to_landmarks(lifted, fits.frames, fits.points[:, points.joints].numpy())
         betas, mass = size_targets(body.asset, points.model, options)
         targets = replace(track_targets(usable, camera, fps, options.height, lifted), betas=betas, mass=mass)
-        start = track_start(begin, camera, body, options, points, prior, targets)
+        start, targets = track_start(fits, points, prior, targets)
         if options.height is None:
             # smooth motion is smaller motion: only single frames may say how large the person is
             targets = replace(targets, height=float(points.model.height(start.betas[None])[0]))
@@ -132,7 +125,7 @@ def fit_track(
                 break
             targets = replace(targets, contact=contact, ground=ground)
             state = solve_windows(points, prior, targets, state, weights, second)
-    return _track_fit(state, body, targets, contact, ground, lifted)
+    return _track_fit(state, body, targets, contact, ground, fits, lifted)
 
 
 def usable_detection(detection: Detection) -> Detection | None:
@@ -160,6 +153,7 @@ def _track_fit(
     targets: TrackTargets,
     contact: Tensor,
     ground: Tensor | None,
+    fits: FrameFits,
     lifted: LiftedJoints | None,
 ) -> TrackFit:
     frames = len(state.theta)
@@ -171,7 +165,10 @@ def _track_fit(
         standing[:-1] |= resting
         standing[1:] |= resting
     uncertainty = None
-    if lifted is not None:
+    if np.isfinite(fits.uncertainty_mm).any():
+        uncertainty = np.full((frames, body.num_joints), np.nan)
+        uncertainty[fits.frames] = fits.uncertainty_mm
+    elif lifted is not None:
         uncertainty = np.full((frames, body.num_joints), np.nan)
         known = min(body.num_joints, len(_LIFTED_TO_SMPL))
         uncertainty[:, :known] = np.asarray(lifted.uncertainty_mm)[:, _LIFTED_TO_SMPL[:known]]

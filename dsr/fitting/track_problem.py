@@ -46,9 +46,13 @@ class TrackWeights:
     robust: float = 4.0
     """Where the reprojection term stops growing, in standard deviations."""
     landmark_across_m: float = 0.09
-    """The detector's 3D landmarks across the viewing direction, metres."""
+    """Bodies of single frames across the viewing direction, metres, where the default network did not say it."""
     landmark_along_m: float = 0.18
-    """The detector's 3D landmarks along the viewing direction, metres."""
+    """The same along the viewing direction."""
+    frames: float = 1.0
+    """Factor on what the network says: errors of frames that follow each other go together."""
+    landmark_robust: float = 2.0
+    """Where that stops growing, in standard deviations: some frames have the sides of a body exchanged."""
     prior: float = 0.9
     """Factor on the pose prior's residual."""
     guess: float = 0.3
@@ -82,7 +86,8 @@ class TrackTargets:
         weight: (T, K) 0 to 1; 0 in frames where the person was not seen.
         scale: (T,) the person's size in normalised units (box side over focal length).
         fps: frames per second.
-        landmarks: (T, K, 3) the detector's 3D landmarks in camera axes, metres, or None.
+        landmarks: (T, K, 3) the keypoints of the bodies that single frames give, in camera axes, metres, or None.
+        landmark_sigma: (T, K, 3) their standard deviations, metres; infinite where they say nothing.
         lifted: (T, 17, 3) a lifter's joints in camera axes, metres, relative to any point, or None.
         lifted_sigma: (T, 17) its standard deviations, metres; infinite where it says nothing.
         contact: (T - 1, C) how surely each foot point stays where it is from a frame to the next, 0 to 1; or None.
@@ -99,6 +104,7 @@ class TrackTargets:
     scale: Tensor
     fps: float
     landmarks: Tensor | None = None
+    landmark_sigma: Tensor | None = None
     lifted: Tensor | None = None
     lifted_sigma: Tensor | None = None
     contact: Tensor | None = None
@@ -113,7 +119,7 @@ class TrackTargets:
         """The frames ``start`` to ``stop - 1``."""
         cut = {
             name: value[start:stop]
-            for name in ("rays", "weight", "scale", "landmarks", "lifted", "lifted_sigma")
+            for name in ("rays", "weight", "scale", "landmarks", "landmark_sigma", "lifted", "lifted_sigma")
             if (value := getattr(self, name)) is not None
         }
         if self.contact is not None:
@@ -202,7 +208,7 @@ def track_targets(
     height: float | None = None,
     lifted: LiftedJoints | None = None,
 ) -> TrackTargets:
-    """What a track is fitted to; frames without the person have weight 0.
+    """What a track is fitted to, but for its single frames' bodies; frames without the person have weight 0.
 
     Args:
         detections: T consecutive frames, finite; None where the person was not seen, at least one is not None.
@@ -214,7 +220,7 @@ def track_targets(
     some = next(d for d in detections if d is not None)
     count, frames = len(some.confidence), len(detections)
     rays, weight = np.zeros((frames, count, 2)), np.zeros((frames, count))
-    scale, world = np.zeros(frames), np.zeros((frames, count, 3))
+    scale = np.zeros(frames)
     trust = keypoint_trust(some.keypoint_set).numpy()
     inverse = np.linalg.inv(camera.K)
     for t, d in enumerate(detections):
@@ -224,10 +230,8 @@ def track_targets(
         rays[t] = ray[:, :2] / ray[:, 2:]
         weight[t] = d.confidence**2 * trust
         scale[t] = max(float((d.box_px[2:] - d.box_px[:2]).max()), 1.0) / camera.K[0, 0]
-        world[t] = 0.0 if d.world_m is None else d.world_m
     known = np.flatnonzero(scale)
     scale = np.interp(np.arange(frames), known, scale[known])
-    has_world = all(d is None or d.world_m is not None for d in detections)
     sigma = None
     if lifted is not None:
         sigma = _CORRELATED * np.maximum(np.asarray(lifted.uncertainty_mm, np.float64), _LEAST_SIGMA_MM) / 1000
@@ -241,7 +245,6 @@ def track_targets(
         weight=tensor(weight),
         scale=tensor(scale),
         fps=fps,
-        landmarks=tensor(world) if has_world else None,
         lifted=None if lifted is None else tensor(np.nan_to_num(lifted.joints_m)),
         lifted_sigma=None if sigma is None else tensor(sigma),
         height=height,

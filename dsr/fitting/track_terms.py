@@ -25,13 +25,12 @@ def linearise_track(
     terms = _Terms(frames, x + n, model.dtype)
     seen = slice(0, points.seen)
     _reprojection(terms, posed.points[:, seen], jacobian[:, seen], targets, weights)
-    if targets.landmarks is not None:
-        across, along = weights.landmark_across_m, weights.landmark_along_m
-        sigma = targets.weight.new_tensor([across, across, along])
+    if targets.landmarks is not None and targets.landmark_sigma is not None:
         weight = targets.weight
-        _shape_in_space(
-            terms, posed.points[:, seen], jacobian[:, seen], targets.landmarks, weight, weight.sqrt()[..., None] / sigma
-        )
+        factor = weight.sqrt()[..., None] / targets.landmark_sigma
+        weight = weight * targets.landmark_sigma.isfinite().all(-1)
+        robust = weights.landmark_robust
+        _shape_in_space(terms, posed.points[:, seen], jacobian[:, seen], targets.landmarks, weight, factor, robust)
     if targets.lifted is not None and targets.lifted_sigma is not None:
         factor = 1 / targets.lifted_sigma
         joints = points.joints
@@ -138,16 +137,31 @@ def _reprojection(
 
 
 def _shape_in_space(
-    terms: _Terms, points: Tensor, jacobian: Tensor, target: Tensor, weight: Tensor, factor: Tensor
+    terms: _Terms,
+    points: Tensor,
+    jacobian: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    factor: Tensor,
+    robust: float | None = None,
 ) -> None:
-    """Points (T, K, 3) in space up to place and size, in the size of the target: a smaller body is no closer."""
+    """Points (T, K, 3) in space up to place and size, in the size of the target: a smaller body is no closer.
+
+    With ``robust``, Geman-McClure from so many standard deviations on.
+    """
     fraction = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
     mine, theirs, slope = (_centred(values, fraction) for values in (points, target, jacobian))
     size2 = torch.einsum("tk,tkx->t", fraction, mine.square()).clamp(min=1e-9)[:, None, None]
     ratio = (torch.einsum("tk,tkx->t", fraction, theirs.square())[:, None, None] / size2).sqrt()
     growth = torch.einsum("tk,tkx,tkxp->tp", fraction, mine, slope)[:, None] / size2  # of the body's own size
     slope = slope - mine[..., None] * growth[:, :, None]
-    terms.add(factor * (ratio * mine - theirs), (factor * ratio)[..., None] * slope)
+    residual, slope = factor * (ratio * mine - theirs), (factor * ratio)[..., None] * slope
+    if robust is None:
+        terms.add(residual, slope)
+        return
+    far, c2 = residual.square().sum(-1, keepdim=True), robust**2
+    bend = c2 / (c2 + far)
+    terms.add(bend * residual, bend[..., None] * slope, bend * far)
 
 
 def _parameters(

@@ -12,12 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from dsr.body.joints import flip_permutation
+from dsr.body.joints import flip_permutation, joint_names
+from dsr.people.known import keypoint_box_with_room
 from dsr.people.landmarks import LandmarkModel, RegionLandmarks, mean_landmarks
 from dsr.people.regions import Pyramid, Region
+from dsr.people.types import Detection
 
-_SHOULDERS, _HIPS = [11, 12], [23, 24]
-_UPPER, _LEGS = [11, 12, 13, 14, 15, 16, 23, 24], [25, 26, 27, 28]
+_SIDED = [11, 12, 13, 14, 23, 24, 25, 26, 27, 28]
 _MIRROR = np.array(flip_permutation("blazepose33"))
 _SEEN = 0.3
 _ROOM = 1.1
@@ -33,9 +34,18 @@ _LOOKS = (
 """Turn, size and mirroring of further looks."""
 
 
-def body_region(points: np.ndarray, confidence: np.ndarray) -> Region:
-    """The region that BlazePose would look at next, from a body's 33 landmarks (K, 2) and their confidence (K,)."""
-    hips, shoulders = points[_HIPS].mean(0), points[_SHOULDERS].mean(0)
+def body_region(points: np.ndarray, confidence: np.ndarray, keypoint_set: str = "blazepose33") -> Region:
+    """The region that BlazePose would look at next, from a body's keypoints (K, 2) and their confidence (K,).
+
+    Args:
+        points: pixels; shoulders and hips are used whether they are seen or not.
+        confidence: 0 to 1.
+        keypoint_set: theirs.
+    """
+    names = joint_names(keypoint_set)
+    hips, shoulders = (
+        points[[names.index(f"{side}_{part}") for side in ("left", "right")]].mean(0) for part in ("hip", "shoulder")
+    )
     up = shoulders - hips
     seen = confidence >= min(_SEEN, float(confidence.max()))
     reach = float(np.linalg.norm(points[seen] - hips, axis=1).max())
@@ -43,19 +53,28 @@ def body_region(points: np.ndarray, confidence: np.ndarray) -> Region:
     return Region(float(hips[0]), float(hips[1]), 2 * _SCALE * reach, math.atan2(float(up[0]), -float(up[1])))
 
 
+def known_region(person: Detection, scale: float) -> Region:
+    """Where to look for somebody whose keypoints are known, working pixels: turned with the trunk where that is seen.
+
+    Args:
+        person: with keypoints of any set.
+        scale: working pixels per full pixel.
+    """
+    names = joint_names(person.keypoint_set)
+    trunk = [names.index(f"{side}_{part}") for side in ("left", "right") for part in ("hip", "shoulder")]
+    if person.confidence[trunk].min() >= _SEEN:
+        return body_region(person.keypoints_px * scale, person.confidence, person.keypoint_set)
+    return Region.from_box(keypoint_box_with_room(person) * scale)
+
+
 def exchanged(points: np.ndarray, before: np.ndarray, reach: float) -> bool:
     """Whether landmarks (33, 2) have left and right the other way round than those a moment before.
 
-    Trunk and arms may be exchanged while the legs are not, and the legs alone. Distances up to ``reach`` (pixels) are
-    motion.
+    Only as a whole: arms alone are exchanged at moments when nobody can tell, and believing those before would keep
+    what was wrong. Distances up to ``reach`` (pixels) are motion.
     """
-    for group in (_UPPER, _LEGS):
-        alike, other = (
-            float(np.linalg.norm(points[group] - b[group], axis=1).mean()) for b in (before, before[_MIRROR])
-        )
-        if alike > reach and other < _EXCHANGED * alike:
-            return True
-    return False
+    alike, other = (float(np.linalg.norm(points[_SIDED] - b[_SIDED], axis=1).mean()) for b in (before, before[_MIRROR]))
+    return alike > reach and other < _EXCHANGED * alike
 
 
 def continued(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dsr.errors import DetectionError, DsrError, FittingError, ImageError, UsageError
+from dsr.errors import DetectionError, DsrError, FittingError, ImageError, MissingExtraError, UsageError
 from dsr.limits import Limits, check_limits, working_on
-from dsr.options import EXPRESSIVE, FitOptions, SequenceOptions, check_lifter, check_options
+from dsr.options import FitOptions, SequenceOptions, body_to_load, check_lifter, check_options, is_expressive
 from dsr.pipeline.chain import (
     StageTimer,
     body_record,
@@ -21,8 +21,10 @@ from dsr.pipeline.chain import (
     tilted_camera,
     whole_chain,
 )
+from dsr.pipeline.clip_expression import ClipExpressions
 from dsr.pipeline.clip_lifter import ClipLifter
 from dsr.pipeline.clip_reader import ClipReader, open_clip
+from dsr.pipeline.expression_reader import ExpressionReader
 from dsr.pipeline.inputs import Clip, find_clips
 from dsr.pipeline.people_finder import PeopleFinder
 from dsr.results.clip import SequenceResult, TrackResult
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from dsr.body import Body
     from dsr.camera import PictureCamera
     from dsr.fitting.lifted_joints import LiftedJoints
+    from dsr.image import Photo
     from dsr.people import Detection
     from dsr.people.tracking import PersonTrack
 
@@ -54,9 +57,6 @@ def check_sequence_options(options: FitOptions, sequence: SequenceOptions) -> No
         raise UsageError("--regressor is for single pictures; a clip is fitted from keypoints and --lifter.")
     if options.refine in ("semantic", "all"):
         raise UsageError(f"--refine {options.refine} is for single pictures; use none or joints for a clip.")
-    for name in EXPRESSIVE:
-        if getattr(options, name):
-            raise UsageError(f"--{name} is for single pictures: fingers and faces are not followed through a clip yet.")
     if options.boxes is not None:
         raise UsageError("--boxes is for single pictures; give --keypoints for a clip, or let the detector look.")
     if not math.isfinite(sequence.max_gap_s) or not 0 <= sequence.max_gap_s <= 60:
@@ -123,6 +123,7 @@ class SequenceFitter:
         self.options, self.sequence = options, sequence
         self._people_finder = PeopleFinder(options, threads)
         self._lifter = ClipLifter(sequence.lifter)
+        self._expression = ExpressionReader(options, threads) if is_expressive(options) else None
         self._body: Body | None = None
 
     @property
@@ -131,7 +132,7 @@ class SequenceFitter:
         if self._body is None:
             from dsr.body import load_body
 
-            self._body = load_body(self.options.body)
+            self._body = load_body(body_to_load(self.options))
         return self._body
 
     def prepare(self) -> None:
@@ -145,6 +146,8 @@ class SequenceFitter:
         _ = self.body
         self._lifter.load()
         self._people_finder.prepare()
+        if self._expression is not None:
+            self._expression.prepare(self.body)
 
     def fit(self, clip: Clip, on_frame: OnFrame | None = None) -> SequenceResult:
         """Fit one clip.
@@ -171,7 +174,8 @@ class SequenceFitter:
         reader = open_clip(clip, self.sequence.fps)
         result.image_size, result.fps = reader.size, reader.fps
         camera = find_camera(result, reader.first, options)
-        frames = self._people(reader, result, on_frame)
+        expressions = None if self._expression is None else ClipExpressions(options, self._expression)
+        frames = self._people(reader, result, on_frame, expressions)
         result.K = np.tile(camera.K, (len(frames), 1, 1))
         result.input_sha256 = reader.sha256
         result.warnings = _first_of(reader.problems)
@@ -192,7 +196,7 @@ class SequenceFitter:
         for track in tracks:
             lifted = self._lift(track, result)
             timer.lap("lift")
-            person = self._track(track, camera, lifted, result)
+            person = self._track(track, camera, lifted, result, expressions)
             if person is not None:
                 result.people.append(person)
             timer.lap("fit")
@@ -201,7 +205,13 @@ class SequenceFitter:
         if not result.people:
             set_nobody(result, "people were found, but never enough of them to fit a body to.")
 
-    def _people(self, reader: ClipReader, result: SequenceResult, on_frame: OnFrame | None) -> list[list[Detection]]:
+    def _people(
+        self,
+        reader: ClipReader,
+        result: SequenceResult,
+        on_frame: OnFrame | None,
+        expressions: ClipExpressions | None = None,
+    ) -> list[list[Detection]]:
         """The detections of every frame, from the first to the last; fills in the frames of the result."""
         from dsr.people import load_detections
         from dsr.people.follower import PeopleFollower
@@ -226,10 +236,13 @@ class SequenceFitter:
             elif photo is not None and keypoints is not None:
                 try:
                     people = load_detections(keypoints, photo, kind="keypoints", warnings=left_out)
+                    people = self._with_landmarks(photo, people)
                 except DetectionError as error:
                     missing += 1
                     if missing == 1:
                         reader.problems.append(f"Keypoints of some frames cannot be read; the first: {error}")
+            if expressions is not None and photo is not None:
+                expressions.look(photo, people)
             frames.append(people)
             times.append(seconds)
             read.append(photo is not None)
@@ -245,6 +258,15 @@ class SequenceFitter:
         result.frames_read = np.array(read, bool)
         return frames
 
+    def _with_landmarks(self, photo: Photo, people: list[Detection]) -> list[Detection]:
+        """People from keypoint files with the landmark model's 3D landmarks, where it is installed and sees them."""
+        try:
+            detector = self._people_finder.detector
+        except MissingExtraError:
+            return people
+        completed = iter(detector.complete_nearby(photo, [person for person in people if person.world_m is None]))
+        return [next(completed) if person.world_m is None else person for person in people]
+
     def _lift(self, track: PersonTrack, result: SequenceResult) -> LiftedJoints | None:
         """The lifter's joints of a track; None without a lifter, or (with a warning) where it cannot lift it."""
         try:
@@ -254,7 +276,12 @@ class SequenceFitter:
             return None
 
     def _track(
-        self, track: PersonTrack, camera: PictureCamera, lifted: LiftedJoints | None, result: SequenceResult
+        self,
+        track: PersonTrack,
+        camera: PictureCamera,
+        lifted: LiftedJoints | None,
+        result: SequenceResult,
+        expressions: ClipExpressions | None,
     ) -> TrackResult | None:
         """The body of a track; None (and a warning) where it cannot be fitted."""
         from dsr.fitting.track import fit_track
@@ -269,7 +296,8 @@ class SequenceFitter:
         except FittingError as error:
             result.warnings.append(f"{track.id} was left out: {error}")
             return None
-        return describe_track(track, detections, fit, camera, self.body)
+        person = describe_track(track, detections, fit, camera, self.body)
+        return person if expressions is None else expressions.add(person, detections, camera, self.body, result.fps)
 
 
 def _first_of(problems: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from dsr.files import with_ending, write_atomic, write_bytes
 from dsr.pipeline.clip_reader import open_clip
 from dsr.pipeline.inputs import Clip
 from dsr.pipeline.output_options import OutputOptions
-from dsr.results.clip import SequenceResult
+from dsr.results.clip import SequenceResult, track_betas
 
 if TYPE_CHECKING:
     from dsr.body import Body
@@ -58,7 +58,7 @@ def write_clip_files(
                 write_track_with_blender(rigged, asset, camera, result.fps, path, kind, frame)
             written.append(path)
     if output_options.overlay:
-        frames = overlay_frames(result, clip, body, fps)
+        frames = overlay_frames(result, clip, body, fps, output_options.uncertainty)
         written.append(_write_video(with_ending(base, ".overlay.mp4"), frames, result.fps))
     if output_options.skeleton:
         from dsr.pipeline.clip_skeletons import skeleton_frames
@@ -81,7 +81,9 @@ def _write_video(path: Path, frames: Iterator[np.ndarray], fps: float) -> Path:
     return write_atomic(path, write)
 
 
-def overlay_frames(result: SequenceResult, clip: Clip, body: Body, fps: float | None) -> Iterator[np.ndarray]:
+def overlay_frames(
+    result: SequenceResult, clip: Clip, body: Body, fps: float | None, uncertainty: bool = False
+) -> Iterator[np.ndarray]:
     """The frames (h, w, 3) uint8 of a clip with everybody drawn over them; a missing frame shows the one before.
 
     Args:
@@ -89,10 +91,12 @@ def overlay_frames(result: SequenceResult, clip: Clip, body: Body, fps: float | 
         clip: the clip.
         body: the body the people were fitted with.
         fps: as it was opened with.
+        uncertainty: also draw how far each joint may be off.
     """
     import torch
 
     from dsr.export.overlay import draw_bodies
+    from dsr.export.uncertainty_marks import draw_uncertainty
 
     reader = open_clip(clip, fps)
     asset, shown, upcoming = body.asset, reader.first.rgb, 0
@@ -101,20 +105,24 @@ def overlay_frames(result: SequenceResult, clip: Clip, body: Body, fps: float | 
             yield shown
             upcoming += 1
         if photo is not None:
-            vertices, colours = [], []
+            vertices, colours, joints = [], [], []
             for who, track in enumerate(result.people):
                 t = number - int(track.frames[0])
                 if not 0 <= t < len(track.frames):
                     continue
                 with torch.no_grad():
-                    parts = (track.betas, track.body_pose[t], track.global_orient[t], track.transl[t])
+                    parts = (track_betas(track, t, asset), track.body_pose[t], track.global_orient[t], track.transl[t])
                     posed = body(*(torch.as_tensor(part, dtype=torch.float32)[None] for part in parts))
                 vertices.append(posed.vertices[0].double().numpy())
                 colours.append(who)
+                unsure = track.joint_uncertainty_mm
+                joints.append((track.joints_cam_m[t], None if unsure is None else unsure[t]))
             shown = photo.rgb.copy()
             if vertices and result.K is not None:
                 height, width = shown.shape[:2]
                 camera = PictureCamera(result.K[number], result.image_size).scaled((width, height))
                 draw_bodies(shown, vertices, asset, camera.K, colours)
+                if uncertainty:
+                    draw_uncertainty(shown, joints, camera.K)
         yield shown
         upcoming = number + 1

@@ -30,6 +30,7 @@ class OutputOptions:
         rig: whose bones they have: a name in :data:`dsr.export.RIGS`.
         labels: also ``<name>.labels.jpg``.
         skeleton: also ``<name>.skeleton.jpg``; ``<name>.skeleton.mp4`` of a clip.
+        uncertainty: how far each joint may be off is drawn into the overlay.
         texture: the people's look on their meshes, and ``<name>.p0.texture.png`` and ``<name>.p0.texture_seen.png``.
     """
 
@@ -41,6 +42,7 @@ class OutputOptions:
     labels: bool = False
     texture: bool = False
     skeleton: bool = False
+    uncertainty: bool = False
 
     def record(self) -> dict[str, Any]:
         """Plain JSON values, compared when a run is resumed."""
@@ -52,6 +54,7 @@ class OutputOptions:
             **({"labels": True} if self.labels else {}),
             **({"texture": True} if self.texture else {}),
             **({"skeleton": True} if self.skeleton else {}),
+            **({"uncertainty": True} if self.uncertainty else {}),
             **({} if self.rig == "smpl" else {"rig": self.rig}),  # as in files written before there were others
         }
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from dsr.devices import choose_device
 from dsr.limits import Limits, check_limits, working_on
-from dsr.options import FitOptions, body_to_load, check_options, is_expressive, split_regressor
+from dsr.options import BROUGHT, FitOptions, body_to_load, check_options, is_expressive, split_regressor
 from dsr.pipeline.chain import (
     StageTimer,
     body_record,
@@ -23,6 +23,7 @@ from dsr.pipeline.chain import (
     whole_chain,
 )
 from dsr.pipeline.expression_reader import ExpressionReader
+from dsr.pipeline.fetching import fetched, name_by_url
 from dsr.pipeline.inputs import InputPicture, find_inputs
 from dsr.pipeline.jobs import check_jobs, cores, ordered_map
 from dsr.pipeline.people_finder import PeopleFinder
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from dsr.image import Photo
     from dsr.people import Detection
     from dsr.people.brought_labels import LabelsOf
+    from dsr.regressors.brought.loading import BroughtKeypoints
     from dsr.regressors.photo import PhotoRegressor
 
 _log = logging.getLogger(__name__)
@@ -155,6 +157,7 @@ class Fitter:
         self._body: Body | None = None
         self._network: PhotoRegressor | None = None
         self._brought: LabelsOf | None = None
+        self._brought_keypoints: BroughtKeypoints | None = None
         self._lock = threading.Lock()
 
     @property
@@ -166,7 +169,7 @@ class Fitter:
                 from dsr.body.licensed import DEFAULT_BETAS
 
                 betas, network = None, split_regressor(self.options.regressor)
-                if network is not None:
+                if network is not None and network[0] not in BROUGHT:
                     from dsr.regressors.registry import regressor_class
 
                     count = regressor_class(network[0]).num_betas
@@ -190,8 +193,8 @@ class Fitter:
 
     @property
     def regressor(self) -> PhotoRegressor | None:
-        """The network that predicts bodies, loaded at first use; None where the detector's landmarks do."""
-        if self.options.regressor == "default":
+        """The network that predicts bodies, loaded at first use; None where the default network does."""
+        if self.options.regressor.partition(":")[0] in ("default", *BROUGHT):
             return None
         body = self.body
         with self._lock:
@@ -204,6 +207,18 @@ class Fitter:
                 self._network = PhotoRegressor(loaded, body, mirror)
             return self._network
 
+    @property
+    def keypoints_in_space(self) -> BroughtKeypoints | None:
+        """What gives 3D keypoints in place of the detector's, loaded at first use; None where nothing does."""
+        if self.options.regressor.partition(":")[0] not in BROUGHT:
+            return None
+        with self._lock:
+            if self._brought_keypoints is None:
+                from dsr.regressors.brought.loading import load_brought
+
+                self._brought_keypoints = load_brought(self.options.regressor)
+            return self._brought_keypoints
+
     def prepare(self) -> None:
         """Load everything now, so that a missing model is an error before the first picture.
 
@@ -212,7 +227,7 @@ class Fitter:
             CheckpointError: if the network's weights cannot be used.
             UsageError: if there is no such device.
         """
-        _ = self.body, self.regressor, self._labels_of
+        _ = self.body, self.regressor, self.keypoints_in_space, self._labels_of
         if is_expressive(self.options):
             self._add_expression.prepare(self.body)
         if isinstance(self._find_people, PeopleFinder):
@@ -241,10 +256,14 @@ class Fitter:
 
     def fit_input(self, picture: InputPicture) -> FitResult:
         """Fit a picture that :func:`~dsr.pipeline.inputs.find_inputs` gave, or say what its problem is."""
-        if not picture.problem:
-            return self.fit(picture.path)
-        path = os.fspath(picture.path)
-        return FitResult(status="unreadable", input_path=path, message=picture.problem, seed=self.options.seed)
+        with fetched(picture) as here:
+            if here.problem:
+                path = os.fspath(here.path)
+                result = FitResult(status="unreadable", input_path=path, message=here.problem, seed=self.options.seed)
+            else:
+                result = self.fit(here.path)
+        name_by_url(result, picture)
+        return result
 
     def _fit(self, path: Path, result: FitResult) -> None:
         from dsr.image import read_photo
@@ -275,6 +294,7 @@ class Fitter:
         if weak:
             result.warnings.append(f"{weak} of {len(everybody)} people skipped: score below {options.min_score:g}.")
         camera = tilted_camera(camera, photo, everybody)
+        detections = self._in_space(photo, detections, result, timer)
         start = self._predict(photo, detections, result, timer)
         result.people = self._fit_bodies(detections, camera, self.body, options, start)
         if self.keep_stages:
@@ -301,6 +321,18 @@ class Fitter:
             result.labels = [parsed(*pair, camera, self.body, photo.rgb, whole) for pair in pairs]
             timer.lap("labels")
         result.floor = floor_of(result.people, detections, camera, self.body.asset)
+
+    def _in_space(
+        self, photo: Photo, detections: list[Detection], result: FitResult, timer: StageTimer
+    ) -> list[Detection]:
+        """The people with the 3D keypoints that the user's file knows of them, and what the result says about it."""
+        if self.keypoints_in_space is None or result.K is None:
+            return detections
+        told = self.keypoints_in_space(photo, result.K, detections, result.warnings)
+        result.regressor = self.keypoints_in_space.record()
+        timer.lap("regressor")
+        result.timing_s["regressor_per_person"] = result.timing_s["regressor"] / len(detections)
+        return told
 
     def _predict(
         self, photo: Photo, detections: list[Detection], result: FitResult, timer: StageTimer

@@ -57,7 +57,8 @@ def write_picture_files(result: FitResult, asset: BodyAsset, base: Path, output_
         result.upright_file = path.name
         written.append(path)
     if output_options.overlay:
-        written.append(save_picture(render_overlay(result, asset), with_ending(base, ".overlay.jpg")))
+        drawn = render_overlay(result, asset, output_options.uncertainty)
+        written.append(save_picture(drawn, with_ending(base, ".overlay.jpg")))
     if output_options.labels:
         written.append(save_picture(render_labels(result), with_ending(base, ".labels.jpg")))
     if output_options.side_view:

@@ -19,7 +19,7 @@ from dsr.body.asset_file import OPEN_FILES
 from dsr.checkpoints import load_checkpoint, read_header, read_state_dict
 from dsr.errors import CheckpointError, UsageError
 from dsr.files import file_sha256
-from dsr.options import CHECKPOINT_FORMS, split_regressor
+from dsr.options import BROUGHT, CHECKPOINT_FORMS, split_regressor
 from dsr.regressors.registry import build_regressor, regressor_class
 
 LARGEST_CROP = 2048
@@ -73,8 +73,8 @@ def load_regressor(name: str, device: str = "cpu") -> LoadedRegressor:
         224
     """
     parsed = split_regressor(name)
-    if parsed is None:
-        raise UsageError(f"--regressor default is not a network; use {CHECKPOINT_FORMS}.")
+    if parsed is None or parsed[0] in BROUGHT:
+        raise UsageError(f"--regressor {name} is not a network from crops to bodies; use {CHECKPOINT_FORMS}.")
     system, path = parsed
     header = read_header(path)
     try:

@@ -11,7 +11,7 @@ import torch
 from dsr.body import load_body
 from dsr.camera import PictureCamera
 from dsr.fitting import fit_people, network_start
-from dsr.fitting.network_start import network_landmarks, network_state, with_network
+from dsr.fitting.network_start import network_state, with_network
 from dsr.fitting.problem import fit_problem
 from dsr.options import FitOptions
 from dsr.people.types import Detection
@@ -120,17 +120,6 @@ def test_a_network_of_the_user_keeps_its_own_word(body, true_points, network, mo
     start = PosedBody(torch.eye(3).expand(1, 24, 3, 3).clone(), torch.zeros(1, 11), torch.tensor([[0.0, 0, 3.5]]))
     monkeypatch.setattr(network_start, "predicted", lambda *_: pytest.fail("the default network was asked"))
     fit_people([detection(true_points, 0.04)], CAMERA, body, FitOptions(refine="joints"), start)
-
-
-def test_clips_get_landmarks_of_the_network_where_there_are_any(body, true_points, network):
-    frames = [detection(true_points, 0.04, 1), None, replace(detection(true_points, 0.04, 2), world_m=None)]
-    frames.append(detection(true_points, 0.04, 3))
-    told = network_landmarks(frames, CAMERA, body, FitOptions())
-    assert told[1] is None and told[2] is frames[2]
-    for t in (0, 3):
-        assert not np.allclose(told[t].world_m, frames[t].world_m, atol=1e-3)
-        assert np.allclose(told[t].world_m[[23, 24]].mean(0), 0, atol=1e-9)
-        assert np.array_equal(told[t].keypoints_px, frames[t].keypoints_px)
 
 
 def test_without_the_file_there_is_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path):
