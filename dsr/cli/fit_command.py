@@ -31,7 +31,7 @@ class FitCommand(Limits, FitOptions):
         tyro.conf.Positional,
         tyro.conf.arg(metavar="INPUT...", help_behavior_hint="(required)"),
     ]
-    """Pictures, video files, folders, globs, or text lists with one path per line."""
+    """Pictures, video files, folders, globs, text lists with one path per line, or URLs of them (s3://, gs://, ...)."""
     sequence: bool = False
     """Each folder holds the frames of one clip: people are followed, with one shape, smooth, feet on the ground."""
     fps: float | None = None
@@ -41,11 +41,13 @@ class FitCommand(Limits, FitOptions):
     max_gap: float = 1.0
     """Seconds for which somebody in a clip may be hidden and stay the same person; the gap is filled in and marked."""
     out: Path
-    """Folder for the results; made if it is not there."""
+    """Folder for the results, or a URL (s3://, gs://, ...); made if it is not there."""
     format: str = "glb"
     """Comma list of mesh formats: obj, ply, glb; with the blender extra fbx, bvh, usd, blend. NPZ + JSON always."""
     overlay: bool = False
     """Also write NAME.overlay.jpg: the bodies drawn over the picture; NAME.overlay.mp4 for a clip."""
+    uncertainty: bool = False
+    """Draw into the overlay how far each joint may be off: a disc of one standard deviation; writes the overlay too."""
     skeleton: bool = False
     """Also write NAME.skeleton.jpg (.mp4 of a clip): detected skeletons over the picture, beside it those in space."""
     labels: bool = False
@@ -62,6 +64,8 @@ class FitCommand(Limits, FitOptions):
     """Also look into subfolders; the results mirror the tree."""
     jobs: int = 0
     """Pictures worked on at a time; 0 chooses by the processor. The results do not depend on it."""
+    cluster: str | None = None
+    """Work on a Ray cluster: auto (one that runs, else this machine) or HOST:PORT; --jobs is the number of workers."""
     overwrite: bool = False
     """Do finished pictures again. A picture done again loses files of its earlier run that are not asked for now."""
     limit: int | None = None
@@ -93,13 +97,14 @@ class FitCommand(Limits, FitOptions):
 
         return OutputOptions(
             parse_formats(self.format),
-            self.overlay,
+            self.overlay or self.uncertainty,
             self.side_view,
             self.frame,
             self.rig,
             self.labels,
             self.texture,
             self.skeleton,
+            self.uncertainty,
         )
 
     def sequence_options(self) -> SequenceOptions:

@@ -4,31 +4,38 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dsr.cli.common import EXIT_ALL_FAILED, EXIT_FINE, EXIT_INTERRUPTED, EXIT_SOME_FAILED, write_line
 from dsr.cli.fit_command import FitCommand
 from dsr.cli.progress import Progress, row_text
 from dsr.errors import ExportError, ResultError, UsageError
-from dsr.files import remove_pieces, with_ending
-from dsr.limits import check_limits, working_on
+from dsr.files import remove_pieces
+from dsr.limits import check_limits
 from dsr.options import body_to_load, check_lifter, check_options
 from dsr.pipeline.body_file import body_file_name
-from dsr.pipeline.clip_fitter import OnFrame, SequenceFitter, check_sequence_options
+from dsr.pipeline.clip_fitter import OnFrame, check_sequence_options
 from dsr.pipeline.folder_lock import only_run_in
+from dsr.pipeline.input_worker import InputWorker, WorkOrder
 from dsr.pipeline.inputs import Clip, InputPicture, find_sources
 from dsr.pipeline.jobs import check_jobs, ordered_map
-from dsr.pipeline.output_folder import OutputFolder, PlannedOutput
+from dsr.pipeline.output_folder import PlannedOutput
 from dsr.pipeline.output_options import check_clip_outputs
 from dsr.pipeline.people_finder import PeopleFinder
 from dsr.pipeline.picture_fitter import Fitter
-from dsr.results.report import Row, read_rows, write_report
+from dsr.pipeline.remote_output import output_folder
+from dsr.pipeline.urls import local_path
+from dsr.results.report import Row
+
+if TYPE_CHECKING:
+    from dsr.pipeline.cluster import Cluster
 
 
 class FitRun:
@@ -58,7 +65,8 @@ class FitRun:
         check_limits(self._limits)
         check_lifter(self._sequence.lifter)
         self._output_options = command.output_options()
-        self._folder = OutputFolder(command.out, self._options, self._output_options, self._sequence)
+        self._out = Path(local_path(command.out))
+        self._folder = output_folder(self._out, self._options, self._output_options, self._sequence)
         self._planned: list[PlannedOutput] = []
         self._rows: dict[int, Row] = {}
         self._earlier_rows: dict[str, Row] = {}
@@ -77,10 +85,14 @@ class FitRun:
                 PeopleFinder(self._options).prepare()
             return self._list()
         self._folder.make()
-        with only_run_in(self._command.out):
-            for folder in {self._command.out, *((self._command.out / p.name).parent for p in self._planned)}:
-                remove_pieces(folder)
+        with only_run_in(self._folder.path):
+            self._remove_pieces()
             return self._work()
+
+    def _remove_pieces(self) -> None:
+        """What a process that was killed left behind; nobody may be writing."""
+        for folder in {self._folder.path, *((self._folder.path / p.name).parent for p in self._planned)}:
+            remove_pieces(folder)
 
     def _plan(self) -> None:
         """Which pictures and clips, under which names, and which of them are finished."""
@@ -89,7 +101,7 @@ class FitRun:
         command = self._command
         videos: list[Path] = []
         sources = find_sources(
-            command.inputs, sequence=command.sequence, recursive=command.recursive, skip=command.out, videos=videos
+            command.inputs, sequence=command.sequence, recursive=command.recursive, skip=self._out, videos=videos
         )
         named = {source.path.absolute() for source in sources if isinstance(source, Clip)}
         self._tell_of_videos([path for path in videos if path.absolute() not in named])
@@ -112,7 +124,7 @@ class FitRun:
             stands = "1 result in" if count == 1 else f"{count} results in"
             write_line(
                 sys.stderr,
-                f"dsr-fit: {stands} {self._command.out} made with another body (an earlier release's?): fitted again, "
+                f"dsr-fit: {stands} {self._folder.title} made with another body (an earlier release's?): fitted again, "
                 "for shapes of two bodies cannot be compared; to keep what is there, choose another --out.",
             )
 
@@ -130,10 +142,10 @@ class FitRun:
             source = planned.source
             action = "skip" if planned.finished else ("problem" if source.problem else "fit")
             if self._command.json_log:
-                _log_event("plan", input=str(source.path), action=action, name=planned.name)
+                _log_event("plan", input=source.url or str(source.path), action=action, name=planned.name)
             else:
                 write_line(
-                    sys.stdout, f"{action:8}{source.path} -> {with_ending(self._command.out / planned.name, '.*')}"
+                    sys.stdout, f"{action:8}{source.url or source.path} -> {self._folder.title}{os.sep}{planned.name}.*"
                 )
         return EXIT_FINE
 
@@ -147,7 +159,7 @@ class FitRun:
             _log_event("start", total=len(self._planned), skipped=len(finished))
             for i in finished:
                 _log_event("result", index=i, **{**asdict(self._rows[i]), "status": "skipped"})
-        results = ordered_map(self._worker(todo), todo, self._jobs, self._stop)
+        results = self._begin(todo)
         interrupted = False
         saved = time.perf_counter()
         progress = Progress(
@@ -173,7 +185,7 @@ class FitRun:
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            results.close()  # type: ignore[attr-defined]
+            results.close()
             self._report(interrupted)
         code = EXIT_INTERRUPTED if interrupted else self._exit_code()
         self._summary(code, time.perf_counter() - started)
@@ -185,7 +197,7 @@ class FitRun:
         Returns:
             Places of the planned outputs that are; a result that cannot be read after all is none of them.
         """
-        self._earlier_rows = {row.name: row for row in read_rows(self._command.out)}
+        self._earlier_rows = {row.name: row for row in self._folder.earlier_rows()}
         finished = []
         for i, planned in enumerate(self._planned):
             if not planned.finished:
@@ -199,35 +211,43 @@ class FitRun:
             finished.append(i)
         return finished
 
-    def _worker(self, todo: list[int]) -> Callable[[int], int]:
-        """What fits one input and writes its results; everything is loaded, and the body is in the output folder."""
-        clips = any(isinstance(self._planned[i].source, Clip) for i in todo)
-        pictures = any(isinstance(self._planned[i].source, InputPicture) for i in todo)
-        kept: dict[str, Any] = (
-            {"keep_labels": True} if self._output_options.labels or self._output_options.texture else {}
+    def _begin(self, todo: list[int]) -> Generator[int, None, None]:
+        """Loads everything; what comes back fits inputs and writes their results, and says which one is done."""
+        sources = [planned.source for planned in self._planned]
+        order = WorkOrder(
+            self._options,
+            self._sequence,
+            self._output_options,
+            self._limits,
+            self._out,
+            [s.path for s in sources if isinstance(s, InputPicture)] if self._any(todo, InputPicture) else (),
+            self._any(todo, Clip),
+            self._make_fitter,
         )
-        fitter = self._make_fitter(self._options, keep_pictures=True, jobs=self._jobs, **kept)
-        clip_fitter = SequenceFitter(self._options, self._sequence) if clips else None
-        if clip_fitter is not None:
-            clip_fitter.prepare()
-            self._folder.add_body(clip_fitter.body.asset)
-        if pictures:
-            fitter.prepare()
-            sources = [planned.source for planned in self._planned]
-            fitter.expect(source.path for source in sources if isinstance(source, InputPicture))
-            self._folder.add_body(fitter.body.asset)
+        work = {i: self._planned[i] for i in todo}
+        if self._command.cluster is not None and todo:
+            from dsr.pipeline.cluster import Cluster
 
-        def work(i: int) -> int:
-            source, name = self._planned[i].source, self._planned[i].name
-            with working_on(source.path, self._limits, self._stop):
-                if isinstance(source, InputPicture):
-                    self._rows[i] = self._folder.write(fitter.fit_input(source), source, name, fitter.body)
-                elif clip_fitter is not None:
-                    result = clip_fitter.fit(source, self._on_frame(source))
-                    self._rows[i] = self._folder.write(result, source, name, clip_fitter.body)
+            return self._on_cluster(Cluster(order, self._command.cluster, self._command.jobs), work)
+        worker = InputWorker(order, self._folder, self._jobs, self._stop, self._on_frame)
+
+        def fit(i: int) -> int:
+            self._rows[i] = worker(work[i])
             return i
 
-        return work
+        return ordered_map(fit, todo, self._jobs, self._stop)
+
+    def _on_cluster(self, cluster: Cluster, work: dict[int, PlannedOutput]) -> Generator[int, None, None]:
+        """As :meth:`_begin`, by the workers of a cluster; what those that were lost left half is removed."""
+        with cluster:
+            for i, row, removed in cluster.fit(work):
+                self._rows[i] = row
+                self._folder.removed += removed
+                yield i
+        self._remove_pieces()
+
+    def _any(self, places: list[int], kind: type[InputPicture] | type[Clip]) -> bool:
+        return any(isinstance(self._planned[i].source, kind) for i in places)
 
     def _on_frame(self, clip: Clip) -> OnFrame:
         """Says now and then how far a clip is."""
@@ -254,7 +274,7 @@ class FitRun:
         for row in others:
             row.earlier = True
         try:
-            write_report(self._command.out, rows + others, interrupted)
+            self._folder.write_report(rows + others, interrupted)
         except ExportError as error:
             self._report_failed = True
             write_line(sys.stderr, f"dsr-fit: {error}")
@@ -288,7 +308,7 @@ class FitRun:
         if removed := len(self._folder.removed):
             parts.append(f"{removed} file{'s' * (removed != 1)} of an earlier run removed")
         stream = sys.stderr if self._command.json_log else sys.stdout
-        write_line(stream, f"{word} {', '.join(parts)} in {seconds:.1f} s; see {self._command.out / 'report.csv'}")
+        write_line(stream, f"{word} {', '.join(parts)} in {seconds:.1f} s; see {self._folder.title}{os.sep}report.csv")
 
 
 def _log_event(event: str, **values: Any) -> None:

@@ -1,4 +1,4 @@
-"""From what a user types (files, folders, globs, text lists) to an ordered list of pictures and clips.
+"""From what a user types (files, folders, globs, text lists, URLs) to an ordered list of pictures and clips.
 
 Nothing here opens a picture. The same arguments give the same list, whatever the file system's order.
 """
@@ -10,13 +10,16 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from dsr.errors import UsageError
 from dsr.files import expand_user, read_text
+from dsr.pipeline.urls import find_files, local_path, staged, stamp_of, url_of
 
 OUTPUT_PICTURES = (".overlay.jpg", ".side.jpg", ".upright.jpg", ".labels.jpg", ".skeleton.jpg")
+OWN_ENDINGS = (*OUTPUT_PICTURES, ".overlay.mp4", ".skeleton.mp4")
+"""What is no input where the JSON file of a result lies beside it."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,20 @@ class InputPicture:
         path: as found; relative arguments stay relative.
         folder: where its results go below the output folder ("" or a mirrored folder, forward slashes).
         problem: a sentence where the input cannot even be looked at (an unreadable folder, a missing list entry).
+        url: where the picture lies, if not on this machine; ``path`` is then where it is put while it is worked on.
+        has_sidecar: whether a camera sidecar lies at the URL beside it; None where that is not known.
     """
 
     path: Path
     folder: str = ""
     problem: str = ""
+    url: str = ""
+    has_sidecar: bool | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it really is: the absolute path, or the URL."""
+        return self.url or os.path.abspath(self.path)  # noqa: PTH100 (a link keeps its own name)
 
     @property
     def first_file(self) -> Path:
@@ -40,6 +52,8 @@ class InputPicture:
 
     def stamp(self) -> dict[str, int]:
         """Size and time: the same as long as nobody has touched the picture; nothing where it cannot be looked at."""
+        if self.url:
+            return stamp_of(self.url)
         try:
             status = self.path.stat()
         except OSError:
@@ -56,12 +70,21 @@ class Clip:
         pictures: the frames; none for a video file.
         problem: a sentence where the clip cannot even be looked at.
         folder: where its results go below the output folder ("" or a mirrored folder, forward slashes).
+        url: where the video lies, if not on this machine; ``path`` is then where it is put while it is worked on.
+        has_sidecar: as of :class:`InputPicture`.
     """
 
     path: Path
     pictures: tuple[Path, ...] = ()
     problem: str = ""
     folder: str = ""
+    url: str = ""
+    has_sidecar: bool | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it really is: the absolute path, or the URL."""
+        return self.url or os.path.abspath(self.path)  # noqa: PTH100 (a link keeps its own name)
 
     @property
     def is_video(self) -> bool:
@@ -76,6 +99,9 @@ class Clip:
     def stamp(self) -> dict[str, str]:
         """A digest of names, sizes and times: the same as long as nobody has touched the clip."""
         digest = hashlib.sha256()
+        if self.url:
+            digest.update(f"{self.path.name}\0{stamp_of(self.url)}\0".encode("utf-8", "replace"))
+            return {"clip": digest.hexdigest()}
         for path in self.pictures or (self.path,):
             try:
                 status = path.stat()
@@ -110,7 +136,7 @@ def find_sources(
     if sequence:
         return list({clip.path: clip for clip in find_clips(arguments, skip)}.values())
     return [
-        Clip(picture.path, folder=picture.folder) if is_video(picture.path) and not picture.problem else picture
+        _as_clip(picture) if is_video(picture.path) and not picture.problem else picture
         for picture in find_inputs(arguments, recursive, skip, videos)
     ]
 
@@ -128,8 +154,8 @@ def find_inputs(
     taken once.
 
     Args:
-        arguments: paths or glob patterns; a ``.txt`` file holds one path per line (``#`` starts a comment), relative to
-            the list or to the working directory.
+        arguments: paths, glob patterns or URLs; a ``.txt`` file holds one per line (``#`` starts a comment), paths
+            relative to the list or to the working directory.
         recursive: also look into subfolders; the results mirror the tree. None is no, for those who have no option
             ``--recursive`` that a message could name.
         skip: a folder not to descend into (the output folder).
@@ -142,10 +168,11 @@ def find_inputs(
         UsageError: if an argument names nothing, or a folder holds no picture.
     """
     pictures: dict[str, InputPicture] = {}
-    walk = _Walk(recursive, os.path.realpath(skip) if skip is not None else None, [] if videos is None else videos)
+    skipped = None if skip is None else url_of(skip) or os.path.realpath(skip)
+    walk = _Walk(recursive, skipped, [] if videos is None else videos)
     for argument in arguments:
         for picture in _expand(os.fspath(argument), walk):
-            pictures.setdefault(os.path.abspath(picture.path), picture)  # noqa: PTH100 (resolving would merge linked names)
+            pictures.setdefault(picture.place, picture)  # resolving would merge linked names
     return list(pictures.values())
 
 
@@ -166,7 +193,9 @@ def find_clips(arguments: Iterable[str | os.PathLike[str]], skip: Path | None = 
     clips: list[Clip] = []
     loose: list[Path] = []
     for argument in arguments:
-        path = expand_user(argument)
+        if url_of(argument) and not is_video(Path(os.fspath(argument))):
+            raise UsageError(f"{argument}: copy the frames of a clip to this machine, or give a video file.")
+        path = expand_user(local_path(argument))
         inputs = find_inputs([argument], skip=skip)
         problems = [picture.problem for picture in inputs if picture.problem]
         pictures = [picture.path for picture in inputs if not is_video(picture.path) and not picture.problem]
@@ -175,7 +204,7 @@ def find_clips(arguments: Iterable[str | os.PathLike[str]], skip: Path | None = 
             problem = "" if pictures else (problems[0] if problems else f"{path} holds no picture.")
             clips.append(Clip(whole, tuple(sorted(pictures, key=natural_order)), problem))
             continue
-        clips += [Clip(picture.path) for picture in inputs if is_video(picture.path)]
+        clips += [_as_clip(replace(picture, folder="")) for picture in inputs if is_video(picture.path)]
         clips += [Clip(picture.path, problem=picture.problem) for picture in inputs if picture.problem]
         loose += pictures
     if loose:
@@ -202,6 +231,10 @@ class _Walk:
 def _expand(argument: str, walk: _Walk) -> Iterator[InputPicture]:
     from dsr.image.video import is_video
 
+    if url := url_of(argument):
+        yield from _at_url(url, walk)
+        return
+    argument = local_path(argument)
     path = expand_user(argument)
     if os.path.isdir(path):  # noqa: PTH112 (pathlib raises for long names)
         before = len(walk.videos)
@@ -244,13 +277,49 @@ def _read_list(path: Path, walk: _Walk) -> Iterator[InputPicture]:
     if not entries:
         raise UsageError(f"The list {path} names no picture: write one path per line.")
     for entry in entries:
-        target = _listed(path, entry)
+        if url := url_of(entry.strip("\"'")):
+            yield InputPicture(staged(url), url=url)
+            continue
+        target = _listed(path, local_path(entry))
         if os.path.isdir(target):  # noqa: PTH112
             yield from _walk(target, "", walk, set())
         elif os.path.lexists(target):
             yield InputPicture(target)
         else:
             yield InputPicture(target, problem=f"{target}: no such file (named in {path}).")
+
+
+def _at_url(url: str, walk: _Walk) -> Iterator[InputPicture]:
+    """What a URL names: a picture or video, those in a folder, or those that a pattern matches."""
+    from dsr.image.video import is_video
+
+    files = find_files(url, bool(walk.recursive))
+    names = {file for file, _, _ in files}
+    if [file for file, _, _ in files] == [url]:
+        yield InputPicture(staged(url), url=url)
+        return
+    found = False
+    for file, folder, _ in files:
+        base, _, name = file.rpartition("/")
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in (*folder.split("/"), name) if part)
+        made = any(name.endswith(end) and f"{file[: -len(end)]}.json" in names for end in OWN_ENDINGS)
+        if hidden or made or (walk.skip is not None and file.startswith(f"{walk.skip}/")):
+            continue
+        sidecars = (f"{file}.camera.json", f"{base}/{Path(name).stem}.camera.json")
+        picture = InputPicture(staged(file), folder, url=file, has_sidecar=any(side in names for side in sidecars))
+        if is_video(picture.path) and not is_video(Path(url)):
+            walk.videos.append(Path(file))
+        elif is_video(picture.path) or _is_picture(picture.path):
+            found = True
+            yield picture
+    if not found:
+        hint = " Use --recursive to look into its subfolders." if walk.recursive is False else ""
+        raise UsageError(f"No picture found at {url} (looked for .jpg, .png, .webp, .tif, .heic, ...).{hint}")
+
+
+def _as_clip(video: InputPicture) -> Clip:
+    """A video file among the inputs."""
+    return Clip(video.path, folder=video.folder, url=video.url, has_sidecar=video.has_sidecar)
 
 
 def _listed(path: Path, entry: str) -> Path:
@@ -311,5 +380,5 @@ def _is_output(path: Path) -> bool:
     """Whether it is an overlay or the like of a result beside it."""
     return any(
         path.name.endswith(ending) and path.with_name(path.name[: -len(ending)] + ".json").is_file()
-        for ending in (*OUTPUT_PICTURES, ".overlay.mp4", ".skeleton.mp4")
+        for ending in OWN_ENDINGS
     )

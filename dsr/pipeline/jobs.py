@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ GRACE_S = 1.0
 
 def ordered_map(
     function: Callable[[_Item], _Done], items: Iterable[_Item], jobs: int, stop: threading.Event | None = None
-) -> Iterator[_Done]:
+) -> Generator[_Done, None, None]:
     """Apply ``function`` in threads; results in the order of ``items``, a bounded number in flight.
 
     Args:

@@ -12,19 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dsr.errors import ExportError, ResultError, UsageError
+from dsr.errors import ExportError, UsageError
 from dsr.files import all_or_nothing, expand_user, file_sha256, weights_sha256, with_ending, write_bytes
 from dsr.options import FitOptions, SequenceOptions
 from dsr.pipeline.body_file import copy_body
 from dsr.pipeline.chain import errors_as_status
 from dsr.pipeline.clip_lifter import lifter_record
+from dsr.pipeline.earlier import is_whole, other_body, place_of, read_earlier, sidecar_sha256
+from dsr.pipeline.fetching import sidecar_here
 from dsr.pipeline.inputs import Clip, InputPicture
 from dsr.pipeline.output_names import name_outputs
 from dsr.pipeline.output_options import UNSAID, OutputOptions
 from dsr.results.clip import SequenceResult
-from dsr.results.files import file_record, read_arrays, read_document
+from dsr.results.files import file_record, read_document
 from dsr.results.picture import FitResult
-from dsr.results.report import FINE, Row, row_of
+from dsr.results.report import FINE, Row, read_rows, row_of, write_report
 from dsr.results.saved import load_result, save_result
 
 if TYPE_CHECKING:
@@ -73,6 +75,11 @@ class OutputFolder:
         self.removed: list[Path] = []
         self._options, self._output_options = options, output_options
         self._sequence = sequence or SequenceOptions()
+
+    @property
+    def title(self) -> str:
+        """What a user calls the folder."""
+        return str(self.path)
 
     def make(self) -> None:
         """Make sure results can be written before any work is done.
@@ -126,19 +133,19 @@ class OutputFolder:
 
         def document(name: str) -> dict[str, Any] | None:
             if name not in documents:
-                documents[name] = _read_earlier(self.json_path(name))
+                documents[name] = self._earlier(name)
             return documents[name]
 
         def owner(name: str) -> str | None:
             earlier = document(name)
-            return None if earlier is None else _absolute_path(earlier)
+            return None if earlier is None else place_of(earlier)
 
         names = name_outputs(sources, owner, reserved)
         planned = []
         for source, name in list(zip(sources, names, strict=True))[:limit]:
             earlier = None if overwrite or source.problem else document(name)
             finished = earlier is not None and self.is_finished(source, name, earlier)
-            other = finished and earlier is not None and _other_body(earlier, body_sha256)
+            other = finished and earlier is not None and other_body(earlier, body_sha256)
             planned.append(PlannedOutput(source, name, finished and not other, other))
         return planned
 
@@ -150,14 +157,13 @@ class OutputFolder:
             name: output name.
             document: the JSON file of the earlier result, where it has been read already.
         """
-        json_path = self.json_path(name)
-        document = _read_earlier(json_path) if document is None else document
+        document = self._earlier(name) if document is None else document
         run = None if document is None else document.get("run")
         if document is None or not isinstance(run, dict):
             return False
         if isinstance(run.get("options"), dict):  # options that its release did not have yet
             run = {**run, "options": {**FitOptions().record(), **run["options"]}}
-        made = {**self._made_with(source), "sidecar": _sidecar_sha256(source.first_file)}
+        made = {**self._made_with(source), "sidecar": sidecar_sha256(sidecar_here(source))}
         other = any(run.get(key, value) != made.get(key, value) for key, value in UNSAID.items())
         if (
             other
@@ -165,7 +171,7 @@ class OutputFolder:
             or not self._same_weights(source, document)
         ):
             return False
-        if not _whole(json_path, document, run):
+        if not self._is_whole(name, document, run):
             return False
         stamp = source.stamp()
         if stamp and all(run.get(key) == value for key, value in stamp.items()):
@@ -188,11 +194,12 @@ class OutputFolder:
             The row of the report; a warning where files of an earlier run were removed.
         """
         started = time.perf_counter()
-        earlier = _read_earlier(self.json_path(name))
+        earlier = self._earlier(name)
         written: list[Path] = []
         if result.status in FINE:
             with errors_as_status(result, " while writing"), all_or_nothing():
                 written = self._write_files(result, source, name, body)
+                self._deliver(written)
         failed = result.status not in FINE
         keep = set() if failed else {path.name for path in written}
         removed = self.remove_stale(earlier, source, name, keep, everything=failed)
@@ -225,8 +232,7 @@ class OutputFolder:
         Returns:
             The files that were deleted; what cannot be deleted stays.
         """
-        absolute = os.path.abspath(source.path)  # noqa: PTH100 (a link keeps its own name)
-        if document is None or _absolute_path(document) != absolute:
+        if document is None or place_of(document) != source.place:
             return []
         json_path = self.json_path(name)
         run = document.get("run")
@@ -239,12 +245,21 @@ class OutputFolder:
             path = json_path.with_name(file) if file and Path(file).name == file else None
             if path is None or file in keep or not file.startswith(f"{json_path.stem}."):
                 continue
-            try:
-                path.unlink()
+            if self._remove(path):
                 removed.append(path)
-            except OSError:
-                continue
         return removed
+
+    def earlier_rows(self) -> list[Row]:
+        """The rows of the report of earlier runs; none where there is no readable one."""
+        return read_rows(self.path)
+
+    def write_report(self, rows: list[Row], interrupted: bool = False) -> None:
+        """Write the report; arguments as of :func:`~dsr.results.report.write_report`.
+
+        Raises:
+            ExportError: if it cannot be written.
+        """
+        write_report(self.path, rows, interrupted)
 
     def earlier_row(self, name: str) -> Row:
         """The row of a finished result whose report is gone.
@@ -274,7 +289,7 @@ class OutputFolder:
             )
         try:
             base.parent.mkdir(parents=True, exist_ok=True)
-            json_path.unlink(missing_ok=True)
+            self._withdraw(json_path)
         except OSError as error:
             raise ExportError(f"{json_path} cannot be written: {error.strerror or error}.") from error
         if isinstance(result, SequenceResult):
@@ -286,13 +301,36 @@ class OutputFolder:
         details: list[dict[str, Any]] = [
             {"outputs": [path.name for path in written]},
             {"files": [file_record(path) for path in written]},
-            {"sidecar": _sidecar_sha256(source.first_file)},
+            {"sidecar": sidecar_sha256(source.first_file)},
             source.stamp(),
         ]
         if isinstance(source, Clip):
             details.reverse()  # the order that the files always had
         run = {key: value for part in (self._made_with(source), *details) for key, value in part.items()}
         return written + save_result(result, json_path, run)
+
+    def _earlier(self, name: str) -> dict[str, Any] | None:
+        """The JSON file of an earlier result of this output name, or None."""
+        return read_earlier(self.json_path(name))
+
+    def _is_whole(self, name: str, document: dict[str, Any], run: dict[str, Any]) -> bool:
+        """Whether all files of an earlier result are there as they were written."""
+        return is_whole(self.json_path(name), document, run)
+
+    def _withdraw(self, json_path: Path) -> None:
+        """Remove the JSON file of an earlier result: what lies beside it is about to change."""
+        json_path.unlink(missing_ok=True)
+
+    def _deliver(self, written: list[Path]) -> None:
+        """Everything of a result is written, the JSON file last."""
+
+    def _remove(self, path: Path) -> bool:
+        """Delete a file of an earlier result; False where it stays or was not there."""
+        try:
+            path.unlink()
+        except OSError:
+            return False
+        return True
 
     def _made_with(self, source: InputPicture | Clip) -> dict[str, Any]:
         """The options that a result depends on: written beside it, and compared when a run is resumed."""
@@ -309,57 +347,3 @@ class OutputFolder:
         _, colon, file = self._options.regressor.partition(":")
         used = document.get("regressor", {})
         return not colon or bool(used.get("sha256") == weights_sha256(expand_user(file)) != "")
-
-
-def _read_earlier(json_path: Path) -> dict[str, Any] | None:
-    """The JSON file of an earlier result, or None where there is no usable one."""
-    try:
-        return read_document(json_path) if json_path.is_file() else None
-    except ResultError:
-        return None
-
-
-def _absolute_path(document: dict[str, Any]) -> str:
-    """Of the input of an earlier result; "" where it does not say."""
-    source = document.get("input")
-    return str(source.get("absolute_path", "")) if isinstance(source, dict) else ""
-
-
-def _whole(json_path: Path, document: dict[str, Any], run: dict[str, Any]) -> bool:
-    """Whether all files of an earlier result are there as they were written, by size and hash.
-
-    Releases that wrote down neither: whether they are there, and the arrays can be read.
-    """
-    outputs, records = run.get("outputs", []), run.get("files")
-    if not isinstance(outputs, list) or not isinstance(document.get("arrays"), str):
-        return False
-    names = [*outputs, document["arrays"]]
-    if not all(isinstance(name, str) and Path(name).name == name for name in names):
-        return False
-    files = [json_path.with_name(name) for name in names]
-    try:
-        if isinstance(records, list):
-            known = {record.get("name"): record for record in records if isinstance(record, dict)}
-            return all(known.get(file.name) == file_record(file, known.get(file.name)) for file in files)
-        read_arrays(json_path, document)
-        return all(file.is_file() for file in files)
-    except (OSError, ResultError):
-        return False
-
-
-def _other_body(document: dict[str, Any], sha256: str) -> bool:
-    """Whether a result says that it was fitted with another body than the one with this hash."""
-    body = document.get("body")
-    fitted = body.get("sha256", "") if isinstance(body, dict) else ""
-    return bool(sha256 and fitted and fitted != sha256)
-
-
-def _sidecar_sha256(picture: Path) -> str:
-    """Hash of the camera sidecar beside a picture, "" where there is none."""
-    from dsr.image.sidecar import find_sidecar
-
-    try:
-        sidecar = find_sidecar(picture)
-        return "" if sidecar is None else file_sha256(sidecar)
-    except OSError:
-        return ""

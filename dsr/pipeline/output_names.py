@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePath, PurePosixPath
 
 from dsr.pipeline.inputs import Clip, InputPicture
 
@@ -39,7 +39,7 @@ def name_outputs(
     """
     inputs = list(inputs)
     candidates = [_candidates(source) for source in inputs]
-    absolute = [os.path.abspath(source.path) for source in inputs]  # noqa: PTH100
+    absolute = [source.place for source in inputs]
     forbidden = {*_RESERVED_STEMS, *(name.casefold() for name in reserved)}
     names: list[str | None] = [None] * len(inputs)
     taken: set[str] = set()
@@ -66,8 +66,8 @@ def name_outputs(
 def _candidates(source: InputPicture | Clip) -> list[str]:
     """Names from the wished to the certain: stem, file name, parent/file name, file name with a hash of the path."""
     folder = "/".join(safe_name(part) for part in source.folder.split("/") if part)
-    parent = safe_name(Path(os.path.abspath(source.path)).parent.name)  # noqa: PTH100
-    hashed = f"{source.path.name}-{_digest(os.path.abspath(source.path))}"  # noqa: PTH100
+    parent = safe_name(PurePath(source.place).parent.name)
+    hashed = f"{source.path.name}-{_digest(source.place)}"
     plain = [
         safe_name(source.path.stem),
         safe_name(source.path.name),

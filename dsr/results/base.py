@@ -55,7 +55,8 @@ def document_head(result: InputResult, schema: str, convention: str) -> dict[str
     """The first entries of a JSON file: what it is, who wrote it, and which input it is about."""
     from dsr import __version__
 
-    absolute = os.path.abspath(result.input_path)  # noqa: PTH100 (a link keeps its own name)
+    path = result.input_path
+    absolute = path if "://" in path else os.path.abspath(path)  # noqa: PTH100 (a link keeps its own name)
     return {
         "schema": schema,
         "schema_version": SCHEMA_VERSION,
