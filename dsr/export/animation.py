@@ -1,7 +1,7 @@
 """Animated GLB: the rigged body of one track with a key for every frame, in the place where the camera saw it.
 
-Linear keys for the rotation of every joint and the place of the root; times are seconds from the first frame of the
-clip, so that several people of a clip play together.
+Linear keys for the rotation of every joint, the place of the root and the strength of every facial action; times are
+seconds from the first frame of the clip, so that several people of a clip play together.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ def animated_glb_bytes(
     """
     rest, rest_joints, local, roots = track_motion(track, asset, fps, frame)
     first = person_at(track, 0, asset)
+    if track.actions is not None:
+        rest, _ = rest_shape(asset, first.betas)  # the first frame's expression is taken away again
     rig = Rig(first.vertices_cam_m, rest, rest_joints, local[0], roots[0])
     file = rigged_glb(rig, first, asset, camera, frame)
 
@@ -69,6 +71,9 @@ def animated_glb_bytes(
     add(root, "translation", roots, "VEC3")
     for joint in range(asset.num_joints):
         add(joint, "rotation", _quaternions(local[:, joint]), "VEC4")
+    if track.actions is not None and asset.expression_names:
+        body = next(k for k, node in enumerate(file.model.nodes) if node.mesh is not None)
+        add(body, "weights", np.asarray(track.actions).reshape(-1), "SCALAR")
     file.model.animations = [animation]
     file.model.scenes[0].extras = {"fps": float(fps), "gaps": [list(gap) for gap in track.gaps]}
     return file.to_bytes()

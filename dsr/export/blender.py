@@ -106,6 +106,7 @@ def write_track_with_blender(
         "frames": np.asarray(track.frames, int) + start,
         "first_frame": start,
         "fps": np.float64(fps),
+        **({} if track.actions is None else {"morph_keys": track.actions}),
     }
     _write(track.id, track.betas, asset, rest, rest_joints, motion, camera, path, format, frame)
 

@@ -209,6 +209,12 @@ def _shape_keys(body: Any, arrays: dict[str, np.ndarray], axes: np.ndarray) -> N
         key.data.foreach_set("co", (rest + offsets @ axes.T).astype(np.float32).ravel())
         key.slider_min, key.slider_max = min(0.0, float(strength)), max(1.0, float(strength))
         key.value = float(strength)
+    for name, strengths in zip(arrays["morph_names"], arrays.get("morph_keys", np.zeros((0, 0))).T, strict=False):
+        if strengths.any():
+            key = body.data.shape_keys.key_blocks[str(name)]
+            for frame, strength in zip(arrays["frames"].tolist(), strengths.tolist(), strict=True):
+                key.value = strength
+                key.keyframe_insert("value", frame=frame)
 
 
 def _camera(bpy: Any, arrays: dict[str, np.ndarray]) -> None:

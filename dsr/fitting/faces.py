@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from dsr.body import Body
+from dsr.body import Body, BodyAsset
 from dsr.body.numpy_lbs import rest_shape
 from dsr.errors import UsageError
-from dsr.fitting.face_actions import face_model, read_face
+from dsr.fitting.face_actions import FaceReading, face_model, read_face
 from dsr.fitting.hands import posed_again
 from dsr.people.expressive_face import FaceLandmarks
 from dsr.results.picture import PersonResult
@@ -54,12 +54,9 @@ def with_face(person: PersonResult, face: FaceLandmarks | None, body: Body) -> P
     if reading.gaze is not None:
         pose[[names.index(eye) - 1 for eye in EYES]] = reading.gaze
     _, joints = rest_shape(asset, person.betas)
-    right, left = (joints[names.index(eye)] for eye in EYES)
-    size = float(np.linalg.norm(left - right)) / face_model().eyes_m
-    actions = {}
-    for k, name in enumerate(asset.expression_names):
-        strength = min(size * reading.actions.get(name, 0.0), 1.0)
-        betas[asset.num_shapes + k] = actions[name] = float(strength)
+    actions = action_strengths(reading, asset, joints)
+    if actions:
+        betas[asset.num_shapes :] = list(actions.values())
     warnings = list(person.warnings)
     if abs(reading.yaw) > _TURNED_RAD:
         warnings.append("The face is turned far aside: half of its expression is a guess.")
@@ -71,3 +68,16 @@ def with_face(person: PersonResult, face: FaceLandmarks | None, body: Body) -> P
         warnings=warnings,
     )
     return posed_again(changed, body)
+
+
+def action_strengths(reading: FaceReading, asset: BodyAsset, joints: np.ndarray) -> dict[str, float]:
+    """Strength of every facial action of a body, 0 to 1, by name; they are as large on every head.
+
+    Args:
+        reading: the expression.
+        asset: the body.
+        joints: (J, 3) of its shape at rest.
+    """
+    right, left = (joints[list(asset.joint_names).index(eye)] for eye in EYES)
+    size = float(np.linalg.norm(left - right)) / face_model().eyes_m
+    return {name: float(min(size * reading.actions.get(name, 0.0), 1.0)) for name in asset.expression_names}

@@ -115,10 +115,13 @@ class RestHand:
         asset: a body with SMPL-X's joints.
         betas: (n,) its shape.
         side: ``left`` or ``right``.
+        shaped: vertices and joints of that shape, where they are known already.
     """
 
-    def __init__(self, asset: BodyAsset, betas: np.ndarray, side: str) -> None:
-        vertices, joints = rest_shape(asset, betas)
+    def __init__(
+        self, asset: BodyAsset, betas: np.ndarray, side: str, shaped: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> None:
+        vertices, joints = rest_shape(asset, betas) if shaped is None else shaped
         place = {name: joints[j] for j, name in enumerate(asset.joint_names)}
         wrist = place[f"{side}_wrist"]
         knuckles = np.stack([place[f"{side}_{finger}1"] for finger in ("index", "middle", "ring", "pinky")])

@@ -53,6 +53,12 @@ class HandView:
 
 def solve_hand(rest: RestHand, view: HandView) -> FingerPose:
     """The hand that explains a view best; its rotation is in the view's camera."""
+    poses, costs = hand_readings(rest, view)
+    return poses[int(np.argmin(costs))]
+
+
+def hand_readings(rest: RestHand, view: HandView) -> tuple[list[FingerPose], np.ndarray]:
+    """Both readings of a view in depth, as the model has it and mirrored, and their costs (2,)."""
     unsure = 1 + _UNSURE * (1 - min(view.presence, 1.0))
     pixel = np.hypot(_PIXEL, unsure * _OF_SIDE * float(np.ptp(view.points, axis=0).max()))
     seen = view.points - view.points.mean(0)
@@ -84,8 +90,8 @@ def solve_hand(rest: RestHand, view: HandView) -> FingerPose:
     states = np.stack([np.concatenate([np.zeros(4), start.angles]) for start in starts])
     hands, states, costs = _minimise(residuals, np.stack([start.hand for start in starts]), states)
     odds = np.clip(view.side_probability, _LEAST_SIDE, 1 - _LEAST_SIDE)
-    best = int(np.argmin(costs - 2 * np.log([odds, 1 - odds])))
-    return rest.as_pose(hands[best], rest.within_limits(states[best, 4:]))
+    poses = [rest.as_pose(hand, rest.within_limits(state[4:])) for hand, state in zip(hands, states, strict=True)]
+    return poses, costs - 2 * np.log([odds, 1 - odds])
 
 
 def _minimise(

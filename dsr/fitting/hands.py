@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from dsr.body import Body, skeleton
-from dsr.body.numpy_lbs import rodrigues
+from dsr.body import Body
+from dsr.body.numpy_lbs import rest_shape, rodrigues
 from dsr.body.rotations import rotmat_to_axis_angle
 from dsr.camera import PictureCamera
 from dsr.camera.directions import swing
@@ -51,18 +51,19 @@ def with_hands(person: PersonResult, hands: Mapping[Side, Hand], camera: Picture
     pose = np.asarray(person.body_pose, np.float64).copy()
     unsure = np.full(len(names), np.nan) if person.joint_uncertainty_mm is None else person.joint_uncertainty_mm.copy()
     warnings = list(person.warnings)
+    shaped = rest_shape(asset, person.betas)
     for side in SIDES:
-        rest = RestHand(asset, person.betas, side)
+        rest = RestHand(asset, person.betas, side, shaped)
         first = names.index(f"{side}_{FINGERS[0]}1")
         if side not in hands:
             pose[first - 1 : first + 14] = rest.as_pose(np.eye(3), rest.relaxed).fingers
             unsure[first : first + 15] = np.fmax(unsure[first : first + 15], _UNSEEN_MM)
             continue
         elbow, wrist = names.index(f"{side}_elbow"), names.index(f"{side}_wrist")
-        _, transforms = skeleton(asset, person.betas, pose, person.global_orient, person.transl)
-        turn, view = _view(hands[side], camera, transforms[elbow, :3, :3], transforms[wrist, :3, 3])
+        forearm = global_rotation(asset.parents, pose[None], np.asarray(person.global_orient)[None], elbow)[0]
+        turn, view = hand_view(hands[side], camera, forearm, np.asarray(person.joints_cam_m[wrist], np.float64))
         found = solve_hand(rest, view)
-        wanted = transforms[elbow, :3, :3].T @ turn @ found.hand
+        wanted = forearm.T @ turn @ found.hand
         turns = forearm_and_wrist(rodrigues(pose[elbow - 1]), wanted, rest.forearm)
         pose[[elbow - 1, wrist - 1]] = rotmat_to_axis_angle(torch.from_numpy(np.stack(turns[:2]))).numpy()
         pose[first - 1 : first + 14] = found.fingers
@@ -92,8 +93,15 @@ def posed_again(person: PersonResult, body: Body) -> PersonResult:
     )
 
 
-def _view(hand: Hand, camera: PictureCamera, forearm: np.ndarray, wrist: np.ndarray) -> tuple[np.ndarray, HandView]:
-    """The hand as a camera sees it that looks straight at it, and that camera's axes (3, 3) in the picture's."""
+def hand_view(hand: Hand, camera: PictureCamera, forearm: np.ndarray, wrist: np.ndarray) -> tuple[np.ndarray, HandView]:
+    """The hand as a camera sees it that looks straight at it, and that camera's axes (3, 3) in the picture's.
+
+    Args:
+        hand: full-picture pixels.
+        camera: of the picture.
+        forearm: (3, 3) rotation of the elbow joint in the camera.
+        wrist: (3,) place of the wrist, metres.
+    """
     K = np.asarray(camera.K, np.float64)
     homogeneous = np.c_[hand.points[:, :2], np.ones(len(hand.points))]
     rays = homogeneous @ np.linalg.inv(K).T
@@ -104,6 +112,15 @@ def _view(hand: Hand, camera: PictureCamera, forearm: np.ndarray, wrist: np.ndar
     points = K[0, 0] * straight[:, :2] / straight[:, 2:]
     sure = hand.presence, hand.side_probability
     return turn, HandView(points, hand.world_m, float(K[0, 0]) / distance, turn.T @ forearm, *sure)
+
+
+def global_rotation(parents: np.ndarray, pose: np.ndarray, orient: np.ndarray, joint: int) -> np.ndarray:
+    """(n, 3, 3) rotations of a joint in the camera, of poses (n, J-1, 3) and orientations (n, 3)."""
+    turn = rodrigues(pose[:, joint - 1])
+    while parents[joint] > 0:
+        joint = int(parents[joint])
+        turn = rodrigues(pose[:, joint - 1]) @ turn
+    return rodrigues(orient) @ turn
 
 
 def _warnings(hand: Hand, beyond: float) -> list[str]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from dsr.camera import PictureCamera
     from dsr.image import Photo
     from dsr.people import Detection
-    from dsr.people.expressive_face import FaceReader
-    from dsr.people.hands import HandFinder
+    from dsr.people.expressive_face import FaceLandmarks, FaceReader
+    from dsr.people.hands import Hand, HandFinder, Side
     from dsr.results.picture import PersonResult
 
 _WITH_HANDS_AND_FACE = "blazepose33"
@@ -53,29 +53,42 @@ class ExpressionReader:
         """
         from dsr.fitting.faces import with_face
         from dsr.fitting.hands import with_hands
+
+        hands, faces = self.look(photo, detections)
+        out = []
+        for person, detection, own, face in zip(people, detections, hands, faces, strict=True):
+            if self._hands_asked:
+                person = with_hands(person, own, camera, body)
+            if self._face_asked:
+                person = with_face(person, face, body)
+            if detection.keypoint_set != _WITH_HANDS_AND_FACE:
+                sentence = "Hands and face are not read: where they are, only keypoints of the built-in detector say."
+                person = replace(person, warnings=[*person.warnings, sentence])
+            out.append(person)
+        return out
+
+    def look(
+        self, photo: Photo, detections: Sequence[Detection]
+    ) -> tuple[list[dict[Side, Hand]], list[FaceLandmarks | None]]:
+        """The hands (full-picture pixels) and the face of everybody, as far as they are asked for."""
         from dsr.people.hands import in_full_pixels
         from dsr.people.regions import Pyramid, brightened
 
-        pyramid = Pyramid(brightened(photo.rgb))
+        hands: list[dict[Side, Hand]] = [{} for _ in detections]
+        faces: list[FaceLandmarks | None] = [None for _ in detections]
         known = [i for i, detection in enumerate(detections) if detection.keypoint_set == _WITH_HANDS_AND_FACE]
-        points = {i: detections[i].keypoints_px * photo.scale for i in known}
-        out = list(people)
+        if not known:
+            return hands, faces
+        pyramid = Pyramid(brightened(photo.rgb))
+        points = [detections[i].keypoints_px * photo.scale for i in known]
         if self._hands_asked:
-            confidences = [detections[i].confidence for i in known]
-            found = self._hands(pyramid, list(points.values()), confidences, _WITH_HANDS_AND_FACE) if known else []
-            hands = dict(zip(known, found, strict=True))
-            for i, person in enumerate(out):
-                own = {side: in_full_pixels(hand, photo.scale) for side, hand in hands.get(i, {}).items()}
-                out[i] = with_hands(person, own, camera, body)
+            found = self._hands(pyramid, points, [detections[i].confidence for i in known], _WITH_HANDS_AND_FACE)
+            for i, own in zip(known, found, strict=True):
+                hands[i] = {side: in_full_pixels(hand, photo.scale) for side, hand in own.items()}
         if self._face_asked:
-            for i, person in enumerate(out):
-                face = self._face(pyramid, points[i], _WITH_HANDS_AND_FACE) if i in points else None
-                out[i] = with_face(person, face, body)
-        for i, person in enumerate(out):
-            if i not in points:
-                sentence = "Hands and face are not read: where they are, only keypoints of the built-in detector say."
-                out[i] = replace(person, warnings=[*person.warnings, sentence])
-        return out
+            for i, where in zip(known, points, strict=True):
+                faces[i] = self._face(pyramid, where, _WITH_HANDS_AND_FACE)
+        return hands, faces
 
     @property
     def _hands(self) -> HandFinder:

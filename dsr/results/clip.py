@@ -39,7 +39,12 @@ _ARRAYS = {
     "boxes_px": np.float32,
     "contacts": np.bool_,
 }
-_OPTIONAL = {"ground": np.float64, "joint_uncertainty_mm": np.float32}
+_OPTIONAL = {
+    "ground": np.float64,
+    "joint_uncertainty_mm": np.float32,
+    "hand_presence": np.float32,
+    "actions": np.float32,
+}
 
 
 @dataclass
@@ -62,6 +67,9 @@ class TrackResult:
         contacts: (n, 4) whether left heel, right heel, left toes, right toes stand on the ground.
         ground: (4,) plane of the ground, unit normal n (up) and offset d with n . x = d; None where not known.
         joint_uncertainty_mm: (n, J) millimetres, or None without a lifter.
+        hand_presence: where hands were asked for, (n, 2) how sure left and right are seen, NaN where one is not.
+        actions: where the face was asked for, (n, A) strengths of the facial actions ``action_names``, 0 to 1.
+        action_names: A names.
         height_m: standing height of the fitted shape, metres.
         measures: sizes of the fitted shape, as in :class:`~dsr.results.picture.PersonResult`.
         residuals: per stage, as in :class:`~dsr.results.picture.PersonResult`, medians over the frames.
@@ -84,6 +92,9 @@ class TrackResult:
     height_m: float
     ground: np.ndarray | None = None
     joint_uncertainty_mm: np.ndarray | None = None
+    hand_presence: np.ndarray | None = None
+    actions: np.ndarray | None = None
+    action_names: tuple[str, ...] = ()
     measures: dict[str, float] = field(default_factory=dict)
     residuals: dict[str, dict[str, float | None]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
@@ -149,7 +160,7 @@ def person_at(track: TrackResult, index: int, asset: BodyAsset) -> PersonResult:
     """
     from dsr.body.numpy_lbs import pose_vertices
 
-    betas, orient = track.betas, track.global_orient[index]
+    betas, orient = track_betas(track, index, asset), track.global_orient[index]
     vertices = pose_vertices(asset, betas, track.body_pose[index], orient, track.transl[index])
     uncertainty = track.joint_uncertainty_mm
     return PersonResult(
@@ -167,7 +178,29 @@ def person_at(track: TrackResult, index: int, asset: BodyAsset) -> PersonResult:
         height_m=track.height_m,
         measures=track.measures,
         joint_uncertainty_mm=None if uncertainty is None else uncertainty[index],
+        hands=None if track.hand_presence is None else _seen_hands(track.hand_presence[index]),
+        actions=None if track.actions is None else _by_name(track, index),
     )
+
+
+def track_betas(track: TrackResult, index: int, asset: BodyAsset) -> np.ndarray:
+    """The betas of one frame: the track's, and the strengths of facial actions of a body that has them by name."""
+    if track.actions is None or not asset.expression_names:
+        return track.betas
+    betas = np.zeros(asset.num_betas)
+    betas[: len(track.betas)] = track.betas
+    betas[asset.num_shapes :] = track.actions[index]
+    return betas
+
+
+def _seen_hands(presence: np.ndarray) -> dict[str, float | None]:
+    sides = zip(("left", "right"), presence.tolist(), strict=True)
+    return {side: None if np.isnan(value) else value for side, value in sides}
+
+
+def _by_name(track: TrackResult, index: int) -> dict[str, float]:
+    assert track.actions is not None
+    return dict(zip(track.action_names, track.actions[index].tolist(), strict=True))
 
 
 def clip_arrays(result: SequenceResult) -> dict[str, np.ndarray]:
@@ -209,6 +242,7 @@ def clip_document(result: SequenceResult) -> dict[str, Any]:
 
 
 def _track_document(track: TrackResult) -> dict[str, Any]:
+    extra: dict[str, Any] = {} if track.actions is None else {"actions": list(track.action_names)}
     return {
         "id": track.id,
         "first_frame": int(track.frames[0]),
@@ -220,6 +254,7 @@ def _track_document(track: TrackResult) -> dict[str, Any]:
         "betas": json_numbers(track.betas),
         "ground": None if track.ground is None else json_numbers(track.ground),
         "keypoint_set": track.keypoint_set,
+        **extra,
         "residuals": residuals_document(track.residuals),
         "warnings": list(track.warnings),
     }
@@ -240,6 +275,7 @@ def clip_from_files(document: dict[str, Any], arrays: dict[str, np.ndarray]) -> 
                 measures=entry.get("measures", {}),
                 residuals=entry["residuals"],
                 warnings=entry["warnings"],
+                action_names=tuple(entry.get("actions", ())),
                 **of_track,
             )
         )
