@@ -5,6 +5,8 @@ Source: specs/networks (MHR70's names, the rig's joints, axes and units).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from dsr.body.joints import BLAZEPOSE33_NAMES
@@ -53,7 +55,9 @@ def blazepose_of_joints(joints: np.ndarray, sigma_m: float) -> tuple[np.ndarray,
     return _blazepose(np.asarray(joints, np.float64).reshape(JOINTS, 3), _JOINTS, sigma_m)
 
 
-def _blazepose(points: np.ndarray, rows: dict[str, tuple[int, ...]], sigma_m: float) -> tuple[np.ndarray, np.ndarray]:
+def _blazepose(
+    points: np.ndarray, rows: Mapping[str, tuple[int, ...]], sigma_m: float
+) -> tuple[np.ndarray, np.ndarray]:
     out, sigma = np.zeros((len(BLAZEPOSE33_NAMES), 3)), np.full(len(BLAZEPOSE33_NAMES), np.inf)
     for place, name in enumerate(BLAZEPOSE33_NAMES):
         if name in rows:

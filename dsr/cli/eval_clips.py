@@ -41,9 +41,7 @@ class ClipsCommand:
     folder: Annotated[Path, tyro.conf.Positional]
     """Pictures with their truth.json, and their clips in FOLDER/clips."""
     draw: int = 0
-    """First draw so many clips of made-up people into FOLDER, all of their frames known."""
-    seed: int = 0
-    """With --draw: another seed draws other people."""
+    """First draw so many clips of made-up people into FOLDER, all of their frames known; others by --seed."""
     mocap: Path | None = None
     """With --draw: folder of BVH clips for their motion; without it, walks made of sines."""
     frames: int = 60
@@ -54,28 +52,31 @@ class ClipsCommand:
     """Also write everything measured to this file."""
     verbose: bool = False
     """Also print one line per view."""
+    lifter: str = "shipped"
+    """3D joints of clips: shipped, none, or the file of a lifter's weights."""
+    fps: float | None = None
+    """Frames per second instead of what the file says; 30 for a folder of frames."""
     fit: FitOptions = field(default_factory=FitOptions)
     """How to fit, as for dsr-fit."""
-    sequence: SequenceOptions = field(default_factory=SequenceOptions)
-    """How to fit clips, as for dsr-fit."""
 
 
 def run_clips(command: ClipsCommand) -> int:
     """Run ``dsr-eval clips``; the exit code."""
     if command.limit is not None and command.limit < 1:
         raise UsageError(f"--limit {command.limit}: use a whole number from 1.")
-    if command.draw < 0 or command.frames < 3 or command.seed < 0:
-        raise UsageError("--draw and --seed are whole numbers from 0, --frames one from 3.")
+    if command.draw < 0 or command.frames < 3:
+        raise UsageError("--draw is a whole number from 0, --frames one from 3.")
     check_output("--json", command.json)
     from dsr.evaluation.clips import evaluate_clips, load_clips
 
     if command.draw:
         from dsr.evaluation.clips_drawn import draw_clips
 
-        draw_clips(command.folder, command.draw, seed=command.seed, frames=command.frames, mocap=command.mocap)
+        draw_clips(command.folder, command.draw, seed=command.fit.seed, frames=command.frames, mocap=command.mocap)
     clips = load_clips(command.folder)[: command.limit]
     with Progress("fitting", stream=sys.stderr) as progress:
-        report = evaluate_clips(clips, command.fit, command.sequence, on_progress=progress.update)
+        sequence = SequenceOptions(fps=command.fps, lifter=command.lifter)
+        report = evaluate_clips(clips, command.fit, sequence, on_progress=progress.update)
     write_line(sys.stdout, table(report, command.verbose))
     write_json("--json", command.json, {"folder": str(command.folder), "fit": command.fit.record(), **report.to_json()})
     if not report.failed:

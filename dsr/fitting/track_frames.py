@@ -119,8 +119,8 @@ def _sigma(problem: FitProblem, weights: TrackWeights) -> Tensor:
     """(n, K, 3) metres, along the axes of the clip's camera."""
     like = problem.targets.weight
     if problem.network is None:
-        across, along = weights.landmark_across_m, weights.landmark_along_m
-        usual = like.new_tensor([across, across, along]).expand(*like.shape, 3)
+        wide, deep = weights.landmark_across_m, weights.landmark_along_m
+        usual = like.new_tensor([wide, wide, deep]).expand(*like.shape, 3)
         return usual if problem.targets.landmarks is not None else torch.full_like(usual, torch.inf)
     across, along = (part[..., None].to(like) for part in problem.network.point_sigma.unbind(-1))
     variance = torch.cat([across, across, along], -1).square() @ problem.rotation.square()

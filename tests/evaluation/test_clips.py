@@ -85,6 +85,14 @@ def test_figures_leave_out_what_is_not_known():
 
 
 def test_numbers_that_cannot_work_are_refused(tmp_path):
-    for wrong in ({"limit": 0}, {"draw": -1}, {"frames": 2}, {"seed": -1}):
+    for wrong in ({"limit": 0}, {"draw": -1}, {"frames": 2}):
         with pytest.raises(UsageError):
             run_clips(ClipsCommand(folder=tmp_path, **wrong))
+
+
+def test_the_command_takes_the_options_of_fits_and_clips(capsys):
+    from dsr.cli.eval import main
+
+    assert main(["clips", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(f"--{name}" in told for name in ("draw", "seed", "quality", "lifter", "fps"))

@@ -149,7 +149,7 @@ class InstantHmr:
             CheckpointError: if not.
         """
         answer = self._run(np.zeros((1, 3, self.size, self.size), np.float32), np.zeros((1, 3), np.float32))
-        shapes = {"mhr_params": (1, 204), "shape_params": (1, 45), "cam_trans": (1, 3)}
+        shapes: dict[str, tuple[int, ...]] = {"mhr_params": (1, 204), "shape_params": (1, 45), "cam_trans": (1, 3)}
         shapes |= {"joints_3d": (1, 70, 3)} if self.has_points else {}
         for name, shape in shapes.items():
             if answer[name].shape != shape or not np.isfinite(answer[name]).all():

@@ -39,6 +39,6 @@ def load_torchscript(path: Path) -> Any:
             f"comes from, set {TRUST}={digest}"
         )
     try:
-        return torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+        return torch.jit.load(str(path), map_location="cpu").eval()
     except (RuntimeError, ValueError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read as TorchScript: {str(error).splitlines()[0][:200]}") from error
