@@ -40,7 +40,7 @@ _CHUNK = 300  # frames whose keypoints are posed at once
 class TrackWeights:
     """How far each term may be off before it hurts: one standard deviation each."""
 
-    pixel: float = 0.012
+    pixel: float = 0.01
     """Reprojection, as a share of the person's box side; a detector's errors are much the same in frames that follow
     each other, so they do not average out."""
     robust: float = 4.0
