@@ -89,6 +89,17 @@ def test_everybody_keeps_one_colour_through_the_clip(clip, body, monkeypatch):
     assert drawn == [[0], [0, 1], [0, 1], [1], [1]]
 
 
+def test_the_uncertainty_of_the_joints_is_drawn_on_request(clip, body):
+    track = made_track(body, "p0", 0, 4)
+    track.joints_cam_m[:] = [0.0, 0.0, 4.0]
+    track.joint_uncertainty_mm = np.full((COUNT, body.num_joints), 400.0)
+    track.joint_uncertainty_mm[2] = np.nan  # filled in: nobody knows
+    result = made_result(clip, [track])
+    plain = list(overlay_frames(result, clip, body, 10.0))
+    marked = list(overlay_frames(result, clip, body, 10.0, True))
+    assert [bool((a != b).any()) for a, b in zip(plain, marked, strict=True)] == [True, True, False, True, True]
+
+
 def test_a_skeleton_video_shows_every_frame_and_goes_along_with_the_people(clip, body):
     track = made_track(body, "p0", 1, 4)
     track.global_orient[:] = [np.pi, 0, 0]  # upright before the camera

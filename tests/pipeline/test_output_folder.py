@@ -75,6 +75,7 @@ def test_a_picture_is_finished_for_the_same_options_only(tmp_path, make_picture,
         {"rig": "mixamo"},
         {"texture": True},
         {"skeleton": True},
+        {"overlay": True, "uncertainty": True},
     ):
         assert not make_folder(output_options=OutputOptions(**changed)).is_finished(picture, "a")
     assert make_folder(output_options=OutputOptions(formats=("glb",))).is_finished(picture, "a")
