@@ -18,6 +18,7 @@ ORDER = [
     "limits",
     "devices",
     "fast_layers",
+    "replay",
     "files",
     "npz",
     "options",

@@ -19,6 +19,7 @@ from dsr.fitting.solver import FitWeights, State
 from dsr.regressors.default.averaging import both_ways
 from dsr.regressors.default.inputs import PersonInputs, sample_masks
 from dsr.regressors.default.network import LIMBS, DefaultRegressor, PredictedBodies
+from dsr.replay import replayed
 
 ACROSS, ALONG, POSE, BETA = 0.8, 0.6, 0.8, 1.0
 """Factors on the network's standard deviations in a fit, chosen on held-out made-up people: keypoints of its body, its
@@ -72,7 +73,7 @@ def person_inputs(problem: FitProblem) -> PersonInputs | None:
 def predicted(problem: FitProblem, network: DefaultRegressor) -> PredictedBodies | None:
     """What the network says about the people of a problem and their mirror images; None where it cannot be asked."""
     inputs = person_inputs(problem)
-    return None if inputs is None else both_ways(network, inputs).to(problem.rotation)
+    return None if inputs is None else replayed(both_ways, network, inputs).to(problem.rotation)
 
 
 def with_network(problem: FitProblem) -> FitProblem:
