@@ -52,6 +52,8 @@ _BY_HOST: Final = {
     # Its authors say that they follow VideoPose3D, and published no code.
     "convformer": PublishedProtocol("centre", keep_root=True),
     "uao": PublishedProtocol("centre", keep_root=False),
+    # The variant was not released: as the network it is one of.
+    "diffusion": PublishedProtocol("anchored", keep_root=True),
     "simplebaseline": PublishedProtocol("centre", keep_root=False),
 }
 

@@ -25,6 +25,7 @@ _TABLE: dict[str, tuple[str, str, dict[str, Any]]] = {
     "convformer": ("convformer", "ConvFormer", {}),
     "glagcn": ("glagcn", "GLAGCN", {}),
     "uao": ("uao", "UAO", {}),
+    "diffusion": ("diffusion", "DiffusionLifter", {}),
     "simplebaseline": ("simple_baseline", "SimpleBaseline", {}),
     "hot-ktpformer": ("ktpformer", "KTPFormer", {"keep": 81, "before": 3}),
 }

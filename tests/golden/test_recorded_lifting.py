@@ -43,6 +43,7 @@ SIZES: dict[str, tuple[str, dict[str, Any]]] = {
     "glagcn-humaneva15": ("glagcn", {"width": 8, "widths": (3, 3), "dataset": "humaneva15"}),
     "glagcn-humaneva15-coco": ("glagcn", {"width": 8, "widths": (3, 3), "dataset": "humaneva15_coco"}),
     "uao": ("uao", {"layers": 1}),
+    "diffusion": ("diffusion", {**SMALL, "depth": 1, "hypotheses": 2, "iterations": 2}),
     "simplebaseline": ("simplebaseline", {"width": 32}),
 }
 

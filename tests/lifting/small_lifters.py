@@ -24,6 +24,7 @@ ALL = {
     "convformer": {"frames": 9, "width": 8},
     "glagcn": {"width": 8, "widths": (3, 3)},
     "uao": {"layers": 1},
+    "diffusion": {"frames": 9, "width": 16, "depth": 1, "hypotheses": 2, "iterations": 2},
     "simplebaseline": {"width": 32},
 }
 

@@ -35,6 +35,10 @@ class NetworkConfig:
     """HoT: kept frames know their time in the window; published, only their rank among the kept."""
     priors: Switch = "off"
     """KPA and TPA as the embedding of MotionBERT or MotionAGFormer."""
+    hypotheses: int = field(default=0, metadata={"at_least": 0})
+    """Poses that the diffusion lifter draws for every window."""
+    iterations: int = field(default=0, metadata={"at_least": 0})
+    """Denoising steps of each."""
     drop: float = -1.0
     """Dropout (ConvFormer, GLA-GCN, UAO, SimpleBaseline); -1: the published one."""
     drop_path: float = -1.0
@@ -203,6 +207,8 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
         made |= {"keep": network.keep} if network.keep else {}
         made |= {"before": network.before} if network.before >= 0 else {}
         made |= {"by_time": True} if network.by_time == "on" else {}
+    if home == "diffusion":
+        made |= {name: getattr(network, name) for name in ("hypotheses", "iterations") if getattr(network, name)}
     if network.rescale == "on":
         made["rescale"] = True
     if network.priors == "on":
@@ -211,7 +217,7 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
         made["priors"] = True
     if network.drop >= 0 and home in ("convformer", "glagcn", "uao", "simplebaseline"):
         made["drop"] = network.drop
-    if network.drop_path >= 0 and home in ("convformer", "mixste", "ktpformer", "uao"):
+    if network.drop_path >= 0 and home in ("convformer", "mixste", "ktpformer", "uao", "diffusion"):
         made["drop_path"] = network.drop_path
     return made
 

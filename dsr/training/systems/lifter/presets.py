@@ -45,6 +45,11 @@ def _ktpformer(model: str) -> LifterTrainConfig:
     )
 
 
+def _diffusion(model: str) -> LifterTrainConfig:
+    """KTPFormer's, of which it is a variant that was not released; a denoiser is given single poses' errors alone."""
+    return replace(_ktpformer(model), losses=LifterLossConfig(kind="position"))
+
+
 def _mhformer(model: str) -> LifterTrainConfig:
     return LifterTrainConfig(
         model=model,
@@ -130,6 +135,7 @@ RECIPES: dict[str, Callable[[str], LifterTrainConfig]] = {
     "convformer": _convformer,
     "glagcn": _glagcn,
     "uao": _uao,
+    "diffusion": _diffusion,
     "simplebaseline": _simple_baseline,
 }
 """Lifter -> its published recipe."""
@@ -146,10 +152,10 @@ def _mocap(model: str) -> LifterTrainConfig:
     size = {"convformer": 16, "glagcn": 48}.get(model, 64)
     # KTPFormer's priors are a pair of blocks themselves.
     host = host_of(model)
-    depth, before = (1, 0) if host == "ktpformer" else (2, 1)
+    depth, before = (1, 0) if host in ("ktpformer", "diffusion") else (2, 1)
     centre = host in ("convformer", "glagcn") or model.startswith("tpc-")
     # Published with MPJPE alone.
-    position = host in ("convformer", "glagcn", "mhformer")
+    position = host in ("convformer", "glagcn", "mhformer", "diffusion")
     if host in ("uao", "simplebaseline"):
         return _mocap_frames(model)
     return LifterTrainConfig(
@@ -172,6 +178,8 @@ def _mocap(model: str) -> LifterTrainConfig:
             drop_path=0.0,
             rescale="on",
             positions=0.5,
+            hypotheses=5,
+            iterations=5,
         ),
         windows=LifterDataConfig(fps=10.0, hop=3, cameras=8),
         losses=LifterLossConfig(kind="position" if position else "sequence", joints="even"),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dsr.errors import TrainingError, UsageError
 from dsr.lifting import build_lifter
 from dsr.lifting.base import SequenceLifter
+from dsr.lifting.diffusion import DiffusionLifter
 from dsr.lifting.inference import fill_gaps
 from dsr.lifting.uao import UAO
 from dsr.losses.lifting import laplace_loss, random_move, self_scaled, sequence_loss, weighted_mpjpe
@@ -206,6 +207,7 @@ class LifterTask(WindowTask):
             start_from(model, self.config.network.init)
         self.frames, self.channels, self.centre = model.frames, model.inputs, bool(model.centre_only)
         self.target = model.target_frame
+        self.diffuses = isinstance(model, DiffusionLifter)
         pruning = getattr(model, "pruning", None)
         self.dropped = pruning is not None and not pruning.recover
         if self.frames < 2 and self.config.model.startswith(("hot-", "tpc-")):
@@ -256,6 +258,8 @@ class LifterTask(WindowTask):
                     raise TrainingError("Lifters that drop frames for good (tpc-) train on one GPU, as published.")
                 poses, index = model.lift(batch["x"])
                 target = target.gather(1, index[:, :, None, None].expand(-1, -1, *target.shape[2:]))
+            elif self.diffuses:
+                poses = model(batch["x"], target)
             elif losses.kind == "laplace":
                 poses, log_scale = _with_uncertainty(model, batch["x"])
             else:
