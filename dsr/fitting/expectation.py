@@ -19,8 +19,6 @@ SOLE_M, LEVEL_M = 0.025, 0.05
 """By how much heel and ball, and the feet of somebody who stands on both, differ in height."""
 FOOT_M, STRIDE_M = 0.18, 0.3
 """How far apart these are, by which a wrong tilt lifts one."""
-FOCAL_LOG = 0.5
-"""Logarithm by which a focal length may be wrong (a guess, a cut-out): a pitch told by where lines meet goes along."""
 CALM_KNEE_RAD, ACTING_KNEE_RAD = (0.03, 0.05), (0.25, 0.4)
 """How far the knee of a leg that looks straight is bent, and its spread: of who stands calmly, of others who stand."""
 _KNEES = [9, 12]  # places of the knees' hinge angles among the pose's 63
@@ -40,9 +38,7 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
     up = R @ gravity.up  # (B, 3)
     away = np.array([0.0, 0.0, 1.0]) - up[:, 2:] * up
     away /= np.maximum(np.linalg.norm(away, axis=1, keepdims=True), 1e-6)
-    # lines that meet f / tan(pitch) from the middle: d pitch / d log f = sin(pitch) cos(pitch)
-    by_focal = FOCAL_LOG * abs(gravity.up[2]) * np.sqrt(1 - gravity.up[2] ** 2)
-    tilt = float(np.hypot(np.radians(gravity.pitch_sigma_deg), by_focal))
+    tilt = float(np.radians(gravity.pitch_sigma_deg))
     standing = np.array([s.standing for s in stances])
     legs = np.array([s.legs for s in stances])
     trunk, both = trunk_factors(stances, tilt)

@@ -28,6 +28,8 @@ COMMON = 0.75
 """Errors that all of somebody's keypoints share, against those of the landmarks."""
 LEAN = 0.8
 """How far the network's bodies lean wrongly, against the landmarks."""
+SHOWN_RAD = 0.4
+"""The angle under which the network is shown everybody's box: of somebody who stands four or five metres away."""
 _KNOWN = (0.3, 0.7)
 """Factors on the landmarks' usual errors: below the first they are believed, above the second the network is."""
 
@@ -44,15 +46,24 @@ def default_network() -> DefaultRegressor | None:
 
 
 def person_inputs(problem: FitProblem) -> PersonInputs | None:
-    """What the network sees of the people of a problem; None where they have no 3D landmarks of BlazePose's."""
+    """What the network sees of the people of a problem; None where they have no 3D landmarks of BlazePose's.
+
+    The focal length of a photograph is often a guess. So everybody is shown as the detector sees them: in a camera that
+    looks at the middle of their box, which fills the same angle for all. What perspective tells is left to the fit.
+    """
     targets, detections = problem.targets, problem.detections
     if targets.landmarks is None or detections[0].keypoint_set != "blazepose33":
         return None
-    rays, scale = targets.rays.cpu().numpy(), targets.scale.cpu().numpy()
+    boxes = np.stack([d.box_px for d in detections]).astype(np.float64)
+    middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6).max(1)
+    K = np.broadcast_to(np.eye(3), (len(side), 3, 3)).copy()
+    K[:, [0, 1], [0, 1]], K[:, :2, 2] = (side / SHOWN_RAD)[:, None], middle
+    rays = (np.stack([d.keypoints_px for d in detections]) - middle[:, None]) * (SHOWN_RAD / side)[:, None, None]
     confidence = np.stack([d.confidence for d in detections]) * (targets.weight.cpu().numpy() > 0)
     lifter = shipped_lifter()
     lifted = np.zeros((len(rays), 17, 3)) if lifter is None else lift_people(rays, confidence, lifter)
-    mask, masked = sample_masks([d.mask for d in detections], scale, problem.rotation.cpu().numpy(), problem.camera.K)
+    scale, straight = np.full(len(rays), SHOWN_RAD), np.broadcast_to(np.eye(3), K.shape)
+    mask, masked = sample_masks([d.mask for d in detections], scale, straight, K)
     has = np.stack([np.full(len(rays), lifter is not None), masked], 1)
 
     def single(array: np.ndarray) -> Tensor:

@@ -103,3 +103,20 @@ def test_hopeless_input_gives_a_finite_answer():
         gravity = find_gravity([nothing, everything], camera)
         assert np.isfinite(gravity.up).all() and np.isfinite(gravity.pitch_sigma_deg)
         assert all(np.isfinite(s.standing) for s in find_stances([nothing, everything], camera, gravity))
+
+
+def test_poles_under_a_wrong_focal_length_tell_the_pitch_less_surely():
+    """Where lines meet tells the pitch only as surely as the focal length is known."""
+    pitch = math.radians(20)
+    columns = np.linspace(-400, 400, 12)
+    focal = CAMERA.K[0, 0]
+    meet = np.array([CAMERA.K[0, 2], CAMERA.K[1, 2] + focal / math.tan(pitch)])
+    low = np.stack([CAMERA.K[0, 2] + columns, np.full(12, SIZE[1] * 0.7)], 1)
+    lines = np.concatenate([low + 0.4 * (low - meet) * 0.5, low], 1)
+    found = {}
+    for factor in (0.5, 1.0, 2.0):
+        K = CAMERA.K * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
+        found[factor] = find_gravity([], PictureCamera(K, SIZE), lines)
+    assert 10 < found[1.0].pitch_deg < 22 and found[1.0].pitch_sigma_deg > 4
+    # the lines alone would say 10 and 36 degrees
+    assert found[2.0].pitch_deg - found[0.5].pitch_deg < 0.6 * (36 - 10)

@@ -131,3 +131,17 @@ def test_without_the_file_there_is_no_network(monkeypatch: pytest.MonkeyPatch, t
         assert network_start.default_network() is None
     finally:
         network_start.default_network.cache_clear()
+
+
+def test_the_network_sees_nothing_of_the_focal_length(body, true_points):
+    """Which is often a guess; everybody's box fills the same angle."""
+    seen = detection(true_points, 0.04)
+    shown = []
+    for factor in (0.5, 1.0, 2.0):
+        camera = PictureCamera(K * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]]), (640, 480))
+        inputs = network_start.person_inputs(fit_problem([seen], camera, body, FitOptions()))
+        shown.append((inputs.rays, inputs.scale, inputs.lifted))
+    for parts in shown[1:]:
+        for part, first in zip(parts, shown[0], strict=True):
+            torch.testing.assert_close(part, first)
+    assert float(np.ptp(shown[0][0][0].numpy(), axis=0).max()) == pytest.approx(network_start.SHOWN_RAD, rel=1e-4)

@@ -107,7 +107,7 @@ def sample_masks(
         masks: of B people; None where somebody has none.
         scale: (B,) of the people, in units of the rays.
         rotation: (B, 3, 3) picture's camera to the turned ones.
-        K: (3, 3) intrinsics of the picture, pixels.
+        K: (3, 3) intrinsics of the picture, or (B, 3, 3) of everybody's view of it, pixels.
 
     Returns:
         (B, 24, 24) float32, and (B,) bool who has one.
