@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Generator
+from contextlib import nullcontext, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,7 @@ class FitRun:
         self._earlier_rows: dict[str, Row] = {}
         self._report_failed = False
         self._stop = threading.Event()
+        self._stdout = sys.stdout  # Ray writes its own lines there, which would spoil the JSON log
 
     def main(self) -> int:
         """Plan, then work.
@@ -87,7 +89,8 @@ class FitRun:
         self._folder.make()
         with only_run_in(self._folder.path):
             self._remove_pieces()
-            return self._work()
+            with nullcontext() if self._command.cluster is None else redirect_stdout(sys.stderr):
+                return self._work()
 
     def _remove_pieces(self) -> None:
         """What a process that was killed left behind; nobody may be writing."""
@@ -142,7 +145,7 @@ class FitRun:
             source = planned.source
             action = "skip" if planned.finished else ("problem" if source.problem else "fit")
             if self._command.json_log:
-                _log_event("plan", input=source.url or str(source.path), action=action, name=planned.name)
+                self._log_event("plan", input=source.url or str(source.path), action=action, name=planned.name)
             else:
                 write_line(
                     sys.stdout, f"{action:8}{source.url or source.path} -> {self._folder.title}{os.sep}{planned.name}.*"
@@ -156,9 +159,9 @@ class FitRun:
         finished = self._take_over_rows()
         todo = [i for i in range(len(self._planned)) if i not in finished]
         if command.json_log:
-            _log_event("start", total=len(self._planned), skipped=len(finished))
+            self._log_event("start", total=len(self._planned), skipped=len(finished))
             for i in finished:
-                _log_event("result", index=i, **{**asdict(self._rows[i]), "status": "skipped"})
+                self._log_event("result", index=i, **{**asdict(self._rows[i]), "status": "skipped"})
         results = self._begin(todo)
         interrupted = False
         saved = time.perf_counter()
@@ -167,7 +170,7 @@ class FitRun:
             len(self._planned),
             len(self._planned) - len(todo),
             quiet=command.quiet,
-            stream=sys.stderr if command.json_log else sys.stdout,
+            stream=sys.stderr if command.json_log else self._stdout,
         )
         try:
             with progress:
@@ -176,7 +179,7 @@ class FitRun:
                     failure = f"dsr-fit: {row.message or row.input}" if row.failed else ""
                     progress.advance(row_text(row), row.seconds, failure)
                     if command.json_log:
-                        _log_event("result", index=i, **asdict(row))
+                        self._log_event("result", index=i, **asdict(row))
                     if row.failed and command.fail_fast:
                         break
                     if time.perf_counter() - saved > 30:
@@ -260,7 +263,7 @@ class FitRun:
                 return
             last = now
             if self._command.json_log:
-                _log_event("frames", input=str(clip.path), done=done, expected=expected)
+                self._log_event("frames", input=str(clip.path), done=done, expected=expected)
             else:
                 write_line(sys.stdout, f"{clip.path}: {done}{f' of {expected}' if expected else ''} frames looked at")
 
@@ -296,7 +299,7 @@ class FitRun:
             "failed": sum(row.failed for row in rows),
         }
         if self._command.json_log:
-            _log_event("end", exit_code=code, seconds=round(seconds, 3), **counts)
+            self._log_event("end", exit_code=code, seconds=round(seconds, 3), **counts)
         if self._command.quiet:
             return
         word = "Interrupted after" if code == EXIT_INTERRUPTED else "Done:"
@@ -307,11 +310,10 @@ class FitRun:
         parts += [f"{counts[k]} {k.replace('_', ' ')}" for k in ("without_people", "skipped", "failed") if counts[k]]
         if removed := len(self._folder.removed):
             parts.append(f"{removed} file{'s' * (removed != 1)} of an earlier run removed")
-        stream = sys.stderr if self._command.json_log else sys.stdout
+        stream = sys.stderr if self._command.json_log else self._stdout
         write_line(stream, f"{word} {', '.join(parts)} in {seconds:.1f} s; see {self._folder.title}{os.sep}report.csv")
 
-
-def _log_event(event: str, **values: Any) -> None:
-    """One line of the JSON log."""
-    sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
-    sys.stdout.flush()
+    def _log_event(self, event: str, **values: Any) -> None:
+        """One line of the JSON log."""
+        self._stdout.write(json.dumps({"event": event, **values}) + "\n")
+        self._stdout.flush()
