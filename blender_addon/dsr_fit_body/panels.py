@@ -21,7 +21,7 @@ from .i18n import translate
 from .operators.character import is_character
 from .operators.rigify import ENABLE_RIGIFY
 from .preferences import draw_installation, worker_python
-from .preview import PREVIEW
+from .preview import PREVIEW, THUMBNAILS
 from .session import STATE
 
 
@@ -226,16 +226,35 @@ def _fold(layout: Any, owner: Any, name: str) -> Any:
 
 
 def _photos(layout: Any) -> None:
-    """Photos of the scene, whose bodies fit worst first: what is shown, and how far bodies are from the keypoints."""
+    """Photos of the scene, whose bodies fit worst first: picture, what is shown, how far bodies are from keypoints."""
     found = photos.photos()
     rows = layout.column(align=True)
     for photo in found[:_MOST_PHOTOS] if len(found) > 1 else ():
-        row = rows.row(align=True)
+        row = _thumbnail(rows, str(photo.get(photos.IMAGE, "")))
         icon = "HIDE_OFF" if photos.is_shown(photo) else "HIDE_ON"
         name = photo.name.removeprefix("FitBody ")
         row.operator("fitbody.show_photo", text=name, icon=icon, translate=False).collection = photo.name
         if photos.RESIDUAL in photo:
             row.label(text=f"{photo[photos.RESIDUAL]:.1f} px")
+
+
+def _thumbnail(column: Any, path: str) -> Any:
+    """A row that begins with a small picture of a photo, once it was read."""
+    row = column.row(align=True)
+    icon = THUMBNAILS.icon_of(path)
+    if icon:
+        row.template_icon(icon_value=icon, scale=2.0)
+        row = row.column(align=True).row(align=True)
+        row.scale_y = 2.0
+    return row
+
+
+def _listed_photos(settings: Any) -> list[tuple[str, float | None]]:
+    """Chosen photos with how far their bodies are from the keypoints; once fitted, the worst come first."""
+    residuals = photos.residuals_px()
+    rows = [(path, residuals.get(str(path))) for path in settings.source_paths()]
+    rows.sort(key=lambda row: -1.0 if row[1] is None else -row[1] - 1.0)
+    return [(str(path), residual) for path, residual in rows]
 
 
 _MOST_PHOTOS = 24
@@ -246,10 +265,16 @@ def _source(column: Any, settings: Any) -> None:
     if settings.source == "RESULT":
         column.prop(settings, "result_folder", text="")
         column.prop(settings, "result", text="")
+        library = column.operator("fitbody.make_pose_library", icon="ASSET_MANAGER")
+        library.directory = settings.result_folder
         return
     if settings.source == "PHOTOS":
-        for photo in settings.photos[:_MOST_PHOTOS]:
-            column.label(text=Path(photo.name).name, icon="IMAGE_DATA", translate=False)
+        rows = column.column(align=True)
+        for path, residual in _listed_photos(settings)[:_MOST_PHOTOS]:
+            row = _thumbnail(rows, path)
+            row.label(text=Path(path).name, translate=False)
+            if residual is not None:
+                row.label(text=f"{residual:.1f} px")
         row = column.row(align=True)
         row.operator("fitbody.fit_file", text="Choose Photos", icon="FILEBROWSER")
         row.operator("fitbody.clear_photos", text="", icon="X")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A small picture of what is chosen, for the panel: read once per file and date, by a timer, never while drawing."""
+"""Small pictures of what is chosen and of what is listed, for the panel: read by a timer, never while drawing."""
 
 from __future__ import annotations
 
@@ -92,9 +92,71 @@ def _key(path: Path | None) -> _Key | None:
     return None if status is None else (str(path), status.st_mtime_ns, status.st_size)
 
 
-PREVIEW = Preview()
+class Thumbnails:
+    """Small pictures of many photos, each read once; one after the other, so that the interface goes on.
+
+    Attributes:
+        icons: number of the picture by path, 0 where it cannot be shown.
+    """
+
+    MOST = 96
+    """Pictures that are held; then all are dropped and read again as they are drawn."""
+
+    def __init__(self) -> None:
+        self.icons: dict[str, int] = {}
+        self._waiting: dict[str, None] = {}
+        self._pictures: Any = None
+        self._timer = self.read  # Blender knows a timer by its function object
+
+    def icon_of(self, path: str) -> int:
+        """Number of a picture's icon, 0 while there is none. For drawing: no file is touched.
+
+        Args:
+            path: a photo, a clip or a folder of frames.
+        """
+        if path and path not in self.icons:
+            self._waiting[path] = None
+            if not bpy.app.timers.is_registered(self._timer):
+                bpy.app.timers.register(self._timer, first_interval=0.02)
+        return self.icons.get(path, 0)
+
+    def read(self) -> float | None:
+        """The next picture that was asked for; for Blender's timer."""
+        if not self._waiting:
+            return None
+        path = next(iter(self._waiting))
+        del self._waiting[path]
+        if self._pictures is None:
+            self._pictures = bpy.utils.previews.new()
+        if len(self.icons) >= self.MOST:
+            self._pictures.clear()
+            self.icons.clear()
+        self.icons[path] = 0
+        with contextlib.suppress(OSError, RuntimeError, KeyError, ValueError):
+            file = Path(path)
+            picture = first_frame(file) if file.is_dir() else file
+            if picture is not None and picture.is_file():
+                movie = picture.suffix.lower() in bpy.path.extensions_movie
+                small = self._pictures.load(path, str(picture), "MOVIE" if movie else "IMAGE")
+                self.icons[path] = small.icon_id if min(small.image_size) > 0 else 0
+        redraw()
+        return 0.02 if self._waiting else None
+
+    def close(self) -> None:
+        """Give the pictures back to Blender."""
+        if bpy.app.timers.is_registered(self._timer):
+            bpy.app.timers.unregister(self._timer)
+        if self._pictures is not None:
+            bpy.utils.previews.remove(self._pictures)
+        self._pictures = None
+        self.icons.clear()
+        self._waiting.clear()
+
+
+PREVIEW, THUMBNAILS = Preview(), Thumbnails()
 
 
 def unregister() -> None:
     """Nothing of ours stays with Blender."""
     PREVIEW.close()
+    THUMBNAILS.close()

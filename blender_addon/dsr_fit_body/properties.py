@@ -30,17 +30,17 @@ SOURCES = [
     ("PHOTOS", "Several Photos", "A list of photos, fitted one after the other", "IMAGE_BACKGROUND", 4),
     ("RESULT", "Result Folder", "What dsr-fit wrote earlier", "FILE_FOLDER", 3),
 ]
-_listed: list[tuple[str, str, str]] = []
+_listed: dict[tuple[str, ...], list[tuple[str, str, str]]] = {}
 
 
 def _results(self: Any, context: Any) -> list[tuple[str, str, str]]:
-    """Results in the chosen folder; Blender needs the list to stay alive."""
+    """Results in the chosen folder; Blender keeps no copy of their words, so lists that it was given stay alive."""
     try:
         paths = find_results(bpy.path.abspath(self.result_folder)) if self.result_folder else []
     except FitBodyError:
         paths = []
-    _listed[:] = [(str(path), path.stem, str(path)) for path in paths] or [("", "No results", "Choose a folder")]
-    return _listed
+    items = [(str(path), path.stem, str(path)) for path in paths] or [("", "No results", "Choose a folder")]
+    return _listed.setdefault(tuple(item[0] for item in items), items)
 
 
 class FitBodyPhoto(bpy.types.PropertyGroup):

@@ -67,6 +67,7 @@ CALLS = {
     "fitbody.reset_pose": (None, {}),
     "fitbody.bake_correctives": (None, {}),
     "fitbody.save_pose_asset": (None, {}),
+    "fitbody.make_pose_library": (None, {"directory": str(FOLDER / "landscape")}),
     "fitbody.place_on_ground": (None, {}),
     "fitbody.view_photo": (None, {}),
     "fitbody.show_photo": (None, {"collection": "FitBody landscape"}),

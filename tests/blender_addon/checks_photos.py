@@ -5,11 +5,12 @@ from dataclasses import replace
 import bpy
 import numpy as np
 from check_tools import FOLDER, RecordingLayout, check, fit, fresh
-from dsr_fit_body import compat, panels, runs, session
+from dsr_fit_body import compat, panels, registration, runs, session
 from dsr_fit_body.builders import photos, scene
 from dsr_fit_body.builders.scene import BuildOptions
 from dsr_fit_body.core.result import read_result
 from dsr_fit_body.operators import fit as fit_operators
+from dsr_fit_body.preview import THUMBNAILS
 
 PICTURE, OTHER = FOLDER / "landscape" / "landscape.json", FOLDER / "portrait" / "portrait.json"
 
@@ -113,8 +114,12 @@ def several_photos_are_a_list():
         assert bpy.ops.fitbody.fit() == {"FINISHED"}
         assert {c.name for c in photos.photos()} == {"FitBody landscape", "FitBody portrait"}
         assert len(bodies_in_sight()) == 2
-    residuals = [photo.get(photos.RESIDUAL, 0) for photo in photos.photos()]
-    assert residuals == sorted(residuals, reverse=True) and photos.is_shown(photos.photos()[0])
+    for name, residual in (("landscape", 2.0), ("portrait", 7.5)):
+        bpy.data.collections[f"FitBody {name}"][photos.RESIDUAL] = residual
+    assert [photo.name for photo in photos.photos()] == ["FitBody portrait", "FitBody landscape"]
+    layout = RecordingLayout()
+    panels._source(layout, settings)
+    assert layout.texts[:4] == ["portrait.png", "7.5 px", "landscape.png", "2.0 px"]  # whose bodies fit worst is first
     settings.photos.add().name = str(FOLDER / "gone.png")
     try:
         bpy.ops.fitbody.fit()
@@ -125,6 +130,39 @@ def several_photos_are_a_list():
     assert bpy.ops.fitbody.clear_photos() == {"FINISHED"} and settings.source_path() is None
     fit_operators.set_source(settings, [str(files[0])])
     assert settings.source == "IMAGE" and settings.image == str(files[0]) and fit
+
+
+@check
+def listed_photos_have_small_pictures():
+    fresh()
+    settings = bpy.context.window_manager.dsr_fit_body
+    files = [FOLDER / name / f"{name}.png" for name in ("landscape", "portrait")]
+    fit_operators.set_source(settings, [str(file) for file in [*files, FOLDER / "gone.png"]])
+
+    class Layout(RecordingLayout):
+        def template_icon(self, icon_value, scale):
+            self.drawn.append(icon_value)
+
+    def icons(draw, *arguments):
+        layout = Layout()
+        draw(layout, *arguments)
+        return [item for item in layout.drawn if isinstance(item, int)]
+
+    assert icons(panels._source, settings) == [] and not THUMBNAILS.icons  # drawing reads nothing
+    assert bpy.app.timers.is_registered(THUMBNAILS._timer)
+    assert THUMBNAILS.read() is not None and THUMBNAILS.read() is not None and THUMBNAILS.read() is None
+    assert set(THUMBNAILS.icons) == {str(path) for path in settings.source_paths()}
+    assert [min(THUMBNAILS._pictures[str(file)].image_size) > 0 for file in files] == [True, True]
+    assert THUMBNAILS.icons[str(FOLDER / "gone.png")] == 0
+    for number, file in enumerate(files, 41):  # without an interface Blender numbers no icons
+        THUMBNAILS.icons[str(file)] = number
+    assert icons(panels._source, settings) == [41, 42]
+    for path, residual in ((PICTURE, 1.0), (OTHER, 3.0)):
+        scene.build(read_result(path), BuildOptions()).collection[photos.RESIDUAL] = residual
+    assert icons(panels._photos) == [42, 41]
+    registration.unregister()
+    assert not THUMBNAILS.icons and THUMBNAILS._pictures is None
+    registration.register()
 
 
 @check

@@ -7,7 +7,7 @@ import bpy
 import numpy as np
 from check_tools import FOLDER, check, fresh, glb_document, posed
 from dsr_fit_body import registration
-from dsr_fit_body.builders import edits, scene
+from dsr_fit_body.builders import edits, photos, scene
 from dsr_fit_body.builders.measurements import measurements_cm
 from dsr_fit_body.builders.scene import BuildOptions
 from dsr_fit_body.core import geometry
@@ -63,9 +63,9 @@ def edited_bodies_are_not_replaced_unasked():
         change(built.armatures[1], built.meshes[1])
         assert edits.is_edited(built.collection), name
         again = scene.build(result, BuildOptions(replace=True))
-        assert len(scene.earlier(result.source)) == 2 and "still there" in str(again.warnings[-1]), name
+        assert len(photos.of_file(result.source)) == 2 and "still there" in str(again.warnings[-1]), name
         last = scene.build(result, BuildOptions(replace=True, replace_edited=True))
-        assert scene.earlier(result.source) == [last.collection] and last.warnings == ["a warning"], name
+        assert photos.of_file(result.source) == [last.collection] and last.warnings == ["a warning"], name
 
 
 @check
@@ -80,13 +80,13 @@ def bodies_nobody_edited_are_replaced():
     path = FOLDER / f"unedited_{bpy.app.version[0]}.blend"
     bpy.ops.wm.save_as_mainfile(filepath=str(path))
     bpy.ops.wm.open_mainfile(filepath=str(path))
-    assert [edits.is_edited(c) for c in scene.earlier(result.source)] == [False]
+    assert [edits.is_edited(c) for c in photos.of_file(result.source)] == [False]
     clip = read_result(FOLDER / "clip" / "clip.json")
     moving = scene.build(clip, BuildOptions())
     bpy.context.scene.frame_set(11)
     assert not edits.is_edited(moving.collection)
     scene.build(clip, BuildOptions(replace=True))
-    assert len(scene.earlier(clip.source)) == 1
+    assert len(photos.of_file(clip.source)) == 1
 
 
 @check

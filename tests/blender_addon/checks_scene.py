@@ -10,7 +10,7 @@ from bpy_extras.object_utils import world_to_camera_view
 from check_tools import FOLDER, check, expected, fresh, posed
 from dsr_fit_body import compat
 from dsr_fit_body.builders import camera as cam
-from dsr_fit_body.builders import scene
+from dsr_fit_body.builders import photos, scene
 from dsr_fit_body.builders.measurements import measurements_cm
 from dsr_fit_body.builders.scene import BuildOptions
 from dsr_fit_body.core import face_parts, geometry
@@ -260,7 +260,7 @@ def names_and_facts_are_in_the_scene():
     result = read_result(FOLDER / "landscape" / "landscape.json")
     built = scene.build(result, BuildOptions(), version="9.9.9")
     assert built.collection.name == "FitBody landscape"
-    assert built.collection[scene.IMAGE] == str(result.source) and built.collection[scene.VERSION] == "9.9.9"
+    assert built.collection[photos.IMAGE] == str(result.source) and built.collection[scene.VERSION] == "9.9.9"
     assert [a.name for a in built.armatures] == [f"landscape Person {n}" for n in (1, 2)]
     assert all(a.parent == built.root for a in built.armatures) and built.camera.parent == built.root
     xs = [posed(m)[:, 0].mean() for m in built.meshes]

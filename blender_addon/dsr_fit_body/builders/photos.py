@@ -11,8 +11,8 @@ from .. import compat
 from . import camera as cam
 from .motion import FPS
 
-RUN = "fitbody_run"
-"""Custom property of a photo's collection: the JSON file."""
+RUN, IMAGE = "fitbody_run", "fitbody_image"
+"""Custom properties of a photo's collection: the JSON file, the photo."""
 RANGE, RESIDUAL = "fitbody_range", "fitbody_residual_px"
 """Custom properties of a photo's collection: first and last frame of a clip; how far bodies are from the keypoints."""
 
@@ -21,6 +21,17 @@ def photos() -> list[Any]:
     """Collections of photos in the file; whose bodies fit worst come first."""
     found = [c for c in bpy.data.collections if c.library is None and RUN in c]
     return sorted(found, key=lambda c: -float(c.get(RESIDUAL, 0.0)))
+
+
+def of_file(path: Any) -> list[Any]:
+    """Collections of one photo, by the photo's path."""
+    names = {str(path), str(path.resolve())}
+    return [c for c in bpy.data.collections if c.library is None and c.get(IMAGE) in names]
+
+
+def residuals_px() -> dict[str, float]:
+    """How far bodies are from the keypoints, by the photo's path; photos whose bodies fit worst come first."""
+    return {str(c.get(IMAGE, "")): float(c[RESIDUAL]) for c in photos() if RESIDUAL in c}
 
 
 def photo_of(item: Any) -> Any | None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import bpy
@@ -21,8 +20,8 @@ from . import camera as cam
 from . import edits, ground, motion, photos
 from . import mesh as msh
 
-IMAGE, VERSION = "fitbody_image", "fitbody_version"
-"""Custom properties of the collection: the photo, the add-on's version."""
+VERSION = "fitbody_version"
+"""Custom property of the collection: the add-on's version."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ def _build(
     warnings = list(result.warnings)
     stem = cut_name(result.stem)
     scene.collection.children.link(collection)
-    collection[photos.RUN], collection[IMAGE] = str(result.path), str(result.source)
+    collection[photos.RUN], collection[photos.IMAGE] = str(result.path), str(result.source)
     collection[VERSION] = version
     root = bpy.data.objects.new(f"{stem} Root", None)
     root.empty_display_type, root.empty_display_size = "PLAIN_AXES", 0.04  # it sits in the camera: small, not seen
@@ -157,12 +156,6 @@ def _build(
     return built
 
 
-def earlier(source: Path) -> list[Any]:
-    """Collections of earlier imports of a photo."""
-    names = {str(source), str(source.resolve())}
-    return [c for c in bpy.data.collections if c.library is None and c.get(IMAGE) in names]
-
-
 def remove_earlier(result: Result, edited: bool) -> int:
     """Remove the collections of earlier imports of the same photo, with everything that only they use.
 
@@ -174,7 +167,7 @@ def remove_earlier(result: Result, edited: bool) -> int:
         how many of these are kept.
     """
     kept = 0
-    for collection in earlier(result.source):
+    for collection in photos.of_file(result.source):
         if edited or not edits.is_edited(collection):
             remove_collection(collection)
         else:

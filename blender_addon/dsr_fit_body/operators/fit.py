@@ -12,8 +12,8 @@ from bpy.props import BoolProperty, CollectionProperty, EnumProperty, StringProp
 from bpy_extras.io_utils import ImportHelper
 
 from .. import session
+from ..builders import photos
 from ..builders.edits import is_edited
-from ..builders.scene import earlier
 from ..core.messages import FitBodyError, sentence
 from ..core.result import read_result
 from ..core.worker import worker_command
@@ -204,7 +204,7 @@ def edited_earlier(settings: Any) -> bool:
             sources = [read_result(path).source for path in sources]
         except FitBodyError:
             return False  # what is wrong with it is said when it is imported
-    return any(is_edited(collection) for source in sources for collection in earlier(source))
+    return any(is_edited(collection) for source in sources for collection in photos.of_file(source))
 
 
 def set_source(settings: Any, paths: list[str]) -> None:
