@@ -44,8 +44,12 @@ _DEPTH = 0.3  # how much of a landmark's weight its depth has
 _STRENGTH, _JAW_RAD, _SHAPES = 0.4, 0.25, 10
 _MOST_JAW_RAD = 0.6
 _IDLE = 0.1  # strength that faces at rest seem to have for being other faces
-_GAZE_RAD_PER_M, _MOST_GAZE_RAD = 105.0, 0.6
-"""Turn of the eyes by how far the irises moved: measured on drawn faces, little above one over an eyeball's radius."""
+_GAZE_RAD_PER_M, _MOST_GAZE_RAD = (103.0, 128.0), 0.6
+"""Turn of the eyes up and down, and aside, by how far the irises moved: measured on drawn faces, little above one over
+an eyeball's radius."""
+_GAZE_BY_HEAD = (-0.22, 0.29)
+"""What is added of the head's pitch and yaw: irises lie before the corners of the eyes, and the model has no depth of
+them, so that they seem to move as the head turns; measured on drawn faces."""
 _PITCH_PX = 35.0
 """Distance between the eyes at which that holds up and down as well; of smaller eyes the lids hide more of it."""
 _OPEN, _CLOSED = 0.80, 0.60  # share of the usual lid opening from which lids close, and at which they are shut
@@ -137,7 +141,8 @@ def read_face(face: FaceLandmarks) -> FaceReading:
     if face.eyes_px >= MIN_LIDS_PX and abs(yaw) < _PROFILE:
         sides = ("Right", "Left") if abs(yaw) < _TURNED else (("Left",) if yaw < 0 else ("Right",))
         actions |= _lids(points, model.rest, sides)
-        gaze = _gaze(points, model.rest, sides, face.eyes_px)
+        head = np.array([np.arcsin(np.clip(ahead[1], -1, 1)), yaw])
+        gaze = _gaze(points, model.rest, sides, face.eyes_px, head)
     return FaceReading(actions, jaw, gaze, yaw)
 
 
@@ -193,8 +198,8 @@ def _opening(points: np.ndarray, side: str) -> float:
     return float(np.mean(gaps) / np.linalg.norm(points[corners[0]] - points[corners[1]]))
 
 
-def _gaze(points: np.ndarray, rest: np.ndarray, sides: tuple[str, ...], eyes_px: float) -> np.ndarray:
-    """(3,) the turn of both eyes: how far the irises are from where they are when looking ahead."""
+def _gaze(points: np.ndarray, rest: np.ndarray, sides: tuple[str, ...], eyes_px: float, head: np.ndarray) -> np.ndarray:
+    """(3,) the turn of both eyes: how far the irises are from where they are looking ahead; ``head`` is its turn."""
     moved = []
     for side in sides:
         corners = list(_LID[side][-1])
@@ -202,5 +207,5 @@ def _gaze(points: np.ndarray, rest: np.ndarray, sides: tuple[str, ...], eyes_px:
         moved.append((points[iris] - points[corners].mean(0)) - (rest[iris] - rest[corners].mean(0)))
     dx, dy = np.mean(moved, axis=0)[:2]
     up = float(np.clip(eyes_px / _PITCH_PX, 0.3, 1.3))
-    angles = _GAZE_RAD_PER_M * np.array([-up * dy, dx])
+    angles = _GAZE_RAD_PER_M * np.array([-up * dy, dx]) + _GAZE_BY_HEAD * head
     return np.array([*np.clip(angles, -_MOST_GAZE_RAD, _MOST_GAZE_RAD), 0.0])

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import torch
+from scipy.spatial.transform import Rotation
 
 from dsr.body import BodyAsset
 from dsr.body.numpy_lbs import rest_shape, rodrigues
-from dsr.body.rotations import rotmat_to_axis_angle
-from dsr.camera.directions import swing
 
 FINGERS = ("index", "middle", "pinky", "ring", "thumb")
 """In the order of SMPL-X's joints; three joints each."""
@@ -65,6 +63,12 @@ lie nearer to the wrist and wider apart, tips before the end of a finger."""
 _BEND_COLUMNS = [0, 2, 3, 4, 6, 7, 8, 10, 11, 12, 14, 15, 16, 19, 20]
 """Columns of a hand's angles with what the 15 joints are bent by; the thumb's first is another turn."""
 _TWIST_DEG, _SWING_DEG = 90.0, 80.0
+_FINGER_OF_ANGLE = np.array([0] * 4 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 5)
+_JOINT_OF_ANGLE = np.array([0, 0, 1, 2] * 4 + [0, 0, 0, 1, 2])
+_MOVES = np.zeros((21, 21))
+"""Which landmarks an angle moves: those of its finger beyond its joint."""
+for _angle, (_finger, _joint) in enumerate(zip(_FINGER_OF_ANGLE, _JOINT_OF_ANGLE, strict=True)):
+    _MOVES[_angle, _FINGER_LANDMARKS[_finger, _joint + 1 :]] = 1.0
 
 
 @dataclass(frozen=True)
@@ -179,20 +183,41 @@ class RestHand:
             angles: as of :meth:`turns`.
             as_seen: where the landmark model sees them, instead of joints and tips of the body.
         """
+        return self._posed(angles, as_seen)[0]
+
+    def seen_landmarks(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Landmarks (..., 21, 3) as they are seen, and what the angles move them by, (..., 21 angles, 21, 3)."""
+        points, places, above = self._posed(angles, as_seen=True)
+        axes = np.zeros((*angles.shape[:-1], 21, 3))
+        axes[..., _BEND_COLUMNS[:12:3], :] = self._hinges[:12:3]
+        axes[..., 1:16:4, :] = (rodrigues(self._hinges[:12:3] * angles[..., 0:16:4, None]) @ -self._palmars[..., None])[
+            ..., 0
+        ]
+        for k in (1, 2):
+            axes[..., _BEND_COLUMNS[k::3], :] = (above[..., k - 1, :, :] @ self._hinges[::3, :, None])[..., 0]
+        axes[..., 16:19, :] = np.swapaxes(left_jacobian(angles[..., 16:19]), -1, -2)
+        around = places[..., _FINGER_OF_ANGLE, _JOINT_OF_ANGLE, :]
+        moved = np.cross(axes[..., None, :], points[..., None, :, :] - around[..., None, :])
+        return points, moved * _MOVES[..., None]
+
+    def _posed(self, angles: np.ndarray, as_seen: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Landmarks (..., 21, 3), places of the joints (..., 5, 3, 3) and rotations (..., 5, 3, 3, 3) of the bones."""
         turns = self.turns(angles).reshape(*angles.shape[:-1], 5, 3, 3, 3)
         off = self._seen_off * float(as_seen)
         fingers = off[_FINGER_LANDMARKS]
         points = np.empty((*angles.shape[:-1], 5, 4, 3))
-        above, place = turns[..., 0, :, :], np.broadcast_to(self._starts, (*angles.shape[:-1], 5, 3))
+        places, above = np.empty((*angles.shape[:-1], 5, 3, 3)), np.empty_like(turns)
+        turn, place = turns[..., 0, :, :], np.broadcast_to(self._starts, (*angles.shape[:-1], 5, 3))
         points[..., 0, :] = place + fingers[:, 0]
         for k in range(3):
-            above = above if k == 0 else above @ turns[..., k, :, :]
-            place = place + (above @ self._steps[:, k, :, None])[..., 0]
-            points[..., k + 1, :] = place + (above @ fingers[:, k + 1, :, None])[..., 0]
+            turn = turn if k == 0 else turn @ turns[..., k, :, :]
+            places[..., k, :], above[..., k, :, :] = place, turn
+            place = place + (turn @ self._steps[:, k, :, None])[..., 0]
+            points[..., k + 1, :] = place + (turn @ fingers[:, k + 1, :, None])[..., 0]
         out = np.empty((*angles.shape[:-1], 21, 3))
         out[..., 0, :] = self.palm[0] + off[0]
         out[..., _FINGER_LANDMARKS.ravel(), :] = points.reshape(*angles.shape[:-1], 20, 3)
-        return out
+        return out, places, above
 
     def within_limits(self, angles: np.ndarray) -> np.ndarray:
         """The nearest angles (..., 21) that joints allow."""
@@ -252,7 +277,7 @@ def _thumb_base(chain: _Chain, seen: np.ndarray) -> np.ndarray:
 
 
 def forearm_and_wrist(
-    elbow: np.ndarray, wrist_wanted: np.ndarray, forearm: np.ndarray
+    elbow: np.ndarray, wrist_wanted: np.ndarray, forearm: np.ndarray, twist: float | None = None
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """The hand's orientation as turns of elbow and wrist: twist shared, nothing beyond what joints allow.
 
@@ -260,13 +285,14 @@ def forearm_and_wrist(
         elbow: (3, 3) local rotation of the elbow joint.
         wrist_wanted: (3, 3) rotation of the hand against the forearm as the elbow has it now.
         forearm: (3,) unit direction of the forearm at rest.
+        twist: of both together where it is known beyond half a turn, see :func:`twist_of`.
 
     Returns:
         Local rotations of elbow and wrist (3, 3), and how far (radians) the hand is twisted beyond the limit.
     """
     elbow_twist, elbow_swing = _split(elbow, forearm)
     wrist_twist, wrist_swing = _split(wrist_wanted, forearm)
-    total = (elbow_twist + wrist_twist + np.pi) % (2 * np.pi) - np.pi
+    total = (elbow_twist + wrist_twist + np.pi) % (2 * np.pi) - np.pi if twist is None else twist
     limit = np.radians(_TWIST_DEG)
     kept = float(np.clip(total, -limit, limit))
     # the swing was seen from the forearm as it was twisted before: turned along with it
@@ -275,12 +301,18 @@ def forearm_and_wrist(
     return elbow_swing @ half, half.T @ before @ wrist_swing @ before.T @ half @ half, abs(total - kept)
 
 
+def twist_of(elbow: np.ndarray, wrist: np.ndarray, forearm: np.ndarray) -> float:
+    """How far both joints twist a hand about the forearm, radians; arguments as of :func:`forearm_and_wrist`."""
+    total = _split(elbow, forearm)[0] + _split(wrist, forearm)[0]
+    return float((total + np.pi) % (2 * np.pi) - np.pi)
+
+
 def _split(rotation: np.ndarray, axis: np.ndarray) -> tuple[float, np.ndarray]:
     """``rotation = swing @ twist``: the twist's angle about the axis and the swing."""
-    from dsr.body.rotations import swing_twist
-
-    angle, rest = swing_twist(torch.from_numpy(rotation), torch.from_numpy(axis))
-    return float(angle), rest.numpy()
+    x, y, z, w = Rotation.from_matrix(rotation).as_quat()
+    angle = 2 * float(np.arctan2(np.array([x, y, z]) @ axis, w))
+    angle = (angle + np.pi) % (2 * np.pi) - np.pi
+    return angle, rotation @ rodrigues(-axis * angle)
 
 
 def _limited(rotation: np.ndarray, most: float) -> np.ndarray:
@@ -314,13 +346,25 @@ def _frame(x: np.ndarray, z: np.ndarray) -> np.ndarray:
 
 
 def _swing(start: np.ndarray, target: np.ndarray) -> np.ndarray:
-    turn: np.ndarray = swing(torch.from_numpy(start), torch.from_numpy(target)).numpy()
-    return turn
+    """The shortest rotation (3, 3) from one unit vector to another."""
+    axis = np.cross(start, target)
+    sine = float(np.linalg.norm(axis))
+    return rodrigues(axis / max(sine, 1e-9) * np.arctan2(sine, float(start @ target)))
 
 
 def _axis_angle(rotations: np.ndarray) -> np.ndarray:
-    vectors: np.ndarray = rotmat_to_axis_angle(torch.from_numpy(rotations)).numpy()
-    return vectors
+    vectors = Rotation.from_matrix(rotations.reshape(-1, 3, 3)).as_rotvec()
+    return vectors.reshape(*rotations.shape[:-2], 3)
+
+
+def left_jacobian(vectors: np.ndarray, inverse: bool = False) -> np.ndarray:
+    """(..., 3, 3) small turns after a rotation that changes of its axis-angle (..., 3) make, or the inverse."""
+    angle = np.maximum(np.linalg.norm(vectors, axis=-1), 1e-6)[..., None, None]
+    cross = np.cross(vectors[..., None, :], -np.eye(3))
+    if inverse:
+        half = angle / 2
+        return np.eye(3) - cross / 2 + (1 - half / np.tan(half)) / angle**2 * (cross @ cross)
+    return np.eye(3) + (1 - np.cos(angle)) / angle**2 * cross + (angle - np.sin(angle)) / angle**3 * (cross @ cross)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

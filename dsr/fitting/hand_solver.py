@@ -16,9 +16,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from dsr.body.numpy_lbs import rodrigues
-from dsr.fitting.fingers import FingerPose, RestHand
+from dsr.fitting.fingers import FingerPose, RestHand, left_jacobian
 
-_STEPS, _DAMPING, _DIFFERENCE = 9, 1e-3, 1e-4
+_STEPS, _DAMPING = 8, 1e-3
+_REACH, _BEYOND = 3.0, 0.1  # sigmas from which a landmark counts less; radians beyond what joints allow
 _PIXEL, _OF_SIDE = 1.0, 0.03  # error of a landmark in the picture: so many pixels, and so much of the hand's size
 _DIRECTION = 0.8  # error of a bone's direction in the 3D landmarks
 _UNSURE = 10.0  # by how much both grow from a presence of 1 to 0
@@ -63,77 +64,94 @@ def hand_readings(rest: RestHand, view: HandView) -> tuple[list[FingerPose], np.
     pixel = np.hypot(_PIXEL, unsure * _OF_SIDE * float(np.ptp(view.points, axis=0).max()))
     seen = view.points - view.points.mean(0)
     worlds = np.stack([view.world, view.world * [1.0, 1.0, -1.0]])
-    bones = _directions(worlds)[:, None]
+    bones, _ = _directions(worlds)
     relaxed, spread = rest.relaxed, _spreads()
+    still = np.zeros((2, 21, 25))
 
-    def residuals(hands: np.ndarray, states: np.ndarray) -> np.ndarray:
-        """(2, B, R) of rotations (2, 3, 3) and states (2, B, 25): a turn of the hand, logarithm of its size, angles."""
-        angles = states[..., 4:]
-        turn = rodrigues(states[..., :3]) @ hands[:, None]
-        model = rest.landmarks(angles, as_seen=True) @ np.swapaxes(turn, -1, -2)
-        drawn = model[..., :2] * (view.pixels_per_metre * np.exp(states[..., 3]))[..., None, None]
-        drawn = drawn - drawn.mean(-2, keepdims=True)
-        wrist = _turn_vector(view.forearm.T @ turn)
-        twist = wrist @ rest.forearm
-        parts = (
-            _robust(drawn - seen, pixel, 3.0),
-            (_directions(model) - bones) / (unsure * _DIRECTION),
-            (angles - relaxed) / spread,
-            (angles - rest.within_limits(angles)) / 0.1,
-            twist[..., None] / _TWIST,
-            (wrist - twist[..., None] * rest.forearm) / _BENT_WRIST,
-            states[..., 3:4] / _SCALE,
+    def residuals(hands: np.ndarray, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Residuals (2, R) of rotations (2, 3, 3) and states (2, 22), logarithm of the size and angles; Jacobians.
+
+        The columns of the Jacobians (2, 25, R) are a turn of the hand about the camera's axes, then the state.
+        """
+        angles = states[:, 1:]
+        own, moved = rest.seen_landmarks(angles)
+        model = own @ np.swapaxes(hands, -1, -2)
+        change = np.zeros((2, 25, 21, 3))
+        change[:, :3] = np.cross(np.eye(3)[:, None], model[:, None])
+        change[:, 4:] = moved @ np.swapaxes(hands, -1, -2)[:, None]
+        size = (view.pixels_per_metre * np.exp(states[:, 0]))[:, None, None]
+        drawn, flat = model[..., :2] * size, change[..., :2] * size[:, None]
+        flat[:, 3] = drawn
+        off = (drawn - drawn.mean(-2, keepdims=True) - seen) / pixel
+        flat = (flat - flat.mean(-2, keepdims=True)) / pixel
+        far = 1 + (off**2).sum(-1, keepdims=True) / _REACH**2
+        robust = off / np.sqrt(far)
+        flat = (flat - robust[:, None] * ((off / np.sqrt(far))[:, None] * flat).sum(-1, keepdims=True) / _REACH**2) / (
+            np.sqrt(far)[:, None]
         )
-        return np.concatenate([part.reshape(*states.shape[:2], -1) for part in parts], -1)
+        ways, lengths = _directions(model)
+        steps = change[..., _ENDS[1], :] - change[..., _ENDS[0], :]
+        steps = (steps - ways[:, None] * (ways[:, None] * steps).sum(-1, keepdims=True)) / lengths[:, None]
+        wrist = _turn_vector(view.forearm.T @ hands)
+        twist = wrist @ rest.forearm
+        by_turn = np.swapaxes(left_jacobian(wrist, inverse=True) @ view.forearm.T, -1, -2)
+        twisted = by_turn @ rest.forearm
+        beyond = angles - rest.within_limits(angles)
+        held = still.copy()
+        held[:, range(21), range(4, 25)] = 1.0
+        wide, turned = np.zeros((2, 25, 1)), np.zeros((2, 25, 4))
+        wide[:, 3] = 1 / _SCALE
+        turned[:, :3, 0] = twisted / _TWIST
+        turned[:, :3, 1:] = (by_turn - twisted[..., None] * rest.forearm) / _BENT_WRIST
+        held = np.swapaxes(held, 1, 2)
+        parts = (
+            (robust, flat),
+            ((ways - bones) / (unsure * _DIRECTION), steps / (unsure * _DIRECTION)),
+            ((angles - relaxed) / spread, held / spread),
+            (beyond / _BEYOND, held * (beyond != 0)[:, None] / _BEYOND),
+            (np.c_[twist / _TWIST, (wrist - twist[:, None] * rest.forearm) / _BENT_WRIST], turned),
+            (states[:, :1] / _SCALE, wide),
+        )
+        values = np.concatenate([value.reshape(2, -1) for value, _ in parts], 1)
+        return values, np.concatenate([jacobian.reshape(2, 25, -1) for _, jacobian in parts], 2)
 
     starts = [rest.read(world, 0.7) for world in worlds]
-    states = np.stack([np.concatenate([np.zeros(4), start.angles]) for start in starts])
+    states = np.stack([np.concatenate([[0.0], start.angles]) for start in starts])
     hands, states, costs = _minimise(residuals, np.stack([start.hand for start in starts]), states)
     odds = np.clip(view.side_probability, _LEAST_SIDE, 1 - _LEAST_SIDE)
-    poses = [rest.as_pose(hand, rest.within_limits(state[4:])) for hand, state in zip(hands, states, strict=True)]
+    poses = [rest.as_pose(hand, rest.within_limits(state[1:])) for hand, state in zip(hands, states, strict=True)]
     return poses, costs - 2 * np.log([odds, 1 - odds])
 
 
 def _minimise(
-    residuals: Callable[[np.ndarray, np.ndarray], np.ndarray], hands: np.ndarray, states: np.ndarray
+    residuals: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]], hands: np.ndarray, states: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Levenberg-Marquardt with differences for H starts at once, two dampings a step.
-
-    The turn of a hand goes into its rotation after every step.
-    """
-    rows, count = np.arange(len(states)), states.shape[-1]
-    around = np.concatenate([np.zeros((1, count)), _DIFFERENCE * np.eye(count)])
-    damping, costs = np.full(len(states), _DAMPING), np.full(len(states), np.inf)
+    """Levenberg-Marquardt for several starts at once, each with a damping of its own."""
+    damping = np.full(len(states), _DAMPING)
+    values, jacobian = residuals(hands, states)
+    costs = (values**2).sum(-1)
     for _ in range(_STEPS):
-        values = residuals(hands, states[:, None] + around)
-        current = values[:, 0]
-        jacobian = (values[:, 1:] - current[:, None]) / _DIFFERENCE
-        normal, gradient = jacobian @ np.swapaxes(jacobian, 1, 2), jacobian @ current[..., None]
-        costs = (current**2).sum(-1)
-        tries = np.stack([damping, 30 * damping], 1)
-        diagonal = (np.einsum("hii->hi", normal) + 1e-6)[:, None, :, None] * np.eye(count)
-        changes = -np.linalg.solve(normal[:, None] + tries[..., None, None] * diagonal, gradient[:, None])[..., 0]
-        after = (residuals(hands, states[:, None] + changes) ** 2).sum(-1)
-        chosen = after.argmin(1)
-        better = after[rows, chosen] < costs
-        states = states + np.where(better[:, None], changes[rows, chosen], 0.0)
-        damping = np.where(better, np.maximum(tries[rows, chosen] / 8, 1e-6), 300 * damping)
-        costs = np.where(better, after[rows, chosen], costs)
-        hands = rodrigues(states[:, :3]) @ hands
-        states[:, :3] = 0
+        normal = jacobian @ np.swapaxes(jacobian, 1, 2)
+        diagonal = np.einsum("hii->hi", normal) + 1e-6
+        normal[:, range(25), range(25)] += damping[:, None] * diagonal
+        change = -np.linalg.solve(normal, jacobian @ values[..., None])[..., 0]
+        tried = rodrigues(change[:, :3]) @ hands, states + change[:, 3:]
+        after, slopes = residuals(*tried)
+        better = (after**2).sum(-1) < costs
+        hands = np.where(better[:, None, None], tried[0], hands)
+        states = np.where(better[:, None], tried[1], states)
+        values = np.where(better[:, None], after, values)
+        jacobian = np.where(better[:, None, None], slopes, jacobian)
+        costs = (values**2).sum(-1)
+        damping = np.where(better, np.maximum(damping / 8, 1e-6), 10 * damping)
     return hands, states, costs
 
 
-def _robust(offsets: np.ndarray, sigma: float, reach: float) -> np.ndarray:
-    """Residuals (..., 2) whose squares grow slowly beyond ``reach`` sigmas (Geman-McClure's square root)."""
-    square = (offsets**2).sum(-1, keepdims=True) / sigma**2
-    return offsets / sigma / np.sqrt(1 + square / reach**2)
-
-
-def _directions(points: np.ndarray) -> np.ndarray:
+def _directions(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Unit directions (..., 19, 3) and lengths (..., 19, 1) of the bones between landmarks (..., 21, 3)."""
     steps = points[..., _ENDS[1], :] - points[..., _ENDS[0], :]
-    unit: np.ndarray = steps / np.maximum(np.linalg.norm(steps, axis=-1, keepdims=True), 1e-9)
-    return unit
+    lengths = np.maximum(np.linalg.norm(steps, axis=-1, keepdims=True), 1e-9)
+    return steps / lengths, lengths
 
 
 def _spreads() -> np.ndarray:

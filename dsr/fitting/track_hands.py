@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from dsr.body import Body
 from dsr.body.numpy_lbs import rest_shape, rodrigues
-from dsr.fitting.fingers import FINGERS, RestHand, forearm_and_wrist
+from dsr.fitting.fingers import FINGERS, RestHand, forearm_and_wrist, twist_of
 from dsr.fitting.hand_solver import hand_readings
 from dsr.fitting.hands import global_rotation, hand_view
 from dsr.people.hands import SIDES, Hand, Side
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from dsr.camera import PictureCamera
     from dsr.fitting.fingers import FingerPose
 
-SMOOTH_S = 0.06
-"""Standard deviation of the smoothing of hands in time, seconds."""
+SMOOTH_S = 0.05
+"""Standard deviation of each of the two smoothings of hands in time, seconds."""
 _UNSEEN_WEIGHT = 1e-3  # of a relaxed hand in every frame, against one that is seen
 _TURN_RAD, _BEND_RAD = 0.4, 0.6  # by how much a hand turns and its fingers bend from one frame to the next
 _OUTLIER_RAD = 0.5  # a frame that is so far from those around it counts half
@@ -70,10 +70,19 @@ def with_track_hands(
             Rotation.from_matrix(rest.turns(angles).reshape(-1, 3, 3)).as_rotvec().reshape(len(pose), 15, 3)
         )
         if seen:
-            for t in range(len(pose)):
-                turns = forearm_and_wrist(rodrigues(pose[t, elbow - 1]), wanted[t], rest.forearm)
+            elbows = rodrigues(pose[:, elbow - 1])
+            twists = steady([twist_of(elbows[t], wanted[t], rest.forearm) for t in range(len(pose))])
+            for t, twist in enumerate(twists):
+                turns = forearm_and_wrist(elbows[t], wanted[t], rest.forearm, twist)
                 pose[t, [elbow - 1, wrist - 1]] = Rotation.from_matrix(np.stack(turns[:2])).as_rotvec()
     return posed_track(replace(track, body_pose=pose, hand_presence=presence), body)
+
+
+def steady(twists: Sequence[float]) -> list[float]:
+    """Angles without jumps by whole turns, most of them within half a turn of zero."""
+    whole = np.unwrap(twists)
+    turns: list[float] = (whole - 2 * np.pi * np.round(np.median(whole) / (2 * np.pi))).tolist()
+    return turns
 
 
 def likeliest(readings: Sequence[tuple[Sequence[FingerPose], np.ndarray]], steps: np.ndarray) -> list[FingerPose]:
@@ -115,7 +124,8 @@ def smooth_hand(
     """
     sigma = SMOOTH_S * fps
     quaternions = Rotation.from_matrix(rotations).as_quat()
-    quaternions = quaternions * np.where(quaternions[:, 3:] < 0, -1.0, 1.0)  # hands turn less than half around
+    signs = np.sign((quaternions[1:] * quaternions[:-1]).sum(1))
+    quaternions[1:] *= np.cumprod(np.where(signs == 0, 1.0, signs))[:, None]
 
     def average(values: np.ndarray, counted: np.ndarray, idle: np.ndarray) -> np.ndarray:
         above = gaussian_filter1d(counted[:, None] * values, sigma, axis=0, mode="constant", truncate=6.0)
@@ -123,15 +133,16 @@ def smooth_hand(
         mean: np.ndarray = (above + _UNSEEN_WEIGHT * idle) / (below + _UNSEEN_WEIGHT)
         return mean
 
-    idle_turn = np.where(weights[:, None] > 0, [0.0, 0.0, 0.0, 1.0], quaternions)
     counted = weights
     for _ in range(_ROUNDS):
         smooth = average(angles, counted, relaxed)
-        mean = average(quaternions, counted, idle_turn)
-        mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+        mean = average(quaternions, counted, quaternions)
+        mean = mean / np.linalg.norm(mean, axis=1, keepdims=True)
         apart = 2 * np.arccos(np.clip(np.abs((mean * quaternions).sum(1)), 0, 1))
         off = np.hypot(apart, np.abs(smooth - angles).max(1))
         counted = weights / (1 + (off / _OUTLIER_RAD) ** 2)
+    # once more, so that hands do not snap to rest where they are lost
+    smooth, mean = (gaussian_filter1d(each, sigma, axis=0, mode="nearest") for each in (smooth, mean))
     return smooth, Rotation.from_quat(mean).as_matrix()
 
 

@@ -22,6 +22,8 @@ from dsr.people.models import LiteModel
 from dsr.people.regions import Pyramid, Region
 
 HAND_MODEL = "hand_landmark/hand_landmark_full.tflite"
+FIRST_MODEL = "hand_landmark/hand_landmark_lite.tflite"
+"""Half as dear, for the first look at a hand, which only says where to look again."""
 RECROP_MODEL = "holistic_landmark/hand_recrop.tflite"
 PALM_MODEL = "palm_detection/palm_detection_full.tflite"
 HAND_POINTS = 21
@@ -82,6 +84,7 @@ class HandFinder:
 
     def __init__(self, threads: int | None = None) -> None:
         self._landmarks, self._recrop = LiteModel(HAND_MODEL, threads), LiteModel(RECROP_MODEL, threads)
+        self._first = LiteModel(FIRST_MODEL, threads)
         self._palm, self._anchors = LiteModel(PALM_MODEL, threads), anchor_grid(_PALM_SIZE, ((8, 2), (16, 6)))
 
     def __call__(
@@ -119,23 +122,21 @@ class HandFinder:
         if search.side < MIN_SIDE:
             return None
         best: Hand | None = None
-        for region in (self._recropped(pyramid, search), self._by_palm(pyramid, search)):
+        for look in (self._recropped, self._by_palm):
+            region = look(pyramid, search)
             if region is None or region.side < MIN_SIDE:
                 continue
-            for _ in range(2):
-                hand = self._look(pyramid, side, region, wrist)
-                if best is None or hand.presence > best.presence:
-                    best = hand
-                if hand.presence < MIN_PRESENCE:
-                    break
-                region = region_of_landmarks(hand.points[:, :2])
-            if best is not None and best.presence >= MIN_PRESENCE:
+            first = self._look(self._first, pyramid, side, region, wrist)
+            if first.presence < MIN_PRESENCE:
+                continue
+            best = self._look(self._landmarks, pyramid, side, region_of_landmarks(first.points[:, :2]), wrist)
+            if best.presence >= MIN_PRESENCE:
                 break
         return best if best is not None and is_clear(best) else None
 
-    def _look(self, pyramid: Pyramid, side: Side, region: Region, wrist: np.ndarray) -> Hand:
+    def _look(self, model: LiteModel, pyramid: Pyramid, side: Side, region: Region, wrist: np.ndarray) -> Hand:
         crop = pyramid.crop(region, _HAND_SIZE)
-        rows, presence, right, world = self._landmarks(crop.astype(np.float32) / 255.0)
+        rows, presence, right, world = model(crop.astype(np.float32) / 255.0)
         rows = rows.reshape(HAND_POINTS, 3).astype(np.float64)
         points = region.to_picture(rows[:, :2], _HAND_SIZE)
         depth = rows[:, 2:] * (region.side / _HAND_SIZE / _Z_SCALE)
@@ -149,7 +150,7 @@ class HandFinder:
             wrist_distance=float(np.hypot(*(points[0] - wrist))) / region.side,
         )
 
-    def _recropped(self, pyramid: Pyramid, search: Region) -> Region:
+    def _recropped(self, pyramid: Pyramid, search: Region) -> Region | None:
         """The region that the recrop model makes of the body's: its first point is the middle, the second below it."""
         crop = pyramid.crop(search, _RECROP_SIZE)
         found = self._recrop(crop.astype(np.float32) / 255.0)[0].reshape(2, 2)

@@ -12,7 +12,7 @@ from dsr.body.numpy_lbs import pose_vertices
 from dsr.cli.fit import main
 from dsr.errors import UsageError
 from dsr.options import FitOptions, SequenceOptions, body_to_load
-from dsr.pipeline.clip_fitter import check_sequence_options
+from dsr.pipeline.clip_fitter import fit_sequence
 from dsr.pipeline.picture_fitter import Fitter
 from dsr.results import load_result
 
@@ -81,10 +81,19 @@ def test_options_that_are_not_used_leave_no_trace_in_a_record():
     assert body_to_load(FitOptions(face=True, body="open-light")) == "open-light"
 
 
-@pytest.mark.parametrize("name", ["hands", "face", "expressive"])
-def test_clips_are_refused(name):
-    with pytest.raises(UsageError, match=f"--{name} is for single pictures"):
-        check_sequence_options(FitOptions(**{name: True}), SequenceOptions())
+def test_a_clip_has_fingers_and_faces_in_every_frame(tmp_path):
+    for frame in range(3):
+        (tmp_path / f"{frame}.jpg").write_bytes((photos() / PICTURE).read_bytes())
+    result = fit_sequence(tmp_path, FitOptions(expressive=True, quality="fast"), SequenceOptions(fps=25, lifter="none"))
+    assert result.status == "ok" and len(result.people) == 3
+    names = load_asset("open-x").expression_names
+    for track in result.people:
+        assert track.body_pose.shape[1:] == (54, 3) and track.actions.shape == (3, len(names))
+        assert track.action_names == names and track.hand_presence.shape == (3, 2)
+        assert np.abs(track.body_pose[:, 24:54]).max(axis=(1, 2)).min() > 0.2
+    smiles = [track.actions[:, names.index("mouthSmileLeft")].mean() for track in result.people]
+    assert max(smiles) > min(smiles) + 0.1
+    assert sum(np.isfinite(track.hand_presence[1]).sum() for track in result.people) >= 4
 
 
 @pytest.mark.parametrize("name", ["hands", "face"])

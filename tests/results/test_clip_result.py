@@ -110,3 +110,25 @@ def test_everybody_in_a_frame_has_the_frames_pose():
     np.testing.assert_allclose(
         nearer.vertices_cam_m - person.vertices_cam_m, np.tile(shift, (asset.num_vertices, 1)), atol=1e-5
     )
+
+
+def test_fingers_and_faces_of_a_clip_come_back_and_shape_its_frames(tmp_path):
+    asset, result = load_asset("open-x"), make_result()
+    rng, names = np.random.default_rng(0), asset.expression_names
+    track = replace(
+        make_track("p0", 0, 3, False),
+        body_pose=np.zeros((3, 54, 3)),
+        joints_cam_m=np.zeros((3, 55, 3), np.float32),
+        hand_presence=np.array([[0.9, np.nan]] * 3, np.float32),
+        actions=rng.uniform(0, 1, (3, len(names))).astype(np.float32),
+        action_names=names,
+    )
+    result = replace(result, people=[track])
+    save_result(result, tmp_path / "a.json")
+    again = load_result(tmp_path / "a.json")
+    assert_same(result, again)
+    first, last = (again.people_at(frame, asset)[0] for frame in (0, 2))
+    assert first.hands == {"left": pytest.approx(0.9), "right": None}
+    assert first.actions == dict(zip(names, track.actions[0].tolist(), strict=True))
+    np.testing.assert_allclose(last.betas[asset.num_shapes :], track.actions[2])
+    assert np.abs(first.vertices_cam_m - last.vertices_cam_m).max() > 0.003
