@@ -49,9 +49,9 @@ class FitOptions:
     body: str = "open"
     """Body model: open, or a path to a licensed SMPL or SMPL-X file."""
     hands: bool = False
-    """Also fingers and the turn of wrists, from the picture; the open body is then open-x. For single pictures."""
+    """Also fingers and the turn of wrists, from the picture or clip; the open body is then open-x."""
     face: bool = False
-    """Also jaw, gaze, eyelids and facial actions, from the picture, on open-x. For single pictures."""
+    """Also jaw, gaze, eyelids and facial actions, from the picture or clip, on open-x."""
     expressive: bool = False
     """Both --hands and --face."""
     regressor: str = "default"
