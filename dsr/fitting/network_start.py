@@ -17,8 +17,8 @@ from dsr.fitting.problem import FitProblem
 from dsr.fitting.sigmas import common_errors
 from dsr.fitting.solver import FitWeights, State
 from dsr.regressors.default.averaging import both_ways
-from dsr.regressors.default.inputs import PersonInputs, sample_masks
-from dsr.regressors.default.network import LIMBS, DefaultRegressor, PredictedBodies
+from dsr.regressors.default.inputs import SHOWN_RAD, PersonInputs, rays_in, sample_masks, shown_cameras
+from dsr.regressors.default.network import LIMBS, DefaultRegressor, PredictedBodies, moved_onto
 from dsr.replay import replayed
 
 ACROSS, ALONG, POSE, BETA = 0.8, 0.6, 0.8, 1.0
@@ -28,8 +28,6 @@ COMMON = 0.75
 """Errors that all of somebody's keypoints share, against those of the landmarks."""
 LEAN = 0.8
 """How far the network's bodies lean wrongly, against the landmarks."""
-SHOWN_RAD = 0.4
-"""The angle under which the network is shown everybody's box: of somebody who stands four or five metres away."""
 _KNOWN = (0.3, 0.7)
 """Factors on the landmarks' usual errors: below the first they are believed, above the second the network is."""
 
@@ -48,21 +46,18 @@ def default_network() -> DefaultRegressor | None:
 def person_inputs(problem: FitProblem) -> PersonInputs | None:
     """What the network sees of the people of a problem; None where they have no 3D landmarks of BlazePose's.
 
-    The focal length of a photograph is often a guess. So everybody is shown as the detector sees them: in a camera that
-    looks at the middle of their box, which fills the same angle for all. What perspective tells is left to the fit.
+    Everybody is shown in a camera of their own (:func:`dsr.regressors.default.inputs.shown_cameras`); what perspective
+    tells is left to the fit.
     """
     targets, detections = problem.targets, problem.detections
     if targets.landmarks is None or detections[0].keypoint_set != "blazepose33":
         return None
-    boxes = np.stack([d.box_px for d in detections]).astype(np.float64)
-    middle, side = (boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6).max(1)
-    K = np.broadcast_to(np.eye(3), (len(side), 3, 3)).copy()
-    K[:, [0, 1], [0, 1]], K[:, :2, 2] = (side / SHOWN_RAD)[:, None], middle
-    rays = (np.stack([d.keypoints_px for d in detections]) - middle[:, None]) * (SHOWN_RAD / side)[:, None, None]
+    K = shown_cameras(np.stack([d.box_px for d in detections]).astype(np.float64))
+    rays = rays_in(np.stack([d.keypoints_px for d in detections]), K)
     confidence = np.stack([d.confidence for d in detections]) * (targets.weight.cpu().numpy() > 0)
     lifter = shipped_lifter()
     lifted = np.zeros((len(rays), 17, 3)) if lifter is None else lift_people(rays, confidence, lifter)
-    scale, straight = np.full(len(rays), SHOWN_RAD), np.broadcast_to(np.eye(3), K.shape)
+    scale, straight = np.full(len(K), SHOWN_RAD), np.broadcast_to(np.eye(3), K.shape)
     mask, masked = sample_masks([d.mask for d in detections], scale, straight, K)
     has = np.stack([np.full(len(rays), lifter is not None), masked], 1)
 
@@ -83,8 +78,11 @@ def person_inputs(problem: FitProblem) -> PersonInputs | None:
 @torch.no_grad()
 def predicted(problem: FitProblem, network: DefaultRegressor) -> PredictedBodies | None:
     """What the network says about the people of a problem and their mirror images; None where it cannot be asked."""
-    inputs = person_inputs(problem)
-    return None if inputs is None else replayed(both_ways, network, inputs).to(problem.rotation)
+    inputs, targets = person_inputs(problem), problem.targets
+    if inputs is None:
+        return None
+    bodies = replayed(both_ways, network, inputs).to(problem.rotation)
+    return moved_onto(bodies, targets.rays, inputs.confidence.to(targets.rays), targets.scale)
 
 
 def with_network(problem: FitProblem) -> FitProblem:

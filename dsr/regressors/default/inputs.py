@@ -24,6 +24,8 @@ MASK_SIZE = 24
 """Side of the silhouette that the network sees, cells."""
 MASK_REACH = 0.65
 """Half of the side of the square it covers, in sides of the person's box."""
+SHOWN_RAD = 0.4
+"""The angle under which the network is shown everybody's box: of somebody who stands four or five metres away."""
 _FINE = 2  # samples a cell and direction
 _POINT_FLIP = list(flip_permutation("blazepose33"))
 _LIFTED_FLIP = list(flip_permutation("h36m17"))
@@ -73,6 +75,27 @@ class PersonInputs:
             self.scale,
             self.has,
         )
+
+
+def shown_cameras(boxes: np.ndarray) -> np.ndarray:
+    """(B, 3, 3) intrinsics, pixels, of the cameras in which the network is shown people.
+
+    The focal length of a photograph is often a guess. So everybody is shown as the detector sees them: in a camera that
+    looks at the middle of their box, which fills the same angle, :data:`SHOWN_RAD`, for all.
+
+    Args:
+        boxes: (B, 4) x0, y0, x1, y1 of the people, pixels.
+    """
+    K = np.broadcast_to(np.eye(3), (len(boxes), 3, 3)).copy()
+    side = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6).max(1)
+    K[:, [0, 1], [0, 1]], K[:, :2, 2] = (side / SHOWN_RAD)[:, None], (boxes[:, :2] + boxes[:, 2:]) / 2
+    return K
+
+
+def rays_in(pixels: np.ndarray, K: np.ndarray) -> np.ndarray:
+    """x/z, y/z (B, ..., 2) of pixels (B, ..., 2) in the cameras of :func:`shown_cameras`."""
+    around = (len(K), *[1] * (pixels.ndim - 2), 2)
+    return np.asarray((pixels - K[:, :2, 2].reshape(around)) / K[:, [0, 1], [0, 1]].reshape(around))
 
 
 def mask_grid(scale: np.ndarray, rotation: np.ndarray, K: np.ndarray) -> np.ndarray:

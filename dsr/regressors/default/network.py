@@ -7,7 +7,7 @@ it. So what was learned of somebody seen from the front holds for somebody seen 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import cast
 
 import torch
@@ -183,13 +183,35 @@ class DefaultRegressor(nn.Module):
 
 def placed(points: Tensor, inputs: PersonInputs) -> Tensor:
     """(B, 3) translation that brings keypoints (B, 33, 3) onto the rays; always in front of the camera."""
-    with torch.no_grad():
-        transl = translation_from_rays(points, inputs.rays, inputs.confidence + 1e-4)
-        size = (points.amax(1) - points.amin(1))[:, :2].amax(1)
-        far = size / inputs.scale.clamp(min=1e-3)
-        wrong = ~((transl[:, 2] > 0.3 * far) & (transl[:, 2] < 3 * far))
-        ahead = torch.stack([torch.zeros_like(far), torch.zeros_like(far), far], 1)
-        return torch.where(wrong[:, None], ahead, transl)
+    return _onto_rays(points, inputs.rays, inputs.confidence, inputs.scale)
+
+
+def moved_onto(bodies: PredictedBodies, rays: Tensor, confidence: Tensor, scale: Tensor) -> PredictedBodies:
+    """Bodies moved to where they fall onto other rays than the network was shown: those of a known camera.
+
+    Args:
+        bodies: B people.
+        rays: (B, 33, 2) x/z, y/z of their keypoints.
+        confidence: (B, 33) 0 to 1.
+        scale: (B,) side of their boxes in the units of the rays.
+    """
+    shift = _onto_rays((bodies.points - bodies.transl[:, None])[:, :KEYPOINTS], rays, confidence, scale) - bodies.transl
+    return replace(
+        bodies,
+        transl=bodies.transl + shift,
+        points=bodies.points + shift[:, None],
+        joints=bodies.joints + shift[:, None],
+    )
+
+
+@torch.no_grad()
+def _onto_rays(points: Tensor, rays: Tensor, confidence: Tensor, scale: Tensor) -> Tensor:
+    transl = translation_from_rays(points, rays, confidence + 1e-4)
+    size = (points.amax(1) - points.amin(1))[:, :2].amax(1)
+    far = size / scale.clamp(min=1e-3)
+    wrong = ~((transl[:, 2] > 0.3 * far) & (transl[:, 2] < 3 * far))
+    ahead = torch.stack([torch.zeros_like(far), torch.zeros_like(far), far], 1)
+    return torch.where(wrong[:, None], ahead, transl)
 
 
 def centred(points: Tensor) -> Tensor:
