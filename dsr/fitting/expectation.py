@@ -19,8 +19,8 @@ SOLE_M, LEVEL_M = 0.025, 0.05
 """By how much heel and ball, and the feet of somebody who stands on both, differ in height."""
 FOOT_M, STRIDE_M = 0.18, 0.3
 """How far apart these are, by which a wrong tilt lifts one."""
-CALM_KNEE_RAD, ACTING_KNEE_RAD = (0.03, 0.05), (0.25, 0.4)
-"""How far the knee of a leg that looks straight is bent, and its spread: of who stands calmly, of others who stand."""
+STRETCHED_KNEE_RAD, ACTING_KNEE_RAD = (0.03, 0.05), (0.25, 0.4)
+"""How far the knee of a leg that carries somebody is bent, and its spread: of one that looks straight, of others."""
 _KNEES = [9, 12]  # places of the knees' hinge angles among the pose's 63
 
 
@@ -46,8 +46,10 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
     carry = np.clip((carries / np.maximum(carries.max(1, keepdims=True), 1e-6) - 0.2) / 0.3, 0, 1)
     relaxed = [relaxed_limbs(d, problem.camera.size, s) for d, s in zip(problem.detections, stances, strict=True)]
     pose, pose_factor = np.stack([r.pose for r in relaxed]), np.stack([r.factor for r in relaxed])
-    calm = np.array([s.calm for s in stances])[:, None]
-    bend, spread = (calm * a + (1 - calm) * b for a, b in zip(CALM_KNEE_RAD, ACTING_KNEE_RAD, strict=True))
+    stretched = np.array([s.stretched for s in stances])
+    bend, spread = (
+        stretched * a + (1 - stretched) * b for a, b in zip(STRETCHED_KNEE_RAD, ACTING_KNEE_RAD, strict=True)
+    )
     straight = legs * standing[:, None] / spread
     surer = straight > pose_factor[:, _KNEES]
     pose[:, _KNEES] = np.where(surer, bend, pose[:, _KNEES])
@@ -73,7 +75,7 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
     pose_sigma = targets.pose_sigma
     if pose_sigma is not None:  # a network has seen few people who just stand, and bends their knees
         pose_sigma = pose_sigma.clone()
-        pose_sigma[:, _KNEES] /= tensor(1 - 0.95 * legs * calm)
+        pose_sigma[:, _KNEES] /= tensor(1 - 0.95 * stretched)
     shares = tensor(np.stack([keypoint_shares(d, problem.camera.size) for d in problem.detections]))
     weight = targets.weight * shares
     return replace(problem, targets=replace(targets, weight=weight, upright=upright, pose_sigma=pose_sigma))

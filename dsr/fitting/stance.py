@@ -18,6 +18,7 @@ _SEEN = (0.35, 0.6)  # confidences from which on a keypoint begins to count, and
 _SHARE = (0.66, 0.86)  # of a straight leg's length by the trunk's, along the picture's vertical
 _LEG_BY_TRUNK = 1.45  # hip to ankle by shoulders to hips, as detectors see them
 _FLEXED_DEG = (11.0, 22.0)  # trunk against legs, which landmarks tell to 5 degrees: straight, and bent over
+_STRETCHED_DEG, _BENT_OVER_DEG = (5.0, 13.0), (16.0, 30.0)  # of knees in the picture; of the trunk by landmarks
 _TRUNK_BY_SHOULDERS = 1.35  # a foreshortened trunk is no measure; shoulders seen from the front are
 
 
@@ -32,8 +33,9 @@ class Stance:
         feet: (2,) how well the feet are seen.
         hips: how well the hips are seen.
         sitting: how surely the person sits.
-        calm: how surely somebody just stands: on both feet, trunk upright, legs together. Who balances or plays bends
-            the knees.
+        calm: how surely somebody just stands: on both feet, trunk upright, legs together.
+        stretched: (2,) how surely the knees are straight. From anywhere but right in front or behind a bent knee is
+            seen bent in the picture.
     """
 
     standing: float
@@ -43,6 +45,7 @@ class Stance:
     hips: float
     sitting: float
     calm: float
+    stretched: np.ndarray
 
 
 class NamedPoints:
@@ -86,7 +89,7 @@ def stance_of(detection: Detection, size: tuple[int, int], level_px: np.ndarray)
     points = NamedPoints(detection, size)
     hips = min(points.seen(f"{side}_hip") for side in SIDES)
     shoulders = min(points.seen(f"{side}_shoulder") for side in SIDES)
-    nothing = Stance(0.0, np.zeros(2), np.zeros(2), np.zeros(2), hips, 0.0, 0.0)
+    nothing = Stance(0.0, np.zeros(2), np.zeros(2), np.zeros(2), hips, 0.0, 0.0, np.zeros(2))
     if shoulders == 0:
         return nothing
     aside = np.array([-up_px[1], up_px[0]])
@@ -102,7 +105,7 @@ def stance_of(detection: Detection, size: tuple[int, int], level_px: np.ndarray)
     if float((shoulder - hip) @ up_px) < 0.3 * trunk:
         return nothing  # lies, or hangs upside down
     whole = _LEG_BY_TRUNK * trunk
-    legs, carries, feet, lying = np.zeros((4, 2))
+    legs, carries, feet, lying, stretched = np.zeros((5, 2))
     drop = [float((hip - at[f"{side}_ankle"]) @ up_px) for side in SIDES]
     for i, side in enumerate(SIDES):
         thigh, shin = at[f"{side}_hip"] - at[f"{side}_knee"], at[f"{side}_knee"] - at[f"{side}_ankle"]
@@ -113,6 +116,7 @@ def stance_of(detection: Detection, size: tuple[int, int], level_px: np.ndarray)
         legs[i] = (
             carries[i] * ramp(drop[i] / whole, *_SHARE) * (1 - ramp(bend, 20, 45)) * (1 - _knee_bent(points, side))
         )
+        stretched[i] = 1 - ramp(bend, *_STRETCHED_DEG)
         level = ramp(float(thigh @ up_px) / (0.5 * whole), 0.75, 0.45)
         front = _thigh_elevation(points, side)
         lying[i] = min(points.seen(f"{side}_knee"), hips) * max(level, front * ramp(level, 0.0, 0.5))
@@ -126,8 +130,10 @@ def stance_of(detection: Detection, size: tuple[int, int], level_px: np.ndarray)
         i for i, side in enumerate(SIDES) if points.seen(f"{side}_knee") > 0.5
     ]  # of a leg behind the other, nothing
     sitting = float(min((lying[i] for i in shown), default=0.0) * (1 - standing))
-    calm = float(standing * _calm(at, carries, up_px) * (1 - ramp(_flexed_deg(points), *_FLEXED_DEG)))
-    return Stance(standing, legs, carries, feet, hips, sitting, calm)
+    flexed = _flexed_deg(points)
+    calm = float(standing * _calm(at, carries, up_px) * (1 - ramp(flexed, *_FLEXED_DEG)))
+    stretched *= standing * legs * (1 - ramp(flexed, *_BENT_OVER_DEG))
+    return Stance(standing, legs, carries, feet, hips, sitting, calm, stretched)
 
 
 def _calm(at: dict[str, np.ndarray], carries: np.ndarray, up_px: np.ndarray) -> float:

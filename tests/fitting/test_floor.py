@@ -26,7 +26,8 @@ def body():
 
 
 def stance(standing=1.0, carries=(1.0, 1.0), feet=(1.0, 1.0), sitting=0.0):
-    return Stance(standing, np.ones(2) * standing, np.array(carries), np.array(feet), 1.0, sitting, standing)
+    legs = np.ones(2) * standing
+    return Stance(standing, legs, np.array(carries), np.array(feet), 1.0, sitting, standing, legs)
 
 
 def below(*metres):

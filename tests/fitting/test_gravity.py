@@ -1,14 +1,17 @@
 """Which way is down, from people; and who stands, sits or lies."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 from standing_people import CAMERA, SIZE, level_to_camera, person, seen
 
-from dsr.body import load_body
+from dsr.body import joint_names, load_body
 from dsr.camera import PictureCamera
 from dsr.fitting import find_gravity, find_stances
+from dsr.fitting.stance import NamedPoints
+from dsr.people.types import PersonMask
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +123,34 @@ def test_poles_under_a_wrong_focal_length_tell_the_pitch_less_surely():
     assert 10 < found[1.0].pitch_deg < 22 and found[1.0].pitch_sigma_deg > 4
     # the lines alone would say 10 and 36 degrees
     assert found[2.0].pitch_deg - found[0.5].pitch_deg < 0.6 * (36 - 10)
+
+
+def test_a_knee_that_is_seen_bent_is_not_stretched(body):
+    """From the side a bent knee shows; legs that look straight are, however far apart they stand."""
+    astride, bent = np.zeros((23, 3)), np.zeros((23, 3))
+    astride[0, 2], astride[1, 2] = 0.4, -0.4
+    bent[0, 0], bent[3, 0], bent[6, 0] = -0.35, 0.7, -0.35
+    assert stance(body, person(body, astride)).stretched.min() > 0.8
+    seen_bent = stance(body, person(body, bent, yaw=80))
+    assert seen_bent.standing > 0.8 and seen_bent.stretched[0] < 0.2 and seen_bent.stretched[1] > 0.8
+
+
+def test_legs_off_the_silhouette_are_not_seen(body):
+    """A detector draws the legs of who stands behind a table over the table; the silhouette ends at it."""
+    found = seen(body, person(body))
+    names = joint_names("blazepose33")
+    legs = [names.index(f"{side}_{part}") for side in ("left", "right") for part in ("knee", "ankle")]
+    middling = found.confidence.copy()
+    middling[legs] = 0.7
+    found = dataclasses.replace(found, confidence=middling)
+    low, high = found.keypoints_px.min(0) - 20, found.keypoints_px.max(0) + 20
+    table = (found.keypoints_px[names.index("left_hip"), 1] + found.keypoints_px[legs[0], 1]) / 2
+    rows = low[1] + (np.arange(200) + 0.5) * (high[1] - low[1]) / 200
+    behind = np.repeat((rows < table)[:, None], 100, 1).astype(np.float32)
+    box = np.concatenate([low, high])
+    for mask, counted in ((behind, 0.0), (np.ones_like(behind), 1.0)):
+        points = NamedPoints(dataclasses.replace(found, mask=PersonMask(box, mask)), SIZE)
+        assert points.seen("left_knee") == points.seen("right_ankle") == counted
+        assert points.seen("left_shoulder") == 1.0
+    sure = dataclasses.replace(found, confidence=np.ones(33), mask=PersonMask(box, behind))
+    assert NamedPoints(sure, SIZE).seen("left_knee") == 1.0
