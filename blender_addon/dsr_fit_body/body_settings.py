@@ -10,7 +10,8 @@ import bpy
 import numpy as np
 from bpy.props import FloatProperty, FloatVectorProperty
 
-from .builders import shape
+from .builders import shape, sizes
+from .builders.measurements import measured_once
 from .builders.mesh import MAX_SHAPES
 from .core.directions import KEY_NAMES
 
@@ -43,9 +44,39 @@ def _slider(name: str, description: str, reach: float) -> Any:
     )
 
 
+SIZES = {
+    "Height": "height_cm",
+    "Mass": "mass_kg",
+    "Chest": "chest_cm",
+    "Waist": "waist_cm",
+    "Hips": "hips_cm",
+}
+"""Measures that can be set, and their properties."""
+
+
+def _size(name: str, label: str, description: str, least: float, most: float) -> Any:
+    """A field with a measure of the body; a number typed into it changes the shape."""
+
+    def get(self: BodySettings) -> float:
+        body = shape.body_objects(self.id_data)
+        return measured_once(body[1]).get(name, 0.0) if body is not None else 0.0
+
+    def set_value(self: BodySettings, value: float) -> None:
+        sizes.set_size(self.id_data, name, min(max(value, least), most))
+
+    return FloatProperty(
+        name=label, description=description, precision=1, step=100, options=set(), get=get, set=set_value
+    )
+
+
 class BodySettings(bpy.types.PropertyGroup):
     """Of one body."""
 
+    height_cm: _size("Height", "Height in cm", "Type a height; the mass stays", 50.0, 250.0)
+    mass_kg: _size("Mass", "Mass in kg", "Type a mass; the height stays", 10.0, 300.0)
+    chest_cm: _size("Chest", "Chest in cm", "Type a girth; height and mass stay", 40.0, 200.0)
+    waist_cm: _size("Waist", "Waist in cm", "Type a girth; height and mass stay", 35.0, 200.0)
+    hips_cm: _size("Hips", "Hips in cm", "Type a girth; height and mass stay", 40.0, 200.0)
     height: _slider("Height (cm)", "Taller than fitted, and as much heavier as taller people are", 25.0)
     mass: _slider("Mass (kg)", "Heavier than fitted, as tall as before", 40.0)
     muscle: _slider("Muscle", "More muscle and less fat at the same height and mass; 1 is one standard deviation", 4.0)

@@ -10,10 +10,11 @@ from typing import Any
 import bpy
 
 from . import compat, session
+from .body_settings import SIZES
 from .builders import photos, shape
 from .builders.armature import direction_spreads
-from .builders.measurements import measurements_cm
-from .builders.mesh import CORRECTIVE, get_directions, get_shapes
+from .builders.measurements import measured_once
+from .builders.mesh import CORRECTIVE, get_shapes
 from .builders.metarig_armature import has_rigify, is_metarig
 from .core.directions import KEY_NAMES
 from .core.messages import FIXES, sentence
@@ -118,8 +119,11 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
             column.label(text="Select a fitted body", icon="INFO")
             return
         armature, mesh_object = body
-        sizes = column.column(align=True)
-        for name, size in _sizes(mesh_object).items():
+        sizes = _full_width(column)
+        for name, size in measured_once(mesh_object).items():
+            if name in SIZES:
+                sizes.prop(armature.dsr_fit_body, SIZES[name])
+                continue
             row = sizes.row()
             row.label(text=name)
             row.label(text=f"{size:.1f} cm")
@@ -329,19 +333,6 @@ def _messages(layout: Any) -> None:
         layout.label(text=translate(STATE.note), icon="CHECKMARK")
     for text in STATE.warnings[:6]:
         paragraph(layout, translate(text), "INFO")
-
-
-_MEASURED: dict[tuple[int, ...], dict[str, float]] = {}
-
-
-def _sizes(mesh_object: Any) -> dict[str, float]:
-    """Measurements of the active body, worked out once per shape."""
-    values = (*get_shapes(mesh_object).tolist(), *get_directions(mesh_object, KEY_NAMES).tolist())
-    key = (mesh_object.as_pointer(), *(round(1000 * value) for value in values))
-    if key not in _MEASURED:
-        _MEASURED.clear()
-        _MEASURED[key] = measurements_cm(mesh_object)
-    return _MEASURED[key]
 
 
 def paragraph(layout: Any, text: str, icon: str) -> None:

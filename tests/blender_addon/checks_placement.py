@@ -8,7 +8,7 @@ import numpy as np
 from check_tools import FOLDER, check, fresh, glb_document, posed
 from dsr_fit_body import registration
 from dsr_fit_body.builders import edits, photos, scene
-from dsr_fit_body.builders.measurements import measurements_cm
+from dsr_fit_body.builders.measurements import measured
 from dsr_fit_body.builders.scene import BuildOptions
 from dsr_fit_body.core import geometry
 from dsr_fit_body.core.result import read_result
@@ -200,7 +200,7 @@ def scenes_in_other_units():
         assert np.abs(in_camera[:, :3] - true @ Matrix.Rotation(-np.pi / 2, 3, "X").transposed()).max() < 1e-3
         depth = -in_camera[:, 2] * per_metre
         assert built.camera.data.clip_start < depth.min() < depth.max() < built.camera.data.clip_end
-        assert abs(measurements_cm(built.meshes[0])["Height"]) > 100
+        assert abs(measured(built.meshes[0])["Height"]) > 100
 
 
 @check

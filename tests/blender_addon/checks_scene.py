@@ -11,7 +11,7 @@ from check_tools import FOLDER, check, expected, fresh, posed
 from dsr_fit_body import compat
 from dsr_fit_body.builders import camera as cam
 from dsr_fit_body.builders import photos, scene
-from dsr_fit_body.builders.measurements import measurements_cm
+from dsr_fit_body.builders.measurements import measured
 from dsr_fit_body.builders.scene import BuildOptions
 from dsr_fit_body.core import face_parts, geometry
 from dsr_fit_body.core.body_model import read_body_model
@@ -159,8 +159,9 @@ def measurements_agree_with_dsr():
     expected_values = json.loads((FOLDER / "measured.json").read_text())
     result = read_result(FOLDER / "landscape" / "landscape.json")
     built = scene.build(result, BuildOptions())
-    got = measurements_cm(built.meshes[0])
+    got = measured(built.meshes[0])
     assert abs(got["Height"] - expected_values["height_cm"]) < 0.05, (got, expected_values)
+    assert abs(got["Mass"] - expected_values["mass_kg"]) < 0.2, (got, expected_values)
     assert abs(got["Waist"] - expected_values["waist_cm"]) < 1.5, (got, expected_values)
     assert abs(got["Hips"] - expected_values["hip_cm"]) < 1.5, (got, expected_values)
 
@@ -237,7 +238,7 @@ def body_is_quads_and_its_eyes_are_white():
     assert min(colour[:3]) > 0.8 and max(colour[:3]) - min(colour[:3]) < 0.1
     pupil = compat.principled(bpy.data.materials["FitBody Pupil"]).inputs["Base Color"].default_value
     assert max(pupil[:3]) < 0.05
-    sizes = measurements_cm(built.meshes[0])
+    sizes = measured(built.meshes[0])
     betas = result.people[0].betas
     assert abs(sizes["Height"] - 100 * result.people[0].height_m) < 40 and sizes["Waist"] > 30, (sizes, betas)
 

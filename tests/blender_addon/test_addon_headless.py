@@ -71,7 +71,8 @@ def files(tmp_path_factory):
     write_clip(folder / "clip_correctives", 6, 1, corrective_asset(folder / "clip_correctives"))
     measured = measure_body(light, made["landscape"][1].people[0].betas)
     sizes = {"height_cm": measured.height_m, "waist_cm": measured.waist_m, "hip_cm": measured.hip_m}
-    (folder / "measured.json").write_text(json.dumps({key: 100 * value for key, value in sizes.items()}))
+    sizes = {key: 100 * value for key, value in sizes.items()} | {"mass_kg": measured.mass_kg}
+    (folder / "measured.json").write_text(json.dumps(sizes))
     for mode in (
         "good",
         "dies",

@@ -19,6 +19,8 @@ JOINTS, JOINTDIRS, BONES = "dsr_joints", "dsr_jointdirs", "dsr_bones"
 """Custom properties on armature data: average joints (J x 3), their shape directions (J x 3 x B), bones in order."""
 DIRECTIONS, SPREADS, DIRECTION_JOINTS = "dsr_directions", "dsr_direction_spreads", "dsr_direction_joints"
 """Custom properties on armature data: names of D named directions, their spreads, joints per spread (J x 3 x D)."""
+ADULT_SHAPES = "dsr_adult_shapes"
+"""Custom property on armature data: indices of the coefficients that named directions move, which no child's is."""
 TAG = "dsr_joint"
 """Custom property of a bone: the joint it stands for, whatever the bone is called."""
 
@@ -34,6 +36,8 @@ def new_armature(body: BodyModel, name: str) -> Any:
     data[BONES] = list(body.names)
     if body.directions:
         data[DIRECTIONS] = [direction.name for direction in body.directions]
+        moved = np.any([direction.betas != 0 for direction in body.directions], axis=0)
+        data[ADULT_SHAPES] = np.flatnonzero(moved).tolist()
         data[SPREADS] = [direction.spread for direction in body.directions]
         rows = np.stack([direction.spread * direction.betas for direction in body.directions], 1)
         data[DIRECTION_JOINTS] = (body.jointdirs @ rows).ravel().tolist()
