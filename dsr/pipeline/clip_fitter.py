@@ -167,6 +167,7 @@ class SequenceFitter:
     def _fit(self, clip: Clip, result: SequenceResult, on_frame: OnFrame | None) -> None:
         from dsr.fitting import find_clip_floor
         from dsr.people.keypoint_sets import in_one_set
+        from dsr.people.steady_sides import steady_sides
         from dsr.people.tracking import select_tracks, track_people
 
         options = self.options
@@ -185,6 +186,7 @@ class SequenceFitter:
         timer.lap("people")
         scored = in_one_set([[d for d in people if d.score >= options.min_score] for people in frames])
         tracks = select_tracks(track_people(scored, reader.fps, self.sequence.max_gap_s), options.person)
+        tracks = [steady_sides(track, reader.fps) for track in tracks]
         if not tracks:
             set_nobody(result, nobody_reason(result, [d.score for people in frames for d in people], options))
             return
