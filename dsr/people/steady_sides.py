@@ -3,7 +3,7 @@
 Seen from the side, legs and arms cross at every step, and the landmark model may take one for the other until they
 cross again. In one picture nobody can tell. In a clip an exchanged limb bounces back where it should pass, so the sides
 are those along which everything moves most smoothly (Viterbi over both possibilities of every frame). Only short
-exchanges are put right: about longer ones the model is rather right than the motion. On eight drawn clips 30 of 520
+exchanges are put right: about longer ones the model is rather right than the motion. On eight drawn clips 30 of 580
 limbs' frames are exchanged before and 23 after it.
 """
 
