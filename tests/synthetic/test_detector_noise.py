@@ -9,9 +9,13 @@ import torch
 from dsr.body import load_body
 from dsr.body.joints import joint_names
 from dsr.errors import DatasetError
+from dsr.synthetic import make_pairs
 from dsr.synthetic.detector_noise import DetectorNoise, placed
+from dsr.synthetic.make_pairs import MakePairs, shard_path, shards
 from dsr.synthetic.people_drawn import COVERED, OUTSIDE
 from dsr.synthetic.people_undrawn import UndrawnPeople
+from dsr.training.systems.default.batches import plain_inputs
+from dsr.training.systems.default.pairs import load_pairs
 
 COUNT = 3000
 WRIST = joint_names("blazepose33").index("left_wrist")
@@ -158,3 +162,20 @@ def test_people_without_pictures_are_bodies_all_the_same(noise):
     assert people["points"].shape == (12, 2, 33, 2) and np.isfinite(people["world"]).all()
     np.testing.assert_array_equal(UndrawnPeople(noise).draw(3, 12)["world"], people["world"])
     assert (UndrawnPeople(noise).draw(4, 12)["pose"] != people["pose"]).any()
+
+
+def test_people_without_pictures_stand_beside_the_drawn_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(make_pairs, "SHARD", 40)
+    np.savez(shard_path(tmp_path, 0), **toy_pairs(600, 1), split=np.zeros(600, np.uint8))
+    assert "40 people" in MakePairs(tmp_path, count=40, undrawn=40).main()
+    assert shards(tmp_path) == [shard_path(tmp_path, 0), shard_path(tmp_path, make_pairs.UNDRAWN_FROM)]
+    noise = make_pairs.folder_noise(tmp_path)  # of the drawn ones only
+    shard_path(tmp_path, 0).unlink()
+    with pytest.raises(DatasetError, match="drawn"):
+        make_pairs.folder_noise(tmp_path)
+    people = load_pairs(tmp_path, 0, None)
+    assert len(people) == 40 and people.about[:, 0].min() > 0.5
+    given = plain_inputs(people)
+    assert not given.mask.any() and (given.has == torch.tensor([1.0, 0.0])).all()  # nobody drew a silhouette
+    again = UndrawnPeople(noise).draw(make_pairs.UNDRAWN_FROM, 40)
+    torch.testing.assert_close(people.points.norm(dim=-1), torch.from_numpy(again["keypoints"]).norm(dim=-1))
