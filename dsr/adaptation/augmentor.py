@@ -1,7 +1,8 @@
 """Local pose augmentation: networks that bend, stretch and turn poses (PoseDA's LPA on PoseAug's operations).
 
 PoseDA published no code of it. Ours is PoseAug without its translation, which global position alignment supplants, and
-without its feedback from the lifter, which PoseDA does not have (specification, section 4).
+without its feedback from the lifter, which PoseDA does not have (specification, section 4). It begins near the poses as
+they are: with PoseAug's last layers bones are bent by 50 degrees at first, and few steps do not unlearn that.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ LARGEST_RATIO: Final = 0.2
 LARGEST_TILT: Final = math.radians(20.0)
 _HALF_TURN: Final = 3.1415  # as released
 _RATIOS: Final = 9
+_FIRST: Final = 0.1
+"""Factor on the last layers' first weights."""
 
 
 class PoseGenerator(nn.Module):
@@ -42,6 +45,8 @@ class PoseGenerator(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.kaiming_normal_(module.weight)
+        with torch.no_grad():
+            self.w2.weight.mul_(_FIRST)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs) to (N, outputs)."""
@@ -72,7 +77,8 @@ class AugmentedPoses:
 
     Attributes:
         poses_m: (N, J, 3) metres relative to the root: bent, stretched and turned.
-        bent_m: (N, J, 3) after bending alone: what the discriminator judges.
+        bent_m: (N, J, 3) after bending alone: what the discriminator of parts judges.
+        stretched_m: (N, J, 3) before the turn.
         bend: (N, J - 1) 1 - cosine of the angle by which each bone was bent.
         ratio: (N, 9) by how much bones were stretched.
         axis_angle: (N, 3) radians of the last turn where it is free, yaw and tilts (y, x, z) where it is limited.
@@ -80,6 +86,7 @@ class AugmentedPoses:
 
     poses_m: Tensor
     bent_m: Tensor
+    stretched_m: Tensor
     bend: Tensor
     ratio: Tensor
     axis_angle: Tensor
@@ -133,8 +140,8 @@ class PoseAugmentor(nn.Module):
         lengths = bone_lengths(to_bones(relative, self.parts))[..., 0]
         ratio = self.ratios(self.lengths(torch.cat((flat, lengths, noise[:, 1]), 1)))
         stretched = change_lengths(bent, ratio, self.parts)
-        turned, angle = self.turned(stretched, self.orientation(torch.cat((flat, noise[:, 2]), 1)))
-        return AugmentedPoses(turned, bent, bend, ratio, angle)
+        angle = self.turns(self.orientation(torch.cat((flat, noise[:, 2]), 1)))
+        return AugmentedPoses(self.turned(stretched, angle), bent, stretched, bend, ratio, angle)
 
     def bend(self, poses: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
         """Bones in new directions at their lengths, and 1 - cosine of the angle of each.
@@ -157,12 +164,17 @@ class PoseAugmentor(nn.Module):
         free[self.parts.fixed_ratio] = 0
         return LARGEST_RATIO * torch.tanh(output) * free
 
-    def turned(self, poses: Tensor, output: Tensor) -> tuple[Tensor, Tensor]:
-        """Poses (N, J, 3) turned about their root, and the angles (N, 3)."""
+    def turns(self, output: Tensor) -> Tensor:
+        """Angles (N, 3) of the last turn, as in :class:`AugmentedPoses`, of the network's output."""
         if self.rotation == "free":
-            angle = _HALF_TURN * torch.tanh(output)
-            return turn(poses, angle), angle
-        yaw, tilts = _HALF_TURN * torch.tanh(output[:, :1]), LARGEST_TILT * torch.tanh(output[:, 1:])
+            return _HALF_TURN * torch.tanh(output)
+        return torch.cat((_HALF_TURN * torch.tanh(output[:, :1]), LARGEST_TILT * torch.tanh(output[:, 1:])), 1)
+
+    def turned(self, poses: Tensor, angle: Tensor) -> Tensor:
+        """Poses (N, J, 3) turned about their root by angles (N, 3)."""
+        if self.rotation == "free":
+            return turn(poses, angle)
+        yaw, tilts = angle[:, :1], angle[:, 1:]
         zero = torch.zeros_like(yaw)
         upright = turn(poses, torch.cat((zero, yaw, zero), 1))
-        return turn(upright, torch.cat((tilts[:, :1], zero, tilts[:, 1:]), 1)), torch.cat((yaw, tilts), 1)
+        return turn(upright, torch.cat((tilts[:, :1], zero, tilts[:, 1:]), 1))

@@ -1,6 +1,8 @@
 """Who judges whether a pose could be a person's: five parts by the angles between their bones, and 2D poses (PoseAug).
 
 Our anchor discriminator of PoseDA is the first one, with untouched source poses as what is real (specification, 4.3).
+It cannot see how people are turned before the camera. The second one can, and has the target's people as what is real;
+it is given their shapes on the screen alone (:func:`centred_screen`), for place and size are alignment's matter.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from torch import Tensor, nn
 
 from dsr.adaptation.bones import to_bones, unit
 from dsr.adaptation.parts import BodyParts, parts_of
+
+_SMALLEST = 1e-6
 
 
 class PartDiscriminator(nn.Module):
@@ -59,6 +63,12 @@ class _PartPath(nn.Module):
         y = self.kcs_layer_3(self.relu(self.kcs_layer_2(first))) + first
         score: Tensor = self.layer_pred(self.relu(self.layer_last(y)))
         return score
+
+
+def centred_screen(screen: Tensor) -> Tensor:
+    """2D poses (N, J, 2) with the root at zero and a mean of the box's sides of one."""
+    size = (screen.amax(1) - screen.amin(1)).mean(-1).clamp_min(_SMALLEST)
+    return (screen - screen[:, :1]) / size[:, None, None]
 
 
 class KeypointDiscriminator(nn.Module):

@@ -40,7 +40,7 @@ def test_bones_keep_what_they_must(joints, parts):
     assert float(grown.abs().max()) <= 0.2 + 1e-5 and float(made.ratio[:, 4].abs().max()) == 0
     expected = made.ratio[:, list(parts.ratio_of)]
     torch.testing.assert_close(grown, expected, rtol=0, atol=1e-4)
-    distances = [torch.cdist(p, p) for p in (augmentor.turned(source, torch.randn(12, 3))[0], source)]
+    distances = [torch.cdist(p, p) for p in (augmentor.turned(source, augmentor.turns(torch.randn(12, 3))), source)]
     torch.testing.assert_close(*distances, rtol=0, atol=1e-5)
 
 
@@ -69,11 +69,13 @@ def test_limited_turns_keep_people_upright():
     augmentor = PoseAugmentor(17, width=8)
     standing = torch.zeros(200, 17, 3)
     standing[:, 10, 1] = -0.8  # the head above the pelvis (y is down)
-    turned, angle = augmentor.turned(standing, torch.randn(200, 3) * 3)
+    angle = augmentor.turns(torch.randn(200, 3) * 3)
+    turned = augmentor.turned(standing, angle)
     tilt = torch.rad2deg(torch.arccos(-turned[:, 10, 1] / 0.8))
     assert float(tilt.max()) < 29 and float(tilt.max()) > 15  # both tilts at their limit: 28 degrees
     assert float(angle[:, 0].abs().max()) > math.pi / 2
-    free, _ = PoseAugmentor(17, width=8, rotation="free").turned(standing, torch.randn(200, 3) * 3)
+    loose = PoseAugmentor(17, width=8, rotation="free")
+    free = loose.turned(standing, loose.turns(torch.randn(200, 3) * 3))
     assert float(free[:, 10, 1].max()) > 0.3  # upside down
 
 

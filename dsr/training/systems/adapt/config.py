@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -27,8 +27,12 @@ class AugmentorConfig:
     """Weight of the discriminator's judgement."""
     span: float = field(default=3.0, metadata={"at_least": 0})
     """Weight of the range that bends and stretches are kept in."""
+    target: float = field(default=3.0, metadata={"at_least": 0})
+    """Weight of the judgement of turns, by the target's 2D people (the source's where there are none); 0: none."""
+    lr: float = field(default=1e-4, metadata={"above": 0})
+    """Its learning rate, falling linearly; PoseAug's is meant for tens of thousands of steps."""
     judge_every: int = field(default=2, metadata={"above": 0})
-    """The discriminator learns in every so manyth step."""
+    """The discriminators learn in every so manyth step."""
     pool: int = field(default=4096, metadata={"at_least": 0})
     """Augmented poses kept; half of what the discriminator sees are old ones. 0: none."""
     epochs: int = field(default=20, metadata={"above": 0})
@@ -67,8 +71,12 @@ class PoseRunConfig(RunConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentTrainConfig(PoseRunConfig):
-    """Training of the augmentation, on the source's poses alone."""
+    """Training of the augmentation, on the source's poses and the target's 2D people."""
 
+    target: tuple[str, ...] = ()
+    """As of the adaptation."""
+    min_confidence: float = field(default=0.3, metadata={"at_least": 0, "at_most": 1})
+    """As of the adaptation."""
     epochs: int = field(default=20, metadata={"above": 0, "may_change": True})
     """Epochs of the run."""
     batch: int = field(default=1024, metadata={"above": 1})
@@ -147,6 +155,8 @@ def augment_config(config: AdaptTrainConfig) -> AugmentTrainConfig:
     """The augmentation's training within an adaptation: on the same source, device and threads."""
     return AugmentTrainConfig(
         source=config.source,
+        target=config.target,
+        min_confidence=config.min_confidence,
         epochs=config.augmentor.epochs,
         batch=config.augmentor.batch,
         seed=config.seed,
@@ -154,5 +164,6 @@ def augment_config(config: AdaptTrainConfig) -> AugmentTrainConfig:
         threads=config.threads,
         windows=config.windows,
         augmentor=config.augmentor,
+        optim=replace(AugmentTrainConfig(source=config.source).optim, lr=config.augmentor.lr),
         log=config.log,
     )

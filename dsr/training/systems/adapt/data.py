@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dsr.adaptation.alignment import usable_targets
-from dsr.camera.lens import screen_intrinsic
+from dsr.camera.lens import project_screen, screen_intrinsic
 from dsr.errors import ResultError, UsageError
 from dsr.results import FitResult, load_result
 from dsr.results.files import CLIP_SCHEMA, PICTURE_SCHEMA
@@ -132,6 +132,21 @@ class _People:
     keypoints: np.ndarray
     camera: np.ndarray
     extent: float
+
+
+def projected(joints: Tensor, camera: Tensor, distortion: bool = False) -> tuple[Tensor, Tensor]:
+    """Poses as a camera sees them.
+
+    Args:
+        joints: (N, ..., J, 3) metres in the camera.
+        camera: (N, ..., 9) screen-normalised intrinsics.
+        distortion: with the lens's coefficients.
+
+    Returns:
+        Screen coordinates (N, ..., J, 2), and which of them (N,) lie wholly before the camera.
+    """
+    ahead = (joints[..., :2].abs() < joints[..., 2:]).flatten(1).all(1)
+    return project_screen(joints, camera, distortion), ahead
 
 
 def join_people(parts: list[_People], min_confidence: float, where: str) -> TargetPeople:

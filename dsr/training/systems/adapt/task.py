@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dsr.adaptation import PoseAugmentor, global_position_alignment
-from dsr.camera.lens import MIRRORED_SIGNS, project_screen
+from dsr.camera.lens import MIRRORED_SIGNS
 from dsr.errors import TrainingError, UsageError
 from dsr.lifting.base import SequenceLifter
 from dsr.lifting.shipped import lifter_header, load_lifter, load_shipped
@@ -20,7 +20,14 @@ from dsr.tracks.skeleton import mirror
 from dsr.tracks.track import PoseTrack
 from dsr.training.systems.adapt.augment_task import load_augmentor
 from dsr.training.systems.adapt.config import AdaptTrainConfig
-from dsr.training.systems.adapt.data import SourceWindows, TargetPeople, read_source, read_target, source_windows
+from dsr.training.systems.adapt.data import (
+    SourceWindows,
+    TargetPeople,
+    projected,
+    read_source,
+    read_target,
+    source_windows,
+)
 from dsr.training.systems.lifter.task import WindowTask
 from dsr.training.task import Amp
 
@@ -111,6 +118,8 @@ class AdaptTask(WindowTask):
         y = joints - joints[:, :, :1]
         valid = torch.ones(len(x), dtype=torch.bool, device=x.device)
         real = round(config.real * len(x))
+        if config.method == "lpa":  # the other half of a batch, as the aligned poses are where there is a target
+            real += (len(x) - real) // 2
         if config.method == "none" or real == len(x):
             return x, y, valid
         varied = self._varied(joints)
@@ -119,7 +128,7 @@ class AdaptTask(WindowTask):
             joints = torch.cat((joints[:first], varied[first:]))
             y = joints - joints[:, :, :1]
         if config.method == "lpa":
-            seen, ok = _projected(joints, camera)
+            seen, ok = projected(joints, camera[:, None])
         else:
             seen, ok = self._aligned(joints)
         made = torch.cat((self._noisy(seen), torch.ones_like(seen[..., :1])), -1)
@@ -144,7 +153,7 @@ class AdaptTask(WindowTask):
         )
         moved = joints + (placed.poses_m[:, :1] - middle[:, :1])[:, None]
         camera = target.camera.to(joints)[placed.pair.to(joints.device)]
-        seen, ok = _projected(moved, camera, self.config.distortion == "on")
+        seen, ok = projected(moved, camera[:, None], self.config.distortion == "on")
         return seen, ok & placed.valid
 
     def _noisy(self, seen: Tensor) -> Tensor:
@@ -158,9 +167,3 @@ class AdaptTask(WindowTask):
         keypoints = self.config.windows.keypoints
         settings = json.loads(json.dumps(self._settings))
         return {**super().header(), **lifter_header(self._name, settings, fps=self._fps, keypoints=keypoints)}
-
-
-def _projected(joints: Tensor, camera: Tensor, distortion: bool = False) -> tuple[Tensor, Tensor]:
-    """Screen coordinates (B, F, 17, 2) and which windows (B,) lie wholly before the camera."""
-    ahead = (joints[..., :2].abs() < joints[..., 2:]).all(-1).flatten(1).all(1)
-    return project_screen(joints, camera[:, None], distortion), ahead
