@@ -137,6 +137,9 @@ def read_face(face: FaceLandmarks) -> FaceReading:
     strengths = np.maximum(solved[:count] - _IDLE, 0) / (1 - _IDLE)
     actions = {name: float(value) for name, value in zip(FITTED, strengths, strict=True) if value > 0}
     jaw = np.array([max(float(solved[count]), 0.0), 0.0, 0.0])
+    if face.mouth_covered:
+        jaw = np.zeros(3)
+        actions = {name: value for name, value in actions.items() if not name.startswith(("mouth", "jaw"))}
     gaze = None
     if face.eyes_px >= MIN_LIDS_PX and abs(yaw) < _PROFILE:
         sides = ("Right", "Left") if abs(yaw) < _TURNED else (("Left",) if yaw < 0 else ("Right",))

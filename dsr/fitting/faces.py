@@ -60,6 +60,8 @@ def with_face(person: PersonResult, face: FaceLandmarks | None, body: Body) -> P
     warnings = list(person.warnings)
     if abs(reading.yaw) > _TURNED_RAD:
         warnings.append("The face is turned far aside: half of its expression is a guess.")
+    if face.mouth_covered:
+        warnings.append("Mouth and chin look covered: the mouth is left at rest.")
     changed = replace(
         person,
         betas=betas,

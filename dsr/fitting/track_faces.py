@@ -50,7 +50,13 @@ def with_track_face(track: TrackResult, faces: Sequence[FaceLandmarks | None], b
     gaze = smooth(gaze, looked, 2 * QUICK_S * fps)
     for eye in EYES:
         pose[:, names.index(eye) - 1] = gaze
-    changed = replace(track, body_pose=pose, actions=actions, action_names=tuple(asset.expression_names))
+    warnings = list(track.warnings)
+    covered = sum(face is not None and face.mouth_covered for face in faces)
+    if 2 * covered > seen.sum():
+        warnings.append("Mouth and chin look covered in most frames: there the mouth is left at rest.")
+    changed = replace(
+        track, warnings=warnings, body_pose=pose, actions=actions, action_names=tuple(asset.expression_names)
+    )
     return posed_track(changed, body)
 
 

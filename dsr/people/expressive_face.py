@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 
 from dsr.body.joints import joint_names
@@ -25,6 +26,11 @@ FACE_POINTS = 478
 MIN_EYES_PX = 9.0
 """Distance between the eyes, working pixels, below which a face says nothing about its expression."""
 MIN_PRESENCE = 0.5
+_UPPER_FACE = (6, 168, 8, 9, 151, 107, 336, 108, 337)
+_LOWER_FACE = (18, 200, 199, 175, 152, 171, 396, 17, 406, 182, 313, 83, 57, 287, 61, 291, 164)
+_OTHER_COLOUR = 12.0
+"""Difference in CIE Lab's a and b from which chin and brow are not one skin; on uncovered faces 0 to 8."""
+_COLOUR_SIZE = 96
 _FACE_PARTS = ("nose", "eye_inner", "eye", "eye_outer", "ear", "mouth")
 _MESH_SIZE, _IRIS_SIZE, _DETECTOR_SIZE = 192, 64, 128
 _EYES = ((33, 133), (263, 362))
@@ -44,11 +50,13 @@ class FaceLandmarks:
         region: where the mesh ran, working pixels.
         presence: 0 to 1, how sure the model is that there is a face.
         points: (478, 3) working pixels u, v, and depth on their scale, away from the camera.
+        mouth_covered: whether mouth and chin have another colour than the forehead: a mask, a scarf, a hand.
     """
 
     region: Region
     presence: float
     points: np.ndarray
+    mouth_covered: bool = False
 
     @property
     def eyes_px(self) -> float:
@@ -93,7 +101,9 @@ class FaceReader:
             return None
         again = self._look(pyramid, _around(face.points[:468, :2], face.points[33, :2], face.points[263, :2], 0.0, 1.5))
         face = again if again.presence >= face.presence else face
-        return self._with_eyes(pyramid, face) if face.eyes_px >= MIN_EYES_PX else None
+        if face.eyes_px < MIN_EYES_PX:
+            return None
+        return replace(self._with_eyes(pyramid, face), mouth_covered=_mouth_is_covered(pyramid, face))
 
     def _look(self, pyramid: Pyramid, region: Region) -> FaceLandmarks:
         rows, logit = self._mesh(pyramid.crop(region, _MESH_SIZE).astype(np.float32) / 255.0)
@@ -119,6 +129,15 @@ class FaceReader:
                 points[where, :2] = region.to_picture(flat, _IRIS_SIZE)
             points[468 + 5 * eye : 473 + 5 * eye, 2] = points[list(EYE_CONTOURS[eye]), 2].mean()
         return replace(face, points=points)
+
+
+def _mouth_is_covered(pyramid: Pyramid, face: FaceLandmarks) -> bool:
+    crop = cv2.GaussianBlur(pyramid.crop(face.region, _COLOUR_SIZE), (0, 0), 1.5)
+    lab = cv2.cvtColor(crop.astype(np.uint8), cv2.COLOR_RGB2LAB).astype(float)
+    places = face.region.to_crop(face.points[:, :2], _COLOUR_SIZE)
+    column, row = np.clip(places, 0, _COLOUR_SIZE - 1).astype(int).T
+    upper, lower = (np.median(lab[row[list(part)], column[list(part)]], axis=0) for part in (_UPPER_FACE, _LOWER_FACE))
+    return bool(np.hypot(*(lower - upper)[1:]) > _OTHER_COLOUR)
 
 
 def _search_region(keypoints: np.ndarray, keypoint_set: str) -> Region:

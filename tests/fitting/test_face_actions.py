@@ -123,6 +123,14 @@ def test_a_face_that_is_not_seen_stays_at_rest(body, person):
     np.testing.assert_array_equal(found.vertices_cam_m, person.vertices_cam_m)
 
 
+def test_a_covered_mouth_is_left_at_rest_and_said(body, person):
+    seen = face(moved("mouthSmileLeft") + moved("mouthSmileRight") + moved("jaw", 0.3))
+    assert with_face(person, seen, body).actions["mouthSmileLeft"] > 0.2
+    found = with_face(person, replace(seen, mouth_covered=True), body)
+    assert found.actions["mouthSmileLeft"] == 0 and np.abs(found.body_pose[21]).max() == 0
+    assert any("covered" in sentence for sentence in found.warnings)
+
+
 def test_a_face_turned_far_is_called_a_guess(body, person):
     assert any("guess" in sentence for sentence in with_face(person, face(yaw=0.9), body).warnings)
 
