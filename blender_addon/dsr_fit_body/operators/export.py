@@ -10,7 +10,7 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from .. import compat
-from ..builders import shape
+from ..builders import gltf_apart, shape
 from ..builders.export_bvh import armature_bvh
 from ..builders.export_copy import BodyCopies, CopyOptions, copied
 from ..core.messages import FitBodyError, sentence
@@ -98,7 +98,7 @@ def write(kind: str, path: Path, copies: BodyCopies, scale: float) -> None:
     """
     name, moving = str(path), copies.moving
     if kind == "GLB":
-        _write_gltf(name, moving)
+        _write_gltf(name, copies)
     elif kind == "FBX":
         copies.shift(-1)  # FBX has seconds: what begins at frame 1 begins at second 0
         bpy.ops.export_scene.fbx(
@@ -129,14 +129,17 @@ def write(kind: str, path: Path, copies: BodyCopies, scale: float) -> None:
         raise RuntimeError("the file is empty")
 
 
-def _write_gltf(name: str, moving: bool) -> None:
+def _write_gltf(name: str, copies: BodyCopies) -> None:
     """Bones stand as they do now, also where nothing moves: a viewer that plays nothing shows the pose."""
     known = bpy.ops.export_scene.gltf.get_rna_type().properties
-    options: dict[str, Any] = {"export_current_frame": True, "export_animations": moving}
+    options: dict[str, Any] = {"use_selection": True, "export_format": "GLB", "export_current_frame": True}
+    options["export_animations"] = copies.moving
     newer = {"export_rest_position_armature": False, "export_animation_mode": "ACTIVE_ACTIONS"}
     options |= {option: value for option, value in newer.items() if option in known}
-    with compat.skins_of_plain_meshes():
-        bpy.ops.export_scene.gltf(filepath=name, use_selection=True, export_format="GLB", **options)
+    if gltf_apart.needed():
+        gltf_apart.write(name, copies, options)
+    else:
+        bpy.ops.export_scene.gltf(filepath=name, **options)
 
 
 CLASSES = (FITBODY_OT_export,)
