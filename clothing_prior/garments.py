@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from clothing_prior.covering import covering, nearest_cover, vertex_normals
+from clothing_prior.dressing import DressedBody, dress
 from clothing_prior.outfits import SEXES, draw_pieces, shares_table
 from clothing_prior.votes import Votes
-from clothing_prior.wardrobe import DressedBody, Wardrobe
 from dsr.body import BodyAsset
 from dsr.clothing.bare import bare_labels
 from dsr.mocap.pose_prior import PosePrior
+from dsr.synthetic.wardrobe import Wardrobe
 
 OnProgress = Callable[[int, int], None]
 _EVERY = 25  # people between two saves
@@ -52,7 +53,8 @@ def learn_from_garments(
     for index in range(votes.people, settings.people):
         rng = np.random.default_rng([settings.seed, index])
         sex = index % 2
-        dressed = wardrobe.dress(draw_pieces(wardrobe, sexes[sex], rng), draw_betas(asset, sex, rng), draw_pose(rng))
+        pieces = draw_pieces(wardrobe, sexes[sex], rng)
+        dressed = dress(wardrobe, pieces, draw_betas(asset, sex, rng), draw_pose(rng))
         labels, distance = read_covers(dressed, asset, bare, near)
         votes.add(np.arange(asset.num_vertices), labels, distance)
         if resume is not None and ((index + 1) % _EVERY == 0 or index + 1 == settings.people):

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clothing_prior.wardrobe import Piece, Wardrobe
+from clothing_prior.dressing import WornPiece, labelled_piece
+from dsr.synthetic.wardrobe import Wardrobe
 
 Shares = Mapping[str, float]
 
@@ -89,7 +90,7 @@ SOCKS_SEEN = 0.5
 HATS: Shares = {"": 0.95, "fedora": 0.05}
 
 
-def draw_pieces(wardrobe: Wardrobe, sex: str, rng: np.random.Generator) -> list[Piece]:
+def draw_pieces(wardrobe: Wardrobe, sex: str, rng: np.random.Generator) -> list[WornPiece]:
     """What one person wears."""
     shares = SEXES[sex]
     whole, top, bottom = _pick(rng, shares.whole), _pick(rng, shares.top), _pick(rng, shares.bottom)
@@ -97,17 +98,17 @@ def draw_pieces(wardrobe: Wardrobe, sex: str, rng: np.random.Generator) -> list[
     socks = rng.random() < SOCKS_SEEN
     pieces = []
     if whole:
-        pieces.append(wardrobe.piece(whole))
+        pieces.append(labelled_piece(wardrobe, whole))
     else:
-        pieces.append(wardrobe.piece(bottom).part("pants", "skirt"))
-        pieces.append(wardrobe.piece(top).part("upperclothes", "coat"))
+        pieces.append(labelled_piece(wardrobe, bottom).part("pants", "skirt"))
+        pieces.append(labelled_piece(wardrobe, top).part("upperclothes", "coat"))
     if shoes:
         labels = ("leftShoe", "rightShoe", "socks") if socks and bottom in _BARE_LEGS else ("leftShoe", "rightShoe")
-        pieces.append(wardrobe.piece(shoes).part(*labels))
+        pieces.append(labelled_piece(wardrobe, shoes).part(*labels))
     if hair:
-        pieces.append(wardrobe.piece(hair))
+        pieces.append(labelled_piece(wardrobe, hair))
     if hat:
-        pieces.append(wardrobe.piece(hat))
+        pieces.append(labelled_piece(wardrobe, hat))
     return pieces
 
 

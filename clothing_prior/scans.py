@@ -17,9 +17,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from clothing_prior.covering import covering, vertex_normals
+from clothing_prior.dressing import joint_transforms, skin
 from clothing_prior.garments import inner_vertices, near_joints
 from clothing_prior.votes import Votes
-from clothing_prior.wardrobe import joint_transforms, skin
 from dsr.body import BodyAsset
 from dsr.clothing.labels import LABELS, PALETTE_RGB
 from dsr.clothing.prior import BARE_LABELS

@@ -1,30 +1,17 @@
-"""The people of the example renders: poses, garments and skinning in plain numpy (y up, metres, SMPL's 24 joints)."""
+"""The people of the example renders: poses and skinning in plain numpy (y up, metres, SMPL's 24 joints)."""
 
 from __future__ import annotations
 
-import tarfile
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from _poses import JOINTS, POSES
 
-from dsr.body import BodyAsset, load_asset
-from dsr.synthetic.mhclo import Garment, assemble_base, load_garment
 from dsr.synthetic.poses import MocapPoses
-from dsr.synthetic.wardrobe import components
-
-
-@dataclass
-class Piece:
-    """A garment ready to be worn: its weights and rest-to-T-pose turns are worked out once."""
-
-    garment: Garment
-    weights: np.ndarray
-    component: np.ndarray
+from dsr.synthetic.wardrobe import Wardrobe
 
 
 @dataclass
@@ -61,54 +48,6 @@ class Person:
         self.position = self.position + step[[0, 2]]
         self.transl, self.vertices, self.joints = self.transl + step, self.vertices + step, self.joints + step
         self.garments = {name: points + step for name, points in self.garments.items()}
-
-
-class Wardrobe:
-    """The open body with its helper vertices, and the garments that hang on them."""
-
-    def __init__(self, folder: Path, helpers: Path) -> None:
-        self.folder = folder
-        self.body: BodyAsset = load_asset("open")
-        if self.body.base_index is None:
-            raise SystemExit("The open body lacks base_index; bake it again with body_models/build_open.py.")
-        with np.load(helpers, allow_pickle=False) as data:
-            self.helper_index = data["base_index"]
-            self.helper_template, self.helper_dirs = data["v_template"], data["shapedirs"]
-            self.helper_weights, self.rest = data["weights"], data["rest_vertices"]
-        self.base_template = self._base(self.body.v_template, self.helper_template)
-        self.base_weights = self._base(self.body.weights, self.helper_weights)
-
-    def _base(self, body: np.ndarray, helpers: np.ndarray) -> np.ndarray:
-        assert self.body.base_index is not None
-        return assemble_base(body, self.body.base_index, helpers, self.helper_index)
-
-    def shaped_base(self, betas: np.ndarray) -> np.ndarray:
-        """(19158, 3) base mesh of a shape in T-pose."""
-        body = self.body.v_template + self.body.shapedirs @ betas
-        return self._base(body, self.helper_template + self.helper_dirs @ betas)
-
-    @lru_cache(maxsize=64)  # noqa: B019 - one wardrobe lives as long as the run
-    def piece(self, name: str) -> Piece:
-        """Read a garment once."""
-        found = sorted(self.folder.glob(f"**/{name}.mhclo"))
-        if not found:
-            raise SystemExit(
-                f"{self.folder}: no garment {name}.mhclo; pass the unpacked MakeHuman assets with --garments."
-            )
-        present = np.isfinite(self.base_template).all(axis=1)
-        garment = load_garment(found[0]).rebound(self.rest, present).turned(self.rest, self.base_template)
-        return Piece(garment, garment.skinning(self.base_weights), components(garment.faces, len(garment.indices)))
-
-
-def unpack(path: Path, target: Path) -> Path:
-    """The garment folder: as it is, or unpacked from an archive into ``target``."""
-    if path.is_dir():
-        return path
-    if not path.is_file():
-        raise SystemExit(f"{path}: no MakeHuman assets there; pass their folder or archive with --garments.")
-    with tarfile.open(path) as archive:
-        archive.extractall(target, filter="data")
-    return target
 
 
 def rotation_matrices(axis_angle: np.ndarray) -> np.ndarray:
@@ -157,13 +96,13 @@ def skin(
 def pose_person(person: Person, wardrobe: Wardrobe) -> None:
     """Fill in world vertices of body and garments with the lowest point on the floor (y = 0)."""
     body = wardrobe.body
-    base = wardrobe.shaped_base(person.betas)
+    base = wardrobe.base(person.betas)
     rest = base[body.base_index]
     joints = body.J_regressor @ rest
     weights = {"": body.weights.astype(np.float64)}
     placed = {"": rest}
     for name in person.outfit:
-        piece = wardrobe.piece(name)
+        piece = wardrobe.garment(name)
         placed[name], weights[name] = piece.garment.fit(base), piece.weights
 
     def posed(names: list[str]) -> dict[str, tuple[np.ndarray, np.ndarray]]:

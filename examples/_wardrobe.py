@@ -11,7 +11,8 @@ import _poses
 import numpy as np
 
 from dsr.body import BodyAsset
-from dsr.synthetic.wardrobe import HAIR_STYLES, SUITS, components
+from dsr.synthetic import wardrobe as wear
+from dsr.synthetic.wardrobe import HAIR_STYLES, SUITS, Wardrobe
 
 Colour = tuple[float, float, float]
 
@@ -143,7 +144,7 @@ def _face_paint() -> dict[str, np.ndarray]:
         return {name: data[name] / 255.0 for name in data.files}
 
 
-def _skin_colours(person: cast.Person, clothes: cast.Wardrobe) -> np.ndarray:
+def _skin_colours(person: cast.Person, clothes: Wardrobe) -> np.ndarray:
     """(V, 3) colours of the body: skin with lips, ears, nails and mouth, eyes with iris and pupil."""
     index = clothes.body.base_index
     assert index is not None
@@ -175,42 +176,18 @@ def _skin_colours(person: cast.Person, clothes: cast.Wardrobe) -> np.ndarray:
     return colours
 
 
-def _parts(piece: cast.Piece, rest: np.ndarray, outfit: str) -> tuple[np.ndarray, np.ndarray]:
-    """Name of the part every garment vertex belongs to, (N,), and the faces that are worn, (F, 3)."""
-    garment = piece.garment
-    part = np.full(len(rest), "top", dtype=object)
-    floor = rest[:, 1].min()
-    if garment.name.startswith("shoes"):
-        part[:] = "shoe"
-        for number in range(piece.component.max() + 1):
-            mine = piece.component == number
-            if rest[mine, 1].max() > floor + 0.16 and mine.sum() == 144:
-                part[mine] = "sock"
-        worn = garment.faces
-        if outfit not in BARE_LEGS:
-            worn = worn[(part[worn] != "sock").any(axis=1)]
-        return part, worn
-    labels = piece.component
-    if garment.name in ("male_casualsuit01", "male_elegantsuit01") and len(garment.uv):
-        islands = components(garment.faces_uv, len(garment.uv))
-        labels = np.zeros(len(rest), dtype=int)
-        labels[garment.faces.ravel()] = islands[garment.faces_uv.ravel()]
-    scale = float(np.ptp(rest[:, 1])) / 1.34  # the suits reach from ankle to collar, 1.34 m on the default body
-    top = rest[:, 1].max()
-    sizes = np.bincount(labels)
-    for number in np.unique(labels):
-        mine = labels == number
-        low, high = (top - rest[mine, 1].max()) / scale, (top - rest[mine, 1].min()) / scale
-        if low > 0.38 or (high > 1.1 and low < 0.3):
-            part[mine] = "bottom"
-        elif (garment.name == "male_elegantsuit01" and low < 0.05 and high < 0.3) or (
-            garment.name == "male_casualsuit05" and sizes[number] < 500
-        ):
-            part[mine] = "accent"
-    return part, garment.faces
+_LOOKS = {
+    wear.TOP: "top",
+    wear.BOTTOM: "bottom",
+    wear.ACCENT: "accent",
+    wear.SHOE: "shoe",
+    wear.SOLE: "sole",
+    wear.SOCK: "sock",
+}
+"""The entry of a person's look that colours each part of their garments."""
 
 
-def add_person(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Generator) -> None:
+def add_person(person: cast.Person, clothes: Wardrobe, rng: np.random.Generator) -> None:
     """Put body, clothes, hair and, if seated, a stool into the scene.
 
     Skin just below a garment is drawn a little further in, so that it does not show through where the clothes bend.
@@ -222,14 +199,14 @@ def add_person(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Gener
     look: dict[str, Any] = person.look
     hidden = np.zeros(19158, dtype=bool)
     for name in person.outfit:
-        hidden[clothes.piece(name).garment.delete_vertices] = True
+        hidden[clothes.garment(name).garment.delete_vertices] = True
     shown = body.faces[~hidden[body.base_index][body.faces].all(axis=1)]
     eyes = (body.base_index[shown] >= 14598).all(axis=1)
     colours = _skin_colours(person, clothes)
     studio.add_mesh("body", _tucked_in(person, clothes), shown[~eyes], studio.skin_material(), colours, body.v_template)
     studio.add_mesh("eyes", person.vertices, shown[eyes], studio.painted_material("eyes", 0.15), colours)
     for name in person.outfit:
-        piece, rest = clothes.piece(name), person.garment_rest[name]
+        piece, rest = clothes.garment(name), person.garment_rest[name]
         garment = piece.garment
         faces = garment.faces
         paint = printed = None
@@ -239,15 +216,15 @@ def add_person(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Gener
         elif name in (*MALE_HAIR, *FEMALE_HAIR):
             material = studio.hair_material(look["hair_colour"])
         else:
-            parts, faces = _parts(piece, rest, person.outfit[0])
-            paint = np.array([look[part] for part in parts], dtype=np.float64)
-            if name.startswith("shoes"):
-                paint[(rest[:, 1] < rest[:, 1].min() + 0.02) & (parts == "shoe")] = look["sole"]
+            parts = wear.garment_parts(garment, name, rest)
+            if name.startswith("shoes") and person.outfit[0] not in BARE_LEGS:
+                faces = faces[(parts[faces] != wear.SOCK).any(axis=1)]
+            paint = np.array([look[_LOOKS[part]] for part in parts], dtype=np.float64)
             if name.startswith("shoes"):
                 material = studio.painted_material("shoe", float(rng.uniform(0.3, 0.7)))
             else:
                 material = studio.cloth_material(name, look["pattern"], look["print"], look["pattern_scale"])
-                printed = np.isin(parts.astype(str), ["top"]).astype(np.float64)
+                printed = (parts == wear.TOP).astype(np.float64)
         studio.add_mesh(
             name, person.garments[name], faces, material, paint, rest, garment.uv, garment.faces_uv, printed
         )
@@ -255,7 +232,7 @@ def add_person(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Gener
         _add_stool(person, clothes, rng)
 
 
-def _tucked_in(person: cast.Person, clothes: cast.Wardrobe) -> np.ndarray:
+def _tucked_in(person: cast.Person, clothes: Wardrobe) -> np.ndarray:
     """Body vertices (V, 3) with those near clothes moved up to 8 mm inwards; for the picture only."""
     from scipy.spatial import cKDTree
 
@@ -273,7 +250,7 @@ def _tucked_in(person: cast.Person, clothes: cast.Wardrobe) -> np.ndarray:
     return np.asarray(person.vertices - depth[:, None] * normals)
 
 
-def _add_stool(person: cast.Person, clothes: cast.Wardrobe, rng: np.random.Generator) -> None:
+def _add_stool(person: cast.Person, clothes: Wardrobe, rng: np.random.Generator) -> None:
     import _studio as studio
 
     weights = clothes.body.weights

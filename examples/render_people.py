@@ -36,14 +36,15 @@ from _camera import View, draw_view  # noqa: E402
 from _plans import EXAMPLES, Plan, benchmark_plan, strata_plans  # noqa: E402
 
 from dsr.body import BodyAsset  # noqa: E402
-from dsr.body.asset_file import find_open  # noqa: E402
+from dsr.errors import DatasetError  # noqa: E402
 from dsr.synthetic.poses import MocapPoses, load_poses  # noqa: E402
+from dsr.synthetic.wardrobe import Wardrobe, unpack  # noqa: E402
 
 TRUTH_VERSION = 1
 
 
 def draw_people(
-    plan: Plan, rng: np.random.Generator, clothes: cast.Wardrobe, clips: MocapPoses | None = None
+    plan: Plan, rng: np.random.Generator, clothes: Wardrobe, clips: MocapPoses | None = None
 ) -> list[cast.Person]:
     """Choose and pose everybody, standing side by side along the world's x axis; ``clips`` instead of the prior."""
     people: list[cast.Person] = []
@@ -104,7 +105,7 @@ def _pose_odds() -> np.ndarray:
 
 
 def truth_of(
-    plan: Plan, view: View, clothes: cast.Wardrobe, occluders: Sequence[tuple[np.ndarray, np.ndarray]] = ()
+    plan: Plan, view: View, clothes: Wardrobe, occluders: Sequence[tuple[np.ndarray, np.ndarray]] = ()
 ) -> dict[str, Any]:
     """What is known about a picture, as plain JSON values; ``occluders``: low and high corners of boxes, world."""
     from scipy.spatial.transform import Rotation
@@ -211,7 +212,7 @@ def _rounded(values: np.ndarray, digits: int) -> Any:
     return np.round(np.asarray(values, dtype=np.float64), digits).tolist()
 
 
-def make_picture(plan: Plan, clothes: cast.Wardrobe, out: Path, clips: MocapPoses | None = None) -> dict[str, Any]:
+def make_picture(plan: Plan, clothes: Wardrobe, out: Path, clips: MocapPoses | None = None) -> dict[str, Any]:
     """Draw, render, develop and save one picture with its truth."""
     import _sets
     import _studio
@@ -296,9 +297,11 @@ def main(argv: list[str] | None = None) -> int:
     else:
         plans = [plan for plan in EXAMPLES if args.only is None or plan.name in args.only]
     with tempfile.TemporaryDirectory() as folder:
-        garments = cast.unpack(args.garments, Path(folder))
+        try:
+            clothes = Wardrobe(unpack(args.garments, Path(folder)))
+        except DatasetError as error:
+            raise SystemExit(f"{error} (--garments)") from error
         clips = load_clips(args.mocap) if args.mocap is not None else None
-        clothes = cast.Wardrobe(garments, find_open().with_name("DSR_OPEN_HELPERS.npz"))
         for number, plan in enumerate(plans, start=1):
             if not args.overwrite and (args.out / f"{plan.name}.truth.json").is_file():
                 continue

@@ -37,9 +37,9 @@ def run_garments(command: GarmentsCommand) -> int:
     from clothing_prior.card import GARMENT_LIMITS, write_card
     from clothing_prior.garments import GarmentSettings, garment_card, learn_from_garments
     from clothing_prior.votes import prior_of
-    from clothing_prior.wardrobe import Wardrobe, unpack
     from dsr.clothing.prior import write_clothing_prior
     from dsr.errors import UsageError
+    from dsr.synthetic.wardrobe import Wardrobe, unpack
 
     if command.people < 1 or command.seed < 0:
         raise UsageError("--people must be at least 1 and --seed at least 0.")

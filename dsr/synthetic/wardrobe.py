@@ -1,11 +1,13 @@
-"""Clothes, shoes and hair of the CC0 MakeHuman set, made ready once: meshes that follow the open body.
+"""Clothes, shoes and hair of the CC0 MakeHuman set on the open body; all that dresses bodies takes them from here.
 
-A garment hangs on MakeHuman's base mesh by a rule that is linear in the body's shape but for the size of its offsets;
-here it is linear throughout (millimetres of difference), so that dressing a body is one product of matrices.
+A garment hangs on MakeHuman's base mesh, whose helper surfaces come with the open body (``DSR_OPEN_HELPERS.npz``), by a
+rule that is linear in the body's shape but for the size of its offsets: exact as :meth:`Wardrobe.garment`, and linear
+throughout (millimetres of difference) as :meth:`Wardrobe.piece`, where dressing a body is one product of matrices.
 """
 
 from __future__ import annotations
 
+import tarfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -69,85 +71,153 @@ class Piece:
     tuck: np.ndarray
 
 
+@dataclass(frozen=True, eq=False)
+class BoundGarment:
+    """A garment and how it hangs on the open body.
+
+    Attributes:
+        garment: its binding to the base mesh; ``garment.fit(wardrobe.base(betas))`` places it.
+        weights: (N, 24) skinning weights.
+        places: (N, 3) on the mean body, metres.
+    """
+
+    garment: Garment
+    weights: np.ndarray
+    places: np.ndarray
+
+
 class Wardrobe:
-    """The garments of a folder, read when first worn.
+    """The open body with its helper vertices, and the garments of a folder, read when first worn.
 
     Args:
-        folder: where the MakeHuman assets were unpacked; searched for ``NAME.mhclo``.
+        folder: where the MakeHuman assets were unpacked (:func:`unpack`); searched for ``NAME.mhclo``.
 
     Raises:
         DatasetError: if the folder lacks one of the garments named here.
     """
 
     def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
         self.body: BodyAsset = load_asset("open")
-        self._files = {path.stem: path for path in sorted(Path(folder).rglob("*.mhclo"))}
-        wanted = [*SUITS, *(s for shoes in SUITS.values() for s in shoes), *HAIR_STYLES[0], *HAIR_STYLES[1], *BROWS]
-        missing = sorted(set(wanted) - set(self._files))
+        self.files = {path.stem: path for path in sorted(self.folder.rglob("*.mhclo"))}
+        if not self.files:
+            raise DatasetError(f"{folder}: holds no .mhclo garments; give the folder of the MakeHuman CC0 assets.")
+        needed = [*SUITS, *(s for shoes in SUITS.values() for s in shoes), *HAIR_STYLES[0], *HAIR_STYLES[1], *BROWS]
+        missing = sorted(set(needed) - set(self.files))
         if missing:
             raise DatasetError(
                 f"{folder}: no garment {missing[0]}.mhclo; give the folder of unpacked MakeHuman assets."
             )
+        self._helpers = _helpers(self.body)
+        self.template = self._base(self.body.v_template, self._helpers.template)
+        self.weights = self._base(self.body.weights, self._helpers.weights)
+        self._garments: dict[str, BoundGarment] = {}
         self._pieces: dict[str, Piece] = {}
 
+    def _base(self, body: np.ndarray, helpers: np.ndarray) -> np.ndarray:
+        assert self.body.base_index is not None
+        return assemble_base(body, self.body.base_index, helpers, self._helpers.index)
+
+    def base(self, betas: np.ndarray) -> np.ndarray:
+        """(19158, 3) base mesh of a shape in T-pose, metres; NaN where the open body has no vertex."""
+        count, helpers = len(betas), self._helpers
+        return self._base(
+            self.body.v_template + self.body.shapedirs[..., :count] @ betas,
+            helpers.template + helpers.directions[..., :count] @ betas,
+        )
+
+    def garment(self, name: str) -> BoundGarment:
+        """A garment by the name of its file, by the exact rule.
+
+        Raises:
+            DatasetError: if it is not there or not readable.
+        """
+        if name not in self._garments:
+            if name not in self.files:
+                raise DatasetError(
+                    f"{self.folder}: there is no garment {name}.mhclo; the set of CC0 assets is incomplete."
+                )
+            present = np.isfinite(self.template).all(axis=1)
+            rest = self._helpers.rest
+            garment = load_garment(self.files[name]).rebound(rest, present).turned(rest, self.template)
+            self._garments[name] = BoundGarment(garment, garment.skinning(self.weights), garment.fit(self.template))
+        return self._garments[name]
+
     def piece(self, name: str) -> Piece:
-        """A garment by name."""
+        """A garment by name, linear in the shape.
+
+        Raises:
+            DatasetError: as :meth:`garment`.
+        """
         if name not in self._pieces:
-            self._pieces[name] = self._make(name)
+            self._pieces[name] = self._linear(name)
         return self._pieces[name]
 
-    def _make(self, name: str) -> Piece:
-        base = _bases(self.body)
-        garment = load_garment(self._files[name])
-        garment = garment.rebound(base.rest, np.isfinite(base.template).all(1)).turned(base.rest, base.template)
-        places = garment.fit(base.template)
-        directions = np.stack([(garment.fit(base.template + step) - places).reshape(-1) for step in base.steps], 1)
+    def _linear(self, name: str) -> Piece:
+        bound, body, helpers = self.garment(name), self.body, self._helpers
+        garment, places = bound.garment, bound.places
+        steps = (self._base(body.shapedirs[..., k], helpers.directions[..., k]) for k in range(body.num_shapes))
+        directions = np.stack([(garment.fit(self.template + step) - places).reshape(-1) for step in steps], 1)
         faces = garment.faces.astype(np.int32)
-        materials = _materials(garment, name, places)
+        parts = garment_parts(garment, name, places)
+        materials = parts[faces].min(1) if name.startswith("shoes") else parts[faces[:, 0]]
         if name.startswith("shoes"):
             faces, materials = faces[materials != SOCK], materials[materials != SOCK]
-        covered = np.zeros(len(base.template), bool)
+        covered = np.zeros(len(self.template), bool)
         covered[garment.delete_vertices] = True
-        index = self.body.base_index
+        index = body.base_index
         return Piece(
             places=places.astype(np.float32),
             directions=directions.astype(np.float32),
-            weights=garment.skinning(base.weights).astype(np.float32),
+            weights=bound.weights.astype(np.float32),
             normals=_normals(places, faces),
             faces=faces,
             materials=materials,
             covered=covered[index],
-            tuck=_tuck(self.body, places) if materials[0] not in (HAIR, BROW) else np.zeros(len(self.body.v_template)),
+            tuck=_tuck(body, places) if materials[0] not in (HAIR, BROW) else np.zeros(len(body.v_template)),
         )
 
 
-@dataclass(frozen=True)
-class _Bases:
-    """MakeHuman's base mesh filled from the open body: template, steps per beta (finite part), weights, rest pose."""
+def unpack(path: Path, target: Path) -> Path:
+    """The garment folder: as it is, or the archive in it (or given itself) unpacked into ``target``.
 
+    Raises:
+        DatasetError: if there is neither, or the archive is damaged.
+    """
+    if path.is_dir():
+        archives = sorted(path.glob("*.tar.xz"))
+        if any(path.rglob("*.mhclo")) or not archives:
+            return path
+        path = archives[0]
+    if not path.is_file():
+        raise DatasetError(f"{path}: no MakeHuman assets there; give their folder or archive.")
+    try:
+        with tarfile.open(path) as archive:
+            archive.extractall(target, filter="data")
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise DatasetError(
+            f"{path}: cannot be unpacked ({error}); is it the archive of the MakeHuman assets?"
+        ) from error
+    return target
+
+
+@dataclass(frozen=True)
+class _Helpers:
+    """The helper vertices of MakeHuman's base mesh: which they are, where, per beta, weights; and the rest pose."""
+
+    index: np.ndarray
     template: np.ndarray
-    steps: list[np.ndarray]
+    directions: np.ndarray
     weights: np.ndarray
     rest: np.ndarray
 
 
 @lru_cache(maxsize=1)
-def _bases(body: BodyAsset) -> _Bases:
+def _helpers(body: BodyAsset) -> _Helpers:
     if body.base_index is None or body.path is None:
         raise DatasetError(f"body {body.name} does not say which vertices of MakeHuman's mesh it has.")
     with np.load(body.path.with_name("DSR_OPEN_HELPERS.npz"), allow_pickle=False) as data:
-        where, template, dirs, weights, rest = (
-            data[name] for name in ("base_index", "v_template", "shapedirs", "weights", "rest_vertices")
-        )
-    steps = [
-        assemble_base(body.shapedirs[..., k], body.base_index, dirs[..., k], where) for k in range(body.num_shapes)
-    ]
-    return _Bases(
-        assemble_base(body.v_template, body.base_index, template, where),
-        steps,
-        assemble_base(body.weights, body.base_index, weights, where),
-        rest,
-    )
+        return _Helpers(*(data[n] for n in ("base_index", "v_template", "shapedirs", "weights", "rest_vertices")))
 
 
 def _tuck(body: BodyAsset, places: np.ndarray) -> np.ndarray:
@@ -163,18 +233,19 @@ def _normals(places: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return vertex_normals(places.astype(np.float32), faces)
 
 
-def _materials(garment: Garment, name: str, places: np.ndarray) -> np.ndarray:
-    """(F,) material of every face: what the pieces of a suit are, by where they lie on the mean body."""
-    kinds = np.full(len(places), TOP, np.uint8)
+def garment_parts(garment: Garment, name: str, places: np.ndarray) -> np.ndarray:
+    """(N,) uint8 what every vertex of a garment is part of: TOP, BOTTOM, ACCENT, SHOE, SOLE, SOCK, HAIR or BROW.
+
+    Args:
+        garment: the garment.
+        name: of its file: shoes, hair and brows are known by it; everything else is a suit of top and bottom.
+        places: (N, 3) its vertices on a body in T-pose, metres.
+    """
     if name in HAIR_STYLES[0] + HAIR_STYLES[1]:
-        kinds[:] = HAIR
-    elif name in BROWS:
-        kinds[:] = BROW
-    elif name.startswith("shoes"):
-        kinds = _shoe(garment, places)
-    else:
-        kinds = _suit(garment, name, places)
-    return kinds[garment.faces].min(1) if name.startswith("shoes") else kinds[garment.faces[:, 0]]
+        return np.full(len(places), HAIR, np.uint8)
+    if name in BROWS:
+        return np.full(len(places), BROW, np.uint8)
+    return _shoe(garment, places) if name.startswith("shoes") else suit_parts(garment, name, places)
 
 
 def _shoe(garment: Garment, places: np.ndarray) -> np.ndarray:
@@ -184,15 +255,17 @@ def _shoe(garment: Garment, places: np.ndarray) -> np.ndarray:
     component = components(garment.faces, len(places))
     for number in range(component.max() + 1):
         mine = component == number
+        # every pair comes with the same socks, two pieces of 144 vertices that reach over the ankle
         if places[mine, 1].max() > floor + 0.16 and mine.sum() == 144:
             kinds[mine] = SOCK
     return kinds
 
 
-def _suit(garment: Garment, name: str, places: np.ndarray) -> np.ndarray:
+def suit_parts(garment: Garment, name: str, places: np.ndarray) -> np.ndarray:
+    """(N,) uint8 TOP, BOTTOM or ACCENT: what every vertex of a suit is part of; arguments as :func:`garment_parts`."""
     kinds = np.full(len(places), TOP, np.uint8)
     pieces = components(garment.faces, len(places))
-    if name in ("male_casualsuit01", "male_elegantsuit01") and len(garment.uv):
+    if name in ("male_casualsuit01", "male_elegantsuit01") and len(garment.uv):  # sewn: an island per part
         islands = components(garment.faces_uv, len(garment.uv))
         pieces = np.zeros(len(places), int)
         pieces[garment.faces.ravel()] = islands[garment.faces_uv.ravel()]
@@ -201,7 +274,7 @@ def _suit(garment: Garment, name: str, places: np.ndarray) -> np.ndarray:
     for number in np.unique(pieces):
         mine = pieces == number
         low, high = (top - places[mine, 1].max()) / scale, (top - places[mine, 1].min()) / scale
-        if low > 0.38 or (high > 1.1 and low < 0.3):
+        if low > 0.38 or (high > 1.1 and low < 0.3):  # the second is a bib
             kinds[mine] = BOTTOM
         elif (name == "male_elegantsuit01" and low < 0.05 and high < 0.3) or (
             name == "male_casualsuit05" and sizes[number] < 500

@@ -9,16 +9,17 @@ import pytest
 from shared_data import makehuman
 
 from clothing_prior.covering import covering, vertex_normals
+from clothing_prior.dressing import dress, labelled_piece
 from clothing_prior.garments import GarmentSettings, learn_from_garments, near_joints, read_covers
 from clothing_prior.outfits import HATS, MEN, SHOES, WOMEN
 from clothing_prior.votes import Votes, mirror_vertices, prior_of
-from clothing_prior.wardrobe import Wardrobe, unpack
 from dsr.body import load_asset
 from dsr.cli.prior import main
 from dsr.clothing.bare import bare_labels
 from dsr.clothing.labels import LABELS
 from dsr.clothing.prior import load_clothing_prior
 from dsr.errors import DatasetError
+from dsr.synthetic.wardrobe import Wardrobe, unpack
 
 ID = {label: k for k, label in enumerate(LABELS)}
 
@@ -68,8 +69,8 @@ def test_clothes_cover_what_they_cover(wardrobe):
     asset = wardrobe.body
     x, y = asset.v_template[:, 0], asset.v_template[:, 1]
     bare, near = bare_labels(asset), near_joints(asset)
-    pieces = [wardrobe.piece(name) for name in ("female_casualsuit02", "shoes01", "bob01")]
-    labels, distance = read_covers(wardrobe.dress(pieces, np.zeros(41), np.zeros((24, 3))), asset, bare, near)
+    pieces = [labelled_piece(wardrobe, name) for name in ("female_casualsuit02", "shoes01", "bob01")]
+    labels, distance = read_covers(dress(wardrobe, pieces, np.zeros(41), np.zeros((24, 3))), asset, bare, near)
     trunk = (np.abs(x) < 0.12) & (y > 0.15) & (y < 0.4)
     assert (labels[trunk] == ID["upperclothes"]).mean() > 0.95
     thigh = (y > -0.4) & (y < -0.25)
@@ -86,8 +87,8 @@ def test_arms_before_the_trunk_do_not_dress_it(wardrobe):
     asset = wardrobe.body
     turns = np.zeros((24, 3))
     turns[16, 2], turns[17, 2] = -1.3, 1.3  # arms hang
-    top = wardrobe.piece("male_casualsuit02").part("upperclothes")
-    dressed = wardrobe.dress([top], np.zeros(41), turns)
+    top = labelled_piece(wardrobe, "male_casualsuit02").part("upperclothes")
+    dressed = dress(wardrobe, [top], np.zeros(41), turns)
     labels, _ = read_covers(dressed, asset, bare_labels(asset), near_joints(asset))
     legs = (asset.v_template[:, 1] < -0.3) & (asset.v_template[:, 1] > -0.8)
     # the suit's trousers hide the legs; they are not worn here, and neither do hanging sleeves cover thighs

@@ -10,15 +10,16 @@ import trimesh
 from scipy.spatial.transform import Rotation
 from shared_data import makehuman
 
+from clothing_prior.dressing import dress, labelled_piece
 from clothing_prior.garments import draw_betas, draw_pose, inner_vertices, near_joints, read_covers
 from clothing_prior.scans import Scan, learn_from_scans, load_parameters, load_scan, read_scan_covers, register
-from clothing_prior.wardrobe import Wardrobe, unpack
 from dsr.body import load_asset
 from dsr.cli.prior import main
 from dsr.clothing.bare import bare_labels
 from dsr.clothing.labels import LABELS, PALETTE_RGB
 from dsr.clothing.prior import load_clothing_prior
 from dsr.errors import DatasetError
+from dsr.synthetic.wardrobe import Wardrobe, unpack
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +44,9 @@ def test_labels_of_generated_scans_are_right(tmp_path_factory, asset, seed):
     wardrobe = Wardrobe(unpack(makehuman(), tmp_path_factory.mktemp("mh")))
     rng = np.random.default_rng(seed)
     suit = ("male_casualsuit04", "female_casualsuit02", "female_elegantsuit01")[seed]
-    pieces = [wardrobe.piece(name) for name in (suit, "shoes02", "short02")]
+    pieces = [labelled_piece(wardrobe, name) for name in (suit, "shoes02", "short02")]
     betas, pose = draw_betas(asset, seed % 2, rng), draw_pose(rng)
-    dressed = wardrobe.dress(pieces, betas, pose)
+    dressed = dress(wardrobe, pieces, betas, pose)
     true, _ = read_covers(dressed, asset, bare_labels(asset), near_joints(asset))
     bare = ~np.isin(true, [LABELS.index(n) for n in ("upperclothes", "pants", "skirt", "leftShoe", "rightShoe")])
     skin_faces = asset.faces[(bare[asset.faces]).all(1) & ~asset.interior]

@@ -85,11 +85,12 @@ def test_named_poses_mirror_and_repeat() -> None:
 def test_posed_people_stand_on_the_floor_in_clothes(tmp_path: Path) -> None:
     archive = makehuman() / "makehuman_assets_cc0.tar.xz"
     import _camera
-    import _cast as cast
     import _plans
     import render_people
 
-    clothes = cast.Wardrobe(cast.unpack(archive, tmp_path), Path("body_models/open/DSR_OPEN_HELPERS.npz"))
+    from dsr.synthetic.wardrobe import Wardrobe, unpack
+
+    clothes = Wardrobe(unpack(archive, tmp_path))
     plan = _plans.benchmark_plan(4, 77, 320, 1, 2)
     truths = []
     for _ in range(2):

@@ -49,10 +49,10 @@ def test_a_stratum_is_what_it_says():
 @pytest.fixture(scope="module")
 def clothes(tmp_path_factory):
     archive = makehuman() / "makehuman_assets_cc0.tar.xz"
-    import _cast as cast
+    from dsr.synthetic.wardrobe import Wardrobe, unpack
 
     folder = tmp_path_factory.mktemp("garments")
-    return cast.Wardrobe(cast.unpack(archive, folder), Path("body_models/open/DSR_OPEN_HELPERS.npz"))
+    return Wardrobe(unpack(archive, folder))
 
 
 def drawn(plan, clothes, occluders=()):
