@@ -1,8 +1,11 @@
 """The outside of a dressed body: where the picture shows cloth, the skin moved out by what lies over it.
 
-How far off the skin clothes lie is the prior's looseness times a factor of the person, one for the upper and one for
-the lower clothes, log-normal around 1: both are unknowns of the refinement. Loose clothes and a fat body look alike at
-one place, but not all over a person: neck, arms and shins, and how far keypoints let the shape go, tell them apart.
+How far off the skin clothes lie is not known: the prior says how far usually and how much that differs from wearer to
+wearer, and the picture shows body and cloth together. So an outline of cloth is an upper bound of the body, softly: it
+is explained by more of both, each by its own variance, and never by less than no cloth. How loose somebody's clothes
+are is one unknown of the refinement for the upper and one for the lower ones. Thickness is linear in it, not
+exponential, so that the likeliest explanation is also the mean of all of them: with factors of a logarithm near 1 cloth
+would give way too little, and loose clothes would make bodies fat.
 """
 
 from __future__ import annotations
@@ -19,9 +22,11 @@ from dsr.clothing.groups import GROUP_OF_LABEL, HAIR, LOWER, SHOES, SKIN, UPPER,
 from dsr.clothing.prior import ClothingPrior
 from dsr.people.body_view import BodyView
 
-LOOSENESS_SPREAD = 0.8
-"""Standard deviation of the logarithm of a person's looseness factors."""
+TOGETHER = 0.5
+"""Correlation of how loose somebody's upper and lower clothes are."""
 NUM_FACTORS = 2
+_SOFT_M = 0.004
+"""Cloth may lie on the skin but not below it; how softly that begins to count, metres."""
 _DEPTH = 0.2  # of the rest pose: front and back of a limb wear the same, so that depth counts little
 _FAR_M = 0.06
 _SEEN_NEIGHBOURS = 6
@@ -32,25 +37,37 @@ class ClothedSurface:
     """What lies over the skin of a batch of people.
 
     Attributes:
-        fixed_m: (B, V) metres that do not depend on the factors (shoes, hair).
-        loose_m: (B, V) metres at a factor of 1.
-        upper: (V,) share of the upper clothes' factor; the rest is the lower clothes'.
+        fixed_m: (B, V) metres that do not depend on the unknowns (shoes, hair).
+        loose_m: (B, V) metres that clothes usually stand off.
+        spread_m: (B, V) their standard deviation over wearers, metres.
+        upper: (V,) share of the upper clothes' unknown; the rest is the lower clothes'.
     """
 
     fixed_m: Tensor
     loose_m: Tensor
+    spread_m: Tensor
     upper: Tensor
 
-    def thickness(self, factors: Tensor) -> Tensor:
-        """(B, V) metres for the factors' unknowns (B, 2): zero is a factor of 1, one a standard deviation more."""
-        scale = torch.exp(LOOSENESS_SPREAD * factors.clamp(-4.0, 3.0))
-        return self.fixed_m + self.loose_m * (self.upper * scale[:, :1] + (1 - self.upper) * scale[:, 1:])
+    def thickness(self, unknowns: Tensor) -> Tensor:
+        """(B, V) metres for independent unknowns (B, 2): zero is usual clothes, more is looser."""
+        upper, lower = _together(unknowns).split(1, 1)
+        return self.fixed_m + self._cloth(self.upper * upper + (1 - self.upper) * lower)
 
-    def worn(self, vertices: Tensor, faces: Tensor, factors: Tensor) -> Tensor:
+    def looseness(self, unknowns: Tensor) -> Tensor:
+        """(B, 2) how many times as thick as usual upper and lower clothes are, over all that is covered."""
+        share = torch.stack([self.upper, 1 - self.upper])
+        worn = torch.stack([self._cloth(z[:, None]) for z in _together(unknowns).unbind(1)], 1)
+        return (share * worn).sum(2) / (share * self.loose_m[:, None]).sum(2).clamp(min=1e-6)
+
+    def _cloth(self, z: Tensor) -> Tensor:
+        cloth = torch.nn.functional.softplus((self.loose_m + self.spread_m * z) / _SOFT_M) * _SOFT_M
+        return cloth * (self.loose_m / _SOFT_M).clamp(max=1.0)  # nothing where nothing is worn
+
+    def worn(self, vertices: Tensor, faces: Tensor, unknowns: Tensor) -> Tensor:
         """Vertices (B, V, 3) of the dressed surface; normals are held fixed in the gradient."""
         with torch.no_grad():
             normals = _normals(vertices, faces)
-        return vertices + self.thickness(factors)[..., None] * normals
+        return vertices + self.thickness(unknowns)[..., None] * normals
 
 
 def clothed_surface(
@@ -66,7 +83,7 @@ def clothed_surface(
     """
     shares = group_shares(prior.vertex_labels.astype(np.float64))
     covered = np.stack([_covered(shares, asset, view) for view in views])
-    loose = prior.vertex_looseness_m[:, 0].astype(np.float64)
+    loose, spread = prior.vertex_looseness_m.astype(np.float64).T
     kinds = shares[:, [HAIR, UPPER, LOWER, SHOES]]
     kinds = kinds / np.maximum(kinds.sum(1, keepdims=True), 1e-6)
     fixed = kinds[:, 0] + kinds[:, 3]
@@ -75,7 +92,15 @@ def clothed_surface(
     def tensor(array: np.ndarray) -> Tensor:
         return torch.as_tensor(array, dtype=torch.float32)
 
-    return ClothedSurface(tensor(covered * fixed * loose), tensor(covered * (1 - fixed) * loose), tensor(upper))
+    worn = covered * (1 - fixed)
+    return ClothedSurface(tensor(covered * fixed * loose), tensor(worn * loose), tensor(worn * spread), tensor(upper))
+
+
+def _together(unknowns: Tensor) -> Tensor:
+    """(B, 2) standard deviations of upper and lower clothes from independent unknowns, both alike."""
+    plus, minus = ((1 + TOGETHER) / 2) ** 0.5, ((1 - TOGETHER) / 2) ** 0.5
+    both, apart = plus * unknowns[:, 0], minus * unknowns[:, 1]
+    return torch.stack([both + apart, both - apart], 1)
 
 
 def _covered(shares: np.ndarray, asset: BodyAsset, view: tuple[BodyView, np.ndarray, BodyAsset] | None) -> np.ndarray:

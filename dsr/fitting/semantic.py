@@ -1,12 +1,13 @@
 """Semantic refinement: pull fitted bodies onto the picture by a rendered silhouette (after DSR, ICCV 2021, section 3).
 
 Where the picture shows skin the body has to match the mask tightly; elsewhere the dressed body has to: the skin moved
-out by the clothing prior's looseness, times factors of the person that are found with the shape
-(:mod:`dsr.fitting.clothed_surface`). What the keypoints, landmarks, pose prior, joint limits and shape prior say is
-held as the normal distribution they leave around the fit: with H the Gauss-Newton matrix and g the gradient of the
-fit's cost at the start, ``H = L L^T`` and ``delta = L^-T y``, the cost is ``g delta + |y|^2 / 2`` plus a constant. All
-unknowns then share one unit, the standard deviation, so that plain Adam on y moves most what the keypoints know least:
-girth, depth.
+out by how loose the person's clothes are, which is found with the shape (:mod:`dsr.fitting.clothed_surface`). What the
+keypoints, landmarks, pose prior, joint limits and shape prior say is held as the normal distribution they leave around
+the fit: with H the Gauss-Newton matrix and g the gradient of the fit's cost at the start, ``H = L L^T`` and
+``delta = L^-T y``, the cost is ``g delta + |y|^2 / 2`` plus a constant. All unknowns then share one unit, the standard
+deviation, and steps along the gradient move most what the keypoints know least: girth, depth, and how loose clothes
+are. The length of the steps is Adam's, but for all unknowns of a person together: were each scaled by itself, many
+coefficients of shape would take up what one unknown of looseness explains better.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from dsr.camera import PictureCamera, rotate_body
 from dsr.clothing.groups import HAIR, LOWER, SHOES, SKIN, UPPER
 from dsr.clothing.prior import ClothingPrior, load_clothing_prior
 from dsr.devices import one_thread
-from dsr.fitting.clothed_surface import LOOSENESS_SPREAD, clothed_surface
+from dsr.fitting.clothed_surface import clothed_surface
 from dsr.fitting.expectation import expect_upright
 from dsr.fitting.gravity import find_stances
 from dsr.fitting.mask_crop import MaskCrop, mask_crop
@@ -48,6 +49,7 @@ from dsr.rendering import RenderSettings, SemanticRenderer
 from dsr.results.picture import PersonResult
 
 _STEPS = {"fast": 16, "standard": 24, "best": 40}
+_MOMENTUM, _MEMORY = 0.8, 0.95  # as Adam's two
 _STEP_FACTORS = (1.0, 0.75, 0.5, 0.35, 0.2, 0.1)
 """Parts of the step that are tried until one is accepted."""
 
@@ -72,8 +74,13 @@ class SemanticWeights:
     33 of them say less about proportions, and with these about the height, than 33 independent ones would."""
     landmark_along_m: float = 0.40
     """3D landmarks along the viewing direction, metres."""
-    learning_rate: float = 0.12
-    """Of Adam, in standard deviations."""
+    beta: float = 1.0
+    """Shape coefficients: as they differ between people (the fit gives them more room). Body and cloth share what the
+    outline says by how much each of them differs."""
+    child: float = 0.05
+    """The coefficient that leads to a child, around the fit's: outlines say next to nothing about it."""
+    learning_rate: float = 0.4
+    """Length of a step at first, in standard deviations."""
     worse_reprojection: float = 1.3
     """A result whose median reprojection error grows by more than this factor is refused."""
     side: int = 128
@@ -164,9 +171,17 @@ def _refine_group(
     device = body.faces.device
     start = _state_of(before, problem)
     keypoint_weights = FitWeights(
-        pixel=weights.pixel, landmark_across_m=weights.landmark_across_m, landmark_along_m=weights.landmark_along_m
+        pixel=weights.pixel,
+        landmark_across_m=weights.landmark_across_m,
+        landmark_along_m=weights.landmark_along_m,
+        beta=weights.beta,
+        child=weights.child,
     )
     targets = replace(problem.targets, landmark_sigma=None, landmark_common=None, pixel_factor=None)
+    if model.child_axis is not None:
+        betas = torch.zeros_like(start.betas) if targets.betas is None else targets.betas.clone()
+        betas[:, model.child_axis] = start.betas[:, model.child_axis]
+        targets = replace(targets, betas=betas)
     system = linearise(model, problem.prior, targets, start, keypoint_weights)
     factor = torch.linalg.cholesky(system.normal + 1e-6 * torch.eye(model.num_parameters).to(system.normal))
     slope = torch.linalg.solve_triangular(factor, system.gradient[..., None], upper=False)[..., 0]
@@ -200,17 +215,17 @@ def _refine_group(
     z = torch.nn.functional.pad(-slope, (0, term.num_unknowns)).requires_grad_()
     with torch.no_grad():
         first = cost(torch.zeros_like(z))
-    adam = torch.optim.Adam([z], lr=weights.learning_rate, betas=(0.8, 0.95))
     steps = _STEPS[options.quality]
+    mean, square = torch.zeros_like(z), torch.zeros_like(z[:, :1])
     for step in range(steps):
         check_time()
-        for rate in adam.param_groups:
-            rate["lr"] = weights.learning_rate * min(1.0, 2.0 * (1 - step / steps))
-        adam.zero_grad()
-        cost(z).sum().backward()
-        if z.grad is not None:
-            z.grad.nan_to_num_(0.0, 0.0, 0.0)
-        adam.step()
+        (gradient,) = torch.autograd.grad(cost(z).sum(), z)
+        gradient = gradient.nan_to_num(0.0, 0.0, 0.0)
+        mean = _MOMENTUM * mean + (1 - _MOMENTUM) * gradient
+        square = _MEMORY * square + (1 - _MEMORY) * gradient.square().sum(1, keepdim=True)
+        ahead = mean / (1 - _MOMENTUM ** (step + 1)) / (square / (1 - _MEMORY ** (step + 1))).sqrt().clamp(min=1e-12)
+        with torch.no_grad():
+            z -= weights.learning_rate * min(1.0, 2.0 * (1 - step / steps)) * ahead
     done: dict[int, PersonResult] = {}
     for fraction in _STEP_FACTORS:
         todo = [k for k in range(len(before)) if k not in done]
@@ -218,13 +233,14 @@ def _refine_group(
             break
         with torch.no_grad():
             cheaper = cost(fraction * z.detach()) < first
+            loose = _looseness(term, fraction * z.detach()[:, known:].float())
             state = moved(fraction * z.detach()[:, :known]).select(torch.as_tensor(todo, device=device))
             candidates = describe_state(problem.select(todo), state)
         for k, person in zip(todo, candidates, strict=True):
             # A bare body has to cover more of its mask; a dressed one may shrink inside of its clothes.
             fits = bool(cheaper[k]) if objective != "outline" else _overlaps_more(before[k], person)
             if fits and _keeps_keypoints(before[k], person, weights):
-                done[k] = _accepted(before[k], person, fraction, factors(z[k, known:], fraction))
+                done[k] = _accepted(before[k], person, fraction, loose[k])
     sentence = "it would not have raised the overlap with the mask, or only at the keypoints' cost"
     return [done[k] if k in done else _kept(before[k], sentence) for k in range(len(before))]
 
@@ -248,10 +264,12 @@ def parsed(
     return of_person(labels, detection, view_body(vertices, body.asset, prior, grid.camera(camera)), grid, scale)
 
 
-def factors(unknowns: Tensor, fraction: float) -> dict[str, float | None]:
-    """Looseness factors by the garment they are of; none where the body was drawn bare."""
-    found = torch.exp(LOOSENESS_SPREAD * fraction * unknowns.detach())
-    return {f"looseness_{name}": float(value) for name, value in zip(("upper", "lower"), found, strict=False)}
+def _looseness(term: SemanticTerm, unknowns: Tensor) -> list[dict[str, float]]:
+    """How loose everybody's clothes were found, by garment; nothing where bodies were drawn bare."""
+    if not isinstance(term, OutlineTerm) or term.clothes is None:
+        return [{} for _ in unknowns]
+    found = term.clothes.looseness(unknowns)
+    return [{"looseness_upper": float(upper), "looseness_lower": float(lower)} for upper, lower in found]
 
 
 def _term(
@@ -305,9 +323,7 @@ def _keeps_keypoints(before: PersonResult, after: PersonResult, weights: Semanti
     return error[0] is None or error[1] is None or error[1] <= weights.worse_reprojection * error[0]
 
 
-def _accepted(
-    before: PersonResult, after: PersonResult, step: float, looseness: dict[str, float | None]
-) -> PersonResult:
+def _accepted(before: PersonResult, after: PersonResult, step: float, looseness: dict[str, float]) -> PersonResult:
     residuals = {**before.residuals, "semantic": {**after.residuals["fit"], "step": step, **looseness}}
     return replace(after, id=before.id, residuals=residuals, warnings=list(before.warnings))
 

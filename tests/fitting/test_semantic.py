@@ -12,7 +12,7 @@ from dsr.camera import PictureCamera, project
 from dsr.clothing.labels import LABELS
 from dsr.clothing.prior import load_clothing_prior
 from dsr.fitting import fit_people, network_start
-from dsr.fitting.clothed_surface import LOOSENESS_SPREAD, ClothedSurface, clothed_surface
+from dsr.fitting.clothed_surface import TOGETHER, ClothedSurface, clothed_surface
 from dsr.fitting.residuals import silhouette_iou
 from dsr.fitting.semantic import SemanticWeights, refine_semantic
 from dsr.options import FitOptions
@@ -158,7 +158,8 @@ def dressed(body, thickness):
     vertices, detection = person(body, torch.zeros(body.num_betas))
     x, y, _ = body.asset.v_template.T
     cloth = ((np.abs(x) < 0.6) & (y < 0.5)) & (y > -0.82)
-    worn = ClothedSurface(torch.tensor(thickness * cloth)[None].float(), torch.zeros(1, len(x)), torch.zeros(len(x)))
+    nothing = torch.zeros(1, len(x))
+    worn = ClothedSurface(torch.tensor(thickness * cloth)[None].float(), nothing, nothing, nothing[0])
     outer = worn.worn(torch.from_numpy(vertices)[None], body.faces, torch.zeros(1, 2))[0].numpy()
     outside = body.asset.faces[~body.asset.interior]
     seen = rasterise(outer, outside, K, SIZE, cull_back=True)
@@ -224,5 +225,20 @@ def test_what_is_seen_bare_has_nothing_over_it(body):
     nothing = torch.zeros(1, 2)
     mean = [float(surface.thickness(nothing)[0, torch.from_numpy(thighs)].mean()) for surface in (bare, usual, clothed)]
     assert mean[0] < 0.3 * mean[1] and mean[1] < mean[2] < 0.05
-    twice = float(clothed.thickness(torch.ones(1, 2))[0, torch.from_numpy(thighs)].mean())
-    assert twice == pytest.approx(mean[2] * math.exp(LOOSENESS_SPREAD), rel=0.05)
+
+
+def test_looseness_goes_by_the_spread_of_the_prior_and_never_below_the_skin(body):
+    """A standard deviation of what both unknowns share is the prior's own spread; no cloth is ever negative."""
+    asset = body.asset
+    prior = load_clothing_prior(asset)
+    clothed = clothed_surface(prior, asset, [None])
+    trunk = torch.from_numpy((asset.v_template[:, 1] > 0.05) & (asset.v_template[:, 1] < 0.3))
+    one = torch.tensor([[(2 / (1 + TOGETHER)) ** 0.5, 0.0]])
+    more = (clothed.thickness(one) - clothed.thickness(0 * one))[0, trunk].mean()
+    assert float(more) == pytest.approx(float(clothed.spread_m[0, trunk].mean()), rel=0.1)
+    none = clothed.thickness(-20 * one)[0] - clothed.fixed_m[0]
+    assert float(none.min()) >= 0 and float(none.max()) < 0.004
+    usual, loose = clothed.looseness(0 * one)[0], clothed.looseness(one)[0]
+    assert float(usual.sub(1).abs().max()) < 0.15 and (loose > 1.5).all()
+    apart = clothed.looseness(torch.tensor([[0.0, 1.0]]))[0]  # the other unknown tells upper from lower
+    assert apart[0] > usual[0] and apart[1] < usual[1]
