@@ -1,4 +1,4 @@
-"""Batches of pairs, varied: mirrored, seen in another pass, noisy, with pieces hidden, under a wrong focal length."""
+"""Batches of pairs, varied: mirrored, seen in another pass, noisy, with pieces hidden."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from dsr.body.joints import flip_permutation
-from dsr.regressors.default.inputs import PersonInputs, without_pieces
+from dsr.regressors.default.inputs import SHOWN_RAD, PersonInputs, without_pieces
 from dsr.training.systems.default.pairs import Pairs
 from dsr.training.systems.regressor.config import DefaultNetworkConfig
 
@@ -22,13 +22,13 @@ _ASTRAY = 0.12  # of the box side: half of the keypoints are farther than this f
 def plain_inputs(pairs: Pairs) -> PersonInputs:
     """What a fit gives the network of these people."""
     return PersonInputs(
-        pairs.rays[:, 0],
+        pairs.shown[:, 0],
         pairs.confidence[:, 0],
         pairs.world[:, 0],
         pairs.lifted,
         pairs.mask.float() / 255,
-        pairs.scale,
-        torch.ones(len(pairs), 2),
+        _shown_scale(pairs),
+        _has(pairs),
     )
 
 
@@ -52,19 +52,17 @@ def varied_batch(pairs: Pairs, config: DefaultNetworkConfig, rng: np.random.Gene
     rows = torch.arange(count)
     common = normal(5, 3)[:, _LIMB_OF]
     noise = config.world_noise * (0.5**0.5) * (common + normal(33, 3))
-    rays = pairs.rays[rows, which] + config.ray_noise * pairs.scale[:, None, None] * normal(33, 2)
+    rays = pairs.shown[rows, which] + config.ray_noise * SHOWN_RAD * normal(33, 2)
     hidden = chance(config.drop)[:, None] & torch.from_numpy(rng.random((count, 33)) < _HIDDEN_SHARE)
     confidence = torch.where(hidden, torch.zeros(()), pairs.confidence[rows, which])
-    # under a wrong focal length everybody keeps their looks and seems nearer or farther
-    longer = torch.exp(config.focal * normal() * chance(0.5))
     inputs = PersonInputs(
-        rays / longer[:, None, None],
+        rays,
         confidence,
         pairs.world[rows, which] + noise,
         pairs.lifted + config.world_noise * normal(17, 3),
         pairs.mask.float() / 255,
-        pairs.scale / longer,
-        torch.ones(count, 2),
+        _shown_scale(pairs),
+        _has(pairs),
     )
     inputs = without_pieces(inputs, ~chance(config.drop), ~chance(config.drop))
     batch = {name: getattr(inputs, name) for name in PersonInputs.__dataclass_fields__}
@@ -75,12 +73,23 @@ def varied_batch(pairs: Pairs, config: DefaultNetworkConfig, rng: np.random.Gene
         joints=pairs.joints,
         seen=(pairs.state & 1) == 0,
         labels=pairs.labels,
+        true_rays=pairs.rays[:, 0],
         true_scale=pairs.scale,
         weight=usefulness(pairs),
     )
     mirrored = chance(0.5)
     other = mirrored_batch(batch)
     return {name: torch.where(mirrored.reshape(-1, *[1] * (v.ndim - 1)), other[name], v) for name, v in batch.items()}
+
+
+def _shown_scale(pairs: Pairs) -> Tensor:
+    return torch.full((len(pairs),), SHOWN_RAD)
+
+
+def _has(pairs: Pairs) -> Tensor:
+    """(B, 2) everybody has lifted joints; people of whom no picture was made have no silhouette."""
+    drawn = pairs.mask.flatten(1).any(1)
+    return torch.stack([torch.ones_like(drawn), drawn], 1).float()
 
 
 def mirrored_batch(batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -99,6 +108,7 @@ def mirrored_batch(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         "joints": batch["joints"][:, _JOINT_FLIP] * across,
         "seen": batch["seen"][:, _POINT_FLIP],
         "labels": swapped[labels.long()],
+        "true_rays": batch["true_rays"][:, _POINT_FLIP] * torch.tensor([-1.0, 1.0]),
         "true_scale": batch["true_scale"],
         "weight": batch["weight"],
     }

@@ -170,7 +170,7 @@ body with its uncertainty: `dsr.regressors.build_regressor("default")`,
 `dsr.regressors.default.shipped.load_default()`. Every fit without `--regressor` starts from it.
 
 File: `{file}` ({size:.1f} MB, safetensors, matrices in float16): the design `{design}` with {parameters:,} parameters.
-It works in the camera turned to look straight at the person (PersPose), starts from the closed-form pose of the
+It works in a camera that looks straight at the person, starts from the closed-form pose of the
 detector's 3D landmarks, and says a turn of every joint on top of it, the first 11 betas, and standard deviations of
 keypoints, joints, rotations and betas.
 

@@ -21,14 +21,14 @@ from dsr.fitting.lifted_people import lift_people
 from dsr.lifting.base import WindowLifter
 from dsr.npz import read_npz
 from dsr.people.landmarks import AGREEMENT
-from dsr.regressors.default.inputs import averaged, mask_grid
+from dsr.regressors.default.inputs import SHOWN_RAD, averaged, mask_grid, rays_in, shown_cameras
 from dsr.regressors.default.network import BETAS, TURNED
 
 PATTERN = "pairs_*.npz"
 LABEL_SIZE = 48
 """Side of the clothing labels that the semantic terms compare with, pixels."""
 _MOST_BYTES = 4 << 30
-_VERSION = 1  # of what a prepared copy holds
+_VERSION = 2  # of what a prepared copy holds
 _NO_LABELS = torch.zeros(1, 0, 0, dtype=torch.uint8)
 _GROUPS = ([*range(13), 23, 24], list(range(13, 23)), list(range(25, 33)))
 _BOX_CONFIDENCE = 0.5
@@ -44,6 +44,8 @@ class Pairs:
 
     Attributes:
         rays: (N, 3, 33, 2) of every pass.
+        shown: (N, 3, 33, 2) the same in the camera in which the network is shown the person, with the mask and the
+            lifted joints.
         confidence: (N, 3, 33).
         world: (N, 3, 33, 3) landmarks, metres.
         lifted: (N, 17, 3) metres.
@@ -61,6 +63,7 @@ class Pairs:
     """
 
     rays: Tensor
+    shown: Tensor
     confidence: Tensor
     world: Tensor
     lifted: Tensor
@@ -154,7 +157,10 @@ def _prepared(shard: dict[str, np.ndarray], lifter: WindowLifter | None) -> Pair
     confidence = np.where(rays[..., 2] > 0.05, confidence, 0.0)
     rays = rays[..., :2] / np.maximum(rays[..., 2:], 0.05)
     scale = (boxes[:, 2:] - boxes[:, :2]).max(1).clip(1.0) / focal
-    mask = _crops(shard["mask"], shard["region"][:, 1], mask_grid(scale, R, K.numpy()), smooth=True)
+    cameras = shown_cameras(boxes)
+    shown = rays_in(pixels, cameras)
+    grid = mask_grid(np.full(count, SHOWN_RAD), np.broadcast_to(np.eye(3), R.shape), cameras)
+    mask = _crops(shard["mask"], shard["region"][:, 1], grid, smooth=True)
     labels = np.zeros((count, 0, 0), np.uint8)
     if "labels" in shard:
         fine = _crops(shard["labels"], shard["region"][:, 1], mask_grid(scale, R, K.numpy()), smooth=False)
@@ -168,9 +174,10 @@ def _prepared(shard: dict[str, np.ndarray], lifter: WindowLifter | None) -> Pair
 
     return Pairs(
         single(rays),
+        single(shown),
         single(confidence),
         single(np.einsum("nij,npkj->npki", R, world)),
-        single(np.zeros((count, 17, 3)) if lifter is None else lift_people(rays[:, 0], confidence[:, 0], lifter)),
+        single(np.zeros((count, 17, 3)) if lifter is None else lift_people(shown[:, 0], confidence[:, 0], lifter)),
         torch.as_tensor((255 * averaged(mask / 255)).round().astype(np.uint8)),
         torch.as_tensor(labels),
         single(scale),

@@ -14,7 +14,7 @@ from dsr.checkpoints import load_checkpoint
 from dsr.errors import UsageError
 from dsr.fitting.lifted_people import shipped_lifter
 from dsr.regressors.default.inputs import PersonInputs
-from dsr.regressors.default.network import DefaultRegressor
+from dsr.regressors.default.network import DefaultRegressor, moved_onto
 from dsr.training.systems.default.batches import varied_batch
 from dsr.training.systems.default.losses import TrueBodies, pose_terms
 from dsr.training.systems.default.measures import measure, predict_pairs
@@ -94,7 +94,8 @@ class DefaultTask(Task):
         """The weighted total and its terms; always in float32: chains of rotations take no less."""
         inputs = PersonInputs(**{name: batch[name] for name in PersonInputs.__dataclass_fields__})
         network: Any = getattr(model, "module", model)
-        bodies = model(inputs)
+        # what falls onto the picture does so in the true camera
+        bodies = moved_onto(model(inputs), batch["true_rays"], batch["confidence"], batch["true_scale"])
         with torch.no_grad():
             eye = torch.eye(3).to(batch["turns"]).expand(len(batch["turns"]), 2, 3, 3)
             joints, points, _ = network.body(torch.cat([batch["turns"], eye], 1), batch["betas"])

@@ -119,8 +119,6 @@ class DefaultNetworkConfig:
     """Noise of the keypoints, shares of the box side."""
     world_noise: float = field(default=0.012, metadata={"at_least": 0})
     """Noise of landmarks and lifted joints, metres; half of it is common to a limb."""
-    focal: float = field(default=0.35, metadata={"at_least": 0})
-    """Spread of the logarithm of wrong focal lengths, which half of the samples have."""
     drop: float = field(default=0.1, metadata={"at_least": 0, "at_most": 1})
     """Share of samples without the lifter's joints, without silhouette, with hidden keypoints."""
     semantic_people: int = field(default=16, metadata={"above": 0})
