@@ -2,13 +2,15 @@
 
 A fit of one person is a few thousand operations on tiny tensors, and most of its time is Python between them, under a
 lock that keeps other threads waiting. What is repeated has the same numbers and lets the others work. A function is
-recorded at its third call with arguments of the same kind; where the record would not do the same for other numbers
-(PyTorch says so: a branch on a tensor's value), or does not do the same now, it is called as it stands for good.
+recorded once it has cost a while with arguments of the same kind, so that few pictures pay for no record; where the
+record would not do the same for other numbers (PyTorch says so: a branch on a tensor's value), or does not do the same
+now, it is called as it stands for good.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -19,8 +21,8 @@ import torch
 from torch import Tensor
 
 _Value = TypeVar("_Value")
-_RECORD_AT = 3
-"""Calls with one kind of arguments before they are worth a record."""
+_WORTH_S = 0.2
+"""Seconds of calls with one kind of arguments that make them worth a record, which costs about a quarter of that."""
 _MOST = 64
 """Kinds of arguments that are kept."""
 _UNSAFE = ("Python boolean", "Python integer", "Python float", "Python number", "Iterating over", "non-deterministic")
@@ -32,16 +34,18 @@ class _Record:
 
     def __init__(self, kept: Any) -> None:
         self.kept = kept  # what is told apart by its identity has to stay
-        self.calls = 0
-        self.refused = False
+        self.spent_s = 0.0
+        self.tried = False
         self.replay: Callable[..., Any] | None = None
         self.shape: Any = None
 
-    def is_due(self) -> bool:
-        """Counts a call; True for the one that is to be recorded."""
+    def is_due(self, seconds: float) -> bool:
+        """Adds what a call cost; True once, for the call that is to be recorded."""
         with _LOCK:
-            self.calls += 1
-            return self.calls == _RECORD_AT and not self.refused
+            self.spent_s += seconds
+            due = self.spent_s > _WORTH_S and not self.tried
+            self.tried = self.tried or due
+            return due
 
 
 _RECORDS: OrderedDict[Any, _Record] = OrderedDict()
@@ -81,10 +85,11 @@ class Repeater:
         if record is None:
             record = self._known[kind] = _record((id(self._function), self._shape, self._sizes, *kind), objects)
         if record.replay is not None:
-            with torch.no_grad():
+            with torch.no_grad(), _PLAINLY:
                 return _put_together(record.shape, iter(_flat(record.replay(*leaves))))
+        started = time.thread_time()
         result = self._function(*self._fixed, *changing)
-        if record.is_due():
+        if not record.tried and record.is_due(time.thread_time() - started):
             _try_to_record(record, self._function, (self._shape, shape), leaves, result)
         return result
 
@@ -126,21 +131,42 @@ def _try_to_record(
         _taken_apart(function(*fixed, *changing), made, [])
         return tuple(made)
 
-    record.refused = True
     try:
         with warnings.catch_warnings(record=True) as said, torch.no_grad():
             warnings.simplefilter("always")
             replay = torch.jit.trace(flat, tuple(leaves), check_trace=False)
         if any(word in str(warning.message) for warning in said for word in _UNSAFE):
             return
-        with torch.no_grad():
-            for _ in range(3):  # the first calls are looked at and rearranged
-                again = _flat(replay(*leaves))
-                if len(again) != len(expected) or not all(map(_same, again, expected)):
-                    return
+        with torch.no_grad(), _PLAINLY:
+            again = _flat(replay(*leaves))
+        if len(again) != len(expected) or not all(map(_same, again, expected)):
+            return
     except Exception:  # what cannot be recorded is called as it stands
         return
     record.shape, record.replay = result_shape, replay
+
+
+class _Plainly:
+    """TorchScript does as it is told while somebody is inside: rearranging costs seconds and brings nothing here."""
+
+    def __init__(self) -> None:
+        self._inside, self._before, self._lock = 0, True, threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._before = torch._C._get_graph_executor_optimize()
+                torch._C._set_graph_executor_optimize(False)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                torch._C._set_graph_executor_optimize(self._before)
+
+
+_PLAINLY = _Plainly()
 
 
 def _flat(made: Any) -> tuple[Tensor, ...]:

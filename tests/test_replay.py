@@ -46,6 +46,7 @@ def in_place(a: Tensor) -> Tensor:
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch):
     monkeypatch.setattr(replay, "_RECORDS", type(replay._RECORDS)())
+    monkeypatch.setattr(replay, "_WORTH_S", 0.0)
     CALLS.clear()
 
 
@@ -60,7 +61,8 @@ def test_it_is_recorded_once_and_repeats_other_numbers_bit_for_bit():
         repeated, expected = replayed(both, pair, b), both(pair, b)
         assert isinstance(repeated, Pair) and repeated.factor == 0.7
         assert torch.equal(repeated.a, expected.a) and torch.equal(repeated.rest[0], expected.rest[0])
-    assert len(CALLS) == 8 + 3 + 1  # as they stand for comparison, before the record, for the record
+    assert len(CALLS) == 8 + 1 + 1  # for comparison, before the record, for the record
+    assert torch._C._get_graph_executor_optimize()
 
 
 def test_numbers_and_sizes_are_told_apart():
@@ -80,6 +82,13 @@ def test_some_arguments_may_stay():
     for seed in range(6):
         b = numbers(4, 4, seed=seed)
         assert torch.equal(repeat(b).a, both(Pair(numbers(4, 4), 1.5), b).a)
+
+
+def test_what_costs_little_is_not_recorded(monkeypatch):
+    monkeypatch.setattr(replay, "_WORTH_S", 60.0)
+    for _ in range(5):
+        replayed(both, Pair(numbers(3, 3), 1.0), numbers(3, 3))
+    assert len(CALLS) == 5
 
 
 def test_gradients_are_not_lost():
