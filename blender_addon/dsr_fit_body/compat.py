@@ -207,8 +207,8 @@ def interface_window() -> Any:
 def skins_of_plain_meshes() -> Iterator[None]:
     """For the glTF exporter of Blender 3: whether a mesh has weights is asked of the mesh itself.
 
-    That exporter asks a mesh that it has evaluated for this alone, and Blender 3.4.1 was seen to die there. (It dies
-    elsewhere, too: README, Tests.) Modifiers that pose a body do not change its weights.
+    That exporter asks a mesh that it has evaluated for this alone, and Blender 3.4.1 was seen to die there. Modifiers
+    that pose a body do not change its weights.
     """
     try:
         nodes = importlib.import_module("io_scene_gltf2.blender.exp.gltf2_blender_gather_nodes")
