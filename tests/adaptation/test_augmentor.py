@@ -9,7 +9,7 @@ import torch
 
 from dsr.adaptation import PARTS16, PARTS17, PoseAugmentor
 from dsr.adaptation.bones import bone_lengths, from_bones, to_bones, turn
-from dsr.adaptation.discriminators import PartDiscriminator
+from dsr.adaptation.discriminators import PartDiscriminator, centred_screen
 from dsr.errors import UsageError
 from dsr.losses.adaptation import lsgan_discriminator_loss
 from dsr.tracks.skeleton import H36M17
@@ -117,3 +117,22 @@ def test_what_cannot_be_augmented_is_refused():
         PoseAugmentor(17, rotation="any")
     with pytest.raises(ValueError, match="16 or 17 joints"):
         PoseAugmentor(24)
+
+
+def test_it_begins_near_the_poses_as_they_are():
+    torch.manual_seed(0)
+    source = poses(64)
+    with torch.no_grad():
+        made = PoseAugmentor(17, width=64).train()(source)
+    bend = torch.rad2deg(torch.arccos((1 - made.bend).clamp(-1, 1)))
+    assert 0.5 < float(bend.mean()) < 15
+    assert float(made.axis_angle[:, 1:].abs().mean()) < 0.1 and float(made.ratio.abs().mean()) < 0.05
+
+
+def test_shapes_on_the_screen_have_no_place_and_no_size():
+    screen = torch.rand(5, 17, 2)
+    shape = centred_screen(screen)
+    torch.testing.assert_close(centred_screen(0.3 * screen + torch.tensor([0.4, -0.2])), shape)
+    assert float(shape[:, 0].abs().max()) == 0
+    torch.testing.assert_close((shape.amax(1) - shape.amin(1)).mean(-1), torch.ones(5))
+    assert bool(centred_screen(torch.zeros(1, 17, 2)).isfinite().all())

@@ -19,7 +19,7 @@ from dsr.training.config import LogConfig, check_config
 from dsr.training.loop import Trainer
 from dsr.training.systems.adapt.augment_task import AugmentorTask, load_augmentor
 from dsr.training.systems.adapt.config import AdaptTrainConfig, AugmentorConfig, AugmentTrainConfig
-from dsr.training.systems.adapt.data import join_people, people_of_track, read_target
+from dsr.training.systems.adapt.data import join_people, people_of_track, projected, read_target
 from dsr.training.systems.adapt.task import AdaptTask
 from dsr.training.systems.lifter.config import LifterDataConfig
 from dsr.training.systems.lifter.task import LifterTask
@@ -311,3 +311,52 @@ def test_the_command_trains_the_augmentation_first_and_goes_on(lifter, tmp_path,
     assert train_command.main([*flags, "--steps", "2", "--resume"]) == 0, capsys.readouterr().err
     assert (out / "augmentor" / "last.safetensors").read_bytes() == first
     assert load_lifter(out / "last.safetensors").joints == 17
+
+
+def test_turns_follow_the_targets_people():
+    """The target looks down by 20 degrees: augmented poses learn to lean so, by 2D people alone."""
+    lean = np.radians(20)
+    turn = np.array([[1, 0, 0], [0, np.cos(lean), -np.sin(lean)], [0, np.sin(lean), np.cos(lean)]])
+
+    def tilted(seed):
+        track = person_track(seed, 7.0)
+        root = track.joints_m[:, :1]
+        joints = (track.joints_m - root) @ turn.T + root
+        pixels = joints[..., :2] / joints[..., 2:] * 500 + K[:2, 2]
+        return replace(track, joints_m=joints.astype(np.float32), keypoints_px=pixels.astype(np.float32))
+
+    upright = [person_track(seed, 7.0) for seed in range(12)]
+    leaning = join_people([people_of_track(tilted(seed)) for seed in range(12)], 0.3, "test")
+    level = join_people([people_of_track(track) for track in upright], 0.3, "test")
+    leans = {}
+    for name, people in (("leaning", leaning), ("level", level)):
+        settings = AugmentorConfig(width=32, pool=0, judge_every=1, realism=0.0, span=0.0)
+        task = AugmentorTask(augment_config(batch=64, augmentor=settings), upright, people)
+        task.prepare(torch.device("cpu"))
+        torch.manual_seed(0)
+        pair = task.build_model().train()
+        optimiser = torch.optim.Adam(pair.parameters(), 3e-3)
+        for _ in range(100):
+            batch = task.collate([(int(i), 0) for i in torch.randint(len(task.windows), (64,))])
+            optimiser.zero_grad()
+            task.terms(pair, batch, 0, nullcontext)[0].backward()
+            optimiser.step()
+        with torch.no_grad():
+            leans[name] = float(torch.rad2deg(pair.augmentor(batch["poses"]).axis_angle[:, 1]).mean())
+    assert leans["leaning"] > leans["level"] + 5
+
+
+def test_without_a_target_the_sources_own_people_are_what_is_real():
+    task = AugmentorTask(augment_config(), SOURCE)
+    task.prepare(torch.device("cpu"))
+    batch = task.collate([task.sample(0, i) for i in range(8)])
+    seen = task._seen(batch)
+    back, ahead = projected(batch["poses"] + batch["root"], batch["camera"])
+    torch.testing.assert_close(seen.real, back[ahead])
+    assert bool(seen.valid.all()) and torch.equal(seen.root, batch["root"])
+    nobody = AugmentorTask(augment_config(augmentor=AugmentorConfig(width=16, pool=20, target=0.0)), SOURCE, TARGET)
+    nobody.prepare(torch.device("cpu"))
+    assert nobody._seen(batch) is None
+    unknown = AugmentorTask(augment_config(), [replace(track, K=None) for track in SOURCE])
+    unknown.prepare(torch.device("cpu"))
+    assert unknown._seen(unknown.collate([(0, 0), (1, 1)])) is None
