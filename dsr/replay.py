@@ -25,7 +25,15 @@ _WORTH_S = 0.2
 """Seconds of calls with one kind of arguments that make them worth a record, which costs about a quarter of that."""
 _MOST = 64
 """Kinds of arguments that are kept."""
-_UNSAFE = ("Python boolean", "Python integer", "Python float", "Python number", "Iterating over", "non-deterministic")
+_UNSAFE = (
+    "Python boolean",
+    "Python integer",
+    "Python float",
+    "Python number",
+    "NumPy",
+    "Iterating over",
+    "non-deterministic",
+)
 """In what PyTorch warns of while it records: the record holds for these numbers only."""
 
 

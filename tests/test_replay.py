@@ -111,3 +111,14 @@ def test_threads_get_their_own_results():
         thread.join()
     for seed, results in found.items():
         assert len(results) == 20 and all(torch.equal(r, in_place(numbers(6, 3, seed=seed))) for r in results)
+
+
+def _through_numpy(x: Tensor) -> Tensor:
+    return torch.from_numpy(x.numpy() * 2) + x
+
+
+def test_what_leaves_torch_on_its_way_is_not_recorded(monkeypatch):
+    monkeypatch.setattr(replay, "_WORTH_S", 0.0)
+    function = Repeater(_through_numpy)
+    for x in torch.rand(4, 5):
+        assert torch.equal(function(x), 3 * x)
