@@ -1,6 +1,7 @@
 """A result in the scene: vertices, projection, shape, names, undo."""
 
 import json
+import shutil
 import time
 
 import bpy
@@ -10,6 +11,7 @@ from bpy_extras.object_utils import world_to_camera_view
 from check_tools import FOLDER, check, expected, fresh, posed
 from dsr_fit_body import compat
 from dsr_fit_body.builders import camera as cam
+from dsr_fit_body.builders import mesh as msh
 from dsr_fit_body.builders import photos, scene
 from dsr_fit_body.builders.measurements import measured
 from dsr_fit_body.builders.scene import BuildOptions
@@ -320,3 +322,34 @@ def speed():
     figures["frames_300_s"] = round(time.perf_counter() - began, 3)
     assert len(bpy.data.actions) >= 1
     return figures
+
+
+@check
+def a_person_has_the_own_look_that_lies_beside_the_result():
+    folder = FOLDER / f"textured_{bpy.app.version[0]}"
+    if folder.exists():
+        shutil.rmtree(folder)
+    shutil.copytree(FOLDER / "one", folder)
+    shutil.copy(folder / "landscape.png", folder / "landscape.p0.texture.png")
+    for _ in range(2):
+        fresh()
+        for _again in range(2):  # a second fit does not take the first one's picture
+            built = scene.build(read_result(folder / "landscape.json"), BuildOptions())
+        mesh = built.meshes[0].data
+        skin = mesh[msh.TEXTURE]
+        colour = compat.principled(skin).inputs["Base Color"]
+        image = colour.links[0].from_node.image
+        images = [i for i in bpy.data.images if "Photo" in i.name]
+        assert image.packed_file is not None and len(images) == 2 and len(mesh.uv_layers) == 1
+        used = np.empty(len(mesh.polygons), np.int32)
+        mesh.polygons.foreach_get("material_index", used)
+        assert (used == list(mesh.materials).index(skin)).mean() > 0.5
+        bpy.context.view_layer.objects.active = built.armatures[0]
+        for kind in ("PARTS", "SKIN"):
+            assert bpy.ops.fitbody.part_materials(kind=kind) == {"FINISHED"}
+        assert skin in list(mesh.materials)
+        (folder / "landscape.p0.texture.png").write_bytes((folder / "landscape.png").read_bytes())
+    (folder / "landscape.p0.texture.png").write_text("no picture")
+    fresh()
+    built = scene.build(read_result(folder / "landscape.json"), BuildOptions())
+    assert built.meshes[0].data.materials[0] is not None

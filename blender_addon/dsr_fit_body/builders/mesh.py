@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import bpy
@@ -13,15 +14,15 @@ import numpy as np
 from .. import compat
 from ..core.body_model import BodyModel
 from ..core.directions import KEY_NAMES
-from ..core.face_parts import Look, looks
+from ..core.face_parts import SKIN, Look, looks
 from ..core.geometry import BODY_TO_BLENDER
 
 MAX_SHAPES = 32
 """Shape keys per body; coefficients beyond go into the rest shape."""
 CORRECTIVE = "Pose Corrective"
 PART, UNCERTAINTY, INTERIOR = "body_part", "uncertainty_mm", "interior"
-PART_NAMES = "fitbody_parts"
-"""Custom property of the mesh data: names of its parts."""
+PART_NAMES, TEXTURE = "fitbody_parts", "fitbody_texture"
+"""Custom properties of the mesh data: names of its parts; the material with the person's own look."""
 
 
 def shape_name(index: int) -> str:
@@ -164,6 +165,42 @@ def plain_material(look: Look) -> Any:
     return material
 
 
+def use_texture(mesh: Any, picture: Path, name: str, pack: bool) -> None:
+    """Give the skin the person's own look; nothing where the picture cannot be read or the body has no UV map.
+
+    Args:
+        mesh: mesh data with its skin materials.
+        picture: on the body's UV map.
+        name: of the image and of the material.
+        pack: keep the picture in the .blend file.
+    """
+    if not mesh.uv_layers:
+        return
+    try:
+        image = bpy.data.images.load(str(picture))
+    except RuntimeError:
+        return
+    image.name = name
+    if pack:
+        image.pack()
+    mesh[TEXTURE] = _photo_material(image)
+    use_skin_materials(mesh)
+
+
+def _photo_material(image: Any) -> Any:
+    """A new material of the skin with this image."""
+    material = bpy.data.materials.new(f"{SKIN.name} {image.name}")
+    material.diffuse_color = (*SKIN.colour, 1.0)
+    principled = compat.principled(material)
+    if principled is not None:
+        node = material.node_tree.nodes.new("ShaderNodeTexImage")
+        node.image, node.location = image, (principled.location.x - 320, principled.location.y)
+        material.node_tree.links.new(node.outputs["Color"], principled.inputs["Base Color"])
+        principled.inputs["Roughness"].default_value = SKIN.roughness
+        material.node_tree.nodes.active = node  # what the solid view's texture colour shows
+    return material
+
+
 def use_part_materials(mesh: Any, part_names: list[str]) -> bool:
     """One material per body part instead of skin; False where the mesh knows no parts.
 
@@ -191,9 +228,10 @@ def use_skin_materials(mesh: Any) -> None:
     inside = np.zeros(len(mesh.polygons), np.int32) if inside is None else inside
     names = [str(name) for name in mesh.get(PART_NAMES, ())]
     materials, index = looks(names, _face_values(mesh, PART), inside)
+    own = mesh.get(TEXTURE)
     mesh.materials.clear()
     for look in materials:
-        mesh.materials.append(plain_material(look))
+        mesh.materials.append(plain_material(look) if look != SKIN or own is None else own)
     mesh.polygons.foreach_set("material_index", index)
     mesh.update()
 

@@ -222,6 +222,8 @@ def _people(
     for armature, mesh_object, person in zip(armatures, meshes, people, strict=True):
         collection.objects.link(mesh_object)
         _shape_and_pose(armature, mesh_object, person, body, result, options)
+        if person.texture is not None:
+            msh.use_texture(mesh_object.data, person.texture, f"{stem} Person {person.number} Photo", options.pack)
         if options.parts:
             msh.use_part_materials(mesh_object.data, body.part_names)
     return armatures, meshes

@@ -35,6 +35,7 @@ class Person:
         uncertainty_mm: (J,) or None.
         vertices_cam_m: (V, 3) of a picture, or None.
         residual_px: how far the body's joints are from the keypoints, or None.
+        texture: the person's look as a picture on the body's UV map, or None.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Person:
     uncertainty_mm: np.ndarray | None = None
     vertices_cam_m: np.ndarray | None = field(default=None, repr=False)
     residual_px: float | None = None
+    texture: Path | None = None
 
     @property
     def number(self) -> int:
@@ -123,7 +125,7 @@ def read_result(path: str | Path) -> Result:
         arrays = _arrays(path, document)
         if document["schema"] == CLIP:
             return _clip(path, document, arrays)
-        people = [_person(entry, i, arrays) for i, entry in enumerate(document["people"])]
+        people = [_person(entry, i, arrays, path) for i, entry in enumerate(document["people"])]
         return _result(path, document, arrays["K"], people)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise _bad_result("{path} is not a complete result ({error})", path=path, error=repr(error)) from error
@@ -180,13 +182,14 @@ def _arrays(path: Path, document: dict[str, Any]) -> dict[str, np.ndarray]:
         raise _bad_result("{path} cannot be read ({error})", path=npz, error=error) from error
 
 
-def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Person:
+def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray], path: Path) -> Person:
     from .geometry import axis_angle_to_matrix
 
     pose = np.concatenate([arrays["global_orient"][i][None], arrays["body_pose"][i]])
     transl = arrays["transl"][i]
     _check_finite(str(entry["id"]), pose=pose, transl=transl, betas=arrays["betas"][i])
     uncertainty = arrays["joint_uncertainty_mm"][i] if "joint_uncertainty_mm" in arrays else None
+    texture = path.with_name(f"{path.stem}.{entry['id']}.texture.png")
     return Person(
         id=str(entry["id"]),
         betas=np.asarray(arrays["betas"][i], np.float64),
@@ -200,6 +203,7 @@ def _person(entry: dict[str, Any], i: int, arrays: dict[str, np.ndarray]) -> Per
         uncertainty_mm=None if uncertainty is None or not np.isfinite(uncertainty).any() else uncertainty,
         vertices_cam_m=arrays["vertices_cam_m"][i],
         residual_px=_residual(entry),
+        texture=texture if texture.is_file() else None,
     )
 
 
