@@ -118,8 +118,6 @@ class AdaptTask(WindowTask):
         y = joints - joints[:, :, :1]
         valid = torch.ones(len(x), dtype=torch.bool, device=x.device)
         real = round(config.real * len(x))
-        if config.method == "lpa":  # the other half of a batch, as the aligned poses are where there is a target
-            real += (len(x) - real) // 2
         if config.method == "none" or real == len(x):
             return x, y, valid
         varied = self._varied(joints)
