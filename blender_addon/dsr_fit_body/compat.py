@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -203,30 +202,12 @@ def interface_window() -> Any:
     return manager.windows[0] if manager and len(manager.windows) else None
 
 
-@contextmanager
-def skins_of_plain_meshes() -> Iterator[None]:
-    """For the glTF exporter of Blender 3: whether a mesh has weights is asked of the mesh itself.
+def renew_context() -> None:
+    """Let ``bpy.context`` belong to a scene that is there; for Blender 3.
 
-    That exporter asks a mesh that it has evaluated for this alone, and Blender 3.4.1 was seen to die there. Modifiers
-    that pose a body do not change its weights.
+    There, reading ``bpy.context.layer_collection``, as Rigify does, makes the scene the owner of ``bpy.context`` itself,
+    also when that scene is gone: the next ``bpy.context.window.scene = ...``, which the glTF exporter begins with,
+    writes to freed memory, and Blender dies some time after. Reading it again is the cure.
     """
-    try:
-        nodes = importlib.import_module("io_scene_gltf2.blender.exp.gltf2_blender_gather_nodes")
-        theirs, skins = nodes.gather_skin, nodes.gltf2_blender_gather_skins
-    except (ImportError, AttributeError):  # Blender 4 and later
-        yield
-        return
-
-    def gather_skin(vnode: Any, export_settings: Any) -> Any:
-        node = export_settings["vtree"].nodes[vnode]
-        item = node.blender_object
-        posed = any(m.type == "ARMATURE" and m.object is not None for m in item.modifiers)
-        if not posed or not any(len(vertex.groups) for vertex in item.data.vertices):
-            return None
-        return skins.gather_skin(node.armature, export_settings)
-
-    nodes.gather_skin = gather_skin
-    try:
-        yield
-    finally:
-        nodes.gather_skin = theirs
+    if bpy.app.version < (4, 0, 0):
+        _ = bpy.context.layer_collection

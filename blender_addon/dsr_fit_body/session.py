@@ -245,12 +245,24 @@ def _before_load(*_: Any) -> None:
 
 
 @bpy.app.handlers.persistent
+def _after_load(*_: Any) -> None:
+    """The scene that Blender's context belonged to is gone."""
+    compat.renew_context()
+
+
+@bpy.app.handlers.persistent
 def _after_undo(*_: Any) -> None:
-    """The bodies that the panel's note is about may be gone."""
+    """The bodies that the panel's note is about may be gone; an undo of earlier steps makes new scenes."""
     STATE.note, STATE.warnings = "", []
+    compat.renew_context()
 
 
-_HANDLERS = {"load_pre": _before_load, "undo_post": _after_undo}
+_HANDLERS = {
+    "load_pre": _before_load,
+    "load_post": _after_load,
+    "undo_post": _after_undo,
+    "redo_post": _after_load,
+}
 
 
 def register() -> None:

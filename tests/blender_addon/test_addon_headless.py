@@ -108,7 +108,7 @@ def answers(request, files, tmp_path_factory):
     by_name = {}
     for module, names in CHECKS_OF.items():  # a Blender for each: what one file of checks leaves behind is its own
         left = names
-        for _ in range(3):  # Blender 3.4.1 dies where its glTF exporter ran in the session (README)
+        for _ in range(3):  # Blender 3.4.1 may die (README)
             run = subprocess.run(
                 command,
                 env={**environment, "ADDON_CHECKS": " ".join(left)},

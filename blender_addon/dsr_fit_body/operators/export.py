@@ -10,7 +10,7 @@ import bpy
 from bpy.props import EnumProperty, StringProperty
 
 from .. import compat
-from ..builders import gltf_apart, shape
+from ..builders import shape
 from ..builders.export_bvh import armature_bvh
 from ..builders.export_copy import BodyCopies, CopyOptions, copied
 from ..core.messages import FitBodyError, sentence
@@ -136,10 +136,8 @@ def _write_gltf(name: str, copies: BodyCopies) -> None:
     options["export_animations"] = copies.moving
     newer = {"export_rest_position_armature": False, "export_animation_mode": "ACTIVE_ACTIONS"}
     options |= {option: value for option, value in newer.items() if option in known}
-    if gltf_apart.needed():
-        gltf_apart.write(name, copies, options)
-    else:
-        bpy.ops.export_scene.gltf(filepath=name, **options)
+    compat.renew_context()
+    bpy.ops.export_scene.gltf(filepath=name, **options)
 
 
 CLASSES = (FITBODY_OT_export,)
