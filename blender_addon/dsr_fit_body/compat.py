@@ -205,7 +205,7 @@ def interface_window() -> Any:
 def renew_context() -> None:
     """Let ``bpy.context`` belong to a scene that is there; for Blender 3.
 
-    There, reading ``bpy.context.layer_collection``, as Rigify does, makes the scene the owner of ``bpy.context`` itself,
+    Reading ``bpy.context.layer_collection``, as Rigify does, there makes the scene the owner of ``bpy.context`` itself,
     also when that scene is gone: the next ``bpy.context.window.scene = ...``, which the glTF exporter begins with,
     writes to freed memory, and Blender dies some time after. Reading it again is the cure.
     """
