@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SMOOTH_S = 0.05
 """Standard deviation of each of the two smoothings of hands in time, seconds."""
+_LEAST_FRAMES = 0.6  # the same in frames, of clips of few frames a second
 _UNSEEN_WEIGHT = 1e-3  # of a relaxed hand in every frame, against one that is seen
 _TURN_RAD, _BEND_RAD = 0.4, 0.6  # by how much a hand turns and its fingers bend from one frame to the next
 _OUTLIER_RAD = 0.5  # a frame that is so far from those around it counts half
@@ -122,7 +123,7 @@ def smooth_hand(
         relaxed: (21,) angles it goes back to.
         fps: frames per second.
     """
-    sigma = SMOOTH_S * fps
+    sigma = max(SMOOTH_S * fps, _LEAST_FRAMES)
     quaternions = Rotation.from_matrix(rotations).as_quat()
     signs = np.sign((quaternions[1:] * quaternions[:-1]).sum(1))
     quaternions[1:] *= np.cumprod(np.where(signs == 0, 1.0, signs))[:, None]
