@@ -36,6 +36,7 @@ _LOW, _HIGH = np.array([2.2, -0.9, -1.2]), np.array([5.6, 1.1, 0.9])
 _VOTES = 6.0  # what neighbours of one mind say against a colour, in logarithms
 _EVIDENCE = 0.3  # pixels of one garment are no independent witnesses: what they say together is worth this share
 _SELDOM = 1.5  # how seldom cloth has the very colour of the skin, in logarithms
+_LIKE, _BARE_SHARE = 0.45, 0.6  # what looks like skin; share of a top's place that does where none is worn
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0))
 
 
@@ -113,7 +114,9 @@ def group_posterior(rgb: np.ndarray, mask: np.ndarray, body: BodyView, sure_skin
     skin_log = _skin_log(skin, features, np.where(head, 0.0, LIMB_LIGHT))
     # Limbs that look like this person's skin teach no cloth its colours: else trousers would take bare legs in.
     like_skin = np.exp(-0.25 * skin.distance2(features)) if skin.has_colour else np.zeros(mask.shape)
-    doubt = (1.0 - 0.95 * like_skin * np.minimum(4.0 * prior[..., SKIN], 1.0))[..., None]
+    bare = _bare_trunk(prior, like_skin)
+    doubt = (1.0 - 0.95 * like_skin * np.maximum(np.minimum(4.0 * prior[..., SKIN], 1.0), bare))[..., None]
+    log_prior[..., SKIN] = np.log(prior[..., SKIN] + bare * like_skin + 1e-4)
     cloth = np.isin(np.arange(_GROUPS), (UPPER, LOWER, SHOES))
     teaching = np.sqrt(prior) * np.where(cloth, doubt, 1.0)
     teachers = prior**6 * np.where(cloth, doubt, 1.0)  # at first only where the body itself says what is there
@@ -125,6 +128,17 @@ def group_posterior(rgb: np.ndarray, mask: np.ndarray, body: BodyView, sure_skin
             logs = log_prior + likelihood + _VOTES * _vote(posterior, links)
             posterior = _normalised(logs)
     return _normalised(_EVIDENCE * logs)
+
+
+def _bare_trunk(prior: np.ndarray, like_skin: np.ndarray) -> np.ndarray:
+    """(S, S) how likely no top is worn where one usually is: nearly all of its place looks like this person's skin.
+
+    A top of the very colour of the skin is about as rare as no top, but seldom looks like it everywhere: skin spreads
+    little, and cloth has folds, prints and seams.
+    """
+    weight = prior[..., UPPER] ** 2
+    share = float((weight * (like_skin > _LIKE)).sum() / max(float(weight.sum()), 1e-9))
+    return np.asarray(prior[..., UPPER] / (1.0 + np.exp((_BARE_SHARE - share) / 0.03)))
 
 
 def _spatial_prior(mask: np.ndarray, body: BodyView) -> np.ndarray:

@@ -98,6 +98,16 @@ def test_hems_lie_where_the_picture_has_them(body, sleeve, hem):
     assert iou(groups == UPPER, truth == UPPER) > 0.85 and iou(groups == LOWER, truth == LOWER) > 0.8
 
 
+@pytest.mark.parametrize(("tone", "light"), [("middle", 1.2), ("dark", 0.75), ("dark", 1.2)])
+def test_a_bare_trunk_is_skin_and_shorts_are_not(body, tone, light):
+    """No garment of the prior's is a bare trunk; nearly all of it looks like the face, in somewhat other light."""
+    trunk = (light * np.array(TONES[tone])).tolist()
+    picture, truth, detection = scene(body, TONES[tone], top=trunk, sleeve=0.2)
+    groups, _, _ = parsed(body, picture, detection)
+    assert (groups[truth == UPPER] == SKIN).mean() > 0.8
+    assert iou(groups == LOWER, truth == LOWER) > 0.8
+
+
 def test_without_a_mask_there_is_nothing_to_say(body):
     asset, prior, vertices = body
     picture, _, detection = scene(body, TONES["light"])
