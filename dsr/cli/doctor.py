@@ -312,8 +312,16 @@ def _extras() -> list[Check]:
             name = modules[0].replace("_", "-")
             checks.append(Check(f"extra {extra}", "ok", f"{name} {importlib.metadata.version(name)}: {adds}"))
         else:
-            checks.append(Check(f"extra {extra}", "note", f"not installed; {adds}", install_hint(extra)))
+            checks.append(Check(f"extra {extra}", "note", f"not installed; {adds}", _hint(extra)))
     return checks
+
+
+def _hint(extra: str) -> str:
+    """How to install an extra; where the sources are newer than their installation, that comes first."""
+    try:
+        return install_hint(extra)
+    except KeyError:
+        return _REINSTALL
 
 
 def _brought() -> list[Check]:
