@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 class PeopleCommand:
     """Who of the people annotated in pictures (COCO keypoints) is found, and how many joints are right.
 
-    For example: dsr-eval people FOLDER. FOLDER holds pictures and truth.json (docs/benchmarks.md).
+    For example: dsr-eval people FOLDER. FOLDER holds pictures and truth.json (docs/benchmarks.md), or, with --draw, is
+    new: made-up people in crowds, cut off, behind tables and in the dark are drawn into it first.
     Exit codes: 0 all fine (people missed are), 2 usage, 3 some pictures could not be fitted, 4 none could.
     """
 
@@ -33,6 +34,12 @@ class PeopleCommand:
     """The COCO keypoint file, if it is not truth.json in the folder."""
     complete: bool = False
     """Everybody is annotated: whoever else is found is nobody."""
+    draw: int = 0
+    """First draw so many pictures of made-up people into FOLDER, all of them annotated; others by --seed."""
+    mocap: Path | None = None
+    """With --draw: folder of BVH clips for their poses; without it, those that ship."""
+    garments: Path | None = None
+    """With --draw: folder of unpacked MakeHuman assets for clothes and hair; without it, painted ones and none."""
     json: Path | None = None
     """Also write everything measured to this file."""
     verbose: bool = False
@@ -49,24 +56,37 @@ def run_people(command: PeopleCommand) -> int:
     """Run ``dsr-eval people``; the exit code."""
     if command.limit is not None and command.limit < 1:
         raise UsageError(f"--limit {command.limit}: use a whole number from 1.")
+    if command.draw < 0:
+        raise UsageError(f"--draw {command.draw}: use a whole number from 1.")
     check_output("--json", command.json)
+    if command.draw:
+        _draw(command)
+    complete = command.complete or command.draw > 0
     from dsr.evaluation.coco_people import load_annotations
     from dsr.evaluation.people_found import evaluate_people
 
     pictures = load_annotations(command.folder, command.annotations)[: command.limit]
     with Progress("fitting", stream=sys.stderr) as progress:
         report = evaluate_people(pictures, command.fit, jobs=command.jobs, on_progress=progress.update)
-    write_line(sys.stdout, table(report, command.complete, command.verbose))
+    write_line(sys.stdout, table(report, complete, command.verbose))
     document = {
         "folder": str(command.folder),
         "fit": command.fit.record(),
-        "complete": command.complete,
+        "complete": complete,
         **report.to_json(),
     }
     write_json("--json", command.json, document)
     if not report.failed:
         return EXIT_FINE
     return EXIT_ALL_FAILED if len(report.failed) == len(pictures) else EXIT_SOME_FAILED
+
+
+def _draw(command: PeopleCommand) -> None:
+    """Draw the pictures that are then looked at."""
+    from dsr.evaluation.drawn_people import draw_pictures
+
+    with Progress("drawing", stream=sys.stderr) as progress:
+        draw_pictures(command.folder, command.draw, command.fit.seed, command.mocap, command.garments, progress.update)
 
 
 def table(report: PeopleReport, complete: bool = False, verbose: bool = False) -> str:
@@ -90,7 +110,10 @@ def table(report: PeopleReport, complete: bool = False, verbose: bool = False) -
         f"{'who':<24}{'annotated':>10}{'found':>7}{'%':>7}{'keypoints %':>13}{'body %':>8}{'distance %':>12}",
     ]
     rows = {**summary["strata"], "all": summary["all"]}
-    lines += [_row(name, figures) for name, figures in rows.items()]
+    plain = summary["all"]["plain"] > 0
+    if plain:
+        lines[-1] += f"{'plain':>8}{'found':>7}{'%':>7}"
+    lines += [_row(name, figures, plain) for name, figures in rows.items()]
     bodies = summary["all"]["found"] + summary["second"] + summary["unannotated"]
     if complete and bodies:
         share = 100 * (summary["second"] + summary["unannotated"]) / bodies
@@ -104,14 +127,18 @@ def table(report: PeopleReport, complete: bool = False, verbose: bool = False) -
         "",
         "found: mean distance of the visible joints below 20 % of the annotated box's longer side; second: one more",
         "body on somebody annotated; keypoints, body: joints within 5 % of the box, by the detector and by the body.",
+        *(["plain: face or trunk is seen on 40 pixels or more."] if plain else []),
     ]
     lines += [f"not fitted: {line}" for line in report.failed]
     return "\n".join(lines)
 
 
-def _row(name: str, figures: dict[str, Any]) -> str:
+def _row(name: str, figures: dict[str, Any], plain: bool) -> str:
     right = number(figures["detector_joints_percent"], digits=0), number(figures["body_joints_percent"], digits=0)
-    return (
+    line = (
         f"{name:<24}{figures['annotated']:>10}{figures['found']:>7}{number(figures['found_percent'], digits=0):>7}"
         f"{right[0]:>13}{right[1]:>8}{number(figures['distance_percent']):>12}"
     )
+    if plain:
+        line += f"{figures['plain']:>8}{figures['plain_found']:>7}{number(figures['plain_percent'], digits=0):>7}"
+    return line

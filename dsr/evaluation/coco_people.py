@@ -2,7 +2,8 @@
 
 Needed are ``images`` (``id``, ``file_name``), ``annotations`` (``image_id``, ``bbox``, ``keypoints`` as x, y, v) and
 the keypoint names of ``categories``. v is COCO's: 0 not labelled, 1 hidden, 2 visible; AI Challenger's 3 (not in the
-picture) is taken as 0. Crowds (``iscrowd``) are areas in which nobody is counted.
+picture) is taken as 0. Made-up pictures may also say what is seen of everybody: ``face_px``, ``trunk_px`` and
+``hidden_by``. Crowds (``iscrowd``) are areas in which nobody is counted.
 """
 
 from __future__ import annotations
@@ -28,12 +29,17 @@ class AnnotatedPerson:
         names: names of the J keypoints, as in our keypoint sets: ``left_knee``.
         keypoints_px: (J, 2) pixels.
         visibility: (J,) 0 not labelled, 1 hidden, 2 visible.
+        plain_px: longer side of what is seen of face or trunk, the larger one, pixels; None where the truth does not
+            say.
+        hidden_by: what hides a part, of :data:`HIDERS`; the same.
     """
 
     box_px: np.ndarray
     names: tuple[str, ...]
     keypoints_px: np.ndarray
     visibility: np.ndarray
+    plain_px: float | None = None
+    hidden_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +100,10 @@ def load_annotations(folder: str | Path, file: str | Path | None = None) -> list
 
 
 def extent(person: AnnotatedPerson) -> str:
-    """How much of a person the picture shows, by the labelled joints: one of :data:`EXTENTS`."""
+    """What hides a part of a person where that is known, else how much the joints say is seen, of :data:`EXTENTS`."""
+    for hider, words in HIDERS.items():
+        if hider in person.hidden_by:
+            return words
     labelled = {name.split("_")[-1] for name, v in zip(person.names, person.visibility, strict=True) if v > 0}
     for joint, word in zip(("ankle", "knee", "hip"), EXTENTS, strict=False):
         if joint in labelled:
@@ -103,6 +112,7 @@ def extent(person: AnnotatedPerson) -> str:
 
 
 EXTENTS = ("whole", "to the knees", "to the waist", "head and shoulders")
+HIDERS = {"table": "behind a table", "somebody": "behind somebody"}
 
 
 def _name(name: str) -> str:
@@ -122,4 +132,7 @@ def _person(row: dict[str, Any], names: tuple[str, ...]) -> AnnotatedPerson:
         raise ValueError(f"annotation {row.get('id')} has {len(points)} finite keypoints for {len(names)} names")
     visibility = points[:, 2].astype(int)
     visibility[visibility > 2] = 0
-    return AnnotatedPerson(_box(row), names, points[:, :2], visibility)
+    plain = max(float(row["face_px"]), float(row["trunk_px"])) if "face_px" in row else None
+    return AnnotatedPerson(
+        _box(row), names, points[:, :2], visibility, plain, tuple(map(str, row.get("hidden_by", ())))
+    )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dsr.body import joint_names
-from dsr.evaluation.coco_people import EXTENTS, AnnotatedPerson, AnnotatedPicture, extent
+from dsr.evaluation.coco_people import EXTENTS, HIDERS, AnnotatedPerson, AnnotatedPicture, extent
 from dsr.evaluation.matching import assign, box_iou
 from dsr.options import FitOptions, body_to_load
 
@@ -28,7 +28,9 @@ FOUND_DISTANCE = 0.2
 """Mean distance of the joints, in longer sides of the annotated box, below which somebody is found."""
 JOINT_DISTANCE = 0.05
 """A joint this near, in longer sides of the annotated box, is right."""
-STRATA = (*EXTENTS, "overlapped", "small", "dark")
+STRATA = (*EXTENTS, *HIDERS.values(), "overlapped", "small", "dark")
+PLAIN_PX = 40.0
+"""Who shows this much of face or trunk is plain to see."""
 _SECOND_IOU = 0.5
 _SMALL_SHARE = 0.15
 _DARK_LEVEL = 50.0
@@ -48,6 +50,7 @@ class PersonFound:
         detector_right: how many of them the detector has within 5 % of the box.
         body_right: how many of them the fitted body has.
         distance_percent: mean distance of the detector's joints, in percent of the longer side of the box.
+        plain: whether face or trunk is seen on 40 pixels; None where the truth does not say.
     """
 
     picture: str
@@ -58,6 +61,7 @@ class PersonFound:
     detector_right: int = 0
     body_right: int = 0
     distance_percent: float | None = None
+    plain: bool | None = None
 
 
 @dataclass
@@ -146,6 +150,7 @@ def score_picture(picture: AnnotatedPicture, result: FitResult, asset: BodyAsset
     pairs = assign(np.array(costs, np.float64).reshape(len(picture.people), len(people)), FOUND_DISTANCE)
     for i, truth in enumerate(picture.people):
         score = PersonFound(name, i, [extent(truth), *_circumstances(i, picture, result)])
+        score.plain = None if truth.plain_px is None else truth.plain_px >= PLAIN_PX
         if i in pairs:
             _score_person(score, truth, people[pairs[i]], result, asset)
         report.people.append(score)
@@ -237,12 +242,15 @@ def _circumstances(i: int, picture: AnnotatedPicture, result: FitResult) -> list
 
 
 def _figures(people: Sequence[PersonFound]) -> dict[str, Any]:
-    found = [p for p in people if p.found]
+    found, plain = [p for p in people if p.found], [p for p in people if p.plain]
     joints = sum(p.joints for p in found)
     return {
         "annotated": len(people),
         "found": len(found),
         "found_percent": 100 * len(found) / len(people) if people else None,
+        "plain": len(plain),
+        "plain_found": sum(p.found for p in plain),
+        "plain_percent": 100 * sum(p.found for p in plain) / len(plain) if plain else None,
         "detector_joints_percent": 100 * sum(p.detector_right for p in found) / joints if joints else None,
         "body_joints_percent": 100 * sum(p.body_right for p in found) / joints if joints else None,
         "distance_percent": _mean(p.distance_percent for p in found),

@@ -98,7 +98,9 @@ def photograph(rng: np.random.Generator, picture: np.ndarray, dark: bool) -> np.
 def _grain(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """(height, width, 1) unit noise, the same grains shifted: cheap and never the same picture twice."""
     grains = _grains()
-    row, column = rng.integers(0, len(grains) - height + 1), rng.integers(0, len(grains) - width + 1)
+    if max(width, height) > len(grains):
+        grains = np.tile(grains, (-(-height // len(grains)), -(-width // len(grains))))
+    row, column = rng.integers(0, grains.shape[0] - height + 1), rng.integers(0, grains.shape[1] - width + 1)
     return grains[row : row + height, column : column + width, None]
 
 

@@ -180,7 +180,7 @@ class DrawnPeople:
         mine = covered & (drawing.face_index < len(worn.faces))
         joints = worn.joints + transl
         in_window = (pixels - origin) * scale
-        picture, labels = self._coloured(
+        picture, labels = coloured(
             rng, drawing.face_index, drawing.values, size, [worn, *([other[1]] if other else [])]
         )
         labels[~mine] = 0
@@ -235,31 +235,39 @@ class DrawnPeople:
         moved = second.vertices + at
         return None if moved[:, 2].min() < 0.4 else (moved, second)
 
-    def _coloured(
-        self,
-        rng: np.random.Generator,
-        face_index: np.ndarray,
-        values: np.ndarray,
-        size: tuple[int, int],
-        people: list[Worn],
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Picture (h, w, 3) float32 and labels (h, w) uint8 of everybody."""
-        picture = draw_backdrop(rng, *size)
-        labels = np.zeros(face_index.shape, np.uint8)
-        covered = face_index >= 0
-        seen, first = face_index[covered], 0
-        colours, found = np.zeros((len(seen), 3), np.float32), np.zeros(len(seen), np.uint8)
-        places, normals = values[:, :3], values[:, 3:].copy()
-        normals[normals[:, 2] > 0] *= -1  # seen from inside
-        for worn in people:
-            at = np.flatnonzero((seen >= first) & (seen < first + len(worn.faces)))
-            materials = worn.materials[seen[at] - first]
-            found[at], colours[at] = paint(worn.dress, materials, places[at])
-            normals[at] = folded(worn.dress, found[at], places[at], normals[at])
-            first += len(worn.faces)
-        labels[covered] = found
-        picture[covered] = shade(rng, colours, normals)
-        return picture, labels
+
+def coloured(
+    rng: np.random.Generator,
+    face_index: np.ndarray,
+    values: np.ndarray,
+    size: tuple[int, int],
+    people: list[Worn],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Picture (h, w, 3) float32, 0 to 255 before the camera's share, and labels (h, w) uint8 of everybody.
+
+    Args:
+        rng: randomness.
+        face_index: (h, w) of a drawing of everybody's faces one after the other, -1 where nothing is seen.
+        values: (N, 6) template places and normals of the covered pixels.
+        size: (width, height).
+        people: in the order of their faces.
+    """
+    picture = draw_backdrop(rng, *size)
+    labels = np.zeros(face_index.shape, np.uint8)
+    covered = face_index >= 0
+    seen, first = face_index[covered], 0
+    colours, found = np.zeros((len(seen), 3), np.float32), np.zeros(len(seen), np.uint8)
+    places, normals = values[:, :3], values[:, 3:].copy()
+    normals[normals[:, 2] > 0] *= -1  # seen from inside
+    for worn in people:
+        at = np.flatnonzero((seen >= first) & (seen < first + len(worn.faces)))
+        materials = worn.materials[seen[at] - first]
+        found[at], colours[at] = paint(worn.dress, materials, places[at])
+        normals[at] = folded(worn.dress, found[at], places[at], normals[at])
+        first += len(worn.faces)
+    labels[covered] = found
+    picture[covered] = shade(rng, colours, normals)
+    return picture, labels
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from shared_data import people_found
 
 from dsr.body import joint_names, load_asset
 from dsr.cli.eval import main
+from dsr.cli.eval_people import table
 from dsr.errors import DatasetError
 from dsr.evaluation.coco_people import extent, load_annotations
 from dsr.evaluation.people_found import PeopleReport, distance, score_picture
@@ -169,3 +170,35 @@ def test_the_real_pictures_can_be_read():
     assert len(pictures) == 3 and sum(len(p.people) for p in pictures) == 9
     extents = {extent(person) for picture in pictures for person in picture.people}
     assert "whole" in extents and "head and shoulders" in extents
+
+
+def test_who_is_plain_to_see_is_counted_apart(tmp_path):
+    """Of three two are plain to see, one of them behind somebody; one of those two is found."""
+    plain, hidden, tiny = (
+        {"face_px": 12, "trunk_px": 44},
+        {"face_px": 40, "trunk_px": 0},
+        {"face_px": 9, "trunk_px": 39},
+    )
+    rows = [row(1, 0, **plain), row(1, 200, **hidden, hidden_by=["somebody"]), row(1, 400, **tiny)]
+    report = scored(write_folder(tmp_path, rows), person(0), person(400))
+    assert [p.plain for p in report.people] == [True, True, False]
+    assert report.people[1].strata[0] == "behind somebody"
+    figures = report.summary()
+    assert (figures["all"]["plain"], figures["all"]["plain_found"], figures["all"]["found"]) == (2, 1, 2)
+    assert figures["strata"]["behind somebody"]["plain_percent"] == 0
+    text = table(report, complete=True)
+    assert "behind somebody" in text and "plain: face or trunk" in text
+    unknown = scored(write_folder(tmp_path, [row(1, 0)]), person(0))
+    assert unknown.people[0].plain is None and "plain" not in table(unknown)
+
+
+def test_pictures_are_drawn_and_looked_at(tmp_path, capsys):
+    """Every person who is drawn is annotated, so the command says who is nobody; a folder is not drawn into twice."""
+    folder = tmp_path / "drawn"
+    command = ["people", str(folder), "--draw", "2", "--json", str(tmp_path / "out.json")]
+    assert main(command) == 0
+    said = json.loads((tmp_path / "out.json").read_text())
+    assert said["complete"] and said["summary"]["all"]["annotated"] == sum(p["annotated"] for p in said["pictures"]) > 0
+    assert "bodies where nobody is" in capsys.readouterr().out
+    assert sum(len(p.people) for p in load_annotations(folder)) == said["summary"]["all"]["annotated"]
+    assert main(command) == 2 and "is there already" in capsys.readouterr().err
