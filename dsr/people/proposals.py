@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from dsr.people.candidates import body_length, person_detector
+from dsr.people.candidates import CANDIDATE_COLUMNS, body_length, person_detector
 from dsr.people.faces import Face, FaceFinder, distinct_faces
 from dsr.people.regions import Pyramid, Region
-from dsr.people.suppression import merge_candidates
+from dsr.people.suppression import HIP_DISTANCE, merge_candidates
 
 MIN_SCORE = 0.5  # candidates taken as people
 MIN_HINT = 0.3  # candidates taken as a reason to look again
@@ -21,6 +21,9 @@ _CROWDS_ONLY = 8  # tiles as small as this are for crowds
 _HARDLY_HIGHER = 1.2  # one row of slightly larger tiles instead of two that show the same
 _SMALL_FACE = 1 / 20  # of a tile: faces as small as this make smaller tiles worth their time
 _FACES_TALL = 9.0  # sides of the face that somebody is tall
+TOGETHER = 3  # so many people have more beside them
+_BESIDE = ((0.0, 1.5), (-0.5, 1.5), (0.5, 1.5))  # where to look closer, and how far around: lengths of a known body
+_CLOSER = 24  # known bodies beside which is looked, the surest
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class SearchSettings:
         wider: side of a square around the picture, in longer sides, that shows room around people who are cut off by
             the border; 0 for none.
         doubt: candidates scored lower must stand up to more looks, unless they have a clear face.
+        beside: whether several people are looked at closer, for more beside them.
         faces: tile sides in which faces are always looked for.
         faces_on_cue: tile sides searched for faces where the sides before show small ones; with no side before, where
             nobody was found.
@@ -47,14 +51,15 @@ class SearchSettings:
     peels: int
     wider: float
     doubt: float
+    beside: bool
     faces: tuple[float, ...]
     faces_on_cue: tuple[float, ...]
 
 
 SETTINGS: dict[str, SearchSettings] = {
-    "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, (), (1,)),
-    "standard": SearchSettings((1, 2), (3, 5, 8), 3, 1, 1.33, 0.75, (1, 16 / 9), (3,)),
-    "best": SearchSettings((1, 2, 3), (4, 6, 9), 5, 2, 1.33, 0.75, (1, 16 / 9, 3), (5,)),
+    "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, False, (), (1,)),
+    "standard": SearchSettings((1, 2), (3, 5, 8), 3, 1, 1.33, 0.75, True, (1, 16 / 9), (3,)),
+    "best": SearchSettings((1, 2, 3), (4, 6, 9), 5, 2, 1.33, 0.75, True, (1, 16 / 9, 3), (5,)),
 }
 
 
@@ -103,6 +108,26 @@ class Proposals:
             parts.append(self._people.in_region(pyramid, around, MIN_HINT))
         return merge_candidates(np.concatenate(parts)), searched
 
+    def beside(self, pyramid: Pyramid, found: np.ndarray) -> np.ndarray:
+        """Candidates (N, 13) with those that closer looks around each of several people show as well, best first."""
+        looked = np.zeros((0, CANDIDATE_COLUMNS))
+        for _ in range(2):
+            people = found[found[:, 0] >= MIN_SCORE]
+            new = [row for row in people if not _same_hips(row, looked)][:_CLOSER]
+            if not several(found, pyramid) or not new:
+                break
+            parts = []
+            for row, length in zip(new, body_length(np.stack(new)), strict=True):
+                for aside, side in _BESIDE:
+                    region = Region(row[5] + aside * length, row[6], side * length, 0.0)
+                    parts.append(self._people.in_region(pyramid, region, MIN_HINT))
+            looked = np.concatenate([looked, new])
+            more = merge_candidates(np.concatenate(parts))
+            # the regions of those who are known stay: a closer look often sees a part of them
+            more = more[[not _same_hips(row, people, HIP_DISTANCE / 2) for row in more]]
+            found = merge_candidates(np.concatenate([found, more]))
+        return found
+
     def in_region(self, pyramid: Pyramid, region: Region) -> np.ndarray:
         """Candidates (N, 13) of one region, best first, down to hints."""
         return self._people.in_region(pyramid, region, MIN_HINT)
@@ -121,6 +146,18 @@ class Proposals:
             more = self._faces(pyramid, [longer / n for n in self.settings.faces_on_cue])
             faces = distinct_faces(faces + more)
         return faces
+
+
+def several(candidates: np.ndarray, pyramid: Pyramid) -> bool:
+    """True where candidates (N, 13) show so many people in a picture that there are mostly more beside them."""
+    hips = candidates[candidates[:, 0] >= MIN_SCORE, 5:7]
+    return bool(np.all((hips >= 0) & (hips < [pyramid.width, pyramid.height]), axis=1).sum() >= TOGETHER)
+
+
+def _same_hips(row: np.ndarray, others: np.ndarray, reach: float = 0.1) -> bool:
+    """True where one of other candidates (N, 13) is nearer to a candidate (13,) than this part of either's length."""
+    length = np.minimum(body_length(others), body_length(row[None]))
+    return bool((np.hypot(*(others[:, 5:7] - row[5:7]).T) < reach * length).any())
 
 
 def tile_side(longer: float, shorter: float, parts: float) -> float:

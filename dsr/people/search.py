@@ -11,7 +11,7 @@ from dsr.people.candidates import body_angle, body_length
 from dsr.people.faces import Face
 from dsr.people.landmarks import LandmarkModel
 from dsr.people.legs import legs_alone
-from dsr.people.proposals import MIN_SCORE, Proposals, SearchSettings
+from dsr.people.proposals import MIN_SCORE, TOGETHER, Proposals, SearchSettings, several
 from dsr.people.regions import Pyramid, Region, brightened
 from dsr.people.second_look import right_sided, unmixed
 from dsr.people.suppression import (
@@ -39,7 +39,7 @@ from dsr.people.suppression import (
 MIN_PRESENCE = 0.5
 MIN_LENGTH = 16.0  # working pixels; below that there is nothing to see of a person
 MIN_PEELED_SCORE = 0.55  # what is left of people taken out looks like lying people and weak candidates
-UPSIDE_DOWN = math.radians(100)
+UPSIDE_DOWN, TILTED = math.radians(100), math.radians(25)
 _CLEAR_PRESENCE = 0.35  # of the body below a face that is clearly one: there is somebody, whatever hides the rest
 _UNCLEAR_SCORE, _UNCLEAR_PRESENCE = 0.5, 0.75  # of a face that is not, and of the body below it
 _HOPELESS = 0.1
@@ -51,6 +51,8 @@ _LOOKS = ((1.0, False), (1.0, True), (1.15, False), (0.87, True))  # size of the
 _MIN_PRESENCE_OF_LOOKS = (0.75, 0.6)  # of weak candidates, and of rather sure ones
 _SEEN_FACE, _SEEN_SHOULDERS = 0.75, 0.35
 _RATHER_SURE, _STEADY = 0.6, 0.025
+_MOST_HINTS = 12
+_COMPANY, _ALIKE_LOG = 4, 0.6  # people, sure ones twice, who make one more of about their size likely
 
 
 class PeopleSearch:
@@ -75,7 +77,7 @@ class PeopleSearch:
         """
         rgb = brightened(rgb)
         pyramid = Pyramid(rgb)
-        bodies = [body for body in self._everybody(rgb, pyramid) if self._is_somebody(pyramid, body)]
+        bodies = self._without_things(pyramid, self._everybody(rgb, pyramid))
         if bodies:
             return [self._right_sided(pyramid, body) for body in bodies]
         legs = legs_alone(self._landmarks, pyramid)
@@ -84,7 +86,7 @@ class PeopleSearch:
     def _everybody(self, rgb: np.ndarray, pyramid: Pyramid) -> list[Body]:
         """Bodies that are clear at once, then those behind and beside them, then the doubtful."""
         candidates, smaller = self._proposals.candidates(pyramid)
-        bodies = self._bodies(pyramid, candidates)
+        bodies = self._bodies(pyramid, candidates[candidates[:, 0] >= MIN_SCORE])
         faces = self._proposals.faces(pyramid, candidates, bool(bodies))
         bodies = [with_face(body, faces) for body in bodies]
         bodies += self._below_faces(pyramid, faces, bodies)
@@ -92,11 +94,20 @@ class PeopleSearch:
         if not sure:
             return suppress_bodies(bodies)
         sure = self._unmixed(pyramid, sure)
+        crowd = self.settings.beside and len(sure) >= TOGETHER
+        if crowd:
+            every = self._proposals.beside(pyramid, candidates)
+            new = every[(every[:, 0] >= MIN_SCORE) & ~(every[:, None] == candidates[None]).all(2).any(1)]
+            beside = [with_face(body, faces) for body in self._bodies(pyramid, new)]
+            candidates, bodies = every, bodies + beside
+            sure = suppress_bodies(sure + [body for body in beside if _is_sure(body)])
+        hints = np.array([row for row in candidates if not explained(row[5:7], sure)]).reshape(-1, candidates.shape[1])
         doubtful = bodies
-        hints = [float(candidate[0]) for candidate in candidates if not explained(candidate[5:7], sure)]
-        if max(hints, default=0.0) >= MIN_SCORE:
+        if crowd:  # mere hints beside several people are mostly one more of them
+            doubtful = bodies + self._bodies(pyramid, hints[hints[:, 0] < MIN_SCORE][:_MOST_HINTS], sure)
+        if (hints[:, 0] >= MIN_SCORE).any():
             smaller = len(self.settings.on_cue)
-        for _ in range(self.settings.peels if len(sure) > 1 or hints else 0):
+        for _ in range(self.settings.peels if len(sure) > 1 or len(hints) else 0):
             peeled = Pyramid(without_bodies(rgb, sure))
             again, _ = self._proposals.candidates(peeled, True, smaller)
             inside = np.all((again[:, 5:7] >= 0) & (again[:, 5:7] <= [pyramid.width, pyramid.height]), axis=1)
@@ -140,25 +151,41 @@ class PeopleSearch:
         """A body after a second look at which side is left."""
         return body if self.settings.passes < 2 else right_sided(self._landmarks, pyramid, body)
 
-    def _is_somebody(self, pyramid: Pyramid, body: Body) -> bool:
+    def _without_things(self, pyramid: Pyramid, bodies: list[Body]) -> list[Body]:
+        """Bodies without weak candidates that do not stand up to more looks."""
+        sure = [body for body in bodies if body.candidate_score >= self.settings.doubt or body.has_clear_face]
+        kept = []
+        for body in bodies:
+            alike = [
+                other for other in bodies if other is not body and abs(np.log(body.size / other.size)) < _ALIKE_LOG
+            ]
+            surely = sum(_among(other, sure) for other in alike)
+            among = self.settings.beside and surely >= 1 and len(alike) + surely >= _COMPANY
+            doubted = not among and body.candidate_score < MIN_SCORE
+            if _among(body, sure) or (not doubted and self._is_somebody(pyramid, body, among)):
+                kept.append(body)
+        return kept
+
+    def _is_somebody(self, pyramid: Pyramid, body: Body, among: bool) -> bool:
         """False where a weak candidate is seen from one side only: things do not look like people in a mirror as well.
 
         Of 19 false bodies in 58 pictures of things and backgrounds one stays; of about 140 people in photographs that
-        were cut and darkened four go.
+        were cut and darkened four go. ``among`` several sure people of its size there is mostly one more of them.
         """
-        if body.candidate_score >= self.settings.doubt or body.has_clear_face:
-            return True
         region = body.landmarks.region
         looks = [
             Body(self._landmarks(pyramid, replace(region, side=region.side * scale), mirrored), 1.0)
-            for scale, mirrored in _LOOKS
+            for scale, mirrored in _LOOKS[: 2 if among else None]
         ]
         presence = np.mean([look.landmarks.presence for look in looks])
         seen = np.mean([look.landmarks.confidence for look in looks], axis=0)
-        enough = _MIN_PRESENCE_OF_LOOKS[body.candidate_score >= _RATHER_SURE]
-        if presence < enough or seen[:11].mean() < _SEEN_FACE or seen[11:13].mean() < _SEEN_SHOULDERS:
+        enough = _MIN_PRESENCE_OF_LOOKS[among or body.candidate_score >= _RATHER_SURE]
+        if presence < enough or seen[11:13].mean() < _SEEN_SHOULDERS:
             return False
-        return body.candidate_score >= _RATHER_SURE or spread(looks) < _STEADY * body.size
+        if among:
+            return True
+        rather_sure = body.candidate_score >= _RATHER_SURE
+        return bool(seen[:11].mean() >= _SEEN_FACE) and (rather_sure or spread(looks) < _STEADY * body.size)
 
     def _below_faces(self, pyramid: Pyramid, faces: list[Face], bodies: list[Body]) -> list[Body]:
         """Bodies below faces that no sure body has yet."""
@@ -171,12 +198,14 @@ class PeopleSearch:
         return [body for body in below if body is not None]
 
     def _behind(self, rgb: np.ndarray, faces: list[Face], sure: list[Body]) -> list[Body]:
-        """The sure bodies, and those of clear faces nobody has yet, with the others taken out of the picture."""
+        """The sure bodies, and those of faces nobody has yet, with the others taken out of the picture."""
         for face in faces:
-            if not face.clear or any(body.face is face for body in sure) or not is_near(face, sure):
+            if any(body.face is face for body in sure) or not is_near(face, sure):
+                continue
+            if not face.clear and (face.score < _UNCLEAR_SCORE or lies_on_bones(face, sure)):
                 continue
             body = self._below(Pyramid(without_bodies(rgb, sure, keep=face)), face)
-            if body is not None:
+            if body is not None and (face.clear or not repeats(body, sure)):
                 sure = [*sure, body]
         return sure
 
@@ -255,7 +284,8 @@ class PeopleSearch:
     def _bodies(self, pyramid: Pyramid, candidates: np.ndarray, others: list[Body] | None = None) -> list[Body]:
         """Bodies of candidates, best first; those that are what is left of ``others`` get one look only."""
         bodies: list[Body] = []
-        for candidate in candidates[(candidates[:, 0] >= MIN_SCORE) & (body_length(candidates) >= MIN_LENGTH)]:
+        crowd = self.settings.beside and several(candidates, pyramid)
+        for candidate in candidates[body_length(candidates) >= MIN_LENGTH]:
             score = float(candidate[0])
             region = Region.from_points(candidate[5:7], candidate[7:9])
             if any(same_region(body, region) for body in bodies):
@@ -265,13 +295,20 @@ class PeopleSearch:
                 continue  # no further pass for somebody who was found already
             if others and not stands_apart(first, others):
                 continue
-            passes = [self._finished(pyramid, first)]
-            doubtful = passes[0] is None or passes[0].landmarks.presence < SURE_PRESENCE
-            if doubtful and abs(region.angle) > UPSIDE_DOWN:  # the detector turns people whose face it cannot see
-                passes.append(self._body(pyramid, region.upright(), score))
-            seen = [body for body in passes if body is not None and is_plausible(body)]
-            bodies += sorted(seen, key=lambda body: -body.rank)[:1]
+            bodies += self._seen(pyramid, first, TILTED if crowd else UPSIDE_DOWN)
         return bodies
+
+    def _seen(self, pyramid: Pyramid, first: Body, turned: float) -> list[Body]:
+        """The body that a first look shows after all passes, one or none; doubtful ones from an upright region too."""
+        region = first.landmarks.region
+        passes = [self._finished(pyramid, first)]
+        if passes[0] is not None and not is_plausible(passes[0]):
+            passes = list(self._unmixed(pyramid, [passes[0]]))
+        doubtful = passes[0] is None or passes[0].landmarks.presence < SURE_PRESENCE
+        if doubtful and abs(region.angle) > turned:  # the detector turns people whose face it cannot see
+            passes.append(self._body(pyramid, region.upright(), first.candidate_score))
+        seen = [body for body in passes if body is not None and is_plausible(body)]
+        return sorted(seen, key=lambda body: -body.rank)[:1]
 
     def _body(self, pyramid: Pyramid, region: Region, score: float) -> Body | None:
         """The body in a region after all passes, or None where the model sees nobody."""

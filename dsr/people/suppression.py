@@ -26,6 +26,7 @@ _UNCLEAR_DISTANCE = 0.6  # the same for profiles, where points on the far side a
 _SEEN_HEAD, _ON_BONES, _NEAR = 0.85, 0.07, 0.2
 TURNED = np.radians(60)
 PEELED_MAX_ANGLE = np.radians(45)
+_PEELED_SURE, _HALF = 0.7, 0.5
 _HEAD = list(range(11))
 _TORSO = [11, 12, 23, 24]
 _BONES = [(11, 12), (23, 24), (11, 23), (12, 24), (11, 24), (12, 23), (0, 11), (0, 12), (11, 13), (12, 14)]
@@ -250,7 +251,11 @@ def stands_apart(body: Body, kept: list[Body]) -> bool:
         return False
     points = marks.points[_LIMBS]
     covered = np.max([mask_at(other, points) for other in kept], axis=0) > 0.3
-    return bool(covered.mean() < 0.5)
+    if covered.mean() < 0.5:
+        return True
+    # somebody behind others of whom little but head and a shoulder is seen, as no leftover has them
+    sure = marks.presence >= SURE_PRESENCE and body.candidate_score >= _PEELED_SURE
+    return bool(sure and not covered[0] and not covered[1:3].all() and covered_fraction(body, kept) < _HALF)
 
 
 def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Body | Face | None = None) -> np.ndarray:
