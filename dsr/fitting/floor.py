@@ -17,6 +17,7 @@ from dsr.fitting.balance import anchor_blends
 from dsr.fitting.problem import FitProblem
 from dsr.fitting.solver import State
 from dsr.fitting.stance import Stance
+from dsr.fitting.unseen import seated_legs
 from dsr.results.clip import TrackResult
 from dsr.results.floor import Floor
 from dsr.results.picture import PersonResult
@@ -31,6 +32,10 @@ _TALLEST_M = 2.0
 """Who would have to be taller than this to stand on the others' floor does not stand on it."""
 _CUT = 0.15
 """What somebody says about the floor whose feet are not seen."""
+_SITS_M = (0.22, 0.7)
+"""Whose legs are not seen and who would stand so far below the others' floor sits."""
+_NO_MEASURE = 10.0
+"""By how much less a network is believed about legs that sit."""
 _LOW_CAMERA_M = 0.3
 """A camera closer to the floor than this sees no sizes by it."""
 _ALIKE_DEG, _WALKED_DEG = 12.0, 5.0
@@ -50,12 +55,14 @@ class SharedFloor:
         scale: (N,) by how much each of them is larger than fitted.
         standing: (N,) bool, who is on it.
         confidence: 0 to 1.
+        sits: (N,) bool, who has no legs in the picture and is too low to stand on it.
     """
 
     height_m: float
     scale: np.ndarray
     standing: np.ndarray
     confidence: float
+    sits: np.ndarray
 
 
 def shared_floor(below_m: np.ndarray, stances: Sequence[Stance]) -> SharedFloor | None:
@@ -76,6 +83,8 @@ def shared_floor(below_m: np.ndarray, stances: Sequence[Stance]) -> SharedFloor 
     if not len(stances) or (weight.max() < 0.25 and cut.sum() < 2):
         return None
     foot = np.where(carries >= 0.5 * carries.max(1, keepdims=True), below_m, -np.inf).max(1)
+    sits = _sits(foot, weight, cut)
+    weight = np.where(sits, 0.0, weight)
     far = foot > _LOW_CAMERA_M
     if (far & (weight > 0.1)).any():
         size = np.where(far, np.log(np.maximum(foot, _LOW_CAMERA_M)), -np.inf)
@@ -96,8 +105,25 @@ def shared_floor(below_m: np.ndarray, stances: Sequence[Stance]) -> SharedFloor 
     agreement = float(trust[on].sum() / max(trust.sum(), 1e-9))
     confidence = agreement * float(1 - np.prod(1 - 0.6 * trust[on]))
     if far.any():
-        return SharedFloor(float(np.exp(middle)), np.where(on, np.exp(np.where(on, off, 0)), 1.0), on, confidence)
-    return SharedFloor(middle, np.ones(len(stances)), on, confidence)
+        return SharedFloor(float(np.exp(middle)), np.where(on, np.exp(np.where(on, off, 0)), 1.0), on, confidence, sits)
+    return SharedFloor(middle, np.ones(len(stances)), on, confidence, sits)
+
+
+def _sits(foot: np.ndarray, weight: np.ndarray, cut: np.ndarray) -> np.ndarray:
+    """(N,) bool, whose legs are not seen and who would stand below the others' floor.
+
+    That floor is where the feet are that are seen, or else where the highest of the unseen ones would be: somebody
+    sits rather than stands in the air.
+
+    Args:
+        foot: (N,) how far everybody's lower sole is below the camera, metres.
+        weight: (N,) what everybody says about the floor.
+        cut: (N,) bool, whose feet are not seen.
+    """
+    seen = ~cut & (weight > 0.25)
+    floor = float(np.median(foot[seen])) if seen.any() else float(foot[cut].min())
+    lower = foot - floor
+    return np.asarray(cut & (lower > _SITS_M[0]) & (lower < _SITS_M[1]))
 
 
 def soles_below(problem: FitProblem, state: State) -> np.ndarray:
@@ -109,18 +135,19 @@ def soles_below(problem: FitProblem, state: State) -> np.ndarray:
 
 
 def standing_on(
-    problem: FitProblem, state: State, height_m: float, scale: np.ndarray, on: np.ndarray, stances: Sequence[Stance]
+    problem: FitProblem, state: State, there: SharedFloor, stances: Sequence[Stance]
 ) -> tuple[FitProblem, State]:
     """A problem of B people with a floor, and the state to go on from: everybody moved along the line of sight to it.
+
+    Who is too low to stand on it sits down.
 
     Args:
         problem: who is fitted to what.
         state: their bodies.
-        height_m: of the camera above the floor.
-        scale: (B,) by how much they grow.
-        on: (B,) who is on the floor.
+        there: the floor, with its people's rows.
         stances: everybody's.
     """
+    height_m, scale, on = there.height_m, there.scale, there.standing
     model, targets = problem.model, problem.targets
     assert targets.upright is not None
     betas, transl, near = state.betas.clone(), state.transl.clone(), state.betas.clone()
@@ -142,9 +169,21 @@ def standing_on(
     down = carries * torch.as_tensor(on, device=betas.device)[:, None]
     floor = torch.full_like(targets.upright.floor, -height_m)
     upright = replace(targets.upright, floor=floor, contact=down / _SOLE_M)
+    theta, pose_sigma = state.theta.clone(), None if targets.pose_sigma is None else targets.pose_sigma.clone()
+    rows = torch.as_tensor(there.sits, device=theta.device)
+    if there.sits.any():
+        seated, factor = (torch.as_tensor(a, dtype=theta.dtype, device=theta.device) for a in seated_legs())
+        legs = rows[:, None] & (factor > 0)
+        theta = torch.where(legs, seated, theta)
+        pose = torch.where(legs, seated.to(upright.pose), upright.pose)
+        upright = replace(upright, pose=pose, pose_factor=torch.where(legs, factor.to(pose), upright.pose_factor))
+        if pose_sigma is not None:  # a network that saw no legs says that they stand
+            pose_sigma[legs] *= _NO_MEASURE
     children = bool((scale[on] < 0.82).any()) if on.any() else False
-    targets = replace(targets, upright=upright, betas=near if children or targets.betas is not None else None)
-    return replace(problem, targets=targets), replace(state, betas=betas, transl=transl)
+    targets = replace(
+        targets, upright=upright, pose_sigma=pose_sigma, betas=near if children or targets.betas is not None else None
+    )
+    return replace(problem, targets=targets), replace(state, betas=betas, transl=transl, theta=theta)
 
 
 def find_floor(people: Sequence[PersonResult], stances: Sequence[Stance], gravity: Gravity, asset: BodyAsset) -> Floor:

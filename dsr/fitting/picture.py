@@ -115,12 +115,13 @@ def _on_one_floor(
     for rows, problem, state in groups:
         below[rows] = soles_below(problem, state)
     floor = shared_floor(below, stances)
-    if floor is None or floor.standing.sum() < 2:
+    if floor is None or (floor.standing.sum() < 2 and not floor.sits.any()):
         return groups
     moved = []
     for rows, problem, state in groups:
         own = [stances[i] for i in rows]
-        there, begin = standing_on(problem, state, floor.height_m, floor.scale[rows], floor.standing[rows], own)
+        here = replace(floor, scale=floor.scale[rows], standing=floor.standing[rows], sits=floor.sits[rows])
+        there, begin = standing_on(problem, state, here, own)
         weights = FitWeights(steps=_FLOOR_STEPS)
         if problem.targets.metric:
             weights = replace(weights, **_PREDICTED)

@@ -15,6 +15,8 @@ from dsr.people.types import Detection
 
 SIDES = ("left", "right")
 _SEEN = (0.35, 0.6)  # confidences from which on a keypoint begins to count, and counts
+_LEGS = ("knee", "ankle")
+_SURELY_SEEN, _ON_BODY, _NEAR = 0.85, 0.2, 0.02  # confidence; probability of the silhouette; in sides of the box
 _SHARE = (0.66, 0.86)  # of a straight leg's length by the trunk's, along the picture's vertical
 _LEG_BY_TRUNK = 1.45  # hip to ankle by shoulders to hips, as detectors see them
 _FLEXED_DEG = (11.0, 22.0)  # trunk against legs, which landmarks tell to 5 degrees: straight, and bent over
@@ -55,6 +57,7 @@ class NamedPoints:
         self._row = {name: k for k, name in enumerate(joint_names(detection.keypoint_set))}
         self._pixels, self._confidence = detection.keypoints_px, detection.confidence
         self._world, self._size = detection.world_m, size
+        self._mask, self._reach = detection.mask, _NEAR * float((detection.box_px[2:] - detection.box_px[:2]).max())
 
     def row(self, name: str) -> int:
         """Place of a keypoint in its set."""
@@ -69,12 +72,27 @@ class NamedPoints:
         return None if self._world is None else np.asarray(self._world[self._row[name]], np.float64)
 
     def seen(self, name: str) -> float:
-        """0 to 1; 0 outside the picture."""
+        """0 to 1; 0 outside the picture, and for legs that are behind something: off the person's silhouette."""
         if name not in self._row:
             return 0.0
         u, v = self.pixel(name)
         inside = 0 <= u < self._size[0] and 0 <= v < self._size[1]
-        return ramp(self._confidence[self._row[name]], *_SEEN) if inside else 0.0
+        confidence = self._confidence[self._row[name]]
+        if confidence < _SURELY_SEEN and name.endswith(_LEGS) and not self._on_silhouette(u, v):
+            return 0.0
+        return ramp(confidence, *_SEEN) if inside else 0.0
+
+    def _on_silhouette(self, u: float, v: float) -> bool:
+        """Whether the silhouette is near a pixel; true where there is none."""
+        if self._mask is None:
+            return True
+        (x0, y0, x1, y1), probability = self._mask.box_px, self._mask.probability
+        height, width = probability.shape
+        columns, rows = width / max(x1 - x0, 1e-6), height / max(y1 - y0, 1e-6)
+        left, right = (math.floor((u + side * self._reach - x0) * columns) for side in (-1, 1))
+        top, bottom = (math.floor((v + side * self._reach - y0) * rows) for side in (-1, 1))
+        near = probability[max(top, 0) : max(bottom + 1, 0), max(left, 0) : max(right + 1, 0)]
+        return bool(near.size) and float(near.max()) >= _ON_BODY
 
 
 def stance_of(detection: Detection, size: tuple[int, int], level_px: np.ndarray) -> Stance:

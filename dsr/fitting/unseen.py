@@ -16,6 +16,8 @@ from dsr.people.types import Detection
 
 _LEG_RAD, _ARM_RAD = 0.2, 0.35
 """How far limbs that are not seen differ from relaxed ones, by joint."""
+_SEAT_RAD = 0.06
+"""The same for legs of which the height of the body says that they sit: the prior of poses likes them straight."""
 _HIP_SITS, _KNEE_STANDS, _KNEE_SITS = -1.4, 0.1, 1.4
 _SHOULDER_HANGS, _ELBOW_HANGS = 1.15, 0.4
 _LEG = ("knee", "ankle", "heel", "foot", "toe")
@@ -65,6 +67,14 @@ def relaxed_limbs(detection: Detection, size: tuple[int, int], stance: Stance) -
         pose[elbow_joint, 1] = -mirror * _ELBOW_HANGS
         factor[elbow_joint] = elbow * wrist / _ARM_RAD
     return Relaxed(pose.ravel(), factor.ravel())
+
+
+def seated_legs() -> tuple[np.ndarray, np.ndarray]:
+    """(63,) pose of legs that sit, and one over its standard deviation, 0 for the rest of the body, as in a Relaxed."""
+    pose, factor = np.zeros((21, 3)), np.zeros((21, 3))
+    pose[[0, 1], 0], pose[[3, 4], 0] = _HIP_SITS, _KNEE_SITS
+    factor[[0, 1, 3, 4, 6, 7]] = 1 / _SEAT_RAD
+    return pose.ravel(), factor.ravel()
 
 
 def keypoint_shares(detection: Detection, size: tuple[int, int]) -> np.ndarray:

@@ -99,6 +99,36 @@ def test_consensus():
     assert lying_camera.standing.all() and (lying_camera.scale == 1).all()
 
 
+def test_who_would_stand_below_the_others_sits():
+    """Legs that are not seen: 0.4 m too low is a chair, 0.1 m another size; feet that are seen are believed."""
+    cut = stance(0.0, (0.0, 0.0), (0.0, 0.0))
+    shared = shared_floor(below(1.5, 1.9, 1.6), [stance(), cut, cut])
+    assert shared.sits.tolist() == [False, True, False] and shared.standing.tolist() == [True, False, True]
+    assert shared.scale[1] == 1 and shared.height_m == pytest.approx(1.5, abs=0.05)
+    nobodys_feet = shared_floor(below(1.9, 1.5, 1.95), [cut, cut, cut])
+    assert nobodys_feet.sits.tolist() == [True, False, True]
+    assert not shared_floor(below(1.5, 1.9), [stance(), stance()]).sits.any()
+
+
+def test_a_seated_person_at_a_table_sits(body):
+    """Two people of one size to the waist, beside somebody who stands: the head of one is 40 centimetres lower."""
+    level = level_to_camera(PITCH, 0)
+    standing = seen(body, person(body, place=(0.0, 1.5, 4.0), level=level))
+    legs = ("knee", "ankle", "heel", "foot")
+    found = [
+        standing,
+        seen(body, person(body, place=(1.0, 1.9, 4.0), level=level), hidden=legs),
+        seen(body, person(body, place=(-1.0, 1.5, 4.0), level=level), hidden=legs),
+    ]
+    people = fit_people(found, TILTED, body, FitOptions())
+    thighs = np.array([p.joints_cam_m[[4, 5]] - p.joints_cam_m[[1, 2]] for p in people]).mean(1)
+    drop = -(thighs @ UP) / np.linalg.norm(thighs, axis=1)
+    assert drop[0] > 0.95 and drop[2] > 0.9 and drop[1] < 0.5
+    assert people[1].height_m > 0.93 * people[0].height_m
+    low = np.array([(p.vertices_cam_m @ UP).min() for p in people])
+    assert abs(low[1] - low[0]) < 0.25 < abs(1.9 - 1.5)
+
+
 def test_nobody_stands_and_up_is_known_all_the_same(body):
     floor = find_floor([], [], GRAVITY, body.asset)
     assert floor.offset_m is None and floor.confidence == 0 and not floor.people
