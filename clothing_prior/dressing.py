@@ -15,7 +15,7 @@ from dsr.body import BodyAsset
 from dsr.body.numpy_lbs import rodrigues
 from dsr.clothing.labels import LABELS
 from dsr.synthetic.mhclo import Garment
-from dsr.synthetic.wardrobe import BOTTOM, SOCK, BoundGarment, Wardrobe, garment_parts, suit_parts
+from dsr.synthetic.wardrobe import BOTTOM, HAIR_STYLES, SOCK, BoundGarment, Wardrobe, garment_parts, suit_parts
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def label_faces(name: str, garment: Garment, rest: np.ndarray) -> tuple[np.ndarr
     if name.startswith("shoes"):
         socks = (garment_parts(garment, name, rest) == SOCK)[faces].any(1)
         return faces, np.where(socks, LABELS.index("socks"), np.where(left, *map(LABELS.index, _SHOES)))
-    if rest[:, 1].min() > 0.2:
+    if name in HAIR_STYLES[0] + HAIR_STYLES[1]:  # long hair hangs as low as a suit
         return faces, np.full(len(faces), LABELS.index("hair"))
     upper, lower = "coat" if name in COATS else "upperclothes", "skirt" if name in SKIRTS else "pants"
     bottom = (suit_parts(garment, name, rest) == BOTTOM)[faces].all(1)
