@@ -82,6 +82,17 @@ def test_clothes_cover_what_they_cover(wardrobe):
     assert np.isin(labels[np.abs(x) > 0.5], [ID["leftArm"], ID["rightArm"]]).all()
 
 
+@pytest.mark.parametrize("style", ["short01", "long01", "braid01"])
+def test_hair_is_hair_however_low_it_hangs(wardrobe, style):
+    assert set(labelled_piece(wardrobe, style).labels) == {ID["hair"]}
+
+
+def test_no_trousers_on_the_head():
+    prior, body = load_clothing_prior(load_asset("open")), load_asset("open")
+    top = body.v_template[:, 1] > body.v_template[:, 1].max() - 0.05
+    assert prior.vertex_labels[top][:, [ID["pants"], ID["skirt"], ID["upperclothes"]]].max() < 0.03
+
+
 def test_arms_before_the_trunk_do_not_dress_it(wardrobe):
     """A sleeve that touches the side of the trunk covers the arm, not the trunk."""
     asset = wardrobe.body
