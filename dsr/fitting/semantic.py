@@ -50,6 +50,8 @@ from dsr.results.picture import PersonResult
 
 _STEPS = {"fast": 16, "standard": 24, "best": 40}
 _MOMENTUM, _MEMORY = 0.8, 0.95  # as Adam's two
+_IN_MASK = 0.2
+"""Intersection over union of body and mask below which the mask lies elsewhere."""
 _STEP_FACTORS = (1.0, 0.75, 0.5, 0.35, 0.2, 0.1)
 """Parts of the step that are tried until one is accepted."""
 
@@ -237,8 +239,9 @@ def _refine_group(
             state = moved(fraction * z.detach()[:, :known]).select(torch.as_tensor(todo, device=device))
             candidates = describe_state(problem.select(todo), state)
         for k, person in zip(todo, candidates, strict=True):
-            # A bare body has to cover more of its mask; a dressed one may shrink inside of its clothes.
-            fits = bool(cheaper[k]) if objective != "outline" else _overlaps_more(before[k], person)
+            # A bare body has to cover more of its mask; a dressed one that is in it may shrink inside of its clothes.
+            shrinks = objective != "outline" and _is_in_its_mask(before[k])
+            fits = bool(cheaper[k]) if shrinks else _overlaps_more(before[k], person)
             if fits and _keeps_keypoints(before[k], person, weights):
                 done[k] = _accepted(before[k], person, fraction, loose[k])
     sentence = "it would not have raised the overlap with the mask, or only at the keypoints' cost"
@@ -307,6 +310,12 @@ def _state_of(people: list[PersonResult], problem: FitProblem) -> State:
     root_rest = body.rest_joints(betas)[:, 0].to(turn)
     root, transl = rotate_body(axis_angle_to_rotmat(stack("global_orient")), stack("transl"), root_rest, turn)
     return State(root, stack("body_pose")[:, :21].flatten(1), betas, transl)
+
+
+def _is_in_its_mask(person: PersonResult) -> bool:
+    """Whether the mask may be the person's at all."""
+    overlap = person.residuals["fit"]["silhouette_iou"]
+    return overlap is not None and overlap >= _IN_MASK
 
 
 def _overlaps_more(before: PersonResult, after: PersonResult) -> bool:
