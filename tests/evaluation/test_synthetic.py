@@ -268,7 +268,7 @@ def test_overview_has_a_line_per_subcommand_and_synthetic_by_default(tmp_path, c
     text = capsys.readouterr().out
     assert "(default: synthetic)" in text and "required" not in text
     subcommands = text.partition("(default: synthetic)")[2].strip("─╰╯│ \n").splitlines()
-    assert all("•" in line for line in subcommands) and len(subcommands) == 5 + len(PROTOCOLS)
+    assert all("•" in line for line in subcommands) and len(subcommands) == 6 + len(PROTOCOLS)
     assert main(["3dpw", "--help"]) == 0
     assert "Exit codes" in capsys.readouterr().out
     monkeypatch.chdir(tmp_path)  # where there are no examples
