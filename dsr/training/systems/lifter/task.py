@@ -207,7 +207,6 @@ class LifterTask(WindowTask):
             start_from(model, self.config.network.init)
         self.frames, self.channels, self.centre = model.frames, model.inputs, bool(model.centre_only)
         self.target = model.target_frame
-        self.diffuses = isinstance(model, DiffusionLifter)
         pruning = getattr(model, "pruning", None)
         self.dropped = pruning is not None and not pruning.recover
         if self.frames < 2 and self.config.model.startswith(("hot-", "tpc-")):
@@ -258,7 +257,7 @@ class LifterTask(WindowTask):
                     raise TrainingError("Lifters that drop frames for good (tpc-) train on one GPU, as published.")
                 poses, index = model.lift(batch["x"])
                 target = target.gather(1, index[:, :, None, None].expand(-1, -1, *target.shape[2:]))
-            elif self.diffuses:
+            elif isinstance(getattr(model, "module", model), DiffusionLifter):
                 poses = model(batch["x"], target)
             elif losses.kind == "laplace":
                 poses, log_scale = _with_uncertainty(model, batch["x"])
