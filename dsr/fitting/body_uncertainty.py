@@ -191,9 +191,7 @@ def _pose_said(problem: FitProblem) -> tuple[Tensor, Tensor]:
 def _betas_said(problem: FitProblem) -> tuple[Tensor, Tensor]:
     """The shape that is expected (B, n) and how far it may be off."""
     targets, model, weights = problem.targets, problem.model, FitWeights()
-    usual = torch.full((len(targets.scale), model.num_betas), weights.beta).to(problem.rotation)
-    if model.child_axis is not None:
-        usual[:, model.child_axis] = weights.child
+    usual = model.beta_sigma(weights.beta, weights.child).expand(len(targets.scale), -1)
     betas = torch.zeros_like(usual) if targets.betas is None else targets.betas
     return betas, usual if targets.beta_sigma is None else targets.beta_sigma
 

@@ -169,16 +169,16 @@ def standing_on(
     down = carries * torch.as_tensor(on, device=betas.device)[:, None]
     floor = torch.full_like(targets.upright.floor, -height_m)
     upright = replace(targets.upright, floor=floor, contact=down / _SOLE_M)
-    theta, pose_sigma = state.theta.clone(), None if targets.pose_sigma is None else targets.pose_sigma.clone()
-    rows = torch.as_tensor(there.sits, device=theta.device)
+    theta, pose_sigma = state.theta, targets.pose_sigma
     if there.sits.any():
+        rows = torch.as_tensor(there.sits, device=theta.device)
         seated, factor = (torch.as_tensor(a, dtype=theta.dtype, device=theta.device) for a in seated_legs())
         legs = rows[:, None] & (factor > 0)
         theta = torch.where(legs, seated, theta)
         pose = torch.where(legs, seated.to(upright.pose), upright.pose)
         upright = replace(upright, pose=pose, pose_factor=torch.where(legs, factor.to(pose), upright.pose_factor))
         if pose_sigma is not None:  # a network that saw no legs says that they stand
-            pose_sigma[legs] *= _NO_MEASURE
+            pose_sigma = torch.where(legs, _NO_MEASURE * pose_sigma, pose_sigma)
     children = bool((scale[on] < 0.82).any()) if on.any() else False
     targets = replace(
         targets, upright=upright, pose_sigma=pose_sigma, betas=near if children or targets.betas is not None else None

@@ -125,6 +125,13 @@ class KeypointModel:
         ends = shapes[[int(height.argmax()), int(height.argmin())], 1]
         self._height = tensor(ends[0] - ends[1])  # (1+n): standing height is linear in betas, all but exactly
 
+    def beta_sigma(self, beta: float, child: float) -> Tensor:
+        """(n,) standard deviations of the shape coefficients: all alike, but for the one that leads to a child."""
+        sigma = torch.full((self.num_betas,), beta, dtype=self.dtype, device=self.device)
+        if self.child_axis is not None:
+            sigma[self.child_axis] = child
+        return sigma
+
     def height(self, betas: Tensor) -> tuple[Tensor, Tensor]:
         """Standing height (B,) in metres and its gradient (n,)."""
         return self._height[0] + betas @ self._height[1:], self._height[1:]

@@ -93,7 +93,7 @@ def with_network(problem: FitProblem) -> FitProblem:
     Where somebody's landmarks agree with the keypoints better than any detector's do, somebody knows better than the
     network, and they stay. Without 3D landmarks of ``blazepose33``, or without the network's file, nothing changes.
     """
-    network, targets = default_network(), problem.targets
+    network, targets, weights = default_network(), problem.targets, FitWeights()
     bodies = None if network is None else _grown_up(predicted(problem, network), problem)
     if bodies is None or targets.landmarks is None or targets.landmark_sigma is None:
         return problem
@@ -114,9 +114,10 @@ def with_network(problem: FitProblem) -> FitProblem:
         pose = rotmat_to_axis_angle(bodies.turns[:, 1 : 1 + POSED_JOINTS]).flatten(1)
         targets = replace(targets, pose=pose, pose_sigma=POSE * bodies.pose_sigma.flatten(1) * doubt)
         if targets.betas is None and problem.model.num_betas == bodies.betas.shape[1]:
-            sure = torch.where(share[:, None] > 0.5, BETA * bodies.beta_sigma, _usual_betas(problem))
-            if problem.model.child_axis is not None:
-                sure[:, problem.model.child_axis] = _usual_betas(problem)[problem.model.child_axis]
+            usual, axis = problem.model.beta_sigma(weights.beta, weights.child), problem.model.child_axis
+            sure = torch.where(share[:, None] > 0.5, BETA * bodies.beta_sigma, usual)
+            if axis is not None:
+                sure[:, axis] = usual[axis]
             targets = replace(targets, betas=torch.where(share[:, None] > 0.5, bodies.betas, 0.0), beta_sigma=sure)
     return replace(problem, targets=targets, factor=factor, network=bodies)
 
@@ -160,11 +161,3 @@ def network_state(problem: FitProblem) -> State | None:
 def _is_open(problem: FitProblem) -> bool:
     """Whether the fit has the body that the network speaks of."""
     return problem.body.asset.name.startswith("open")
-
-
-def _usual_betas(problem: FitProblem) -> Tensor:
-    weights, model = FitWeights(), problem.model
-    sigma = torch.full((model.num_betas,), weights.beta).to(problem.rotation)
-    if model.child_axis is not None:
-        sigma[model.child_axis] = weights.child
-    return sigma

@@ -328,11 +328,7 @@ def linearise(
         cost = cost + (bend * apart.square()).sum(1)
         diagonal[:, 3:stop] += (bend / targets.pose_sigma).square()
         linear[:, 3:stop] += bend.square() * apart / targets.pose_sigma
-    sigma = torch.full((n,), weights.beta, dtype=model.dtype, device=model.device)
-    if model.child_axis is not None:
-        sigma[model.child_axis] = weights.child
-    if targets.beta_sigma is not None:
-        sigma = targets.beta_sigma
+    sigma = model.beta_sigma(weights.beta, weights.child) if targets.beta_sigma is None else targets.beta_sigma
     diagonal[:, stop : stop + n] = 1 / sigma**2
     unusual = state.betas if targets.betas is None else state.betas - targets.betas
     linear[:, stop : stop + n] = unusual / sigma**2

@@ -185,9 +185,7 @@ def _parameters(
     terms.cost += float(over.square().sum())
     terms.gradient[:, 3 : 3 + POSE_SIZE] += over / weights.limit_rad
     terms.blocks[0].diagonal(dim1=1, dim2=2)[:, 3 : 3 + POSE_SIZE] += (over != 0).to(over) / weights.limit_rad**2
-    sigma = torch.full((n,), weights.beta, dtype=model.dtype)
-    if model.child_axis is not None:
-        sigma[model.child_axis] = weights.child
+    sigma = model.beta_sigma(weights.beta, weights.child)
     unusual = (state.betas if targets.betas is None else state.betas - targets.betas) / sigma
     trusted = max(int(seen.sum()), 1) ** 0.5  # frames agree with each other: errors of one are those of the next
     terms.cost += trusted * float(unusual.square().sum())
