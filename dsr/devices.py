@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from dsr.errors import UsageError
 
@@ -63,6 +65,44 @@ def one_thread() -> Iterator[None]:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        yield
+        with one_numpy_thread():
+            yield
     finally:
         torch.set_num_threads(before)
+
+
+class _OneNumpyThread:
+    """Counts who is inside: NumPy's threads are of the whole process."""
+
+    def __init__(self) -> None:
+        self._inside, self._lock = 0, threading.Lock()
+        self._limits: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._limits = _blas().limit(limits=1)
+            self._inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limits.restore_original_limits()
+
+
+_ONE_NUMPY_THREAD = _OneNumpyThread()
+
+
+def one_numpy_thread() -> AbstractContextManager[None]:
+    """One thread for NumPy's products: OpenBLAS keeps a second core busy waiting for the next one otherwise."""
+    return _ONE_NUMPY_THREAD
+
+
+@lru_cache(maxsize=1)
+def _blas() -> Any:
+    """NumPy's matrix library."""
+    import numpy  # noqa: F401, ICN001  only what is loaded is found
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController().select(user_api="blas")

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
-from dsr.devices import evaluating, one_thread
+from dsr.devices import evaluating, one_numpy_thread, one_thread
 
 
 @pytest.fixture
@@ -33,3 +34,22 @@ def test_parts_that_were_frozen_stay_frozen():
     with evaluating(model):
         assert not any(module.training for module in model.modules())
     assert [module.training for module in model.modules()] == [True, True, False]
+
+
+@pytest.mark.parametrize("error", [None, ZeroDivisionError])
+def test_numpy_has_one_thread_as_long_as_anybody_is_inside(error):
+    def threads():
+        return [library.num_threads for library in ThreadpoolController().select(user_api="blas").lib_controllers]
+
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        try:
+            with one_numpy_thread():
+                with one_numpy_thread():
+                    assert set(threads()) == {1}
+                assert set(threads()) == {1}
+                if error:
+                    raise error
+        except ZeroDivisionError:
+            pass
+        assert threads() == before

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 
 PITCH_DEG, ROLL_DEG = np.arange(-39.0, 60.1, 3.0), np.arange(-33.0, 33.1, 1.5)
 """The grid's degrees: a positive pitch looks down, with a positive roll the scene leans to the right."""
@@ -115,7 +114,8 @@ def gravity_of(log_probability: np.ndarray) -> Gravity:
     Far-away second guesses widen the spread but do not move the mean; a lonely peak is no guess.
     """
     weight = np.exp(log_probability - log_probability.max())
-    mass = uniform_filter(weight, (_NEAR[0], _NEAR[1]), mode="constant")
+    around = np.pad(weight, [(n // 2, n // 2) for n in _NEAR])
+    mass = np.lib.stride_tricks.sliding_window_view(around, _NEAR).sum((2, 3))
     p, r = (int(i) for i in np.unravel_index(int(mass.argmax()), weight.shape))
     near = weight * (np.abs(PITCH_DEG - PITCH_DEG[p]) < 16)[:, None] * (np.abs(ROLL_DEG - ROLL_DEG[r]) < 8)[None, :]
     near = near / near.sum()

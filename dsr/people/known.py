@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from dsr.body.joints import BLAZEPOSE33_NAMES, joint_names
 from dsr.people.candidates import box_iou
@@ -36,6 +35,8 @@ def match_boxes(boxes: np.ndarray, bodies: list[Body], width: int, height: int) 
     Returns:
         N indices into ``bodies``, None where nobody found has this box.
     """
+    from scipy.optimize import linear_sum_assignment
+
     overlap = np.zeros((len(boxes), len(bodies)))
     for column, body in enumerate(bodies):
         marks = body.landmarks

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from dsr.options import split_person
 from dsr.people.select import box_area, largest
@@ -90,6 +89,8 @@ def track_people(
     Returns:
         Everybody, in the order of appearance, then from the left.
     """
+    from scipy.optimize import linear_sum_assignment
+
     max_gap = max(2, round(max_gap_s * fps))
     fade = max(0.5, 1 - 1 / (_COASTING_S * fps))
     tracks: list[_Open] = []

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from dsr.devices import one_numpy_thread
 from dsr.errors import DsrError, error_sentence
 from dsr.limits import check_time
 from dsr.options import FitOptions, split_person
@@ -81,7 +82,7 @@ def errors_as_status(result: InputResult, doing: str = "") -> Iterator[None]:
 def whole_chain(result: InputResult) -> Iterator[None]:
     """The chain of one input: its errors become the status, and whoever was fitted before is left out; timed."""
     started = time.perf_counter()
-    with errors_as_status(result):
+    with errors_as_status(result), one_numpy_thread():
         yield
     if result.status != "ok":
         result.people = []

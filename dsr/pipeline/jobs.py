@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
+from dsr.devices import one_numpy_thread
 from dsr.errors import UsageError
 
 _Item = TypeVar("_Item")
@@ -34,12 +35,13 @@ def ordered_map(
     waiting: deque[Future[_Done]] = deque()
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="dsr", initializer=_one_thread_each)
     try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            while waiting and (len(waiting) > jobs + 2 or waiting[0].done()):
+        with one_numpy_thread():
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                while waiting and (len(waiting) > jobs + 2 or waiting[0].done()):
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=stop is None, cancel_futures=True)
         if stop is not None:
