@@ -88,8 +88,12 @@ def rigged_glb(rig: Rig, person: PersonResult, asset: BodyAsset, camera: Picture
 
     face = morphs(asset, person.betas)
     attributes = {
-        "POSITION": file.add(face.without(rig.rest_vertices)[shared.vertex], "VEC3", _VERTEX_DATA, bounds=True),
-        "NORMAL": file.add(vertex_normals(rig.rest_vertices, asset)[shared.vertex], "VEC3", _VERTEX_DATA),
+        "POSITION": file.add(
+            np.take(face.without(rig.rest_vertices), shared.vertex, axis=0), "VEC3", _VERTEX_DATA, bounds=True
+        ),
+        "NORMAL": file.add(
+            np.take(vertex_normals(rig.rest_vertices, asset), shared.vertex, axis=0), "VEC3", _VERTEX_DATA
+        ),
         **{
             key: file.add(array, "VEC2" if key == "TEXCOORD_0" else "VEC4", _VERTEX_DATA)
             for key, array in shared.attributes.items()
