@@ -70,8 +70,7 @@ def add_shapes(mesh_object: Any, body: BodyModel, count: int) -> None:
 
 def add_directions(mesh_object: Any, body: BodyModel) -> None:
     """A shape key per named direction, one spread of people each; values start at 0."""
-    for direction in body.directions:
-        offset = body.shapedirs @ (direction.spread * direction.betas).astype(np.float32)
+    for direction, offset in zip(body.directions, body.direction_offsets, strict=True):
         add_key(mesh_object, KEY_NAMES[direction.name], offset, 0.0)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import zipfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,13 @@ class BodyModel:
     def num_shapes(self) -> int:
         """How many coefficients come before the named expressions."""
         return self.shapedirs.shape[2] - len(self.expression_names)
+
+    @cached_property
+    def direction_offsets(self) -> np.ndarray:
+        """(D, V, 3) float32 metres that one spread of each named direction moves the rest vertices by."""
+        spreads = np.array([direction.spread * direction.betas for direction in self.directions], np.float32)
+        moved = spreads.reshape(-1, self.shapedirs.shape[2]) @ self.shapedirs.reshape(-1, self.shapedirs.shape[2]).T
+        return moved.reshape(-1, *self.vertices.shape)
 
     def shaped_vertices(self, betas: np.ndarray) -> np.ndarray:
         """Rest vertices (V, 3) of a shape (n,), n <= B."""
@@ -129,7 +137,8 @@ def _read(path: Path) -> BodyModel:
 
 def _body(arrays: dict[str, np.ndarray]) -> BodyModel:
     vertices = arrays["v_template"].astype(np.float64)
-    shapedirs, weights, faces = arrays["shapedirs"], arrays["weights"], arrays["f"].astype(np.int32)
+    shapedirs = arrays["shapedirs"].astype(np.float32, copy=False)  # numpy multiplies the file's half floats slowly
+    weights, faces = arrays["weights"], arrays["f"].astype(np.int32)
     parents = arrays["kintree_table"][0].astype(np.int64)
     parents[(parents < 0) | (parents >= len(parents))] = -1  # SMPL's own files say 2**32 - 1 for none
     count = len(vertices)
