@@ -301,6 +301,9 @@ def _choices(column: Any, settings: Any) -> None:
         extra = details.get(name, {}).get(getattr(settings, name))
         if extra:
             column.prop(settings, extra)
+    fingers = _full_width(column)
+    fingers.enabled = settings.body != "open-light"
+    fingers.prop(settings, "expressive")
 
 
 def _button(layout: Any, settings: Any) -> None:

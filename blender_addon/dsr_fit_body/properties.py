@@ -76,6 +76,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
         name="Body Model",
         items=[
             ("open", "Open Body", "The body model that comes with dsr"),
+            ("open-x", "Open Body, Fingers", "The same with bones for fingers, jaw and eyes, and facial expressions"),
             ("open-light", "Open Body, Light", "The same with half the vertices"),
             ("FILE", "From File", "A licensed SMPL or SMPL-X file of your own"),
         ],
@@ -111,6 +112,11 @@ class FitBodySettings(bpy.types.PropertyGroup):
             ("all", "Both", "Joints and silhouette; slow"),
         ],
         default="none",
+    )
+    expressive: BoolProperty(
+        name="Fingers and Face",
+        description="Also fit fingers, jaw, gaze and expression; the open body then has bones and sliders for them",
+        default=False,
     )
     again: EnumProperty(
         name="Fit Again",
@@ -243,6 +249,8 @@ class FitBodySettings(bpy.types.PropertyGroup):
             "refine": self.refine,
             "device": device,
         }
+        if self.expressive and self.body != "open-light":
+            options["expressive"] = True
         if self.focal == "MM":
             options["focal35"] = round(self.focal_mm, 4)
         elif self.focal == "FOV":

@@ -150,6 +150,11 @@ def people_are_asked_for_as_the_worker_knows_them():
         asked[people] = options["person"]
         assert options["min_score"] == 0.25
     assert asked == {"all": "all", "largest": "largest", "some": "largest:3", "one": "1"}
+    assert "expressive" not in settings.fit_options("auto")
+    settings.expressive = True
+    assert settings.fit_options("auto")["expressive"] is True
+    settings.body = "open-light"  # has neither fingers nor a face that moves
+    assert "expressive" not in settings.fit_options("auto")
 
 
 @check

@@ -226,7 +226,7 @@ class Interface:
 # Where things are in Blender 3.4.1 in a window of 1600 x 1000 with its factory layout.
 TAB = (1308, 250)
 """The "Fit Body" tab."""
-PATH_FIELD, FIT_BUTTON, CANCEL_BUTTON, VIEW = (1180, 150), (1205, 476), (1240, 505), (600, 600)
+PATH_FIELD, FIT_BUTTON, CANCEL_BUTTON, VIEW = (1180, 150), (1205, 499), (1240, 528), (600, 600)
 """The buttons as they lie below the picture of a photo."""
 
 
@@ -237,7 +237,7 @@ def beats_per_second(beats: list[float], begin: float, end: float) -> tuple[floa
     return (len(inside) / max(end - begin, 1e-9), max(pauses, default=end - begin))
 
 
-BODY_HEADER = (1150, 590)
+BODY_HEADER = (1150, 613)
 """Of the sub-panel, when nothing but the outcome stands above it."""
 NO_WARNINGS = "import dsr_fit_body.session as s; s.STATE.warnings = []; s.redraw()"
 
