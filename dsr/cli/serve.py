@@ -163,8 +163,10 @@ class Worker:
                 self._fit(request)
             elif kind == "check":
                 self._check(request_id)
+            elif kind == "garment":
+                self._garment(request)
             else:
-                raise UsageError(f"request {kind!r}: use fit, check, cancel or quit.")
+                raise UsageError(f"request {kind!r}: use fit, garment, check, cancel or quit.")
         except _Cancelled:
             self._send("error", id=request_id, code="cancelled", message="Cancelled.")
         except DsrError as error:
@@ -186,6 +188,17 @@ class Worker:
         from dsr.cli.doctor import run_checks
 
         self._send("check", id=request_id, checks=[asdict(check) for check in run_checks()])
+
+    def _garment(self, request: dict[str, Any]) -> None:
+        """A garment of MakeHuman's format as a skinned model that follows the body's shape."""
+        from dsr.body import load_asset
+        from dsr.synthetic.garment_model import write_garment
+
+        garment, out = request.get("garment"), request.get("out")
+        if not isinstance(garment, str) or not isinstance(out, str):
+            raise UsageError('A garment request needs "garment", a .mhclo file, and "out", the NPZ file to write.')
+        write_garment(Path(garment), load_asset(str(request.get("body", "open"))), Path(out))
+        self._send("result", id=request.get("id"), input=garment, status="ok", message="", path=out, outputs=[out])
 
     def _fit(self, request: dict[str, Any]) -> None:
         options = _options(request.get("options", {}))

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import tarfile
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
 from dsr.body import BodyAsset, load_asset
 from dsr.errors import DatasetError
-from dsr.synthetic.mhclo import Garment, assemble_base, load_garment
+from dsr.synthetic.base_mesh import BaseMesh, BoundGarment
+from dsr.synthetic.mhclo import Garment, load_garment
 
 SKIN, HAIR, BROW, TOP, BOTTOM, ACCENT, SHOE, SOLE, SOCK, EYE, IRIS, PUPIL, MOUTH, HAT = range(14)
 """Materials of the faces of a dressed body."""
@@ -71,21 +71,6 @@ class Piece:
     tuck: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class BoundGarment:
-    """A garment and how it hangs on the open body.
-
-    Attributes:
-        garment: its binding to the base mesh; ``garment.fit(wardrobe.base(betas))`` places it.
-        weights: (N, 24) skinning weights.
-        places: (N, 3) on the mean body, metres.
-    """
-
-    garment: Garment
-    weights: np.ndarray
-    places: np.ndarray
-
-
 class Wardrobe:
     """The open body with its helper vertices, and the garments of a folder, read when first worn.
 
@@ -108,23 +93,14 @@ class Wardrobe:
             raise DatasetError(
                 f"{folder}: no garment {missing[0]}.mhclo; give the folder of unpacked MakeHuman assets."
             )
-        self._helpers = _helpers(self.body)
-        self.template = self._base(self.body.v_template, self._helpers.template)
-        self.weights = self._base(self.body.weights, self._helpers.weights)
+        self._mesh = BaseMesh(self.body)
+        self.template, self.weights = self._mesh.template, self._mesh.weights
         self._garments: dict[str, BoundGarment] = {}
         self._pieces: dict[str, Piece] = {}
 
-    def _base(self, body: np.ndarray, helpers: np.ndarray) -> np.ndarray:
-        assert self.body.base_index is not None
-        return assemble_base(body, self.body.base_index, helpers, self._helpers.index)
-
     def base(self, betas: np.ndarray) -> np.ndarray:
         """(19158, 3) base mesh of a shape in T-pose, metres; NaN where the open body has no vertex."""
-        count, helpers = len(betas), self._helpers
-        return self._base(
-            self.body.v_template + self.body.shapedirs[..., :count] @ betas,
-            helpers.template + helpers.directions[..., :count] @ betas,
-        )
+        return self._mesh.shaped(betas)
 
     def garment(self, name: str) -> BoundGarment:
         """A garment by the name of its file, by the exact rule.
@@ -137,10 +113,7 @@ class Wardrobe:
                 raise DatasetError(
                     f"{self.folder}: there is no garment {name}.mhclo; the set of CC0 assets is incomplete."
                 )
-            present = np.isfinite(self.template).all(axis=1)
-            rest = self._helpers.rest
-            garment = load_garment(self.files[name]).rebound(rest, present).turned(rest, self.template)
-            self._garments[name] = BoundGarment(garment, garment.skinning(self.weights), garment.fit(self.template))
+            self._garments[name] = self._mesh.bind(load_garment(self.files[name]))
         return self._garments[name]
 
     def piece(self, name: str) -> Piece:
@@ -154,10 +127,9 @@ class Wardrobe:
         return self._pieces[name]
 
     def _linear(self, name: str) -> Piece:
-        bound, body, helpers = self.garment(name), self.body, self._helpers
+        bound, body = self.garment(name), self.body
         garment, places = bound.garment, bound.places
-        steps = (self._base(body.shapedirs[..., k], helpers.directions[..., k]) for k in range(body.num_shapes))
-        directions = np.stack([(garment.fit(self.template + step) - places).reshape(-1) for step in steps], 1)
+        directions = self._mesh.directions(bound, body.num_shapes).reshape(places.size, -1)
         faces = garment.faces.astype(np.int32)
         parts = garment_parts(garment, name, places)
         materials = parts[faces].min(1) if name.startswith("shoes") else parts[faces[:, 0]]
@@ -199,25 +171,6 @@ def unpack(path: Path, target: Path) -> Path:
             f"{path}: cannot be unpacked ({error}); is it the archive of the MakeHuman assets?"
         ) from error
     return target
-
-
-@dataclass(frozen=True)
-class _Helpers:
-    """The helper vertices of MakeHuman's base mesh: which they are, where, per beta, weights; and the rest pose."""
-
-    index: np.ndarray
-    template: np.ndarray
-    directions: np.ndarray
-    weights: np.ndarray
-    rest: np.ndarray
-
-
-@lru_cache(maxsize=1)
-def _helpers(body: BodyAsset) -> _Helpers:
-    if body.base_index is None or body.path is None:
-        raise DatasetError(f"body {body.name} does not say which vertices of MakeHuman's mesh it has.")
-    with np.load(body.path.with_name("DSR_OPEN_HELPERS.npz"), allow_pickle=False) as data:
-        return _Helpers(*(data[n] for n in ("base_index", "v_template", "shapedirs", "weights", "rest_vertices")))
 
 
 def _tuck(body: BodyAsset, places: np.ndarray) -> np.ndarray:
