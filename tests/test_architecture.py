@@ -18,7 +18,6 @@ ORDER = [
     "limits",
     "devices",
     "fast_layers",
-    "replay",
     "files",
     "npz",
     "options",

@@ -19,7 +19,6 @@ from dsr.fitting.solver import FitWeights, State
 from dsr.regressors.default.averaging import both_ways
 from dsr.regressors.default.inputs import SHOWN_RAD, PersonInputs, rays_in, sample_masks, shown_cameras
 from dsr.regressors.default.network import LIMBS, DefaultRegressor, PredictedBodies, moved_onto
-from dsr.replay import replayed
 
 ACROSS, ALONG, POSE, BETA = 0.8, 0.6, 0.8, 1.0
 """Factors on the network's standard deviations in a fit, chosen on held-out made-up people: keypoints of its body, its
@@ -83,7 +82,7 @@ def predicted(problem: FitProblem, network: DefaultRegressor) -> PredictedBodies
     inputs, targets = person_inputs(problem), problem.targets
     if inputs is None:
         return None
-    bodies = replayed(both_ways, network, inputs).to(problem.rotation)
+    bodies = both_ways(network, inputs).to(problem.rotation)
     return moved_onto(bodies, targets.rays, inputs.confidence.to(targets.rays), targets.scale)
 
 

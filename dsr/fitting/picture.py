@@ -29,7 +29,6 @@ from dsr.fitting.stance import Stance
 from dsr.fitting.starts import best_of, predicted_state, starting_states
 from dsr.options import FitOptions
 from dsr.people.types import Detection
-from dsr.replay import replayed
 from dsr.results.picture import PersonResult
 
 _STEPS = {"fast": 5, "standard": 10, "best": 30}
@@ -99,7 +98,7 @@ def _fit_group(problem: FitProblem, options: FitOptions, start: PosedBody | None
         eager = replace(weights, robust=8 * weights.robust, beta=0.1, child=0.02)
         states = [solve(model, problem.prior, targets, state, eager)[0]]
     state = best_of(problem, states, weights)
-    state = replayed(placed, problem.model, problem.targets, state, weights)
+    state = placed(problem.model, problem.targets, state, weights)
     if options.refine in ("joints", "all"):
         state = refine_joints(problem, state).state
     return problem, state

@@ -24,7 +24,6 @@ from dsr.fitting.keypoint_terms import landmark_terms, reprojection_terms, share
 from dsr.fitting.sigmas import PIXEL_SIGMA
 from dsr.limits import check_time
 from dsr.mocap.pose_prior import PosePrior
-from dsr.replay import Repeater
 
 NEAREST_M = 0.1
 """No body is nearer to the camera than this."""
@@ -183,8 +182,7 @@ def solve(
     """
     state = start
     _ = targets.shared_errors, prior.precision  # once for all steps
-    equations = Repeater(_equations, model, prior, targets, weights)
-    system: NormalEquations = equations(state)
+    system = linearise(model, prior, targets, state, weights)
     damping = torch.full_like(system.cost, 1e-2)
     eye = torch.eye(system.gradient.shape[1], dtype=model.dtype, device=model.device)
     for _ in range(weights.steps):
@@ -193,7 +191,7 @@ def solve(
         damped = system.normal + torch.diag_embed(damping[:, None] * diagonal) + 1e-9 * eye
         delta = -torch.cholesky_solve(system.gradient[..., None], torch.linalg.cholesky_ex(damped)[0])[..., 0]
         trial = state.step(delta)
-        next_system = equations(trial)
+        next_system = linearise(model, prior, targets, trial, weights)
         # NaN compares false: a wild step is simply refused, and so is one that takes the body behind the camera
         better = (next_system.cost < system.cost) & (trial.transl[:, 2] > NEAREST_M)
         done = bool(((system.cost - next_system.cost)[better] < 1e-4 * system.cost[better]).all()) and bool(
@@ -256,12 +254,6 @@ class NormalEquations:
             torch.where(mask[:, None], self.gradient, other.gradient),
             torch.where(mask[:, None, None], self.normal, other.normal),
         )
-
-
-def _equations(
-    model: KeypointModel, prior: PosePrior, targets: Targets, weights: FitWeights, state: State
-) -> NormalEquations:
-    return linearise(model, prior, targets, state, weights)
 
 
 def linearise(

@@ -132,6 +132,12 @@ class Proposals:
         """Candidates (N, 13) of one region, best first, down to hints."""
         return self._people.in_region(pyramid, region, MIN_HINT)
 
+    def around(self, pyramid: Pyramid, hints: np.ndarray) -> np.ndarray:
+        """Candidates (N, 13) near others (M, 13), best first, down to hints."""
+        regions = [Region.from_points(row[5:7], row[7:9]) for row in hints]
+        parts = [self._people.in_region(pyramid, region, MIN_HINT) for region in regions]
+        return merge_candidates(np.concatenate(parts))
+
     def faces(self, pyramid: Pyramid, candidates: np.ndarray, anybody: bool) -> list[Face]:
         """Faces of the picture, in smaller tiles where the larger ones show small faces or people."""
         longer = float(max(pyramid.width, pyramid.height))

@@ -51,6 +51,7 @@ _LOOKS = ((1.0, False), (1.0, True), (1.15, False), (0.87, True))  # size of the
 _MIN_PRESENCE_OF_LOOKS = (0.75, 0.6)  # of weak candidates, and of rather sure ones
 _SEEN_FACE, _SEEN_SHOULDERS = 0.75, 0.35
 _RATHER_SURE, _STEADY = 0.6, 0.025
+_FEW_HINTS = 2
 _MOST_HINTS = 12
 _COMPANY, _ALIKE_LOG = 4, 0.6  # people, sure ones twice, who make one more of about their size likely
 
@@ -109,7 +110,10 @@ class PeopleSearch:
             smaller = len(self.settings.on_cue)
         for _ in range(self.settings.peels if len(sure) > 1 or len(hints) else 0):
             peeled = Pyramid(without_bodies(rgb, sure))
-            again, _ = self._proposals.candidates(peeled, True, smaller)
+            if len(sure) == 1 and len(hints) <= _FEW_HINTS and hints[0, 0] < MIN_SCORE:  # nobody else is clear
+                again = self._proposals.around(peeled, hints)
+            else:
+                again, _ = self._proposals.candidates(peeled, True, smaller)
             inside = np.all((again[:, 5:7] >= 0) & (again[:, 5:7] <= [pyramid.width, pyramid.height]), axis=1)
             upright = np.abs(body_angle(again)) < PEELED_MAX_ANGLE
             again = again[inside & upright & (again[:, 0] >= MIN_PEELED_SCORE)]

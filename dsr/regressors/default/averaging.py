@@ -9,8 +9,8 @@ from torch import Tensor
 
 from dsr.body.joints import flip_permutation
 from dsr.body.rotations import nearest_rotmat
-from dsr.regressors.default.inputs import KEYPOINTS, PersonInputs
-from dsr.regressors.default.network import DefaultRegressor, PredictedBodies, placed
+from dsr.regressors.default.inputs import PersonInputs
+from dsr.regressors.default.network import DefaultRegressor, PredictedBodies, SaidOfBodies
 
 _JOINT_FLIP = list(flip_permutation("smpl24"))
 _POINT_FLIP = list(flip_permutation("blazepose33"))
@@ -26,27 +26,22 @@ def both_ways(network: DefaultRegressor, inputs: PersonInputs) -> PredictedBodie
     """
     count, other = len(inputs), inputs.mirrored()
     joined = PersonInputs(*(torch.cat([getattr(inputs, f.name), getattr(other, f.name)]) for f in fields(inputs)))
-    bodies = network(joined)
-    plain, mirror = bodies.select(slice(count)), bodies.select(slice(count, None))
+    said = network.said(joined)
+    plain, mirror = said.select(slice(count)), said.select(slice(count, None))
     turns = nearest_rotmat(plain.turns + mirrored_turns(mirror.turns))
-    betas = (plain.betas + mirror.betas) / 2
-    joints, points, _ = network.body(turns, betas)
-    transl = placed(points[:, :KEYPOINTS], inputs)
 
     def mean(name: str, flip: list[int]) -> Tensor:
         return (getattr(plain, name) + getattr(mirror, name)[:, flip]) / 2
 
-    return PredictedBodies(
+    mean_said = SaidOfBodies(
         turns,
-        betas,
-        transl,
-        points + transl[:, None],
-        joints + transl[:, None],
+        (plain.betas + mirror.betas) / 2,
         mean("point_sigma", _POINT_FLIP),
         mean("joint_sigma", _JOINT_FLIP),
         mean("pose_sigma", _POSE_FLIP),
         (plain.beta_sigma + mirror.beta_sigma) / 2,
     )
+    return network.posed(inputs, mean_said)
 
 
 def mirrored_turns(turns: Tensor) -> Tensor:

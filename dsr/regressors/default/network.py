@@ -8,7 +8,7 @@ it. So what was learned of somebody seen from the front holds for somebody seen 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,9 @@ from dsr.errors import UsageError
 from dsr.regressors.default.inputs import KEYPOINTS, LIFTED, PersonInputs
 from dsr.regressors.default.points import BodyPoints
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 TURNED = 22
 """Joints that are turned: the root and joints 1 to 21; hands stay as they are."""
 BETAS = 11
@@ -33,17 +36,14 @@ _TIGHT = 1e-3
 
 
 @dataclass(frozen=True)
-class PredictedBodies:
-    """What the network says about B people, in their turned cameras.
+class SaidOfBodies:
+    """Pose and shape of B people, in their turned cameras, and how sure they are.
 
     Standard deviations are of the errors along one axis: across the line of sight (the first of a pair) and along it.
 
     Attributes:
         turns: (B, 24, 3, 3) rotations of SMPL's joints, the first is the global orientation.
         betas: (B, 11) shape of the open body.
-        transl: (B, 3) metres: where the body falls onto the keypoints.
-        points: (B, 33, 3) BlazePose's keypoints of the body, metres, placed.
-        joints: (B, 24, 3) its joints.
         point_sigma: (B, 33, 2) metres, of keypoints relative to the mean of the limbs.
         joint_sigma: (B, 24, 2) metres, of joints, likewise.
         pose_sigma: (B, 21, 3) radians, of the axis-angle of joints 1 to 21.
@@ -52,21 +52,33 @@ class PredictedBodies:
 
     turns: Tensor
     betas: Tensor
-    transl: Tensor
-    points: Tensor
-    joints: Tensor
     point_sigma: Tensor
     joint_sigma: Tensor
     pose_sigma: Tensor
     beta_sigma: Tensor
 
-    def select(self, rows: Tensor | slice) -> PredictedBodies:
+    def select(self, rows: Tensor | slice) -> Self:
         """Some of the people."""
-        return PredictedBodies(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+        return self.__class__(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
-    def to(self, like: Tensor) -> PredictedBodies:
+    def to(self, like: Tensor) -> Self:
         """On the device and in the precision of a tensor."""
-        return PredictedBodies(**{f.name: getattr(self, f.name).to(like) for f in fields(self)})
+        return self.__class__(**{f.name: getattr(self, f.name).to(like) for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class PredictedBodies(SaidOfBodies):
+    """What the network says about B people, with the bodies it means.
+
+    Attributes:
+        transl: (B, 3) metres: where the body falls onto the keypoints.
+        points: (B, 33, 3) BlazePose's keypoints of the body, metres, placed.
+        joints: (B, 24, 3) its joints.
+    """
+
+    transl: Tensor
+    points: Tensor
+    joints: Tensor
 
 
 @dataclass(frozen=True)
@@ -129,20 +141,24 @@ class DefaultRegressor(nn.Module):
 
     def forward(self, inputs: PersonInputs) -> PredictedBodies:
         """Bodies of B people."""
+        return self.posed(inputs, self.said(inputs))
+
+    def said(self, inputs: PersonInputs) -> SaidOfBodies:
+        """What is said of B people, before their bodies are posed."""
         start = self._start(inputs)
         flat = features(inputs, start.root, start.local)
         mask = self.mask(2 * inputs.mask[:, None] - 1)
         if self.design == "tokens":
             said, spread = self.trunks[0](inputs, start.root, start.local, flat, mask)
-            return self._bodies(inputs, start, said, spread)
+            return self._said(start, said, spread)
         seen = torch.cat([mask, flat], 1)
         said, spread = self.trunks[0](seen)
         if self.design == "refine":
-            first = self._bodies(inputs, start, said, spread)
+            first = self.posed(inputs, self._said(start, said, spread))
             again = torch.cat([seen, said, _residuals(inputs, first, start.root)], 1)
             more, spread = self.trunks[1](again)
             said = said + more
-        return self._bodies(inputs, start, said, spread)
+        return self._said(start, said, spread)
 
     def shape_bias(self) -> Tensor:
         """(11,) what is added to the betas at the end, a part of the network's parameters."""
@@ -156,24 +172,28 @@ class DefaultRegressor(nn.Module):
         root, theta = pose_from_landmarks(inputs.world, self.body.rest)
         return _Start(root, axis_angle_to_rotmat(theta.reshape(-1, TURNED - 1, 3)))
 
-    def _bodies(self, inputs: PersonInputs, start: _Start, said: Tensor, spread: Tensor) -> PredictedBodies:
+    def posed(self, inputs: PersonInputs, said: SaidOfBodies) -> PredictedBodies:
+        """The bodies that are said, where they fall onto the keypoints."""
+        joints, points, _ = self.body(said.turns, said.betas)
+        transl = placed(points[:, :KEYPOINTS], inputs)
+        values = {f.name: getattr(said, f.name) for f in fields(said)}
+        return PredictedBodies(
+            **values, transl=transl, points=points + transl[:, None], joints=joints + transl[:, None]
+        )
+
+    def _said(self, start: _Start, said: Tensor, spread: Tensor) -> SaidOfBodies:
         batch = len(said)
         six = said[:, : TURNED * 6].reshape(batch, TURNED, 6) * 0.3
         more = rot6d_to_rotmat(six + six.new_tensor([1.0, 0.0, 0.0, 1.0, 0.0, 0.0]))
         turned = torch.cat([start.root[:, None], start.local], 1) @ more
         eye = torch.eye(3).to(turned).expand(batch, 24 - TURNED, 3, 3)
         turns, betas = torch.cat([turned, eye], 1), said[:, TURNED * 6 :]
-        joints, points, _ = self.body(turns, betas)
-        transl = placed(points[:, :KEYPOINTS], inputs)
         sizes = (2 * KEYPOINTS, 2 * 24, 3 * (TURNED - 1), BETAS)
         point, joint, pose, beta = (part.clamp(-4.0, 3.0).exp() for part in spread.split(sizes, 1))
         scale = self.calibration
-        return PredictedBodies(
+        return SaidOfBodies(
             turns,
             betas,
-            transl,
-            points + transl[:, None],
-            joints + transl[:, None],
             0.04 * scale[0] * point.reshape(batch, KEYPOINTS, 2),
             0.04 * scale[0] * joint.reshape(batch, 24, 2),
             0.2 * scale[1] * pose.reshape(batch, TURNED - 1, 3),
