@@ -24,12 +24,13 @@ CARRIED = HERE.parent / "dsr" / "export" / "carried"
 _DATE = (2020, 1, 1, 0, 0, 0)  # the same sources give the same bytes
 
 
-def build(out: Path, runtime: Path | None = None) -> Path:
+def build(out: Path, runtime: Path | None = None, garments: Path | None = None) -> Path:
     """Write the zip; returns its path.
 
     Args:
         out: folder for it.
         runtime: folder with what **Install** needs, as of :func:`collect_runtime`.
+        garments: folder with garments and skins of MakeHuman's format that the zip shall carry.
 
     Raises:
         SystemExit: if the version numbers differ.
@@ -44,6 +45,11 @@ def build(out: Path, runtime: Path | None = None) -> Path:
     files = contents()
     if runtime is not None:
         files |= {f"{PACKAGE.name}/runtime/{file.name}": file for file in runtime.iterdir()}
+    if garments is not None:
+        found = {file.relative_to(garments).as_posix(): file for file in garments.rglob("*") if file.is_file()}
+        if not any(name.endswith(".mhclo") for name in found):
+            raise SystemExit(f"{garments}: holds no garments (.mhclo); unpack the CC0 assets of MakeHuman there.")
+        files |= {f"{PACKAGE.name}/clothes/{name}": file for name, file in found.items()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, file in sorted(files.items()):
             info = zipfile.ZipInfo(name, _DATE)
@@ -126,11 +132,17 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--with-runtime", action="store_true", help="also what Install needs: a wheel of dsr, pip, the tested versions"
     )
+    parser.add_argument(
+        "--with-clothes",
+        type=Path,
+        metavar="DIR",
+        help="also the garments in a folder: unpacked CC0 assets of MakeHuman",
+    )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.with_runtime:
             collect_runtime(Path(folder))
-        path = build(arguments.out, Path(folder) if arguments.with_runtime else None)
+        path = build(arguments.out, Path(folder) if arguments.with_runtime else None, arguments.with_clothes)
     sys.stdout.write(f"{path}\n")
     if validator() is None:
         sys.stderr.write("Not validated: that needs the bpy wheel (python3 -m pip install bpy==5.0.1).\n")

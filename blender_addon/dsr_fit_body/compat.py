@@ -37,6 +37,14 @@ def action_for(owner: Any, name: str) -> tuple[Any, Any]:
     return action, strip.channelbag(slot, ensure=True)
 
 
+def share_action(owner: Any, other: Any) -> None:
+    """Let a data-block move by another one's action."""
+    animation, theirs = owner.animation_data_create(), other.animation_data
+    animation.action = theirs.action
+    if hasattr(theirs, "action_slot"):
+        animation.action_slot = theirs.action_slot
+
+
 def curves_of(owner: Any) -> list[Any]:
     """Curves of the action on a data-block, in both action systems."""
     animation = getattr(owner, "animation_data", None)

@@ -11,17 +11,18 @@ import bpy
 
 from . import compat, session
 from .body_settings import SIZES
-from .builders import photos, shape
+from .builders import clothes, photos, shape
 from .builders.armature import direction_spreads
 from .builders.measurements import measured_once
-from .builders.mesh import CORRECTIVE, get_shapes
+from .builders.mesh import CORRECTIVE, GARMENT, get_shapes
 from .builders.metarig_armature import has_rigify, is_metarig
 from .core.directions import KEY_NAMES
+from .core.garment import title
 from .core.messages import FIXES, sentence
 from .i18n import translate
 from .operators.character import is_character
 from .operators.rigify import ENABLE_RIGIFY
-from .preferences import draw_installation, worker_python
+from .preferences import addon_preferences, clothes_folder, draw_installation, worker_python
 from .preview import PREVIEW, THUMBNAILS
 from .session import STATE
 
@@ -139,6 +140,36 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
         row.operator("fitbody.part_materials", text="Skin").kind = "SKIN"
         layout.operator("fitbody.save_pose_asset", icon="ASSET_MANAGER")
         layout.operator("fitbody.add_metarig", icon="OUTLINER_OB_ARMATURE")
+
+
+class FITBODY_PT_clothes(SubPanel, bpy.types.Panel):
+    """What the active body wears."""
+
+    bl_idname = "FITBODY_PT_clothes"
+    bl_label = "Clothes"
+
+    def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
+        """The folder, a garment of it, what is worn, a skin."""
+        column.prop(addon_preferences(), "clothes", text="Folder")
+        folder = clothes_folder()
+        if folder is None or not settings.garment:
+            text = sentence("Choose a folder with garments of MakeHuman's format (.mhclo): its CC0 asset packs, say")
+            paragraph(column, translate(text), "INFO")
+            return
+        row = column.row(align=True)
+        row.use_property_split = False
+        row.prop(settings, "garment", text="")
+        row.operator("fitbody.wear", text="Wear", icon="MATCLOTH")
+        body = shape.body_objects(context.active_object)
+        for item in clothes.worn_by(body[0]) if body is not None else ():
+            row = column.row(align=True)
+            row.label(text=title(Path(str(item[GARMENT]))), icon="MATCLOTH", translate=False)
+            row.operator("fitbody.take_off", text="", icon="X").garment = item.name
+        if settings.skin:
+            row = column.row(align=True)
+            row.use_property_split = False
+            row.prop(settings, "skin", text="")
+            row.operator("fitbody.use_skin", text="Use Skin", icon="MATERIAL")
 
 
 class FITBODY_PT_character(SubPanel, bpy.types.Panel):
@@ -353,6 +384,7 @@ CLASSES = (
     FITBODY_PT_scene,
     FITBODY_PT_animation,
     FITBODY_PT_body,
+    FITBODY_PT_clothes,
     FITBODY_PT_character,
     FITBODY_PT_export,
 )

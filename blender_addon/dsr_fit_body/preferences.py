@@ -11,6 +11,7 @@ from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from . import compat
 from .core.environments import python_from_variables
+from .core.garment import usual_folder
 from .core.messages import sentence
 from .core.runtime import installed
 from .i18n import translate
@@ -56,6 +57,12 @@ class FitBodyPreferences(bpy.types.AddonPreferences):
         soft_max=500,
     )
 
+    clothes: StringProperty(
+        name="Garments",
+        description="Folder with garments of MakeHuman's format (.mhclo): MakeHuman's or MPFB's data, or an asset pack",
+        subtype="DIR_PATH",
+    )
+
     def draw(self, context: Any) -> None:
         """The page."""
         layout = self.layout
@@ -65,6 +72,7 @@ class FitBodyPreferences(bpy.types.AddonPreferences):
         row.operator("fitbody.find_python", text="", icon="VIEWZOOM")
         if not self.python and python_from_variables():
             layout.label(text=translate(sentence("From the environment: {path}", path=python_from_variables())))
+        layout.prop(self, "clothes")
         for name in ("device", "time_limit", "keep_warm", "keep_runs"):
             layout.prop(self, name)
         draw_installation(layout)
@@ -82,6 +90,12 @@ def addon_preferences() -> FitBodyPreferences:
 def worker_python() -> str:
     """The worker's Python: the preference, what an environment variable names, or the add-on's own environment."""
     return bpy.path.abspath(addon_preferences().python) or python_from_variables() or installed(runtime_folder())
+
+
+def clothes_folder() -> Path | None:
+    """Where garments are: the preference, what the zip carried, or MakeHuman's or MPFB's own folder; or None."""
+    chosen = bpy.path.abspath(addon_preferences().clothes)
+    return Path(chosen) if chosen else usual_folder(Path(__file__).parent / "clothes", Path.home())
 
 
 def runtime_folder() -> Path:

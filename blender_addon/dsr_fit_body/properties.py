@@ -20,8 +20,10 @@ from bpy.props import (
 from . import body_settings, bone_map_settings
 from .builders.motion import MotionOptions
 from .builders.scene import BuildOptions
+from .core.garment import GARMENT, SKIN, files_once, title
 from .core.messages import FitBodyError
 from .core.result import find_results
+from .preferences import clothes_folder
 
 SOURCES = [
     ("IMAGE", "Image", "One photo", "IMAGE_DATA", 0),
@@ -41,6 +43,22 @@ def _results(self: Any, context: Any) -> list[tuple[str, str, str]]:
         paths = []
     items = [(str(path), path.stem, str(path)) for path in paths] or [("", "No results", "Choose a folder")]
     return _listed.setdefault(tuple(item[0] for item in items), items)
+
+
+def _files(ending: str) -> list[tuple[str, str, str]]:
+    """Garments or skins of the folder in the preferences; looked at again when the folder has changed."""
+    folder = clothes_folder()
+    items = [(str(path), title(path), str(path)) for path in files_once(folder, ending)] if folder else []
+    items = items or [("", "None", "Choose a folder")]
+    return _listed.setdefault((ending, *(item[0] for item in items)), items)
+
+
+def _garments(self: Any, context: Any) -> list[tuple[str, str, str]]:
+    return _files(GARMENT)
+
+
+def _skins(self: Any, context: Any) -> list[tuple[str, str, str]]:
+    return _files(SKIN)
 
 
 class FitBodyPhoto(bpy.types.PropertyGroup):
@@ -150,6 +168,8 @@ class FitBodySettings(bpy.types.PropertyGroup):
     all_shapes: BoolProperty(
         name="All Shape Values", description="Also the coefficients behind the named sliders", default=False
     )
+    garment: EnumProperty(name="Garment", description="Of the folder with garments", items=_garments)
+    skin: EnumProperty(name="Skin", description="Of the folder with garments", items=_skins)
     start_current: BoolProperty(name="Start at Current Frame", default=False)
     fps: BoolProperty(name="Frame Rate from Source", description="Set the scene's frame rate and frames", default=True)
     sequence_fps: FloatProperty(

@@ -14,6 +14,7 @@ from mathutils import Matrix
 
 from .. import compat
 from . import armature as arm
+from . import clothes
 from .motion import FPS
 
 
@@ -124,8 +125,10 @@ def _copy(bodies: list[tuple[Any, Any]], options: CopyOptions, made: list[Any]) 
             if modifier.type == "ARMATURE":
                 modifier.object = a
         copies.actions += [action for owner in (a, m, m.data.shape_keys) if (action := _own_action(owner))]
-        if options.bake:
-            bake_shape(m)
+        worn = [_copy_worn(item, a, m, scene, made) for item in clothes.worn_by(armature)]
+        clothes.drop_hidden_skin(m)
+        for item in (m, *worn) if options.bake else ():
+            bake_shape(item)
         arm.rename_bones(a, options.names)
         copies.armatures.append(a)
         copies.meshes.append(m)
@@ -142,6 +145,19 @@ def _copy(bodies: list[tuple[Any, Any]], options: CopyOptions, made: list[Any]) 
         for a in copies.armatures:
             a.parent = copies.root
     return copies
+
+
+def _copy_worn(item: Any, armature: Any, mesh_object: Any, scene: Any, made: list[Any]) -> Any:
+    """A garment on the copy of its body."""
+    copy = _copy_object(item, scene, made)
+    copy.parent = armature
+    for modifier in copy.modifiers:
+        if modifier.type == "ARMATURE":
+            modifier.object = armature
+    keys = copy.data.shape_keys
+    for curve in keys.animation_data.drivers if keys is not None and keys.animation_data else ():
+        curve.driver.variables[0].targets[0].id = mesh_object.data.shape_keys
+    return copy
 
 
 def _copy_object(item: Any, scene: Any, made: list[Any]) -> Any:

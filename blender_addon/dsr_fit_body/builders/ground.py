@@ -12,6 +12,7 @@ import numpy as np
 from mathutils import Vector
 
 from ..core.geometry import CAMERA_TO_BLENDER
+from .mesh import GARMENT
 
 _SAMPLES = 60
 UP, ON_FLOOR = "fitbody_up", "fitbody_on_floor"
@@ -72,6 +73,7 @@ def place_on_ground(root: Any, meshes: list[Any]) -> float:
         root.rotation_euler = Vector(root[UP]).rotation_difference(Vector((0, 0, 1))).to_euler(root.rotation_mode)
         bpy.context.view_layer.update()
     meshes = [m for m in meshes if m.parent and m.parent.get(ON_FLOOR)] or meshes
+    meshes = [*meshes, *(worn for m in meshes if m.parent for worn in m.parent.children if GARMENT in worn)]
     scene = bpy.context.scene
     moving = [m.parent.animation_data.action for m in meshes if m.parent and m.parent.animation_data]
     spans = [action.frame_range for action in moving if action is not None]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+import bmesh
 import bpy
 import numpy as np
 
@@ -22,7 +23,9 @@ MAX_SHAPES = 32
 CORRECTIVE = "Pose Corrective"
 PART, UNCERTAINTY, INTERIOR = "body_part", "uncertainty_mm", "interior"
 PART_NAMES, TEXTURE = "fitbody_parts", "fitbody_texture"
-"""Custom properties of the mesh data: names of its parts; the material with the person's own look."""
+"""Custom properties of the mesh data: names of its parts; the material that its skin has instead of the plain one."""
+GARMENT = "fitbody_garment"
+"""Custom property of an object that is a garment on a body: its file."""
 
 
 def shape_name(index: int) -> str:
@@ -143,6 +146,19 @@ def add_key(mesh_object: Any, name: str, offset: np.ndarray, value: float) -> An
     return key
 
 
+def delete_vertices(mesh: Any, gone: Iterable[int]) -> None:
+    """Remove vertices, with the faces at them, from a mesh; shape keys and weights stay right."""
+    edited = bmesh.new()
+    try:
+        edited.from_mesh(mesh)
+        edited.verts.ensure_lookup_table()
+        bmesh.ops.delete(edited, geom=[edited.verts[index] for index in gone], context="VERTS")
+        edited.to_mesh(mesh)
+    finally:
+        edited.free()
+    mesh.update()
+
+
 def set_uncertainty(mesh: Any, body: BodyModel, uncertainty_mm: np.ndarray) -> None:
     """Per-joint uncertainty (J,) in millimetres as a vertex attribute, spread with the skin weights."""
     known = np.nan_to_num(np.asarray(uncertainty_mm, np.float64))
@@ -182,13 +198,13 @@ def use_texture(mesh: Any, picture: Path, name: str, pack: bool) -> None:
     image.name = name
     if pack:
         image.pack()
-    mesh[TEXTURE] = _photo_material(image)
+    mesh[TEXTURE] = picture_material(f"{SKIN.name} {image.name}", image)
     use_skin_materials(mesh)
 
 
-def _photo_material(image: Any) -> Any:
-    """A new material of the skin with this image."""
-    material = bpy.data.materials.new(f"{SKIN.name} {image.name}")
+def picture_material(name: str, image: Any) -> Any:
+    """A new material with a picture on the UV map."""
+    material = bpy.data.materials.new(name)
     material.diffuse_color = (*SKIN.colour, 1.0)
     principled = compat.principled(material)
     if principled is not None:

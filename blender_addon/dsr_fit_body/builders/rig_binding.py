@@ -9,7 +9,7 @@ import numpy as np
 
 from ..carried.skeleton_names import RIG_NAMES
 from . import armature as arm
-from . import character
+from . import character, clothes
 
 RIG = "fitbody_rig"
 """Custom property of a rig that moves a fitted body: the name of the body's own armature."""
@@ -30,11 +30,12 @@ def bind(rig: Any, armature: Any, mesh_object: Any) -> None:
     for bone in rig.data.bones:
         if bone.use_deform:
             bone.bbone_segments = 1  # the weights are for straight bones: bent ones would move the fitted surface
-    _add_weights(rig, armature, mesh_object)
-    for modifier in mesh_object.modifiers:
-        if modifier.type == "ARMATURE" and modifier.object == armature:
-            modifier.object = rig
-    mesh_object.parent = rig
+    for item in (mesh_object, *clothes.worn_by(armature)):
+        _add_weights(rig, armature, item)
+        for modifier in item.modifiers:
+            if modifier.type == "ARMATURE" and modifier.object == armature:
+                modifier.object = rig
+        item.parent = rig
     rig[RIG] = armature.name
     armature.hide_set(True)
     armature.hide_render = True

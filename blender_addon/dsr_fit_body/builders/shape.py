@@ -19,11 +19,12 @@ from . import mesh as msh
 
 def body_objects(item: Any) -> tuple[Any, Any] | None:
     """Armature and mesh of the body an object belongs to, or None; by structure, not by name."""
-    if item is not None and item.type == "MESH":
+    if item is not None and item.type == "MESH":  # also a garment on it
         item = next((m.object for m in item.modifiers if m.type == "ARMATURE" and m.object), None)
     if item is None or item.type != "ARMATURE" or arm.JOINTS not in item.data:
         return None
-    meshes = [m for m in item.children if m.type == "MESH" and m.data.shape_keys and _moved_by(m, item)]
+    bodies = [m for m in item.children if m.type == "MESH" and msh.GARMENT not in m]
+    meshes = [m for m in bodies if m.data.shape_keys and _moved_by(m, item)]
     return (item, meshes[0]) if meshes else None
 
 
