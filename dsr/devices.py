@@ -102,7 +102,7 @@ def one_numpy_thread() -> AbstractContextManager[None]:
 @lru_cache(maxsize=1)
 def _blas() -> Any:
     """NumPy's matrix library."""
-    import numpy  # noqa: F401, ICN001  only what is loaded is found
+    import numpy  # noqa: F401  only what is loaded is found
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")

@@ -8,8 +8,9 @@ more closely by its face mesh, which says whether there is one; the layouts are 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -39,22 +40,27 @@ class Face:
         middle: (2,) of the box, pixels.
         side: of the box, pixels.
         points: (4, 2) middle of the eyes, nose, middle of the mouth, middle of the ears, pixels.
-        clear: whether the face mesh sees a face as well; not so for profiles and heads turned down, nor for things.
+        judge: whether the face mesh sees this face, asked only where it matters.
     """
 
     score: float
     middle: np.ndarray
     side: float
     points: np.ndarray
-    clear: bool = False
+    judge: Callable[[Face], bool]
 
     @classmethod
-    def from_row(cls, row: np.ndarray) -> Face:
+    def from_row(cls, row: np.ndarray, judge: Callable[[Face], bool]) -> Face:
         """A face from the detector's row (17,)."""
         u = row[5:].reshape(6, 2)
         points = np.stack([u[:2].mean(0), u[2], u[3], u[4:].mean(0)])
         side = math.sqrt(max(row[3] - row[1], 0) * max(row[4] - row[2], 0))
-        return cls(float(row[0]), (row[1:3] + row[3:5]) / 2, side, points)
+        return cls(float(row[0]), (row[1:3] + row[3:5]) / 2, side, points, judge)
+
+    @cached_property
+    def clear(self) -> bool:
+        """Whether the face mesh sees a face as well; not so for profiles and heads turned down, nor for things."""
+        return self.judge(self)
 
     @cached_property
     def angle(self) -> float:
@@ -122,8 +128,8 @@ class FaceFinder:
             sides: of the tiles to look at, picture pixels.
         """
         rows = [self._detector.in_tiles(pyramid, side, MIN_FACE, TILES_OVERLAP) for side in sides]
-        faces = distinct_faces([Face.from_row(row) for row in np.concatenate(rows)]) if rows else []
-        return [replace(face, clear=self._is_clear(pyramid, face)) for face in faces]
+        judge = partial(self._is_clear, pyramid)
+        return distinct_faces([Face.from_row(row, judge) for row in np.concatenate(rows)]) if rows else []
 
     def _is_clear(self, pyramid: Pyramid, face: Face) -> bool:
         region = Region(float(face.middle[0]), float(face.middle[1]), _MESH_ROOM * face.side, face.angle)

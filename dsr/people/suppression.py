@@ -117,8 +117,10 @@ def is_plausible(body: Body) -> bool:
 def has_face(body: Body, face: Face) -> bool:
     """True where a face is the head of a body."""
     ratio = body.landmarks.region.side / (REGION_SIDE * face.side)
-    reach = _HEAD_DISTANCE if face.clear else _UNCLEAR_DISTANCE
-    return bool(0.5 < ratio < 2.0 and face.head_distance(body.landmarks) < reach)
+    if not 0.5 < ratio < 2.0:
+        return False
+    distance = face.head_distance(body.landmarks)
+    return distance < _HEAD_DISTANCE or (distance < _UNCLEAR_DISTANCE and not face.clear)
 
 
 def lies_on_bones(face: Face, bodies: list[Body]) -> bool:

@@ -16,12 +16,20 @@ from dsr.people.regions import DARK, brightened
 from dsr.people.suppression import Body, has_face, lies_on_bones, repeats, suppress_bodies, with_face
 
 
-def face(middle: tuple[float, float] = (100.0, 80.0), side: float = 40.0, score: float = 0.9, **more: object) -> Face:
+def yes(one: Face) -> bool:
+    return True
+
+
+def no(one: Face) -> bool:
+    return False
+
+
+def face(middle: tuple[float, float] = (100.0, 80.0), side: float = 40.0, score: float = 0.9, judge=no) -> Face:
     row = np.zeros(17)
     row[0], row[1:5] = score, (*np.subtract(middle, side / 2), *np.add(middle, side / 2))
     around = np.array([(-0.2, -0.2), (0.2, -0.2), (0, 0.1), (0, 0.3), (-0.4, 0), (0.4, 0)])
     row[5:] = (np.array(middle) + side * around).ravel()
-    return replace(Face.from_row(row), **more)  # type: ignore[arg-type]
+    return Face.from_row(row, judge)
 
 
 def below(one: Face, shift: float = 0.0, height: float = 400.0) -> Body:
@@ -51,10 +59,10 @@ def test_the_body_lies_below_its_face(turn: float) -> None:
 
 
 def test_a_face_is_the_head_of_a_body_only_where_they_meet() -> None:
-    one = face(clear=True)
+    one = face(judge=yes)
     assert has_face(below(one), one)
     assert not has_face(below(one, shift=0.5), one)
-    assert has_face(below(one, shift=0.5), replace(one, clear=False))  # points of profiles are guessed
+    assert has_face(below(one, shift=0.5), replace(one, judge=no))  # points of profiles are guessed
     small = below(one)
     region = replace(small.landmarks.region, side=4 * one.side)  # a body of four faces is none
     assert not has_face(replace(small, landmarks=replace(small.landmarks, region=region)), one)
@@ -65,12 +73,12 @@ def test_a_face_is_the_head_of_a_body_only_where_they_meet() -> None:
 
 def test_people_with_different_faces_are_different_people() -> None:
     """Two in line share trunk and legs in the picture; only their faces tell them from one person found twice."""
-    one, two = face(clear=True), face((108.0, 60.0), clear=True)
+    one, two = face(judge=yes), face((108.0, 60.0), judge=yes)
     front, behind = replace(below(one), face=one), replace(below(one), face=two)
     assert len(suppress_bodies([front, behind])) == 2
     assert len(suppress_bodies([front, replace(behind, face=None)])) == 1
     assert len(suppress_bodies([front, replace(behind, face=one)])) == 1
-    unclear = replace(two, clear=False)  # a number on a shirt is no reason
+    unclear = replace(two, judge=no)  # a number on a shirt is no reason
     assert len(suppress_bodies([front, replace(behind, face=unclear)])) == 1
     assert repeats(replace(behind, face=unclear), [front])
 
