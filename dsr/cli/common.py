@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from dsr.errors import DsrError, TrainingError, error_sentence
@@ -39,6 +40,12 @@ def run_command(
     Returns:
         The exit code.
     """
+    _open_closed_streams()
+    try:
+        Path.cwd()
+    except OSError:  # relative names mean nothing, and PyTorch's matrix library ends the process
+        write_line(sys.stderr, f"{prog}: the folder you are in has been removed: go to another one.")
+        return EXIT_USAGE
     try:
         return body()
     except SystemExit as stop:  # the parser has said why
@@ -55,3 +62,15 @@ def run_command(
     except Exception as error:
         write_line(sys.stderr, f"{prog}: {error_sentence(error)}")
         return EXIT_UNEXPECTED
+
+
+def _open_closed_streams() -> None:
+    """Standard streams that whoever started the command has closed lead nowhere.
+
+    Python has None in their places, and the next file that is opened would get their number, and what a library
+    complains about into it.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: the stream's own
+            setattr(sys, name, open(handle, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: PTH123, SIM115

@@ -102,12 +102,11 @@ class FitRun:
         from dsr.body import load_asset
 
         command = self._command
-        videos: list[Path] = []
+        left_out: list[Path] = []
         sources = find_sources(
-            command.inputs, sequence=command.sequence, recursive=command.recursive, skip=self._out, videos=videos
+            command.inputs, sequence=command.sequence, recursive=command.recursive, skip=self._out, left_out=left_out
         )
-        named = {source.path.absolute() for source in sources if isinstance(source, Clip)}
-        self._tell_of_videos([path for path in videos if path.absolute() not in named])
+        self._tell_of_left_out(left_out, sources)
         clips = [source for source in sources if isinstance(source, Clip)]
         if clips:
             check_sequence_options(self._options, self._sequence)
@@ -131,13 +130,29 @@ class FitRun:
                 "for shapes of two bodies cannot be compared; to keep what is there, choose another --out.",
             )
 
-    def _tell_of_videos(self, videos: list[Path]) -> None:
-        if videos and not self._command.quiet:
+    def _tell_of_left_out(self, left_out: list[Path], sources: list[InputPicture | Clip]) -> None:
+        """Videos that are not named themselves, and raw files that no picture of the same name stands beside."""
+        from dsr.image.video import is_video
+
+        if self._command.quiet:
+            return
+        named = {source.path.absolute() for source in sources}
+        developed = {path.with_suffix("") for path in named}
+        videos = [path for path in left_out if is_video(path) and path.absolute() not in named]
+        raw = [p for p in left_out if not is_video(p) and p.absolute().with_suffix("") not in developed]
+        if videos:
             lie = "1 video lies" if len(videos) == 1 else f"{len(videos)} videos lie"
             write_line(
                 sys.stderr,
                 f"dsr-fit: {lie} among the pictures and {'is' if len(videos) == 1 else 'are'} left out: name videos "
                 f"themselves to fit them, {videos[0]} for example.",
+            )
+        if raw:
+            lie = "1 camera raw file lies" if len(raw) == 1 else f"{len(raw)} camera raw files lie"
+            write_line(
+                sys.stderr,
+                f"dsr-fit: {lie} among the pictures and {'is' if len(raw) == 1 else 'are'} left out, {raw[0]} for "
+                "example: save them as JPEG or TIFF.",
             )
 
     def _list(self) -> int:

@@ -15,11 +15,8 @@ from pathlib import Path
 
 from dsr.errors import UsageError
 from dsr.files import expand_user, read_text
+from dsr.pipeline.input_kinds import OWN_ENDINGS, is_left_out, is_picture
 from dsr.pipeline.urls import find_files, local_path, staged, stamp_of, url_of
-
-OUTPUT_PICTURES = (".overlay.jpg", ".side.jpg", ".upright.jpg", ".labels.jpg", ".skeleton.jpg")
-OWN_ENDINGS = (*OUTPUT_PICTURES, ".overlay.mp4", ".skeleton.mp4")
-"""What is no input where the JSON file of a result lies beside it."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +114,7 @@ def find_sources(
     sequence: bool = False,
     recursive: bool = False,
     skip: Path | None = None,
-    videos: list[Path] | None = None,
+    left_out: list[Path] | None = None,
 ) -> list[InputPicture | Clip]:
     """Pictures and clips to fit: video files are clips, and with ``sequence`` so are folders of frames.
 
@@ -126,7 +123,8 @@ def find_sources(
         sequence: take every folder for the frames of one clip, as :func:`find_clips` does.
         recursive: also look into subfolders; not with ``sequence``.
         skip: a folder that is no input (the output folder).
-        videos: the videos that lie in folders are added: they are clips only where they are named themselves.
+        left_out: the videos and camera raw files that lie in folders are added: videos are clips only where they are
+            named themselves, raw files are not read.
 
     Raises:
         UsageError: if an argument names nothing, or a folder holds no picture.
@@ -137,7 +135,7 @@ def find_sources(
         return list({clip.path: clip for clip in find_clips(arguments, skip)}.values())
     return [
         _as_clip(picture) if is_video(picture.path) and not picture.problem else picture
-        for picture in find_inputs(arguments, recursive, skip, videos)
+        for picture in find_inputs(arguments, recursive, skip, left_out)
     ]
 
 
@@ -145,7 +143,7 @@ def find_inputs(
     arguments: Iterable[str | os.PathLike[str]],
     recursive: bool | None = None,
     skip: Path | None = None,
-    videos: list[Path] | None = None,
+    left_out: list[Path] | None = None,
 ) -> list[InputPicture]:
     """Expand files, folders, globs and text lists into pictures.
 
@@ -159,7 +157,7 @@ def find_inputs(
         recursive: also look into subfolders; the results mirror the tree. None is no, for those who have no option
             ``--recursive`` that a message could name.
         skip: a folder not to descend into (the output folder).
-        videos: the videos that lie in folders are added.
+        left_out: the videos and camera raw files that lie in folders are added.
 
     Returns:
         Pictures in the order given.
@@ -169,7 +167,7 @@ def find_inputs(
     """
     pictures: dict[str, InputPicture] = {}
     skipped = None if skip is None else url_of(skip) or os.path.realpath(skip)
-    walk = _Walk(recursive, skipped, [] if videos is None else videos)
+    walk = _Walk(recursive, skipped, [] if left_out is None else left_out)
     for argument in arguments:
         for picture in _expand(os.fspath(argument), walk):
             pictures.setdefault(picture.place, picture)  # resolving would merge linked names
@@ -221,11 +219,11 @@ def natural_order(path: Path) -> tuple[list[tuple[int, int, str]], str]:
 
 @dataclass(frozen=True)
 class _Walk:
-    """How folders are gone through: into subfolders or not, past one of them; the videos in them are noted."""
+    """How folders are gone through: into subfolders or not, past one of them; what is left out is noted."""
 
     recursive: bool | None
     skip: str | None
-    videos: list[Path]
+    left_out: list[Path]
 
 
 def _expand(argument: str, walk: _Walk) -> Iterator[InputPicture]:
@@ -235,14 +233,18 @@ def _expand(argument: str, walk: _Walk) -> Iterator[InputPicture]:
         yield from _at_url(url, walk)
         return
     argument = local_path(argument)
+    if not argument.strip():
+        raise UsageError("An input is empty (a variable that is not set?): name a picture or a folder.")
     path = expand_user(argument)
     if os.path.isdir(path):  # noqa: PTH112 (pathlib raises for long names)
-        before = len(walk.videos)
+        before = len(walk.left_out)
         pictures = list(_walk(path, "", walk, set()))
         if not pictures:
             hint = " Use --recursive to look into its subfolders." if walk.recursive is False else ""
-            if len(walk.videos) > before:
-                hint = f" It holds videos: name them themselves, {walk.videos[before]} for example."
+            for path_left in walk.left_out[before : before + 1]:
+                hint = f" It holds camera raw files, such as {path_left.name}: save them as JPEG or TIFF."
+                if is_video(path_left):
+                    hint = f" It holds videos: name them themselves, {path_left} for example."
             raise UsageError(
                 f"No picture found in the folder {path} (looked for .jpg, .png, .webp, .tif, .heic, ...).{hint}"
             )
@@ -252,18 +254,25 @@ def _expand(argument: str, walk: _Walk) -> Iterator[InputPicture]:
     elif os.path.lexists(path):
         yield InputPicture(path)
     elif any(sign in argument for sign in "*?["):
-        names = sorted(glob.glob(os.fspath(path), recursive=True))  # noqa: PTH207 (absolute patterns, ** and ~)
-        if not names:
-            raise UsageError(f"No file matches {argument}.")
-        for name in names:
-            if os.path.isdir(name):  # noqa: PTH112
-                yield from _walk(Path(name), Path(name).name if walk.recursive else "", walk, set())
-            elif _is_picture(Path(name)) or (is_video(Path(name)) and is_video(path)):
-                yield InputPicture(Path(name))
-            elif is_video(Path(name)) and not _is_output(Path(name)):
-                walk.videos.append(Path(name))
+        pictures = list(_matching(path, walk))
+        if not pictures:
+            raise UsageError(f"No {'picture' if glob.glob(os.fspath(path)) else 'file'} matches {argument}.")  # noqa: PTH207
+        yield from pictures
     else:
         raise UsageError(f"No such file or folder: {argument}.")
+
+
+def _matching(pattern: Path, walk: _Walk) -> Iterator[InputPicture]:
+    from dsr.image.video import is_video
+
+    for name in sorted(glob.glob(os.fspath(pattern), recursive=True)):  # noqa: PTH207 (absolute patterns, ** and ~)
+        path = Path(name)
+        if os.path.isdir(name):  # noqa: PTH112
+            yield from _walk(path, path.name if walk.recursive else "", walk, set())
+        elif is_picture(path) or (is_video(path) and is_video(pattern)):
+            yield InputPicture(path)
+        elif is_left_out(path):
+            walk.left_out.append(path)
 
 
 def _read_list(path: Path, walk: _Walk) -> Iterator[InputPicture]:
@@ -308,8 +317,8 @@ def _at_url(url: str, walk: _Walk) -> Iterator[InputPicture]:
         sidecars = (f"{file}.camera.json", f"{base}/{Path(name).stem}.camera.json")
         picture = InputPicture(staged(file), folder, url=file, has_sidecar=any(side in names for side in sidecars))
         if is_video(picture.path) and not is_video(Path(url)):
-            walk.videos.append(Path(file))
-        elif is_video(picture.path) or _is_picture(picture.path):
+            walk.left_out.append(Path(file))
+        elif is_video(picture.path) or is_picture(picture.path):
             found = True
             yield picture
     if not found:
@@ -333,8 +342,6 @@ def _listed(path: Path, entry: str) -> Path:
 
 
 def _walk(folder: Path, mirrored: str, walk: _Walk, seen: set[str]) -> Iterator[InputPicture]:
-    from dsr.image.video import is_video
-
     real = os.path.realpath(folder)
     if real in seen or (real == walk.skip and seen):
         return
@@ -351,10 +358,12 @@ def _walk(folder: Path, mirrored: str, walk: _Walk, seen: set[str]) -> Iterator[
         )
         return
     for name, is_folder in names:
-        if not is_folder and not name.startswith(".") and _is_picture(folder / name):
+        if is_folder or name.startswith("."):
+            continue
+        if is_picture(folder / name):
             yield InputPicture(folder / name, mirrored)
-        elif not is_folder and not name.startswith(".") and is_video(folder / name) and not _is_output(folder / name):
-            walk.videos.append(folder / name)
+        elif is_left_out(folder / name):
+            walk.left_out.append(folder / name)
     for name, is_folder in names:
         if is_folder and walk.recursive and not name.startswith(".") and name != "__MACOSX":
             yield from _walk(folder / name, f"{mirrored}/{name}" if mirrored else name, walk, seen)
@@ -366,19 +375,3 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:
         return False
-
-
-def _is_picture(path: Path) -> bool:
-    from dsr.image.formats import PICTURE_SUFFIXES
-
-    if path.suffix.lower() not in PICTURE_SUFFIXES:
-        return False
-    return not _is_output(path)
-
-
-def _is_output(path: Path) -> bool:
-    """Whether it is an overlay or the like of a result beside it."""
-    return any(
-        path.name.endswith(ending) and path.with_name(path.name[: -len(ending)] + ".json").is_file()
-        for ending in OWN_ENDINGS
-    )

@@ -93,6 +93,8 @@ class OutputFolder:
         except OSError as error:
             blocked = self.path.exists() or any(parent.is_file() for parent in self.path.parents)
             reason = "a file of that name is in the way" if blocked else error.strerror or str(error)
+            if self.path.is_symlink() and not self.path.exists():
+                reason = "it is a link to a folder that does not exist"
             raise UsageError(
                 f"The output folder {self.path} cannot be made: {reason}; choose another --out."
             ) from error

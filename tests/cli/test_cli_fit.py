@@ -159,12 +159,15 @@ def test_a_folder_without_permission_is_a_row(folder, tmp_path):
     assert rows(tmp_path / "out")["locked"]["status"] == "unreadable"
 
 
-@pytest.mark.parametrize("out", ["file", "file/below"])
-def test_an_output_folder_that_cannot_be_made_is_a_usage_error(folder, tmp_path, capsys, out):
+@pytest.mark.parametrize(
+    ("out", "reason"), [("file", "in the way"), ("file/below", "in the way"), ("link", "a link to a folder that")]
+)
+def test_an_output_folder_that_cannot_be_made_is_a_usage_error(folder, tmp_path, capsys, out, reason):
     (tmp_path / "file").write_text("in the way")
+    (tmp_path / "link").symlink_to(tmp_path / "gone" / "deeper")
     assert run(folder, "--out", tmp_path / out) == 2
     said = capsys.readouterr().err
-    assert "output folder" in said and str(tmp_path / out) in said and "Traceback" not in said
+    assert "output folder" in said and str(tmp_path / out) in said and reason in said and "Traceback" not in said
     assert (tmp_path / "file").read_text() == "in the way"
 
 
@@ -210,6 +213,18 @@ def test_usage_errors_say_what_is_wrong_and_write_nothing(folder, tmp_path, monk
     said = re.sub(r"\s+", " ", capsys.readouterr().err.replace("│", " "))
     assert sentence in said and "Traceback" not in said
     assert not (tmp_path / "o").exists()
+
+
+def test_videos_and_raw_files_that_are_left_out_are_told(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    first = min((tmp_path / "in").glob("*.*"))
+    for name in ("walk.mp4", "lone.NEF", f"{first.stem}.CR2"):  # the last one was developed
+        (tmp_path / "in" / name).touch()
+    assert main(["in", "--out", "o"], cheap_fitter) in (0, 3)
+    said = capsys.readouterr().err
+    assert "1 video lies among the pictures and is left out" in said and "walk.mp4" in said
+    assert "1 camera raw file lies among the pictures and is left out" in said and "lone.NEF" in said
+    assert main(["in", "--out", "o", "--quiet"], cheap_fitter) in (0, 3) and "left out" not in capsys.readouterr().err
 
 
 def test_help_and_licences_are_no_errors(capsys):

@@ -66,3 +66,28 @@ def test_all_failed_some_failed_and_usage(tmp_path, make_picture, capsys):
         for inputs in ([good], [good, bad], [bad], [tmp_path / "nowhere.jpg"])
     ]
     assert codes == [0, 3, 4, 2]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell that closes streams")
+def test_closed_standard_streams_lead_nowhere(tmp_path):
+    """Whoever starts a run with all three closed gets its files, and no file has a standard stream's number."""
+    script = (
+        "import sys; from dsr.cli.common import run_command, write_line\n"
+        "def body():\n"
+        f"    with open({str(tmp_path / 'made')!r}, 'w') as file:\n"
+        "        file.write(str(file.fileno()))\n"
+        "    write_line(sys.stdout, 'lost'); write_line(sys.stderr, 'lost'); return len(sys.stdin.read())\n"
+        "sys.exit(run_command('x', body))"
+    )
+    command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", script]
+    assert subprocess.run(command, check=False).returncode == 0
+    assert int((tmp_path / "made").read_text()) > 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a folder that somebody is in cannot be removed there")
+def test_a_working_folder_that_was_removed_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert run_command("dsr-x", lambda: 0) == 2
+    assert "dsr-x: the folder you are in has been removed" in capsys.readouterr().err

@@ -82,12 +82,16 @@ def test_lists_are_relative_to_themselves(tmp_path):
         ("none*.jpg", "No file matches"),
         ("empty", "No picture found"),
         ("empty.txt", "names no picture"),
+        ("empt*.txt", "No picture matches"),
+        ("", "An input is empty"),
+        ("raw", r"holds camera raw files, such as 1\.CR2: save them as JPEG"),
     ],
 )
 def test_arguments_that_name_nothing_are_usage_errors(tmp_path, monkeypatch, argument, sentence):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty.txt").write_text("# nothing\n")
+    touch(tmp_path, "raw/1.CR2", "raw/2.NEF")
     with pytest.raises(UsageError, match=sentence):
         find_inputs([argument])
 
