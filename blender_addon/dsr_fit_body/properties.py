@@ -200,7 +200,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
     )
     export_bake: BoolProperty(
         name="Bake Shape",
-        description="Put the shape into the mesh; else the sliders go along as shape keys",
+        description="Put the shape into the mesh alone; else the sliders go along as shape keys, 0 as fitted",
         default=True,
     )
     export_people: EnumProperty(

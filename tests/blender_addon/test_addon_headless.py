@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sample_garment import write_models
 from sample_results import corrective_asset, earlier_asset, write_clip, write_picture, write_walk, write_worker
 from ui_driver import SYSTEM_PATH, blender_environment
 
@@ -73,6 +74,7 @@ def files(tmp_path_factory):
     sizes = {"height_cm": measured.height_m, "waist_cm": measured.waist_m, "hip_cm": measured.hip_m}
     sizes = {key: 100 * value for key, value in sizes.items()} | {"mass_kg": measured.mass_kg}
     (folder / "measured.json").write_text(json.dumps(sizes))
+    write_models(folder)
     for mode in (
         "good",
         "dies",

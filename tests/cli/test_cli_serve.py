@@ -275,3 +275,16 @@ def test_a_folder_that_another_run_writes_into_is_refused(make_picture, tmp_path
     (error,) = (one for one in events if one["event"] == "error")
     assert error["code"] == "usage" and "Another run of dsr-fit" in error["message"]
     assert list((tmp_path / "o").iterdir()) == []
+
+
+def test_a_garment_is_asked_for(tmp_path):
+    events = serve({"request": "garment", "id": 1}, {"request": "garment", "id": 2, "garment": "x.obj", "out": "o.npz"})
+    assert [one["code"] for one in events if one["event"] == "error"] == ["usage", "usage"]
+    vest = tmp_path / "vest.mhclo"
+    vest.write_text("name vest\nobj_file vest.obj\nverts 0\n 3000\n 3001\n 3002\n")
+    (tmp_path / "vest.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    out = tmp_path / "vest.npz"
+    events = serve({"request": "garment", "id": 3, "garment": str(vest), "body": "open-light", "out": str(out)})
+    assert kinds(events, 3) == ["result", "done"] and events[1]["path"] == str(out)
+    with np.load(out, allow_pickle=False) as data:
+        assert data["places"].shape == (3, 3) and data["polygons"].tolist() == [[0, 1, 2, -1]]

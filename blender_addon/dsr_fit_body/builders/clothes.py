@@ -17,6 +17,7 @@ from ..core.geometry import BODY_TO_BLENDER
 from . import armature as arm
 from . import ground, shape
 from . import mesh as msh
+from .scene import remove_unused
 
 HIDDEN = "Below "
 """How the vertex group and the modifier of a body begin that hide its skin below a garment."""
@@ -77,8 +78,7 @@ def take_off(item: Any) -> None:
             body[1].vertex_groups.remove(group)
     data = item.data
     bpy.data.objects.remove(item)
-    if data.users == 0:
-        bpy.data.batch_remove([data])
+    remove_unused([data])
     if body is not None:
         _stand_on_soles(*body)
 

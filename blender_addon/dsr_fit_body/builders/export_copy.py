@@ -13,8 +13,10 @@ import numpy as np
 from mathutils import Matrix
 
 from .. import compat
+from ..core.directions import KEY_NAMES
 from . import armature as arm
 from . import clothes
+from . import mesh as msh
 from .motion import FPS
 
 
@@ -127,8 +129,8 @@ def _copy(bodies: list[tuple[Any, Any]], options: CopyOptions, made: list[Any]) 
         copies.actions += [action for owner in (a, m, m.data.shape_keys) if (action := _own_action(owner))]
         worn = [_copy_worn(item, a, m, scene, made) for item in clothes.worn_by(armature)]
         clothes.drop_hidden_skin(m)
-        for item in (m, *worn) if options.bake else ():
-            bake_shape(item)
+        for item in (m, *worn):
+            (bake_shape if options.bake else rest_as_fitted)(item)
         arm.rename_bones(a, options.names)
         copies.armatures.append(a)
         copies.meshes.append(m)
@@ -154,9 +156,10 @@ def _copy_worn(item: Any, armature: Any, mesh_object: Any, scene: Any, made: lis
     for modifier in copy.modifiers:
         if modifier.type == "ARMATURE":
             modifier.object = armature
-    keys = copy.data.shape_keys
-    for curve in keys.animation_data.drivers if keys is not None and keys.animation_data else ():
-        curve.driver.variables[0].targets[0].id = mesh_object.data.shape_keys
+    blocks = mesh_object.data.shape_keys.key_blocks
+    for key in copy.data.shape_keys.key_blocks[1:]:
+        key.driver_remove("value")
+        key.value = blocks[key.name].value if key.name in blocks else 0.0
     return copy
 
 
@@ -207,6 +210,28 @@ def _to_origin(copies: BodyCopies) -> None:
     for a in copies.armatures:
         a.matrix_world = move @ a.matrix_world
     bpy.context.view_layer.update()
+
+
+def rest_as_fitted(mesh_object: Any) -> None:
+    """Put the mix of the shape's keys into the rest of the mesh, and begin those keys at 0.
+
+    Many programs, Blender's own FBX importer among them, cut values of keys to 0 to 1: they would show somebody else.
+    """
+    blocks = mesh_object.data.shape_keys.key_blocks
+    names = [msh.shape_name(index) for index in range(msh.MAX_SHAPES)] + list(KEY_NAMES.values())
+    moved = [blocks[name] for name in names if name in blocks and blocks[name].value and not blocks[name].mute]
+    flat = np.empty(len(mesh_object.data.vertices) * 3, np.float32)
+    blocks[0].data.foreach_get("co", flat)
+    basis, change = flat.astype(np.float64), np.zeros(len(flat))
+    for key in moved:
+        key.data.foreach_get("co", flat)
+        change += key.value * (flat - basis)
+        key.value = 0.0
+    for key in blocks:
+        key.data.foreach_get("co", flat)
+        key.data.foreach_set("co", (flat + change).astype(np.float32))
+    mesh_object.data.vertices.foreach_set("co", (basis + change).astype(np.float32))
+    mesh_object.data.update()
 
 
 def bake_shape(mesh_object: Any) -> None:
