@@ -7,10 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from dsr.body import Body, BodyAsset
-from dsr.body.numpy_lbs import rest_shape
 from dsr.errors import UsageError
 from dsr.fitting.face_actions import FaceReading, face_model, read_face
-from dsr.fitting.hands import posed_again
 from dsr.people.expressive_face import FaceLandmarks
 from dsr.results.picture import PersonResult
 
@@ -35,6 +33,8 @@ def check_face(body: Body) -> None:
 def with_face(person: PersonResult, face: FaceLandmarks | None, body: Body) -> PersonResult:
     """A person with the expression of a face; one whose face is not seen is as before, with no actions.
 
+    Vertices and joints are still those from before: :func:`dsr.fitting.hands.posed_again` comes after all changes.
+
     Jaw and eyes turn by their joints, the other actions are the last betas of a body that has them by name (open-x).
     Actions of the body are as large on every head, so that their strengths follow the size of the head.
 
@@ -53,8 +53,7 @@ def with_face(person: PersonResult, face: FaceLandmarks | None, body: Body) -> P
     pose[names.index("jaw") - 1] = reading.jaw
     if reading.gaze is not None:
         pose[[names.index(eye) - 1 for eye in EYES]] = reading.gaze
-    _, joints = rest_shape(asset, person.betas)
-    actions = action_strengths(reading, asset, joints)
+    actions = action_strengths(reading, asset, person.joints_cam_m)
     if actions:
         betas[asset.num_shapes :] = list(actions.values())
     warnings = list(person.warnings)
@@ -62,14 +61,13 @@ def with_face(person: PersonResult, face: FaceLandmarks | None, body: Body) -> P
         warnings.append("The face is turned far aside: half of its expression is a guess.")
     if face.mouth_covered:
         warnings.append("Mouth and chin look covered: the mouth is left at rest.")
-    changed = replace(
+    return replace(
         person,
         betas=betas,
         body_pose=pose.astype(np.float32),
         actions=actions,
         warnings=warnings,
     )
-    return posed_again(changed, body)
 
 
 def action_strengths(reading: FaceReading, asset: BodyAsset, joints: np.ndarray) -> dict[str, float]:
@@ -78,7 +76,7 @@ def action_strengths(reading: FaceReading, asset: BodyAsset, joints: np.ndarray)
     Args:
         reading: the expression.
         asset: the body.
-        joints: (J, 3) of its shape at rest.
+        joints: (J, 3) of its shape, in any pose.
     """
     right, left = (joints[list(asset.joint_names).index(eye)] for eye in EYES)
     size = float(np.linalg.norm(left - right)) / face_model().eyes_m

@@ -39,7 +39,8 @@ def check_fingers(body: Body) -> None:
 def with_hands(person: PersonResult, hands: Mapping[Side, Hand], camera: PictureCamera, body: Body) -> PersonResult:
     """A person with fingers and wrists turned as in the picture, relaxed fingers where a hand is not seen.
 
-    Wrists stay where they are; the forearm takes its share of the hand's twist.
+    Wrists stay where they are; the forearm takes its share of the hand's twist. Vertices and joints are still those
+    from before: :func:`posed_again` comes after all changes.
 
     Args:
         person: as fitted.
@@ -69,14 +70,13 @@ def with_hands(person: PersonResult, hands: Mapping[Side, Hand], camera: Picture
         pose[first - 1 : first + 14] = found.fingers
         warnings += _warnings(hands[side], turns[2])
     seen: dict[str, float | None] = {side: hands[side].presence if side in hands else None for side in SIDES}
-    changed = replace(
+    return replace(
         person,
         body_pose=pose.astype(np.float32),
         joint_uncertainty_mm=None if np.isnan(unsure).all() else unsure,
         hands=seen,
         warnings=warnings,
     )
-    return posed_again(changed, body)
 
 
 def posed_again(person: PersonResult, body: Body) -> PersonResult:

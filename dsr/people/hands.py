@@ -135,7 +135,7 @@ class HandFinder:
         return best if best is not None and is_clear(best) else None
 
     def _look(self, model: LiteModel, pyramid: Pyramid, side: Side, region: Region, wrist: np.ndarray) -> Hand:
-        crop = pyramid.crop(region, _HAND_SIZE)
+        crop = pyramid.quick_crop(region, _HAND_SIZE)
         rows, presence, right, world = model(crop.astype(np.float32) / 255.0)
         rows = rows.reshape(HAND_POINTS, 3).astype(np.float64)
         points = region.to_picture(rows[:, :2], _HAND_SIZE)
@@ -152,7 +152,7 @@ class HandFinder:
 
     def _recropped(self, pyramid: Pyramid, search: Region) -> Region | None:
         """The region that the recrop model makes of the body's: its first point is the middle, the second below it."""
-        crop = pyramid.crop(search, _RECROP_SIZE)
+        crop = pyramid.quick_crop(search, _RECROP_SIZE)
         found = self._recrop(crop.astype(np.float32) / 255.0)[0].reshape(2, 2)
         middle, below = search.to_picture(found, _RECROP_SIZE)
         du, dv = below - middle
@@ -162,7 +162,7 @@ class HandFinder:
     def _by_palm(self, pyramid: Pyramid, search: Region) -> Region | None:
         """The region of the palm that the detector sees nearest to where the body has it; None where it sees none."""
         around = search.upright()
-        rows, logits = self._palm(pyramid.crop(around, _PALM_SIZE).astype(np.float32) / 255.0)
+        rows, logits = self._palm(pyramid.quick_crop(around, _PALM_SIZE).astype(np.float32) / 255.0)
         found = weighted_nms(decode(rows, logits, self._anchors, MIN_PRESENCE, _PALM_SIZE))
         if not len(found):
             return None

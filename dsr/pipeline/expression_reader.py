@@ -52,7 +52,7 @@ class ExpressionReader:
             body: the body layer.
         """
         from dsr.fitting.faces import with_face
-        from dsr.fitting.hands import with_hands
+        from dsr.fitting.hands import posed_again, with_hands
 
         hands, faces = self.look(photo, detections)
         out = []
@@ -64,7 +64,7 @@ class ExpressionReader:
             if detection.keypoint_set != _WITH_HANDS_AND_FACE:
                 sentence = "Hands and face are not read: where they are, only keypoints of the built-in detector say."
                 person = replace(person, warnings=[*person.warnings, sentence])
-            out.append(person)
+            out.append(posed_again(person, body))
         return out
 
     def look(
