@@ -96,6 +96,7 @@ def fit(folder: Path, out: Path, *options: str, tree: Path = ROOT) -> dict[str, 
         "failed": failed,
         "per_second_warm": warm_rate(times),
         "cpu_s_per_picture_warm": cpu / max(len(warm) - 1, 1),
+        "cores_used_warm": cpu / (warm[-1] - warm[0]) if len(warm) > 1 else float("nan"),
         "first_result_s": times[0],
         "peak_rss_mib": max((mib for _, mib, _ in samples), default=float("nan")),
         "rss_growth_mib": max(late, default=0.0) - max(early, default=0.0),
@@ -123,23 +124,26 @@ def compared(kind: str, folder: Path, out: Path, quality: str) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def two_processes(folder: Path, halves: Path, quality: str) -> float:
-    """Pictures per second of two runs of dsr-fit side by side, one picture each at a time."""
-    rates: list[float] = []
+def two_processes(folder: Path, halves: Path, quality: str) -> dict[str, float]:
+    """Two runs of dsr-fit side by side, one picture each at a time: pictures per second and memory of both together."""
+    runs: list[dict[str, float]] = []
 
     def run(k: int) -> None:
         half = halves / f"in{k}"
         half.mkdir(parents=True)
         for path in sorted(folder.iterdir())[k::2]:
             shutil.copyfile(path, half / path.name)
-        rates.append(fit(half, halves / f"out{k}", "--jobs", "1", "--quality", quality)["per_second_warm"])
+        runs.append(fit(half, halves / f"out{k}", "--jobs", "1", "--quality", quality))
 
     threads = [threading.Thread(target=run, args=(k,)) for k in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return sum(rates)
+    return {
+        "two_processes_per_second": sum(each["per_second_warm"] for each in runs),
+        "two_processes_rss_mib": sum(each["peak_rss_mib"] for each in runs),
+    }
 
 
 def warm_rate(times: list[float]) -> float:
@@ -178,7 +182,8 @@ def main() -> None:
         quality = arguments.quality
         one = fit(pictures, Path(name) / "one", "--jobs", "1", "--quality", quality)
         figures["one_at_a_time_per_second"] = one["per_second_warm"]
-        figures["two_processes_per_second"] = two_processes(pictures, Path(name) / "halves", quality)
+        figures["one_at_a_time_rss_mib"] = one["peak_rss_mib"]
+        figures |= two_processes(pictures, Path(name) / "halves", quality)
         for kind in ("calls", "generator"):
             per_second = warm_rate(compared(kind, pictures, Path(name) / kind, quality))
             figures[f"loop_of_{kind}_per_second"] = per_second
