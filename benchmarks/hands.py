@@ -125,12 +125,12 @@ class MadeUpHands:
 
 def place_of_fingers(asset: BodyAsset, betas, pose, orient, side: str) -> np.ndarray:
     """(20, 3) finger joints and tips from the wrist, metres."""
-    from dsr.fitting.fingers import _tips
+    from dsr.fitting.fingers import fingertips
 
     _, transforms = skeleton(asset, betas, pose, orient)
     names = list(asset.joint_names)
     first = names.index(f"{side}_index1")
-    tips = pose_vertices(asset, betas, pose, orient)[list(_tips(asset, side))]
+    tips = pose_vertices(asset, betas, pose, orient)[list(fingertips(asset, side))]
     return (
         np.concatenate([transforms[first : first + 15, :3, 3], tips]) - transforms[names.index(f"{side}_wrist"), :3, 3]
     )

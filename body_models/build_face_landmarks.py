@@ -22,6 +22,7 @@ from dsr.people.expressive_face import FaceReader
 from dsr.people.regions import Pyramid
 from dsr.rendering.drawing import Drawing, draw, vertex_normals
 from dsr.synthetic.backdrop import draw_backdrop
+from dsr.synthetic.face_paint import skin_colours
 from dsr.synthetic.scene import shade
 
 SIZE = 320
@@ -43,23 +44,7 @@ class Heads:
         faces = asset.faces
         self.rows = np.flatnonzero(near[faces].all(1))
         self.faces = faces[self.rows]
-        self.colour_of = {"eye": (235, 232, 228), "iris": (90, 60, 40), "pupil": (12, 10, 10), "lashes": (35, 25, 20)}
         self.part = part
-
-    def colours(self, rng: np.random.Generator) -> np.ndarray:
-        """(V, 3) a skin, lips and brows of a random tone."""
-        asset = self.asset
-        bright = rng.uniform(90, 235)
-        skin = np.array([bright, bright * rng.uniform(0.7, 0.82), bright * rng.uniform(0.52, 0.7)])
-        colours = np.tile(skin, (asset.num_vertices, 1))
-        lips, brows = painted(asset)
-        lip = np.array([0.78, 0.52, 0.52]) * skin + [25, 0, 5]
-        colours = colours + lips[:, None] * (lip - colours)
-        colours = colours + brows[:, None] * (np.full(3, rng.uniform(20, 70)) - colours)
-        for kind, colour in self.colour_of.items():
-            chosen = [p for p in asset.part_names if p.endswith(kind) and p.split("_")[0] in ("left", "right")]
-            colours[np.unique(asset.faces[np.isin(self.part, chosen)])] = colour
-        return colours.astype(np.float32)
 
     def __call__(
         self, vertices: np.ndarray, rng: np.random.Generator, eyes_px: float | None = None
@@ -75,29 +60,13 @@ class Heads:
         focal = (eyes_px or rng.uniform(45, 75)) / 0.062 * 1.2
         K = np.array([[focal, 0, SIZE / 2], [0, focal, SIZE / 2], [0, 0, 1.0]])
         normals = vertex_normals(placed, self.faces)
-        drawn = draw(placed, self.faces, K, (SIZE, SIZE), np.concatenate([self.colours(rng), normals], 1))
+        drawn = draw(placed, self.faces, K, (SIZE, SIZE), np.concatenate([skin_colours(rng, self.asset), normals], 1))
         picture = draw_backdrop(rng, SIZE, SIZE)
         picture[drawn.face_index >= 0] = shade(rng, drawn.values[:, :3], drawn.values[:, 3:])
         return np.clip(picture, 0, 255).astype(np.uint8), drawn, K, turn, placed
 
 
 FACE_JOINTS = ("head", "jaw", "left_eye_smplhf", "right_eye_smplhf", "neck")
-
-
-def painted(asset: BodyAsset) -> tuple[np.ndarray, np.ndarray]:
-    """(V,) how far every vertex is one of the lips, and of the brows, by what facial actions move."""
-    place = asset.v_template
-    actions = {n: asset.shapedirs[..., asset.num_shapes + i] for i, n in enumerate(asset.expression_names)}
-    pucker = np.linalg.norm(actions["mouthRollLower"], axis=1) + np.linalg.norm(actions["mouthRollUpper"], axis=1)
-    lips = np.clip(pucker / pucker.max() * 2 - 0.3, 0, 1)
-    eye = asset.J_regressor @ place
-    brows = np.zeros(len(place))
-    for name in ("left_eye_smplhf", "right_eye_smplhf"):
-        centre = eye[asset.joint_names.index(name)]
-        off = place - centre
-        high = np.abs(off[:, 1] - 0.021 + 8 * (np.abs(place[:, 0]) - abs(centre[0])) ** 2) < 0.004
-        brows[high & (np.abs(off[:, 0]) < 0.022) & (place[:, 2] > centre[2] - 0.03)] = 0.8
-    return lips, brows
 
 
 def main() -> None:

@@ -39,6 +39,8 @@ class SyntheticCommand:
     """Instead: so many made-up people in tight and in loose clothes per seed, refined in four ways."""
     seeds: int = 3
     """With --dressed: how many seeds."""
+    gestures: int = 0
+    """Instead: so many made-up people with random hands and expressions, fitted with --expressive."""
     fit: FitOptions = field(default_factory=FitOptions)
     """How to fit, as for dsr-fit."""
 
@@ -52,8 +54,12 @@ def run_synthetic(command: SyntheticCommand) -> int:
     check_output("--json", command.json)
     if command.dressed < 0 or command.seeds < 1:
         raise UsageError("--dressed must be at least 0 and --seeds at least 1.")
+    if command.gestures < 0:
+        raise UsageError("--gestures must be at least 0.")
     if command.dressed:
         return _run_dressed(command)
+    if command.gestures:
+        return _run_expressive(command)
     from dsr.evaluation.synthetic import evaluate_synthetic
 
     pictures = 0
@@ -84,6 +90,17 @@ def _run_dressed(command: SyntheticCommand) -> int:
     sys.stdout.write(dressed_table(dressed))
     write_json("--json", command.json, dressed.to_json())
     return EXIT_FINE if dressed.scores else EXIT_ALL_FAILED
+
+
+def _run_expressive(command: SyntheticCommand) -> int:
+    from dsr.cli.eval_expressive import expressive_table
+    from dsr.evaluation.expressive import evaluate_expressive
+
+    with Progress("fitting", stream=sys.stderr) as progress:
+        report = evaluate_expressive(command.gestures, command.fit, progress.update)
+    sys.stdout.write(expressive_table(report))
+    write_json("--json", command.json, report.to_json())
+    return EXIT_FINE if report.hands or report.faces else EXIT_ALL_FAILED
 
 
 def table(report: SyntheticReport, verbose: bool = False) -> str:

@@ -134,7 +134,7 @@ class RestHand:
         dorsal = np.cross(knuckles[0] - wrist, knuckles[3] - wrist)
         self.dorsal = _unit(dorsal if dorsal[1] > 0 else -dorsal)
         self.chains = []
-        for finger, tip in zip(FINGERS, _tips(asset, side), strict=True):
+        for finger, tip in zip(FINGERS, fingertips(asset, side), strict=True):
             points = np.stack([*(place[f"{side}_{finger}{k}"] for k in (1, 2, 3)), vertices[tip]])
             steps = np.diff(points, axis=0)
             bones = _unit(steps)
@@ -328,7 +328,7 @@ def rigid_rotation(rest: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=8)
-def _tips(asset: BodyAsset, side: str) -> tuple[int, ...]:
+def fingertips(asset: BodyAsset, side: str) -> tuple[int, ...]:
     """The vertex at the tip of every finger, in the order of :data:`FINGERS`."""
     joints = asset.J_regressor @ asset.v_template
     tips = []

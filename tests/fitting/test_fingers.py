@@ -5,7 +5,7 @@ import pytest
 
 from dsr.body import load_asset, skeleton
 from dsr.body.numpy_lbs import pose_vertices, rodrigues
-from dsr.fitting.fingers import FINGERS, LANDMARKS_OF, RestHand, _tips, forearm_and_wrist
+from dsr.fitting.fingers import FINGERS, LANDMARKS_OF, RestHand, fingertips, forearm_and_wrist
 
 BETAS = np.array([0.8, -1.0, 0.5])
 
@@ -35,7 +35,7 @@ def landmarks_of(asset, pose, side):
     place = {name: transforms[j, :3, 3] for j, name in enumerate(asset.joint_names)}
     knuckles = np.mean([place[f"{side}_{f}1"] for f in ("index", "middle", "ring", "pinky")], 0)
     points[0] = knuckles + 0.87 * (place[f"{side}_wrist"] - knuckles)
-    for finger, tip in zip(FINGERS, _tips(asset, side), strict=True):
+    for finger, tip in zip(FINGERS, fingertips(asset, side), strict=True):
         points[list(LANDMARKS_OF[finger])] = [*(place[f"{side}_{finger}{k}"] for k in (1, 2, 3)), vertices[tip]]
     return points
 
