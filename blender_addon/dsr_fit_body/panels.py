@@ -16,6 +16,7 @@ from .builders.armature import direction_spreads
 from .builders.measurements import measured_once
 from .builders.mesh import CORRECTIVE, GARMENT, get_shapes
 from .builders.metarig_armature import has_rigify, is_metarig
+from .builders.twist import has_twist
 from .core.directions import KEY_NAMES
 from .core.garment import title
 from .core.messages import FIXES, sentence
@@ -132,7 +133,9 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
         row = layout.row(align=True)
         row.operator("fitbody.reset_shape")
         row.operator("fitbody.reset_pose")
-        layout.operator("fitbody.update_joints")
+        row = layout.row(align=True)
+        row.operator("fitbody.update_joints")
+        row.operator("fitbody.twist_bones", depress=has_twist(armature))
         if CORRECTIVE in mesh_object.data.shape_keys.key_blocks:
             layout.operator("fitbody.bake_correctives")
         row = layout.row(align=True)

@@ -66,6 +66,7 @@ CALLS = {
     "fitbody.update_joints": (None, {}),
     "fitbody.reset_pose": (None, {}),
     "fitbody.bake_correctives": (None, {}),
+    "fitbody.twist_bones": (None, {}),
     "fitbody.save_pose_asset": (None, {}),
     "fitbody.make_pose_library": (None, {"directory": str(FOLDER / "landscape")}),
     "fitbody.place_on_ground": (None, {}),

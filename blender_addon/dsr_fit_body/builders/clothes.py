@@ -15,7 +15,7 @@ from ..core.face_parts import SKIN, Look
 from ..core.garment import Garment
 from ..core.geometry import BODY_TO_BLENDER
 from . import armature as arm
-from . import ground, shape
+from . import ground, shape, twist
 from . import mesh as msh
 from .scene import remove_unused
 
@@ -54,6 +54,8 @@ def wear(armature: Any, mesh_object: Any, garment: Garment, file: str) -> Any:
     _add_weights(item, garment, dict(zip(map(str, armature.data[arm.BONES]), arm.bone_names(armature), strict=True)))
     item.modifiers.new("Armature", "ARMATURE").object = armature
     _add_keys(item, mesh_object, garment, np.array(armature.get("fitbody_betas", [])))
+    if twist.has_twist(armature):
+        twist.share_weights(armature, item)
     _hide_below(mesh_object, item, garment)
     _share_presence(item, mesh_object)
     _stand_on_soles(armature, mesh_object)

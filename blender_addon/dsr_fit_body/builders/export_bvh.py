@@ -10,6 +10,7 @@ import numpy as np
 
 from ..carried.bvh_text import bvh_text
 from ..core.geometry import BODY_TO_BLENDER
+from .twist import TWIST
 
 
 def armature_bvh(armature: Any, first: int, last: int, fps: float, scale: float) -> str:
@@ -22,7 +23,7 @@ def armature_bvh(armature: Any, first: int, last: int, fps: float, scale: float)
         fps: frames per second of the file.
         scale: file units per Blender unit.
     """
-    bones = _parents_first(armature.data.bones)
+    bones = [bone for bone in _parents_first(armature.data.bones) if TWIST not in bone]
     places = {bone.name: k for k, bone in enumerate(bones)}
     parents = [places[bone.parent.name] if bone.parent else -1 for bone in bones]
     up = BODY_TO_BLENDER.T

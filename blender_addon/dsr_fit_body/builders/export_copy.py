@@ -123,6 +123,9 @@ def _copy(bodies: list[tuple[Any, Any]], options: CopyOptions, made: list[Any]) 
         a.parent = None
         a.matrix_world = world
         m.parent = a
+        for constraint in (c for bone in a.pose.bones for c in bone.constraints):
+            if getattr(constraint, "target", None) == armature:
+                constraint.target = a
         for modifier in m.modifiers:
             if modifier.type == "ARMATURE":
                 modifier.object = a

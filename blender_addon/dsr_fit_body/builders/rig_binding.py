@@ -9,7 +9,7 @@ import numpy as np
 
 from ..carried.skeleton_names import RIG_NAMES
 from . import armature as arm
-from . import character, clothes
+from . import character, clothes, twist
 
 RIG = "fitbody_rig"
 """Custom property of a rig that moves a fitted body: the name of the body's own armature."""
@@ -25,6 +25,8 @@ def bind(rig: Any, armature: Any, mesh_object: Any) -> None:
         armature: of the body.
         mesh_object: of the body.
     """
+    if twist.has_twist(armature):
+        twist.remove_twist(armature, twist.meshes_of(armature, mesh_object))  # the rig has its own
     options = character.CharacterOptions(path="same", keep_feet=False)
     character.apply_to((armature, mesh_object), rig, character.guess_map(rig), options, f"{armature.name} Rig")
     for bone in rig.data.bones:

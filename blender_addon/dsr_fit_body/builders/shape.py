@@ -13,7 +13,7 @@ from .. import compat
 from ..core.directions import KEY_NAMES
 from ..core.geometry import BODY_TO_BLENDER
 from . import armature as arm
-from . import ground
+from . import ground, twist
 from . import mesh as msh
 
 
@@ -84,6 +84,9 @@ def update_joints(armature: Any) -> bool:
     before = np.array(bone.head_local, np.float64)
     joints = rest_joints(*body)
     arm.move_joints(armature, joints)
+    if twist.has_twist(armature):
+        with arm.edit_mode(armature):
+            twist.follow_joints(armature)
     bone = armature.data.bones[root]
     after = BODY_TO_BLENDER @ joints[int(armature.get("fitbody_root", 0))]
     shift = np.array(bone.matrix_local.to_3x3(), np.float64).T @ (before - after)

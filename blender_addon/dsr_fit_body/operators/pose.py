@@ -11,6 +11,7 @@ import numpy as np
 
 from ..builders import armature as arm
 from ..builders import mesh as msh
+from ..builders import twist
 from ..core.body_model import read_body_model
 from ..core.geometry import channels_to_pose
 from ..core.messages import sentence
@@ -59,7 +60,28 @@ class FITBODY_OT_bake_correctives(BodyOperator, bpy.types.Operator):
         return None
 
 
+class FITBODY_OT_twist_bones(BodyOperator, bpy.types.Operator):
+    """Bones that spread a turn of arms, hands and thighs along the limb, without a ring at the joint; or none"""
+
+    bl_idname = "fitbody.twist_bones"
+    bl_label = "Twist Bones"
+    bl_options = {"REGISTER", "UNDO"}
+
+    def run_on_body(self, context: Any, armature: Any, mesh_object: Any) -> set[str] | None:
+        """On the skin and on clothes."""
+        meshes = twist.meshes_of(armature, mesh_object)
+        if twist.has_twist(armature):
+            twist.remove_twist(armature, meshes)
+            self.inform(sentence("Removed the twist bones"))
+        elif not twist.add_twist(armature, meshes):
+            return self.refuse(sentence("This body model knows no parts"))
+        else:
+            self.inform(sentence("Added twist bones"))
+        return None
+
+
 CLASSES = (
+    FITBODY_OT_twist_bones,
     FITBODY_OT_reset_pose,
     FITBODY_OT_bake_correctives,
 )
