@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dsr.errors import DsrError, TrainingError, error_sentence
+from dsr.errors import DsrError, TrainingError, UsageError, error_sentence
 
 EXIT_FINE, EXIT_USAGE, EXIT_SOME_FAILED, EXIT_ALL_FAILED, EXIT_INTERRUPTED = 0, 2, 3, 4, 130
 EXIT_NOT_READY = 1
@@ -62,6 +62,17 @@ def run_command(
     except Exception as error:
         write_line(sys.stderr, f"{prog}: {error_sentence(error)}")
         return EXIT_UNEXPECTED
+
+
+def refuse_empty_out(arguments: Sequence[str]) -> None:
+    """An empty ``--out`` (a variable that is not set, say) would mean the folder one is in.
+
+    Raises:
+        UsageError: if it is empty.
+    """
+    pairs = zip(arguments, [*arguments[1:], "-"], strict=True)
+    if any(token == "--out=" or (token == "--out" and not value.strip()) for token, value in pairs):
+        raise UsageError("--out is empty: name a file or folder; a dot means the folder you are in.")
 
 
 def _open_closed_streams() -> None:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union
 
 import tyro
 
-from dsr.cli.common import run_command
+from dsr.cli.common import refuse_empty_out, run_command
 from dsr.cli.eval_clips import ClipsCommand, run_clips
 from dsr.cli.eval_dataset import DatasetCommand, run_dataset
 from dsr.cli.eval_lifter import LifterEvalCommand, run_lifter
@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _evaluate(arguments: list[str]) -> int:
+    refuse_empty_out(arguments)
     from dsr.evaluation.protocols import PROTOCOLS
 
     datasets = {name: _subcommand(name, protocol.title) for name, protocol in PROTOCOLS.items()}

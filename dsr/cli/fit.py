@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import tyro
 
-from dsr.cli.common import EXIT_FINE, EXIT_INTERRUPTED, run_command
-from dsr.cli.fit_command import FitCommand, inputs_first, refuse_empty_out
+from dsr.cli.common import EXIT_FINE, EXIT_INTERRUPTED, refuse_empty_out, run_command
+from dsr.cli.fit_command import FitCommand, inputs_first
 
 if TYPE_CHECKING:
     from dsr.pipeline.picture_fitter import Fitter

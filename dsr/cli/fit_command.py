@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from dsr.errors import UsageError
 from dsr.limits import Limits
 from dsr.options import FitOptions, SequenceOptions
 
@@ -129,14 +128,3 @@ def inputs_first(arguments: list[str]) -> list[str]:
         else:
             inputs.append(token)
     return inputs + rest
-
-
-def refuse_empty_out(arguments: list[str]) -> None:
-    """An empty ``--out`` (a variable that is not set, say) would mean the folder one is in.
-
-    Raises:
-        UsageError: if it is empty.
-    """
-    pairs = zip(arguments, [*arguments[1:], "-"], strict=True)
-    if any(token == "--out=" or (token == "--out" and not value.strip()) for token, value in pairs):
-        raise UsageError("--out is empty: name a folder; a dot means the one you are in.")

@@ -38,6 +38,8 @@ from dsr.results.report import Row
 if TYPE_CHECKING:
     from dsr.pipeline.cluster import Cluster
 
+_REPORT_EVERY_S = 30.0
+
 
 class FitRun:
     """One run of the command.
@@ -179,7 +181,7 @@ class FitRun:
                 self._log_event("result", index=i, **{**asdict(self._rows[i]), "status": "skipped"})
         results = self._begin(todo)
         interrupted = False
-        saved = time.perf_counter()
+        due = time.perf_counter() + _REPORT_EVERY_S
         progress = Progress(
             "fitting",
             len(self._planned),
@@ -197,9 +199,10 @@ class FitRun:
                         self._log_event("result", index=i, **asdict(row))
                     if row.failed and command.fail_fast:
                         break
-                    if time.perf_counter() - saved > 30:
+                    if (now := time.perf_counter()) > due:
                         self._report()
-                        saved = time.perf_counter()
+                        taken = time.perf_counter() - now  # of a million rows most of a minute
+                        due = now + max(_REPORT_EVERY_S, 50 * taken)
         except KeyboardInterrupt:
             interrupted = True
         finally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 import tyro
 
-from dsr.cli.common import EXIT_FINE, EXIT_SOME_FAILED, run_command, write_line
+from dsr.cli.common import EXIT_FINE, EXIT_SOME_FAILED, refuse_empty_out, run_command, write_line
 from dsr.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -195,6 +195,7 @@ _COMMANDS: dict[str, tuple[Any, str, Any]] = {
 
 
 def _learn(arguments: list[str]) -> int:
+    refuse_empty_out(arguments)
     overview = arguments[:1] in (["--help"], ["-h"])
     kinds = [
         Annotated[kind, tyro.conf.subcommand(name, description=title if overview else None)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tyro
 
-from dsr.cli.common import EXIT_FINE, write_line
+from dsr.cli.common import EXIT_FINE, refuse_empty_out, write_line
 from dsr.cli.progress import Progress
 from dsr.errors import UsageError
 
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         UsageError: if the folder has no report.
         ExportError: if the page cannot be written.
     """
+    refuse_empty_out(arguments)
     command = tyro.cli(
         ReportCommand, prog="dsr-fit report", args=list(arguments), config=(tyro.conf.FlagCreatePairsOff,)
     )
@@ -68,5 +69,7 @@ def main(arguments: Sequence[str]) -> int:
             progress.update(len(fits))
     out = page.write(command.out or command.folder / "report.html", f"dsr-fit: {command.folder.absolute().name}", fits)
     if not command.quiet:
-        write_line(sys.stdout, f"{len(fits)} fits in {out} ({out.stat().st_size / 2**20:.1f} MB)")
+        write_line(
+            sys.stdout, f"{len(fits)} fit{'s' * (len(fits) != 1)} in {out} ({out.stat().st_size / 2**20:.1f} MB)"
+        )
     return EXIT_FINE

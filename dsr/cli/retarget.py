@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from dsr.cli.common import EXIT_FINE, run_command, write_line
+from dsr.cli.common import EXIT_FINE, refuse_empty_out, run_command, write_line
 from dsr.errors import UsageError
 from dsr.files import expand_user, write_bytes
 
@@ -47,10 +47,12 @@ class RetargetCommand:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns the exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
 
     def parse_and_run() -> int:
+        refuse_empty_out(arguments)
         config = (tyro.conf.FlagCreatePairsOff,)
-        command = tyro.cli(RetargetCommand, prog="dsr-retarget", args=argv, config=config)
+        command = tyro.cli(RetargetCommand, prog="dsr-retarget", args=arguments, config=config)
         return _retarget(command)
 
     return run_command("dsr-retarget", parse_and_run)

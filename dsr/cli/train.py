@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from dsr.cli.common import EXIT_FINE, run_command, write_line
+from dsr.cli.common import EXIT_FINE, refuse_empty_out, run_command, write_line
 from dsr.cli.progress import Progress
 from dsr.training.config import RunConfig, check_config
 from dsr.training.config_file import to_yaml
@@ -112,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if {"--list-presets", "--list_presets"} & set(arguments):
             write_line(sys.stdout, _preset_list(kind))
             return EXIT_FINE
+        refuse_empty_out(arguments)
         return _train(_parse(kind, arguments))
 
     return run_command("dsr-train", work, interrupted="interrupted; go on with --resume.")

@@ -102,7 +102,7 @@ class ReportPage:
         self._bodies: dict[Path, tuple[BodyAsset, LightMesh] | None] = {}
 
     def fit(self, row: Row, place: int) -> PageFit:
-        """What the page has of one input.
+        """What the page has of one input; a result that cannot be shown costs the others nothing, its line says why.
 
         Args:
             row: of the report.
@@ -115,7 +115,7 @@ class ReportPage:
             "failed": row.failed,
             "people": row.people,
             "worst": None,
-            "px": row.reprojection_px,
+            "px": row.reprojection_px if _is_finite(row.reprojection_px) else None,
             "warnings": len(row.warnings),
             "seconds": row.seconds,
             "message": row.message,
@@ -125,12 +125,20 @@ class ReportPage:
         if row.failed or not json_path.is_file():
             return PageFit(line, None)
         try:
-            result = load_result(json_path)
+            fit = self._shown(json_path, line)
+            _json(fit.row), _json(fit.data)  # says what is not finite
         except ResultError as error:
             return PageFit({**line, "message": str(error)}, None)
+        except (DsrError, ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+            said = f"{json_path} was changed by something else and cannot be shown ({error}): run dsr-fit again for it."
+            return PageFit({**line, "message": said}, None)
+        return fit
+
+    def _shown(self, json_path: Path, line: dict[str, Any]) -> PageFit:
+        result = load_result(json_path)
         fitted = [person.residuals.get("fit", {}).get("reprojection_rel") for person in result.people]
         known = [value for value in fitted if value is not None and np.isfinite(value)]
-        line["worst"] = round(100 * max(known), 3) if known else None
+        line = {**line, "worst": round(100 * max(known), 3) if known else None}
         focal = "" if result.K is None else f"{float(np.asarray(result.K).reshape(-1, 3, 3)[0, 0, 0]):.0f} px: "
         width, height = result.image_size
         data: dict[str, Any] = {
@@ -257,6 +265,10 @@ def _small_photo(result: FitResult, folder: Path) -> np.ndarray | None:
             picture.thumbnail((_LONG_SIDE, _LONG_SIDE), Image.Resampling.BOX)
             return np.array(picture)
     return None
+
+
+def _is_finite(value: float | None) -> bool:
+    return isinstance(value, (int, float)) and bool(np.isfinite(value))
 
 
 def _person_line(person: Any) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
@@ -109,13 +110,28 @@ def write_report(folder: Path, rows: list[Row], interrupted: bool = False) -> li
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """The rows of an earlier report in the folder; none where there is no readable one."""
+    """The rows of an earlier report in the folder that are as they were written; none where it cannot be read."""
     try:
-        document = json.loads((folder / "report.json").read_bytes())
-        known = {f.name for f in fields(Row)}
-        return [Row(**{k: v for k, v in row.items() if k in known}) for row in document["rows"]]
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        entries = list(json.loads((folder / "report.json").read_bytes())["rows"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return []
+    rows = [_row(entry) for entry in entries if isinstance(entry, dict)]
+    return [row for row in rows if row is not None]
+
+
+def _row(entry: dict[str, Any]) -> Row | None:
+    try:
+        row = Row(**{f.name: entry[f.name] for f in fields(Row) if f.name in entry})
+        texts = [row.input, row.status, row.message, row.name, row.focal_source, *row.outputs, *row.warnings]
+        numbers = [
+            row.people,
+            row.seconds,
+            *(n for n in (row.reprojection_px, row.reprojection_percent) if n is not None),
+        ]
+        fine = all(isinstance(text, str) for text in texts) and all(math.isfinite(number) for number in numbers)
+    except (TypeError, OverflowError):
+        return None
+    return row if fine else None
 
 
 def _median(result: InputResult, name: str) -> float | None:

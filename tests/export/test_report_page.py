@@ -1,8 +1,10 @@
 """The page of ``dsr-fit report``: whole in one file, what is in it, and what it does in a browser."""
 
+import functools
 import io
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -95,9 +97,39 @@ def test_three_is_the_named_version_with_its_licence():
     assert f"three.js {version}" in notice and "MIT" in notice
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("image", "width"), 0),
+        (("image", "width"), "x"),
+        (("input", "path"), None),
+        (("people", 0, "residuals"), None),
+        (("people", 0, "height_m"), float("nan")),
+        (("people", 0, "residuals", "fit", "reprojection_rel"), float("inf")),
+        (("body", "file"), 7),
+    ],
+)
+def test_a_result_that_something_else_has_changed_costs_the_others_nothing(folder, tmp_path, place, value):
+    out = tmp_path / "out"
+    shutil.copytree(folder, out)
+    document = json.loads((out / "a.json").read_text())
+    *way, last = place
+    functools.reduce(lambda part, key: part[key], way, document)[last] = value
+    (out / "a.json").write_text(json.dumps(document))
+    assert main(["report", str(out), "--quiet"]) == 0
+    index = {row["name"]: row for row in embedded((out / "report.html").read_text(), "index")}
+    assert index["b.png"]["worst"] == pytest.approx(9.0) and len(index) == 6
+    assert "run dsr-fit again" in index["a.png"]["message"] or index["a.png"]["message"] == ""
+
+
 def test_a_folder_without_a_report_is_told(tmp_path, capsys):
     assert main(["report", str(tmp_path)]) == 2
     assert "no report.json" in capsys.readouterr().err
+
+
+def test_an_empty_name_of_the_page_is_refused(folder, capsys):
+    assert main(["report", str(folder), "--out", ""]) == 2
+    assert "--out is empty" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")

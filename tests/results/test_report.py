@@ -47,6 +47,20 @@ def test_both_files_hold_the_rows_and_are_read_back(tmp_path):
     assert read_rows(tmp_path) == []
 
 
+def test_a_row_that_something_else_has_changed_costs_the_others_nothing(tmp_path):
+    good, other = (row_of(make_result(1), name, [f"{name}.json"], 0.5) for name in "ab")
+    write_report(tmp_path, [good, other])
+    document = json.loads((tmp_path / "report.json").read_text())
+    odd = [None, 5, [], {}, {"input": 5, "status": "ok"}]
+    odd += [
+        {**document["rows"][0], **change}
+        for change in ({"name": None}, {"outputs": 3}, {"seconds": float("nan")}, {"people": "x"}, {"warnings": [{}]})
+    ]
+    document["rows"][1:1] = odd
+    (tmp_path / "report.json").write_text(json.dumps(document))
+    assert read_rows(tmp_path) == [good, other]
+
+
 def test_a_row_of_a_saved_result_is_that_of_the_result(tmp_path):
     save_result(make_result(3), tmp_path / "a.json")
     assert row_of(load_result(tmp_path / "a.json"), "a", [], 1.0) == row_of(make_result(3), "a", [], 1.0)
