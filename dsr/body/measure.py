@@ -97,9 +97,16 @@ def standing_height_m(asset: BodyAsset, betas: np.ndarray) -> np.ndarray:
         (...) metres.
     """
     betas = np.asarray(betas, np.float32)
-    rows = np.flatnonzero(_used(skin_faces(asset), asset.num_vertices))
-    heights = asset.v_template[rows, 1] + betas @ asset.shapedirs[rows, 1, : betas.shape[-1]].T
+    mean, directions = _skin_heights(asset)
+    heights = mean + betas @ directions[:, : betas.shape[-1]].T
     return np.ptp(heights, axis=-1)
+
+
+@lru_cache(maxsize=8)
+def _skin_heights(asset: BodyAsset) -> tuple[np.ndarray, np.ndarray]:
+    """Heights (S,) of the skin's vertices on the mean body, and by the betas (S, n)."""
+    rows = np.flatnonzero(_used(skin_faces(asset), asset.num_vertices))
+    return asset.v_template[rows, 1], asset.shapedirs[rows, 1]
 
 
 def skin_mass_kg(asset: BodyAsset, betas: np.ndarray) -> float:
