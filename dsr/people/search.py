@@ -11,6 +11,7 @@ from dsr.people.candidates import body_angle, body_length
 from dsr.people.faces import Face
 from dsr.people.landmarks import LandmarkModel
 from dsr.people.legs import legs_alone
+from dsr.people.neighbours import is_group, with_neighbours
 from dsr.people.proposals import MIN_SCORE, TOGETHER, Proposals, SearchSettings, several
 from dsr.people.regions import Pyramid, Region, brightened
 from dsr.people.second_look import right_sided, unmixed
@@ -125,7 +126,10 @@ class PeopleSearch:
                 break
             sure = more
         sure = self._behind(rgb, faces, sure)
-        return self._alone(rgb, sure + self._confirmed(rgb, sure, doubtful))
+        everybody = sure + self._confirmed(rgb, sure, doubtful)
+        if self.settings.beside and is_group(everybody, max(pyramid.width, pyramid.height)):
+            everybody = with_neighbours(self._landmarks, rgb, everybody, self._finished)
+        return self._alone(rgb, everybody)
 
     def in_box(self, rgb: np.ndarray, box: np.ndarray) -> Body:
         """The body in a known box (4,) x0, y0, x1, y1, whatever the model thinks of it.
