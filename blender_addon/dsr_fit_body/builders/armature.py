@@ -93,6 +93,12 @@ def bone_names(armature: Any) -> list[str]:
     return [by_tag.get(str(name), str(name)) for name in armature.data[BONES]]
 
 
+def missing_bones(armature: Any) -> list[str]:
+    """Joints of a body whose bones an artist has removed."""
+    names = zip(map(str, armature.data[BONES]), bone_names(armature), strict=True)
+    return [joint for joint, bone in names if bone not in armature.data.bones]
+
+
 def tag_bones(armature: Any) -> None:
     """Note on every bone which joint it is, so that renaming loses nothing."""
     for bone in armature.data.bones:

@@ -39,7 +39,7 @@ def set_shape(armature: Any, betas: np.ndarray) -> bool:
         False where the armature is no body of ours or cannot be edited now.
     """
     body = body_objects(armature)
-    if body is None:
+    if body is None or arm.missing_bones(armature):
         return False
     with ground.feet_kept(*body):
         msh.set_shapes(body[1], betas)
@@ -53,7 +53,7 @@ def set_directions(armature: Any, units: Mapping[str, float]) -> bool:
         False where the armature is no body of ours or cannot be edited now.
     """
     body = body_objects(armature)
-    if body is None:
+    if body is None or arm.missing_bones(armature):
         return False
     spreads = arm.direction_spreads(armature)
     with ground.feet_kept(*body):
@@ -77,7 +77,9 @@ def rest_joints(armature: Any, mesh_object: Any) -> np.ndarray:
 def update_joints(armature: Any) -> bool:
     """Put the joints where they belong for the values of the shape keys."""
     body = body_objects(armature)
-    if body is None or armature.library is not None or armature.name not in bpy.context.view_layer.objects:
+    if body is None or arm.missing_bones(armature) or armature.library is not None:
+        return False
+    if armature.name not in bpy.context.view_layer.objects:
         return False
     root = arm.bone_names(armature)[int(armature.get("fitbody_root", 0))]
     bone = armature.data.bones[root]

@@ -7,6 +7,7 @@ from typing import Any
 
 from .. import i18n, session
 from ..builders import shape
+from ..builders.armature import missing_bones
 from ..core.messages import FitBodyError, Sentence, sentence
 
 
@@ -39,7 +40,13 @@ class AddonOperator:
 
 
 class BodyOperator(AddonOperator):
-    """Changes the body that the active object belongs to: ``run_on_body(context, armature, mesh_object)``."""
+    """Changes the body that the active object belongs to: ``run_on_body(context, armature, mesh_object)``.
+
+    Attributes:
+        needs_bones: refused where bones of the body's joints were removed.
+    """
+
+    needs_bones = True
 
     @classmethod
     def poll(cls, context: Any) -> bool:
@@ -50,4 +57,11 @@ class BodyOperator(AddonOperator):
 
     def run(self, context: Any) -> set[str] | None:
         """With the two objects of the body."""
-        return self.run_on_body(context, *shape.body_objects(context.active_object))
+        armature, mesh_object = shape.body_objects(context.active_object)
+        missing = missing_bones(armature) if self.needs_bones else []
+        if missing:
+            text = sentence(
+                "Bones of this body were removed ({bones}); undo that, or fit again", bones=", ".join(missing)
+            )
+            return self.refuse(text)
+        return self.run_on_body(context, armature, mesh_object)

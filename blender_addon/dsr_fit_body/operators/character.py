@@ -26,7 +26,7 @@ def fitted_body(context: Any) -> tuple[Any, Any] | None:
     """The body to take the pose from: a selected one, else the first that is to be seen."""
     for item in [*context.selected_objects, *context.view_layer.objects]:
         body = shape.body_objects(item) if item != context.active_object else None
-        if body is not None and body[0].visible_get():
+        if body is not None and body[0].visible_get() and not arm.missing_bones(body[0]):
             return body
     return None
 

@@ -64,6 +64,7 @@ class FITBODY_OT_take_off(BodyOperator, bpy.types.Operator):
     bl_idname = "fitbody.take_off"
     bl_label = "Take Off"
     bl_options = {"REGISTER", "UNDO"}
+    needs_bones = False
 
     garment: StringProperty(name="Garment", options={"SKIP_SAVE", "HIDDEN"})
 
@@ -85,6 +86,7 @@ class FITBODY_OT_use_skin(BodyOperator, bpy.types.Operator):
     bl_idname = "fitbody.use_skin"
     bl_label = "Use Skin"
     bl_options = {"REGISTER", "UNDO"}
+    needs_bones = False
 
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})
 

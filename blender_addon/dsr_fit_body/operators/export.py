@@ -45,6 +45,7 @@ class FITBODY_OT_export(BodyOperator, bpy.types.Operator):
     bl_idname = "fitbody.export"
     bl_label = "Export Body"
     bl_options = {"REGISTER"}
+    needs_bones = False
 
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})
     format: EnumProperty(name="Format", items=_format_items)

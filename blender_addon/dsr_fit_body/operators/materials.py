@@ -20,6 +20,7 @@ class FITBODY_OT_part_materials(BodyOperator, bpy.types.Operator):
     bl_idname = "fitbody.part_materials"
     bl_label = "Part Materials"
     bl_options = {"REGISTER", "UNDO"}
+    needs_bones = False
 
     kind: EnumProperty(name="Materials", items=[("PARTS", "Parts", ""), ("SKIN", "Skin", "")], default="PARTS")
 

@@ -22,6 +22,7 @@ class FITBODY_OT_place_on_ground(BodyOperator, bpy.types.Operator):
     bl_idname = "fitbody.place_on_ground"
     bl_label = "Place on Ground"
     bl_options = {"REGISTER", "UNDO"}
+    needs_bones = False
 
     def run_on_body(self, context: Any, armature: Any, mesh_object: Any) -> None:
         """Everybody of the same photo."""
