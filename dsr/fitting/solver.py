@@ -29,6 +29,7 @@ NEAREST_M = 0.1
 """No body is nearer to the camera than this."""
 FOCAL_LIMIT = 0.8
 """Logarithm by which a person's own perspective may at most contradict the camera's focal length."""
+_WORTH_A_STEP = 2e-3  # of the cost: what a step promises to gain
 
 
 @dataclass(frozen=True)
@@ -190,17 +191,15 @@ def solve(
         diagonal = system.normal.diagonal(dim1=1, dim2=2)
         damped = system.normal + torch.diag_embed(damping[:, None] * diagonal) + 1e-9 * eye
         delta = -torch.cholesky_solve(system.gradient[..., None], torch.linalg.cholesky_ex(damped)[0])[..., 0]
+        gain = -(system.gradient * delta).sum(1)
+        if bool((gain < _WORTH_A_STEP * system.cost).all()):
+            break
         trial = state.step(delta)
         next_system = linearise(model, prior, targets, trial, weights)
         # NaN compares false: a wild step is simply refused, and so is one that takes the body behind the camera
         better = (next_system.cost < system.cost) & (trial.transl[:, 2] > NEAREST_M)
-        done = bool(((system.cost - next_system.cost)[better] < 1e-4 * system.cost[better]).all()) and bool(
-            better.any()
-        )
         state, system = trial.where(better, state), next_system.where(better, system)
         damping = torch.where(better, damping * 0.3, damping * 6.0).clamp(1e-6, 1e6)
-        if done and bool(better.all()):
-            break
     return state, system.cost
 
 
