@@ -107,12 +107,13 @@ class PeopleDetector:
             known: people of that picture from a file of keypoints.
 
         Returns:
-            The same people in the same order; as they are where the landmark model sees somebody else.
+            The same people in the same order; as they are where the landmark model sees nobody or somebody else.
         """
         if not known:
             return []
         found = self._in_boxes(photo, np.stack([keypoint_box_with_room(person) for person in known]), "")
-        return [with_landmarks(a, b) or a for a, b in zip(known, found, strict=True)]
+        sure = [person.score**2 >= MIN_PRESENCE for person in found]  # in a given box the presence alone is the score
+        return [(with_landmarks(a, b) if c else None) or a for a, b, c in zip(known, found, sure, strict=True)]
 
     def complete_nearby(self, photo: Photo, known: list[Detection]) -> list[Detection]:
         """As :meth:`complete`, without a search: each person is looked at where the keypoints are; quick, for clips."""

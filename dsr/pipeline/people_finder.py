@@ -54,7 +54,15 @@ class PeopleFinder:
                 return load_detections(self._options.keypoints, photo, None, "keypoints", self._inputs, warnings)
             known = load_detections(self._options.keypoints, photo, detector, "keypoints", self._inputs, warnings)
             completed = iter(detector.complete(photo, [person for person in known if person.world_m is None]))
-            return [next(completed) if person.world_m is None else person for person in known]
+            people = [next(completed) if person.world_m is None else person for person in known]
+            unseen = sum(person.world_m is None for person in people)
+            if warnings is not None and 2 * unseen > len(people):
+                file = Path(self._options.keypoints).name
+                warnings.append(
+                    f"{file}: the detector sees nobody as {unseen} of {len(people)} people there lie; are the "
+                    "coordinates pixels of this picture, x before y?"
+                )
+            return people
         if self._options.boxes is not None:
             return load_detections(self._options.boxes, photo, self.detector, "boxes", self._inputs, warnings)
         return self.detector.detect(photo)
