@@ -10,7 +10,7 @@ import bpy
 import numpy as np
 from bpy.props import FloatProperty, FloatVectorProperty
 
-from .builders import shape, sizes
+from .builders import gestures, shape, sizes
 from .builders.measurements import measured_once
 from .builders.mesh import MAX_SHAPES
 from .core.directions import KEY_NAMES
@@ -44,6 +44,8 @@ def _slider(name: str, description: str, reach: float) -> Any:
     )
 
 
+GESTURES = ("jaw", "gaze_down", "gaze_left", "left_fist", "right_fist")
+"""Properties that move bones of face and hands."""
 SIZES = {
     "Height": "height_cm",
     "Mass": "mass_kg",
@@ -69,8 +71,56 @@ def _size(name: str, label: str, description: str, least: float, most: float) ->
     )
 
 
+def _gesture(name: str, description: str, low: float, high: float, get: Any, put: Any) -> Any:
+    """A slider that reads and writes pose bones."""
+
+    def read(self: BodySettings) -> float:
+        return float(get(self.id_data))
+
+    def write(self: BodySettings, value: float) -> None:
+        put(self.id_data, min(max(value, low), high))
+
+    return FloatProperty(
+        name=name, description=description, soft_min=low, soft_max=high, precision=2, options=set(), get=read, set=write
+    )
+
+
 class BodySettings(bpy.types.PropertyGroup):
     """Of one body."""
+
+    jaw: _gesture("Jaw", "How far the mouth is open, degrees", -5.0, 35.0, gestures.jaw_deg, gestures.set_jaw)
+    gaze_down: _gesture(
+        "Look Down",
+        "How far the eyes look down, degrees",
+        -35.0,
+        35.0,
+        lambda armature: gestures.gaze_deg(armature)[0],
+        lambda armature, value: gestures.set_gaze(armature, value, gestures.gaze_deg(armature)[1]),
+    )
+    gaze_left: _gesture(
+        "Look Left",
+        "How far the eyes look to the body's left, degrees",
+        -35.0,
+        35.0,
+        lambda armature: gestures.gaze_deg(armature)[1],
+        lambda armature, value: gestures.set_gaze(armature, gestures.gaze_deg(armature)[0], value),
+    )
+    left_fist: _gesture(
+        "Left Fist",
+        "How far the left hand is closed",
+        0.0,
+        1.0,
+        lambda armature: gestures.fist(armature, "left"),
+        lambda armature, value: gestures.set_fist(armature, "left", value),
+    )
+    right_fist: _gesture(
+        "Right Fist",
+        "How far the right hand is closed",
+        0.0,
+        1.0,
+        lambda armature: gestures.fist(armature, "right"),
+        lambda armature, value: gestures.set_fist(armature, "right", value),
+    )
 
     height_cm: _size("Height", "Height in cm", "Type a height; the mass stays", 50.0, 250.0)
     mass_kg: _size("Mass", "Mass in kg", "Type a mass; the height stays", 10.0, 300.0)

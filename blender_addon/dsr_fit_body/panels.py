@@ -10,11 +10,12 @@ from typing import Any
 import bpy
 
 from . import compat, session
-from .body_settings import SIZES
+from .body_settings import GESTURES, SIZES
 from .builders import clothes, photos, shape
 from .builders.armature import direction_spreads
+from .builders.gestures import has_gestures
 from .builders.measurements import measured_once
-from .builders.mesh import CORRECTIVE, GARMENT, get_shapes
+from .builders.mesh import CORRECTIVE, GARMENT, expression_keys, get_shapes
 from .builders.metarig_armature import has_rigify, is_metarig
 from .builders.twist import has_twist
 from .core.directions import KEY_NAMES
@@ -143,6 +144,27 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
         row.operator("fitbody.part_materials", text="Skin").kind = "SKIN"
         layout.operator("fitbody.save_pose_asset", icon="ASSET_MANAGER")
         layout.operator("fitbody.add_metarig", icon="OUTLINER_OB_ARMATURE")
+
+
+class FITBODY_PT_face(SubPanel, bpy.types.Panel):
+    """Face and hands of the active body."""
+
+    bl_idname = "FITBODY_PT_face"
+    bl_label = "Face and Hands"
+
+    def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
+        """Bones as sliders, then the facial expressions' keys."""
+        body = shape.body_objects(context.active_object)
+        if body is None or not has_gestures(body[0]):
+            text = sentence("Select a body with fingers and face: fit with Fingers and Face")
+            paragraph(column, translate(text), "INFO")
+            return
+        sliders = _full_width(column)
+        for name in GESTURES:
+            sliders.prop(body[0].dsr_fit_body, name, slider=True)
+        sliders = _full_width(layout)
+        for key in expression_keys(body[1]):
+            sliders.prop(key, "value", text=key.name, slider=True, translate=False)
 
 
 class FITBODY_PT_clothes(SubPanel, bpy.types.Panel):
@@ -387,6 +409,7 @@ CLASSES = (
     FITBODY_PT_scene,
     FITBODY_PT_animation,
     FITBODY_PT_body,
+    FITBODY_PT_face,
     FITBODY_PT_clothes,
     FITBODY_PT_character,
     FITBODY_PT_export,

@@ -52,6 +52,16 @@ def test_the_unpacked_zip_needs_nothing_of_the_sources(tmp_path):
     assert "False ('mixamorig:LeftLeg', 'shin.L')" in run.stdout
 
 
+def test_garments_go_along_where_they_are_asked_for(tmp_path):
+    garments = tmp_path / "assets"
+    (garments / "clothes" / "hat").mkdir(parents=True)
+    with pytest.raises(SystemExit, match="holds no garments"):
+        command().build(tmp_path / "out", garments=garments)
+    (garments / "clothes" / "hat" / "hat.mhclo").write_text("name hat\n")
+    with zipfile.ZipFile(command().build(tmp_path / "out", garments=garments)) as archive:
+        assert "dsr_fit_body/clothes/clothes/hat/hat.mhclo" in archive.namelist()
+
+
 def test_versions_agree():
     assert command().manifest_version() == command().info_version() != ""
 

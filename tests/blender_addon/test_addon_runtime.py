@@ -86,6 +86,21 @@ def test_a_failure_says_why_and_can_be_taken_up_again(tmp_path):
     assert finished(runtime.Installation([python_step("pass")], tmp_path)).message is None
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "error: incomplete-download",
+        "note: This is an issue with network connectivity, not pip.",
+        "WARNING: Retrying after connection broken by 'NewConnectionError(...: [Errno -2] Name or service not known')'",
+    ],
+)
+def test_a_connection_that_was_cut_is_called_so(tmp_path, told):
+    broken = f"print('Collecting torch'); print({told!r}); print('hint: a hint'); raise SystemExit(1)"
+    installation = finished(runtime.Installation([python_step(broken)], tmp_path))
+    assert "the connection was lost (downloading torch); what was downloaded is kept" in installation.message.text
+    assert installation.message.fix == "INSTALL"
+
+
 def test_cancel_ends_the_command(tmp_path):
     installation = runtime.Installation([python_step("import time; time.sleep(600)")], tmp_path)
     installation.start()

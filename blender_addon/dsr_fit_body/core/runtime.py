@@ -127,7 +127,8 @@ def installation_steps(base: str, folder: Path, files: Carried, environment: Map
         "--progress-bar",
         "off",
     ]
-    pip += ["--retries", "5", "--resume-retries", "5", "-c", str(files.constraints)]
+    # a broken download goes on where it ended, also after some minutes without a network
+    pip += ["--retries", "6", "--resume-retries", "20", "-c", str(files.constraints)]
     cpu = ["--extra-index-url", CPU_WHEELS] if sys.platform.startswith("linux") and not _own_index(environment) else []
     return [
         Step(
@@ -157,6 +158,21 @@ def remove(folder: Path) -> None:
     """Remove the private environment; downloads stay in pip's cache."""
     (folder / _DONE).unlink(missing_ok=True)
     shutil.rmtree(folder / "env", ignore_errors=True)
+
+
+_NETWORK = (
+    "incomplete-download",
+    "network connectivity",
+    "ConnectionError",
+    "ConnectTimeout",
+    "Connection aborted",
+    "Connection refused",
+    "Read timed out",
+    "Name or service not known",
+    "name resolution",
+    "Max retries exceeded",
+)
+"""What pip says, in one version or another, where the network is to blame."""
 
 
 @dataclass
@@ -277,6 +293,8 @@ class Installation:
 
     def _reason(self, code: int) -> Sentence | str:
         """What pip or Python said last that sounds like a reason."""
+        if any(word in line for line in self.log for word in _NETWORK):
+            return sentence("the connection was lost ({activity})", activity=self.activity)
         told = [line for line in self.log if line.startswith(("ERROR", "Error", "error", "missing"))]
         lines = told or list(self.log)
         return lines[-1].removeprefix("ERROR: ")[:300] if lines else sentence("it ended with code {code}", code=code)
