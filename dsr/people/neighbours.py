@@ -15,10 +15,10 @@ from dsr.people.landmarks import LandmarkModel
 from dsr.people.regions import Pyramid, Region
 from dsr.people.suppression import Body, agreement, is_plausible, repeats, stands_apart, without_bodies
 
-SCORE = 0.7  # of somebody whom no detector saw: more looks follow
+SCORE = 0.75  # of somebody whom no detector saw, but at least two looks did
 _STEPS = tuple((u, v) for u in (-0.5, -0.35, -0.2, 0.0, 0.2, 0.35, 0.5) for v in (-0.14, 0.0))
 """Where a neighbour's hips may be, from a body's, in its sizes."""
-_APART, _EMPTY = 0.1, 0.2  # how near to where was looked before nothing new is expected, and where nobody was seen
+_APART, _EMPTY = 0.1, 0.15  # how near to where was looked before nothing new is expected, and where nobody was seen
 _ALIKE_LOG = 0.6  # sizes from which neighbours are guessed, over the median
 _WORTH, _SURE, _SAME = 0.15, 0.8, 0.5  # presence worth another look, of two looks, and how well these agree
 _ROUNDS, _MOST_LOOKS = 3, 150
