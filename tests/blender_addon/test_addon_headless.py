@@ -94,19 +94,24 @@ def files(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module", params=BLENDERS)
-def answers(request, files, tmp_path_factory):
-    user = tmp_path_factory.mktemp(request.param)
-    if request.param == "bpy":
+def command_of(kind: str, files: Path, user: Path) -> tuple[list[str], dict[str, str]]:
+    """What runs the checks in one of the Blenders, and its environment; skips where it is not there."""
+    if kind == "bpy":
         if importlib.util.find_spec("bpy") is None:
             pytest.skip("needs bpy: python3 -m pip install bpy==5.0.1")
-        command, environment = [sys.executable, str(HERE / "run_checks.py"), str(files)], {**os.environ}
-        environment["BLENDER_USER_RESOURCES"] = str(user)
-    else:
-        if shutil.which("blender", path=SYSTEM_PATH) is None:
-            pytest.skip("needs Blender: apt-get install blender python3-numpy")
-        command = ["blender", "-b", "--factory-startup", "-P", str(HERE / "run_checks.py"), "--", str(files)]
-        environment = blender_environment(user)
+        return [sys.executable, str(HERE / "run_checks.py"), str(files)], {
+            **os.environ,
+            "BLENDER_USER_RESOURCES": str(user),
+        }
+    if shutil.which("blender", path=SYSTEM_PATH) is None:
+        pytest.skip("needs Blender: apt-get install blender python3-numpy")
+    command = ["blender", "-b", "--factory-startup", "-P", str(HERE / "run_checks.py"), "--", str(files)]
+    return command, blender_environment(user)
+
+
+@pytest.fixture(scope="module", params=BLENDERS)
+def answers(request, files, tmp_path_factory):
+    command, environment = command_of(request.param, files, tmp_path_factory.mktemp(request.param))
     by_name = {}
     for module, names in CHECKS_OF.items():  # a Blender for each: what one file of checks leaves behind is its own
         left = names
@@ -133,6 +138,17 @@ def test_inside_blender(answers, name):
     module = next(module for module, names in CHECKS_OF.items() if name in names)
     assert name in answers, f"Blender ended before {name}: {answers[module]['error']}"
     assert not answers[name]["error"], answers[name]["error"]
+
+
+def test_one_blender_reads_what_the_other_wrote(files, tmp_path_factory):
+    both = [command_of(kind, files, tmp_path_factory.mktemp(kind)) for kind in BLENDERS]
+    for name in ("exports_for_another_blender", "exports_of_another_blender"):
+        for command, environment in both:
+            run = subprocess.run(
+                command, env={**environment, "ADDON_CHECKS": name}, capture_output=True, text=True, timeout=900
+            )
+            (line,) = [json.loads(line[6:]) for line in run.stdout.splitlines() if line.startswith("CHECK ")]
+            assert not line["error"], (command[0], line["error"])
 
 
 def test_checks_were_found():
