@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from dsr.errors import DetectionError, DsrError, FittingError, ImageError, MissingExtraError, UsageError
+from dsr.errors import DetectionError, DsrError, FittingError, ImageError, UsageError
 from dsr.limits import Limits, check_limits, working_on
 from dsr.options import FitOptions, SequenceOptions, body_to_load, check_lifter, check_options, is_expressive
 from dsr.pipeline.chain import (
@@ -26,7 +26,7 @@ from dsr.pipeline.clip_lifter import ClipLifter
 from dsr.pipeline.clip_reader import ClipReader, open_clip
 from dsr.pipeline.expression_reader import ExpressionReader
 from dsr.pipeline.inputs import Clip, find_clips
-from dsr.pipeline.people_finder import PeopleFinder
+from dsr.pipeline.people_finder import PeopleFinder, others_seen
 from dsr.results.clip import SequenceResult, TrackResult
 
 if TYPE_CHECKING:
@@ -250,6 +250,10 @@ class SequenceFitter:
             read.append(photo is not None)
             if on_frame is not None:
                 on_frame(done, reader.expected)
+        if keypoints is not None and self._people_finder.has_detector:
+            reader.problems += others_seen(
+                keypoints, [person for people in frames for person in people], "these frames"
+            )
         if left_out:
             more = f" There are {len(left_out) - 1} more like this." if len(left_out) > 1 else ""
             reader.problems.append(left_out[0] + more)
@@ -262,10 +266,9 @@ class SequenceFitter:
 
     def _with_landmarks(self, photo: Photo, people: list[Detection]) -> list[Detection]:
         """People from keypoint files with the landmark model's 3D landmarks, where it is installed and sees them."""
-        try:
-            detector = self._people_finder.detector
-        except MissingExtraError:
+        if not self._people_finder.has_detector:
             return people
+        detector = self._people_finder.detector
         completed = iter(detector.complete_nearby(photo, [person for person in people if person.world_m is None]))
         return [next(completed) if person.world_m is None else person for person in people]
 

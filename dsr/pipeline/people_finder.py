@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,23 @@ from dsr.options import FitOptions
 if TYPE_CHECKING:
     from dsr.image import Photo
     from dsr.people import Detection, InputNames, PeopleDetector
+
+
+def others_seen(file: Path, people: Sequence[Detection], where: str) -> list[str]:
+    """A sentence where the detector has no 3D landmarks for most of the people of a keypoint file.
+
+    Args:
+        file: of the keypoints.
+        people: as :meth:`~dsr.people.PeopleDetector.complete` gives them; of a clip those of all frames.
+        where: what the coordinates should be pixels of.
+    """
+    unseen = sum(person.world_m is None for person in people)
+    if 2 * unseen <= len(people):
+        return []
+    return [
+        f"{file.name}: the detector sees nobody as {unseen} of {len(people)} people there lie; are the coordinates "
+        f"pixels of {where}, x before y?"
+    ]
 
 
 class PeopleFinder:
@@ -48,24 +65,26 @@ class PeopleFinder:
         from dsr.people import load_detections
 
         if self._options.keypoints is not None:
-            try:
-                detector = self.detector
-            except MissingExtraError:
+            if not self.has_detector:
                 return load_detections(self._options.keypoints, photo, None, "keypoints", self._inputs, warnings)
+            detector = self.detector
             known = load_detections(self._options.keypoints, photo, detector, "keypoints", self._inputs, warnings)
             completed = iter(detector.complete(photo, [person for person in known if person.world_m is None]))
             people = [next(completed) if person.world_m is None else person for person in known]
-            unseen = sum(person.world_m is None for person in people)
-            if warnings is not None and 2 * unseen > len(people):
-                file = Path(self._options.keypoints).name
-                warnings.append(
-                    f"{file}: the detector sees nobody as {unseen} of {len(people)} people there lie; are the "
-                    "coordinates pixels of this picture, x before y?"
-                )
+            if warnings is not None:
+                warnings += others_seen(self._options.keypoints, people, "this picture")
             return people
         if self._options.boxes is not None:
             return load_detections(self._options.boxes, photo, self.detector, "boxes", self._inputs, warnings)
         return self.detector.detect(photo)
+
+    @property
+    def has_detector(self) -> bool:
+        """Whether the detector's packages are installed; keypoint files do without."""
+        try:
+            return self.detector is not None
+        except MissingExtraError:
+            return False
 
     @property
     def detector(self) -> PeopleDetector:

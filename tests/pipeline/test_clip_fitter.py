@@ -46,3 +46,5 @@ def test_people_are_followed_who_are_sure_enough_at_the_rate_of_the_clip(clip, m
     ((frames, fps, max_gap_s),) = followed
     assert (fps, max_gap_s) == (12.5, 1.5)
     assert frames == [pytest.approx(scores)] * COUNT
+    said = "the detector sees nobody as 12 of 12 people there lie; are the coordinates pixels of these frames"
+    assert sum(said in sentence for sentence in result.warnings) == 1
