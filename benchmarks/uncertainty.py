@@ -123,8 +123,8 @@ def published_loop(lifter: UAO, x: Tensor, camera: Tensor, root: Tensor, setting
             loss = loss + settings.projection * reprojected.mean()
         loss.backward()
         optimiser.step()
-    with torch.no_grad():
-        pose = (predict(latents[0], False)[0] + predict(latents[1], True)[0]) / 2
+    # Without gradients the lifter would take its own short way.
+    pose = (predict(latents[0], False)[0] + predict(latents[1], True)[0]).detach() / 2
     pose[:, 0] = 0
     lifter.requires_grad_(False)
     return pose

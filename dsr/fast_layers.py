@@ -50,49 +50,42 @@ def linear(
     return x if add is None else add + x
 
 
-def frozen_linear(
-    x: Tensor, owner: nn.Module, sources: Sequence[Tensor], make: Callable[[], tuple[Tensor, Tensor | None]]
-) -> Tensor:
-    """A linear layer of frozen weights through which gradients flow to the input; in full where the weights learn.
+class FrozenLinear:
+    """A linear layer of fixed weights, forward and for the gradient of its input; nothing is recorded.
 
     Args:
-        x: (..., inputs).
-        owner: the module that the weights belong to; one such layer each.
-        sources: what the layer's weights are computed from.
-        make: gives its weight (outputs, inputs) and bias (outputs,).
+        weight: (outputs, inputs).
+        bias: (outputs,) or None.
+        rows: about how many rows it will be given, for the order of the weights.
     """
-    learns = torch.is_grad_enabled() and any(source.requires_grad for source in sources)
-    if learns or x.dtype is not torch.float32 or x.device.type != "cpu" or not _is_plain(x):
-        return functional.linear(x, *make())
-    rows = x.numel() // x.shape[-1]
 
-    def packed() -> tuple[Tensor, Tensor | None, Tensor]:
-        weight, bias = make()
-        pack = torch.ops.mkldnn._reorder_linear_weight
-        return pack(weight.contiguous(), rows), bias, pack(weight.T.contiguous(), rows)
+    def __init__(self, weight: Tensor, bias: Tensor | None, rows: int) -> None:
+        self.weight, self.back_weight, self.bias = weight.contiguous(), weight.T.contiguous(), bias
+        self.packed = weight.dtype is torch.float32 and weight.device.type == "cpu" and _has_onednn()
+        if self.packed:
+            self.weight, self.back_weight = (
+                torch.ops.mkldnn._reorder_linear_weight(w, rows) for w in (self.weight, self.back_weight)
+            )
 
-    with torch.no_grad():
-        weights = derived(owner, "frozen", sources, packed)
-    found: Tensor = _FrozenLinear.apply(x, *weights)
-    return found
+    def __call__(self, x: Tensor, add: Tensor | None = None, *, gelu: bool = False) -> Tensor:
+        """(..., inputs) to (..., outputs), added to ``add`` where given, or through GELU (erf)."""
+        if not gelu:
+            return self._product(x, self.weight, self.bias, add)
+        if not self.packed:
+            return functional.gelu(functional.linear(x, self.weight, self.bias))
+        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "gelu", [], "none")
 
+    def back(self, gradient: Tensor, add: Tensor | None = None) -> Tensor:
+        """The gradient of the result to that of the input, added to ``add`` where given."""
+        return self._product(gradient, self.back_weight, None, add)
 
-class _FrozenLinear(torch.autograd.Function):
-    """A product with packed weights that gives a gradient to its input alone."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, back: Tensor) -> Tensor:
-        ctx.back = back
-        return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        return (
-            torch.ops.mkldnn._linear_pointwise(gradient.contiguous(), ctx.back, None, "none", [], ""),
-            None,
-            None,
-            None,
-        )
+    def _product(self, x: Tensor, weight: Tensor, bias: Tensor | None, add: Tensor | None) -> Tensor:
+        if not self.packed:
+            y = functional.linear(x, weight, bias)
+            return y if add is None else y + add
+        if add is None:
+            return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise.binary(x, add, weight, bias, "add")
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -242,9 +235,12 @@ def _is_plain(x: Tensor) -> bool:
         not (torch.compiler.is_compiling() or torch.jit.is_tracing())
         and torch._C._len_torch_dispatch_stack() == 0
         and not torch._C._functorch.is_functorch_wrapped_tensor(x)
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and _has_onednn()
     )
+
+
+def _has_onednn() -> bool:
+    return bool(torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled)
 
 
 def can_merge(x: Tensor, module: nn.Module) -> bool:

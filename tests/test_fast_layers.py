@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from dsr.fast_layers import ConvolutionSteps, attention, convolution, derived, frozen_linear, linear
+from dsr.fast_layers import ConvolutionSteps, FrozenLinear, attention, convolution, derived, linear
 
 
 @pytest.fixture
@@ -165,20 +165,14 @@ def test_what_is_derived_is_made_once():
     assert made == [2.0]
 
 
-def test_a_frozen_layer_gives_its_input_the_gradient():
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_frozen_layer_goes_both_ways(dtype):
     torch.manual_seed(0)
-    layer, x = nn.Linear(6, 5), torch.randn(3, 2, 6)
-    sources = (layer.weight, layer.bias)
-    wanted = torch.autograd.functional.jacobian(lambda y: layer(y).square().sum(), x)
-    learning = frozen_linear(x, layer, sources, lambda: sources)
-    assert learning.requires_grad
-    layer.requires_grad_(False)
-    leaf = x.clone().requires_grad_()
-    found = frozen_linear(leaf, layer, sources, lambda: sources)
-    torch.testing.assert_close(found, learning)
-    found.square().sum().backward()
-    torch.testing.assert_close(leaf.grad, wanted)
-    with torch.no_grad():
-        layer.weight.mul_(3)
-    torch.testing.assert_close(frozen_linear(x, layer, sources, lambda: sources), layer(x))
-    assert frozen_linear(x.double(), layer.double(), sources, lambda: tuple(layer.parameters())).dtype is torch.float64
+    layer, x, more = nn.Linear(6, 5).to(dtype), torch.randn(3, 2, 6, dtype=dtype), torch.randn(3, 2, 5, dtype=dtype)
+    frozen = FrozenLinear(layer.weight.detach(), layer.bias.detach(), 6)
+    assert frozen.packed == (dtype is torch.float32 and torch.backends.mkldnn.is_available())
+    torch.testing.assert_close(frozen(x), layer(x).detach())
+    torch.testing.assert_close(frozen(x, more), (layer(x) + more).detach())
+    torch.testing.assert_close(frozen(x, gelu=True), functional.gelu(layer(x)).detach())
+    torch.testing.assert_close(frozen.back(more), more @ layer.weight.detach())
+    torch.testing.assert_close(frozen.back(more, add=x), more @ layer.weight.detach() + x)

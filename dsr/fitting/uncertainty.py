@@ -7,23 +7,23 @@ predicted joints project onto the detected ones, while joints that the network i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dsr.camera.lens import project_screen, screen_slopes
 from dsr.camera.placement import translation_from_rays
-from dsr.devices import evaluating
 from dsr.errors import FittingError, UsageError
 from dsr.lifting.uao import UAO
+from dsr.lifting.uao_frozen import FrozenUAO
 from dsr.tracks.skeleton import mirror
 
 _NEAREST_M = 0.3
 """Roots are not placed nearer to the camera than this."""
 _ROOT_STEPS = 3
+_TOGETHER = 16
+"""People who pass the network at once: with more, what is kept for the gradients leaves the processor's caches."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,32 @@ def optimise_poses(
     lifter.check(x)
     camera = intrinsic.to(x).expand(len(x), 9)
     _check(x, camera, root_m, confidence)
+    weight = x.new_ones(x.shape[0], x.shape[2]) if confidence is None else confidence.to(x)
+    root = None if root_m is None else root_m.to(x).reshape(-1, 3)
+    network = FrozenUAO(lifter)
+    parts = [
+        _optimise(lifter, network, x[at], camera[at], None if root is None else root[at], weight[at], settings, len(x))
+        for at in (slice(i, i + _TOGETHER) for i in range(0, max(1, len(x)), _TOGETHER))
+    ]
+    joints, first, scale, roots = (
+        torch.cat([getattr(p, k) for p in parts]) for k in ("joints_m", "first_m", "log_scale", "root_m")
+    )
+    steps = tuple(_joined(step) for step in zip(*(part.steps for part in parts), strict=True)) if record else ()
+    return OptimisedPoses(joints, first, scale, roots, steps)
+
+
+def _optimise(
+    lifter: UAO,
+    network: FrozenUAO,
+    x: Tensor,
+    camera: Tensor,
+    root_m: Tensor | None,
+    weight: Tensor,
+    settings: UncertaintySettings,
+    people: int,
+) -> OptimisedPoses:
+    """Some of so many people."""
     target, slopes = x[:, 0, :, :2], screen_slopes(x[:, 0, :, :2], camera)
-    weight = target.new_ones(target.shape[:2]) if confidence is None else confidence.to(target)
     # One leaf for both views: Adam works entry by entry, so it moves as two would.
     latent = torch.cat((x, mirror(x))).detach().clone().requires_grad_()
     optimiser = torch.optim.Adam([latent], lr=settings.learning_rate)
@@ -138,34 +162,31 @@ def optimise_poses(
     def root_of(joints: Tensor) -> Tensor:
         """(2, B, 1, 3): given, or the one of each view."""
         if root_m is not None:
-            return root_m.to(target).reshape(1, -1, 1, 3)
+            return root_m.reshape(1, -1, 1, 3)
         return torch.stack([estimate_root(view, slopes, weight) for view in joints.detach()])[:, :, None]
 
     steps: list[OptimisationStep] = []
     first: Tensor | None = None
-    with evaluating(lifter), frozen(lifter), torch.enable_grad():
+    with torch.enable_grad():
         for _ in range(settings.steps):
-            joints, log_scale = _both_views(lifter, latent)
+            joints, log_scale = _both_views(*network(lifter.enter(latent)[:, 0]))
             if first is None:
-                first, first_scale = joints.detach(), log_scale.detach()
+                first, first_scale = joints.detach(), log_scale
             kept = torch.linalg.vector_norm(joints - first, dim=-1)
-            uncertainty = (kept * (-log_scale.detach()).exp() + log_scale.detach()).mean((1, 2))
+            uncertainty = (kept * (-log_scale).exp() + log_scale).mean(2).sum(1) / people
             projected = project_screen(_placed(joints, root_of(joints)), camera)
             away = torch.linalg.vector_norm(projected - target, dim=-1)
-            projection = (away * weight).mean((1, 2))
+            projection = (away * weight).mean(2).sum(1) / people
             loss = settings.uncertainty * uncertainty.sum() + settings.projection * projection.sum()
             (latent.grad,) = torch.autograd.grad(loss, latent)
             optimiser.step()
-            if record:
-                seen = (loss, uncertainty, projection, log_scale, projected, latent.grad, latent)
-                steps.append(OptimisationStep(*(_two(part, len(x)) for part in seen)))
-    with evaluating(lifter), torch.no_grad():
+            seen = (loss, uncertainty, projection, log_scale, projected)
+            views = (part.unflatten(0, (2, -1)) for part in (latent.grad, latent))
+            steps.append(OptimisationStep(*(part.detach().clone() for part in (*seen, *views))))
+    with torch.no_grad():
+        last, log_scale = _both_views(*network.forward(lifter.enter(latent)[:, 0], keep=False))
         if first is None:
-            first, first_scale = _both_views(lifter, latent)
-            last = first
-        else:
-            joints = lifter(latent)[:, 0].unflatten(0, (2, -1))
-            last = torch.stack((joints[0], mirror(joints[1])))
+            first, first_scale = last, log_scale
         root = root_of(last).mean(0)[:, 0]
     return OptimisedPoses(_average(last), _average(first), first_scale.mean(0), root, tuple(steps))
 
@@ -191,25 +212,11 @@ def estimate_root(joints: Tensor, slopes: Tensor, weight: Tensor) -> Tensor:
     return root.to(joints.dtype)
 
 
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """No gradients of the weights inside; afterwards each is as it was."""
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    for parameter in learning:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_(True)
-
-
-def _both_views(lifter: UAO, latent: Tensor) -> tuple[Tensor, Tensor]:
-    """Joints (2, B, 17, 3) and log-scales (2, B, 17); those of the mirrored view are turned back."""
-    joints, log_scale = (part[:, 0] for part in lifter.with_uncertainty(latent))
+def _both_views(joints: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
+    """Joints (2, B, 17, 3) and log-scales (2, B, 17) of (2 B, ...); those of the mirrored view are turned back."""
     joints, log_scale = joints.unflatten(0, (2, -1)), log_scale.unflatten(0, (2, -1))
     back = mirror(torch.cat((joints[1], log_scale[1]), -1))
-    return torch.stack((joints[0], back[..., :3])), torch.stack((log_scale[0], back[..., 3:]))[..., 0]
+    return torch.stack((joints[0], back[..., :3])), torch.stack((log_scale[0], back[..., 3:]))[..., 0].detach()
 
 
 def _placed(joints: Tensor, root: Tensor) -> Tensor:
@@ -222,10 +229,13 @@ def _average(views: Tensor) -> Tensor:
     return torch.cat((torch.zeros_like(pose[:, :1]), pose[:, 1:]), 1)
 
 
-def _two(values: Tensor, batch: int) -> Tensor:
-    """A copy with the views in front."""
-    copy = values.detach().clone()
-    return copy.unflatten(0, (2, batch)) if copy.dim() and len(copy) == 2 * batch else copy
+def _joined(parts: tuple[OptimisationStep, ...]) -> OptimisationStep:
+    """One step of all people: sums of the terms, people side by side."""
+    sums = {
+        name: torch.stack([getattr(p, name) for p in parts]).sum(0) for name in ("loss", "uncertainty", "projection")
+    }
+    rest = ("log_scale", "projected", "gradient", "latent")
+    return OptimisationStep(**sums, **{name: torch.cat([getattr(p, name) for p in parts], 1) for name in rest})
 
 
 def _check(x: Tensor, camera: Tensor, root_m: Tensor | None, confidence: Tensor | None) -> None:

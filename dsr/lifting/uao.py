@@ -6,15 +6,17 @@ Specification: sections 2 to 5; state dict as published. The optimisation at tes
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from dsr.fast_layers import frozen_linear
+from dsr.fast_layers import can_derive
 from dsr.lifting.base import WindowLifter
 from dsr.lifting.transformer import DropPath, drop_rates
+from dsr.lifting.uao_frozen import FrozenUAO
 from dsr.tracks.skeleton import H36M17
 
 WIDTH: Final = 512
@@ -57,11 +59,7 @@ class _Gated(nn.Module):
         self.linear = nn.Sequential(nn.Linear(inputs, outputs), nn.GELU(), nn.Dropout(drop))
 
     def forward(self, x: Tensor) -> Tensor:
-        steps: Any = self.linear
-        layer, activation, drop = steps[0], steps[1], steps[2]
-        y: Tensor = drop(
-            activation(frozen_linear(x, self, (layer.weight, layer.bias), lambda: (layer.weight, layer.bias)))
-        )
+        y: Tensor = self.linear(x)
         return y
 
 
@@ -111,11 +109,8 @@ class _GraphConvolution(nn.Module):
         bias, graphs = self.conv1d.bias, (len(self.adj), WIDTH)
         assert bias is not None
         shift = torch.einsum("kc,kw->wc", bias.unflatten(0, graphs), self.adj.sum(1))
-        return frozen_linear(mixed.flatten(2), self, (self.conv1d.weight,), self._side_by_side) + shift
-
-    def _side_by_side(self) -> tuple[Tensor, None]:
-        kernel = self.conv1d.weight.squeeze(-1).unflatten(0, (len(self.adj), WIDTH))
-        return kernel.permute(1, 0, 2).flatten(1), None
+        kernel = self.conv1d.weight.squeeze(-1).unflatten(0, graphs).permute(1, 0, 2).flatten(1)
+        return functional.linear(mixed.flatten(2), kernel) + shift
 
 
 class _Block(nn.Module):
@@ -155,7 +150,7 @@ class _Blocks(nn.Module):
 
 
 class _TwoLinear(nn.Module):
-    """Two linear layers with nothing between, as published: outside of training they are folded into one."""
+    """Two linear layers with nothing between, as published."""
 
     def __init__(self, inputs: int, middle: int, outputs: int) -> None:
         super().__init__()
@@ -163,13 +158,8 @@ class _TwoLinear(nn.Module):
         self.fc5 = nn.Linear(middle, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and self.fc1.weight.requires_grad:
-            y: Tensor = self.fc5(self.fc1(x))
-            return y
-        return frozen_linear(x, self, tuple(self.parameters()), self._folded)
-
-    def _folded(self) -> tuple[Tensor, Tensor]:
-        return self.fc5.weight @ self.fc1.weight, self.fc5.weight @ self.fc1.bias + self.fc5.bias
+        y: Tensor = self.fc5(self.fc1(x))
+        return y
 
 
 class UAO(WindowLifter):
@@ -219,13 +209,14 @@ class UAO(WindowLifter):
         Raises:
             UsageError: if the input has another shape.
         """
-        tokens = self.GCN_MLP(self.encoder(self.enter(x)[:, 0]))
-        mean: Any = self.pred_mu(self.GCN_MLP.norm_mu(tokens))
-        scale: Any = self.pred_s(self.GCN_MLP.norm_s(tokens))
+        x = self.enter(x)[:, 0]
+        if can_derive(x) and not self.training:
+            mean, scale = FrozenUAO(self).forward(x, keep=False)
+        else:
+            tokens = self.GCN_MLP(self.encoder(x))
+            mean, scale = self.pred_mu(self.GCN_MLP.norm_mu(tokens)), self.pred_s(self.GCN_MLP.norm_s(tokens))
         return mean[:, None], scale[:, None]
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, 1, 17, 2) to (B, 1, 17, 3), metres: positions alone."""
-        tokens = self.GCN_MLP(self.encoder(self.enter(x)[:, 0]))
-        mean: Tensor = self.pred_mu(self.GCN_MLP.norm_mu(tokens))
-        return mean[:, None]
+        return self.with_uncertainty(x)[0]
