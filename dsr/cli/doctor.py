@@ -26,6 +26,7 @@ _NEEDED = (
     "torch",
     "numpy",
     "scipy",
+    "threadpoolctl",
     "pillow",
     "mediapipe",
     "ai-edge-litert",

@@ -12,7 +12,7 @@ _COMPONENTS = (
         "learned from CMU motion capture (mocap.cs.cmu.edu, NSF EIA-0196217); no clips inside",
     ),
     ("PyTorch", "BSD-3-Clause", "tensors"),
-    ("numpy, scipy", "BSD-3-Clause", "arrays"),
+    ("numpy, scipy, threadpoolctl", "BSD-3-Clause", "arrays"),
     ("Pillow", "MIT-CMU", "reads pictures"),
     ("ai-edge-litert", "Apache-2.0", "runs the BlazePose models"),
     ("trimesh, pygltflib", "MIT", "write OBJ, PLY, GLB"),
