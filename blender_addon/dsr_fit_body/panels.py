@@ -181,20 +181,18 @@ class FITBODY_PT_clothes(SubPanel, bpy.types.Panel):
             text = sentence("Choose a folder with garments of MakeHuman's format (.mhclo): its CC0 asset packs, say")
             paragraph(column, translate(text), "INFO")
             return
-        row = column.row(align=True)
-        row.use_property_split = False
-        row.prop(settings, "garment", text="")
-        row.operator("fitbody.wear", text="Wear", icon="MATCLOTH")
+        part = _full_width(column)
+        part.prop(settings, "garment", text="")
+        part.operator("fitbody.wear", text="Wear", icon="MATCLOTH")
         body = shape.body_objects(context.active_object)
         for item in clothes.worn_by(body[0]) if body is not None else ():
             row = column.row(align=True)
             row.label(text=title(Path(str(item[GARMENT]))), icon="MATCLOTH", translate=False)
             row.operator("fitbody.take_off", text="", icon="X").garment = item.name
         if settings.skin:
-            row = column.row(align=True)
-            row.use_property_split = False
-            row.prop(settings, "skin", text="")
-            row.operator("fitbody.use_skin", text="Use Skin", icon="MATERIAL")
+            part = _full_width(column)
+            part.prop(settings, "skin", text="")
+            part.operator("fitbody.use_skin", text="Use Skin", icon="MATERIAL")
 
 
 class FITBODY_PT_character(SubPanel, bpy.types.Panel):
