@@ -94,32 +94,32 @@ class BodySettings(bpy.types.PropertyGroup):
         "How far the eyes look down, degrees",
         -35.0,
         35.0,
-        lambda armature: gestures.gaze_deg(armature)[0],
-        lambda armature, value: gestures.set_gaze(armature, value, gestures.gaze_deg(armature)[1]),
+        gestures.gaze_down,
+        gestures.set_gaze_down,
     )
     gaze_left: _gesture(
         "Look Left",
         "How far the eyes look to the body's left, degrees",
         -35.0,
         35.0,
-        lambda armature: gestures.gaze_deg(armature)[1],
-        lambda armature, value: gestures.set_gaze(armature, gestures.gaze_deg(armature)[0], value),
+        gestures.gaze_left,
+        gestures.set_gaze_left,
     )
     left_fist: _gesture(
         "Left Fist",
         "How far the left hand is closed",
         0.0,
         1.0,
-        lambda armature: gestures.fist(armature, "left"),
-        lambda armature, value: gestures.set_fist(armature, "left", value),
+        gestures.left_fist,
+        gestures.set_left_fist,
     )
     right_fist: _gesture(
         "Right Fist",
         "How far the right hand is closed",
         0.0,
         1.0,
-        lambda armature: gestures.fist(armature, "right"),
-        lambda armature, value: gestures.set_fist(armature, "right", value),
+        gestures.right_fist,
+        gestures.set_right_fist,
     )
 
     height_cm: _size("Height", "Height in cm", "Type a height; the mass stays", 50.0, 250.0)

@@ -29,7 +29,8 @@ def gesture_sliders_read_the_fit_and_move_the_face_and_hands():
     armature, mesh_object, person = made.armatures[0], made.meshes[0], result.people[0]
     settings = armature.dsr_fit_body
     turn = person.rotations[0, body.names.index("jaw")]
-    fitted = math.degrees(math.atan2(turn[2, 1], turn[1, 1]))
+    angle = math.acos(min(max((np.trace(turn) - 1) / 2, -1.0), 1.0))
+    fitted = math.degrees(angle / (2 * math.sin(angle)) * (turn[2, 1] - turn[1, 2])) if angle else 0.0
     assert abs(settings.jaw - fitted) < 0.5, (settings.jaw, fitted)
     before = posed(mesh_object)
     weights = body.weights
@@ -57,8 +58,12 @@ def gesture_sliders_read_the_fit_and_move_the_face_and_hands():
     closed = tips(armature)
     wrist = np.array(armature.pose.bones["left_wrist"].head)
     assert np.linalg.norm(closed - wrist, axis=1).max() < 0.75 * np.linalg.norm(flat - wrist, axis=1).min()
+    settings.left_fist = 0.5
+    bpy.context.view_layer.update()
+    half = tips(armature)
+    settings.left_fist = 1.0
     palm = np.array(armature.pose.bones["left_wrist"].matrix.to_3x3() @ down(armature))
-    assert ((closed - flat) @ palm > 0).all(), "fingers close towards the palm"
+    assert ((half - flat) @ palm > 0.01).all(), "fingers close towards the palm"
     turned = np.degrees(np.linalg.norm(gestures.turned_by(armature.pose.bones["left_index2"])))
     assert math.isclose(turned, 95.0, abs_tol=1.0)
 
@@ -82,7 +87,7 @@ def the_face_panel_shows_bones_and_expressions():
     panels.FITBODY_PT_face.draw_content(None, bpy.context, layout, layout, bpy.context.window_manager.dsr_fit_body)
     assert [name for name in layout.drawn if name in GESTURES] == list(GESTURES)
     keys = msh.expression_keys(made.meshes[0])
-    assert [key.name for key in keys] == list(body.expression_names) and len(keys) > 40
+    assert [key.name for key in keys] == list(body.expression_names) and len(keys) > 10
     made, _, _ = built("landscape")
     layout = RecordingLayout()
     panels.FITBODY_PT_face.draw_content(None, bpy.context, layout, layout, bpy.context.window_manager.dsr_fit_body)

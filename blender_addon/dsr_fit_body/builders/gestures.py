@@ -67,20 +67,57 @@ def set_jaw(armature: Any, degrees: float) -> None:
         turn_to(bone, vector)
 
 
-def gaze_deg(armature: Any) -> np.ndarray:
-    """(2,) how far the eyes look down and to the body's left."""
+def gaze_down(armature: Any) -> float:
+    """How far the eyes look down."""
+    return _gaze(armature, 0)
+
+
+def set_gaze_down(armature: Any, degrees: float) -> None:
+    """Turn both eyes alike."""
+    _set_gaze(armature, degrees, gaze_left(armature))
+
+
+def gaze_left(armature: Any) -> float:
+    """How far the eyes look to the body's left."""
+    return _gaze(armature, 2)
+
+
+def set_gaze_left(armature: Any, degrees: float) -> None:
+    """Turn both eyes alike."""
+    _set_gaze(armature, gaze_down(armature), degrees)
+
+
+def left_fist(armature: Any) -> float:
+    """How far the hand is closed: 0 with straight fingers, 1 as a fist."""
+    return _fist(armature, "left")
+
+
+def set_left_fist(armature: Any, value: float) -> None:
+    """Bend all fingers alike; how they were spread is forgotten."""
+    _set_fist(armature, "left", value)
+
+
+def right_fist(armature: Any) -> float:
+    """As :func:`left_fist`."""
+    return _fist(armature, "right")
+
+
+def set_right_fist(armature: Any, value: float) -> None:
+    """As :func:`set_left_fist`."""
+    _set_fist(armature, "right", value)
+
+
+def _gaze(armature: Any, axis: int) -> float:
     bones = bones_of(armature, *EYES)
-    return np.degrees(np.mean([turned_by(bone)[[0, 2]] for bone in bones], axis=0)) if bones else np.zeros(2)
+    return float(np.degrees(np.mean([turned_by(bone)[axis] for bone in bones]))) if bones else 0.0
 
 
-def set_gaze(armature: Any, down: float, left: float) -> None:
-    """Turn both eyes alike, degrees."""
+def _set_gaze(armature: Any, down: float, left: float) -> None:
     for bone in bones_of(armature, *EYES):
         turn_to(bone, np.radians([down, 0.0, left]))
 
 
-def fist(armature: Any, side: str) -> float:
-    """How far a hand is closed: 0 with straight fingers, 1 as a fist."""
+def _fist(armature: Any, side: str) -> float:
     bends = []
     for finger in FINGERS:
         for k, most in enumerate(_FIST_DEG, 1):
@@ -89,8 +126,7 @@ def fist(armature: Any, side: str) -> float:
     return float(np.mean(bends)) if bends else 0.0
 
 
-def set_fist(armature: Any, side: str, value: float) -> None:
-    """Bend all fingers of a hand alike; how they were spread is forgotten."""
+def _set_fist(armature: Any, side: str, value: float) -> None:
     for finger, most in [*((finger, _FIST_DEG) for finger in FINGERS), ("thumb", _THUMB_DEG)]:
         for k, degrees in enumerate(most, 1):
             for bone in bones_of(armature, f"{side}_{finger}{k}"):

@@ -97,7 +97,7 @@ def set_expressions(mesh_object: Any, body: BodyModel, betas: np.ndarray) -> Non
 def expression_keys(mesh_object: Any) -> list[Any]:
     """Shape keys of the facial expressions: those that are called as ARKit calls them, in camel case."""
     keys = mesh_object.data.shape_keys.key_blocks if mesh_object.data.shape_keys else ()
-    return [key for key in keys if key.name.isalpha() and key.name[0].islower() and key.slider_min >= 0]
+    return [key for key in keys if key.name.isalpha() and key.name[0].islower()]
 
 
 def set_directions(mesh_object: Any, values: Mapping[str, float]) -> None:
