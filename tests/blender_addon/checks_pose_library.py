@@ -54,6 +54,8 @@ def a_folder_of_results_becomes_a_library_of_poses():
     pictures = [
         a.preview is not None and max(a.preview.image_size) > 0 for a in wanted.actions if "landscape" in a.name
     ]
+    shapes = {tuple(a.preview.image_size) for a in wanted.actions if "landscape" in a.name}
+    assert all(size[1] > size[0] for size in shapes), shapes  # the person's part of a wide photo, not all of it
     built = scene.build(photo, BuildOptions(ground=True))
     true = turns(built.armatures[1])
     action = next(a for a in wanted.actions if a.name == "landscape Person 2")

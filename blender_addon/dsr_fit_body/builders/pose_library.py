@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from . import armature as arm
 
 FILE_NAME = "fit_body_poses.blend"
 """Of the library in a folder of results."""
+PREVIEW_PX = 512
+"""Size of the picture of a pose."""
 PICTURE_FILES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
 
@@ -126,8 +129,40 @@ def _library_pose(armature: Any, body: BodyModel, result: Result, person: Person
     )
     arm.set_pose(armature, quaternions[0], np.zeros(3), body.root)
     action = pose_action(armature, f"{cut_name(result.stem)} Person {person.number}", 1.0)
-    picture = result.source
-    if picture.suffix.lower() in PICTURE_FILES and picture.is_file():
-        with contextlib.suppress(RuntimeError), bpy.context.temp_override(id=action):  # a pose without one is one still
-            bpy.ops.ed.lib_id_load_custom_preview(filepath=str(picture))
+    picture = result.background if result.background_kind == "FILE" else None
+    if picture is not None and not result.is_clip and picture.suffix.lower() in PICTURE_FILES and picture.is_file():
+        with contextlib.suppress(RuntimeError, OSError), tempfile.TemporaryDirectory() as folder:  # a pose without one
+            part = _part_of(picture, person.box_px, Path(folder) / "person.png")  # is one still
+            with bpy.context.temp_override(id=action):
+                bpy.ops.ed.lib_id_load_custom_preview(filepath=str(part))
     return action
+
+
+def _part_of(picture: Path, box_px: np.ndarray | None, target: Path) -> Path:
+    """The person's part of a photo as a small picture of its own; the photo where the box is not in it."""
+    if box_px is None or not np.isfinite(box_px).all():
+        return picture
+    image = bpy.data.images.load(str(picture))
+    try:
+        width, height = image.size
+        x0, y0, x1, y1 = np.asarray(box_px, float).ravel()[:4]
+        margin = 0.1 * max(x1 - x0, y1 - y0)
+        size = min(1.0, PREVIEW_PX / max(x1 - x0, y1 - y0, 1.0))  # small before it is read: photos are large
+        left, right = (round(size * min(max(x, 0), width)) for x in (x0 - margin, x1 + margin))
+        top, bottom = (round(size * min(max(y, 0), height)) for y in (y0 - margin, y1 + margin))
+        if right - left < 8 or bottom - top < 8:
+            return picture
+        image.scale(max(right, round(size * width)), max(bottom, round(size * height)))
+        rows = np.empty(image.size[0] * image.size[1] * 4, np.float32)
+        image.pixels.foreach_get(rows)
+        rows = rows.reshape(image.size[1], image.size[0], 4)[::-1][top:bottom, left:right][::-1]  # first row lowest
+        part = bpy.data.images.new("part", right - left, bottom - top)
+        try:
+            part.pixels.foreach_set(np.ascontiguousarray(rows).ravel())
+            part.filepath_raw, part.file_format = str(target), "PNG"
+            part.save()
+        finally:
+            bpy.data.images.remove(part)
+    finally:
+        bpy.data.images.remove(image)
+    return target
