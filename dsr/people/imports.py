@@ -130,12 +130,17 @@ def _box_rows(
     return _read_rows(entries, read, path, notes), size
 
 
+def people_file(source: Path, picture: Path) -> Path | None:
+    """The file that has the people of a picture: the source, or one in it; None where there is none."""
+    return source if source.is_file() else keypoint_file(source, picture, _FILE_NAMES)
+
+
 def _source_file(path: Path, picture: Path, rivals: Sequence[Path]) -> Path:
     if path.is_file():
         return path
     if not path.is_dir():
         raise DetectionError(f"{path} does not exist; expected a folder of keypoint files or a JSON file")
-    file = keypoint_file(path, picture, _FILE_NAMES)
+    file = people_file(path, picture)
     if file is not None:
         same = [rival for rival in rivals if keypoint_file(path, rival, _FILE_NAMES) == file]
         if same:

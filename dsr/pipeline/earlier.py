@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dsr.errors import ResultError
-from dsr.files import file_sha256
+from dsr.files import file_sha256, weights_sha256
+from dsr.options import FitOptions
 from dsr.results.files import file_record, read_arrays, read_document
 
 
@@ -62,3 +65,24 @@ def sidecar_sha256(picture: Path) -> str:
         return "" if sidecar is None else file_sha256(sidecar)
     except OSError:
         return ""
+
+
+def people_sha256(options: FitOptions, pictures: Sequence[Path]) -> str:
+    """Hash of what ``--keypoints`` or ``--boxes`` says about pictures, "" where neither is given.
+
+    Args:
+        options: of the fit.
+        pictures: the picture, or the frames of a clip; of a video none, it takes all files in the folder.
+    """
+    from dsr.people.imports import people_file
+
+    source = options.boxes or options.keypoints
+    if source is None:
+        return ""
+    if source.is_file():
+        return weights_sha256(source)
+    files = sorted(source.rglob("*.json")) if not pictures else [people_file(source, picture) for picture in pictures]
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(b"-" if file is None else weights_sha256(file).encode())
+    return digest.hexdigest()

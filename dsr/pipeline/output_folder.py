@@ -18,7 +18,7 @@ from dsr.options import FitOptions, SequenceOptions
 from dsr.pipeline.body_file import copy_body
 from dsr.pipeline.chain import errors_as_status
 from dsr.pipeline.clip_lifter import lifter_record
-from dsr.pipeline.earlier import is_whole, other_body, place_of, read_earlier, sidecar_sha256
+from dsr.pipeline.earlier import is_whole, other_body, people_sha256, place_of, read_earlier, sidecar_sha256
 from dsr.pipeline.fetching import sidecar_here
 from dsr.pipeline.inputs import Clip, InputPicture
 from dsr.pipeline.output_names import name_outputs
@@ -166,6 +166,8 @@ class OutputFolder:
         if isinstance(run.get("options"), dict):  # options that its release did not have yet
             run = {**run, "options": {**FitOptions().record(), **run["options"]}}
         made = {**self._made_with(source), "sidecar": sidecar_sha256(sidecar_here(source))}
+        if "people_file" in run:  # earlier releases did not write it down
+            made |= self._people_file(source)
         other = any(run.get(key, value) != made.get(key, value) for key, value in UNSAID.items())
         if (
             other
@@ -303,7 +305,7 @@ class OutputFolder:
         details: list[dict[str, Any]] = [
             {"outputs": [path.name for path in written]},
             {"files": [file_record(path) for path in written]},
-            {"sidecar": sidecar_sha256(source.first_file)},
+            {"sidecar": sidecar_sha256(source.first_file), **self._people_file(source)},
             source.stamp(),
         ]
         if isinstance(source, Clip):
@@ -338,6 +340,12 @@ class OutputFolder:
         """The options that a result depends on: written beside it, and compared when a run is resumed."""
         sequence = {"sequence": self._sequence.record()} if isinstance(source, Clip) else {}
         return {"options": self._options.record(), **sequence, **self._output_options.record()}
+
+    def _people_file(self, source: InputPicture | Clip) -> dict[str, str]:
+        """The hash of the file that says who is in the input, where one does."""
+        pictures = source.pictures if isinstance(source, Clip) else (source.path,)
+        sha256 = people_sha256(self._options, pictures)
+        return {"people_file": sha256} if sha256 else {}
 
     def _same_weights(self, source: InputPicture | Clip, document: dict[str, Any]) -> bool:
         """Whether the file of the network, or of a clip's lifter, is still the one the result was made with."""

@@ -60,6 +60,29 @@ def nobody(clip: Clip, lifter: dict[str, str]) -> SequenceResult:
     )
 
 
+@pytest.mark.parametrize(("option", "whole"), [("keypoints", True), ("keypoints", False), ("boxes", True)])
+def test_changed_keypoints_and_boxes_are_noticed(tmp_path, make_picture, make_folder, body, option, whole):
+    """A picture whose entries were repaired is fitted again; in a folder of files its neighbours are not."""
+    (tmp_path / "files").mkdir()
+    pictures = [InputPicture(make_picture(tmp_path / name)) for name in ("a.jpg", "b.jpg")]
+    files = [tmp_path / "files" / f"{name}_keypoints.json" for name in "ab"]
+    for file in files:
+        file.write_text("{}")
+    options = FitOptions(body="open-light", **{option: files[0] if whole else files[0].parent})
+    for picture, name in zip(pictures, "ab", strict=True):
+        result = cheap_fitter(FitOptions(body="open-light")).fit_input(picture)
+        assert make_folder(options).write(result, picture, name, body).status == "ok"
+    finished = [make_folder(options).is_finished(picture, name) for picture, name in zip(pictures, "ab", strict=True)]
+    assert finished == [True, True]
+    files[0].write_text('{"people": []}')
+    finished = [make_folder(options).is_finished(picture, name) for picture, name in zip(pictures, "ab", strict=True)]
+    assert finished == [False, not whole]
+    document = json.loads((tmp_path / "out" / "b.json").read_text())
+    assert document["run"].pop("people_file")
+    (tmp_path / "out" / "b.json").write_text(json.dumps(document))  # as earlier releases wrote it
+    assert make_folder(options).is_finished(pictures[1], "b")
+
+
 def test_a_picture_is_finished_for_the_same_options_only(tmp_path, make_picture, make_folder, body):
     picture = InputPicture(make_picture(tmp_path / "a.jpg"))
     options = FitOptions(body="open-light")
