@@ -88,6 +88,7 @@ class _OneNumpyThread:
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
+                _blas()
                 self._limits.restore_original_limits()
 
 
@@ -95,14 +96,26 @@ _ONE_NUMPY_THREAD = _OneNumpyThread()
 
 
 def one_numpy_thread() -> AbstractContextManager[None]:
-    """One thread for NumPy's products: OpenBLAS keeps a second core busy waiting for the next one otherwise."""
+    """One thread for the products of NumPy and SciPy: OpenBLAS keeps another core busy waiting for the next one."""
     return _ONE_NUMPY_THREAD
 
 
 @lru_cache(maxsize=1)
-def _blas() -> Any:
-    """NumPy's matrix library."""
-    import numpy  # noqa: F401  only what is loaded is found
+def _loaded_blas() -> Any:
+    """The matrix libraries of NumPy and SciPy."""
+    import scipy.linalg  # noqa: F401  only what is loaded is found
     from threadpoolctl import ThreadpoolController
 
     return ThreadpoolController().select(user_api="blas")
+
+
+def _blas() -> Any:
+    """These libraries, open to this thread: who comes first and who leaves last are mostly different threads of ours.
+
+    Newer versions of threadpoolctl listen to the first thread alone that asked, until that one says that it is done.
+    """
+    blas = _loaded_blas()
+    for library in blas.lib_controllers:
+        if hasattr(library, "clear_controlling_thread"):
+            library.clear_controlling_thread(force=True)
+    return blas

@@ -1,5 +1,7 @@
 """What is asked of torch for a while is as it was before afterwards."""
 
+import threading
+
 import pytest
 import torch
 from threadpoolctl import ThreadpoolController, threadpool_limits
@@ -52,4 +54,27 @@ def test_numpy_has_one_thread_as_long_as_anybody_is_inside(error):
                     raise error
         except ZeroDivisionError:
             pass
+        assert threads() == before
+
+
+def test_one_thread_sets_the_limit_and_another_lifts_it():
+    def threads():
+        return {library.num_threads for library in ThreadpoolController().select(user_api="blas").lib_controllers}
+
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        entered, leave = threading.Event(), threading.Event()
+
+        def first():
+            with one_numpy_thread():
+                entered.set()
+                leave.wait(10)
+
+        one = threading.Thread(target=first)
+        one.start()
+        assert entered.wait(10)
+        with one_numpy_thread():
+            leave.set()
+            one.join()
+            assert threads() == {1}
         assert threads() == before

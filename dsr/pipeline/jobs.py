@@ -32,16 +32,20 @@ def ordered_map(
         stop: where the caller breaks off, set after a moment of grace, and nobody who does not notice is waited for;
             without it everything in work is finished.
     """
+
+    def work(item: _Item) -> _Done:
+        with one_numpy_thread():  # not around the whole: the caller's own products between results have all threads
+            return function(item)
+
     waiting: deque[Future[_Done]] = deque()
     pool = ThreadPoolExecutor(jobs, thread_name_prefix="dsr", initializer=_one_thread_each)
     try:
-        with one_numpy_thread():
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                while waiting and (len(waiting) > jobs + 2 or waiting[0].done()):
-                    yield waiting.popleft().result()
-            while waiting:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            while waiting and (len(waiting) > jobs + 2 or waiting[0].done()):
                 yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
     finally:
         pool.shutdown(wait=stop is None, cancel_futures=True)
         if stop is not None:

@@ -10,6 +10,7 @@ import cheap_bodies
 import numpy as np
 import pytest
 from cheap_bodies import fit_cheaply
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import dsr
 from dsr.camera import PictureCamera
@@ -25,6 +26,17 @@ def test_results_come_in_the_order_of_the_items_whatever_they_take():
         return i * i
 
     assert list(ordered_map(work, range(20), jobs=4)) == [i * i for i in range(20)]
+
+
+def test_numpy_has_one_thread_in_the_workers_and_all_of_them_between_results():
+    def threads(_=None):
+        return {library.num_threads for library in ThreadpoolController().select(user_api="blas").lib_controllers}
+
+    with threadpool_limits(2, user_api="blas"):
+        before = threads()
+        for inside in ordered_map(threads, range(1), jobs=1):
+            assert inside == {1}
+            assert threads() == before
 
 
 def test_only_a_bounded_number_is_in_flight():
