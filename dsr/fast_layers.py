@@ -158,22 +158,63 @@ def merged_convolution(
         relu: apply ReLU at the end.
         add: (B, C', H', W') added before the ReLU.
     """
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
-    x = x.to(dtype).contiguous(memory_format=torch.channels_last)
-    shape = list(padding), list(stride), list(dilation), groups
+    dtype = convolution_dtype(x)
 
-    def prepared() -> tuple[Tensor, Tensor | None]:
-        weight, bias = make()
+    def prepared() -> PackedConvolution:
+        return PackedConvolution(*make(), x.shape, dtype, padding, stride, dilation, groups)
+
+    packed: PackedConvolution = derived(owner, (what, dtype), [s for s in sources if s is not None], prepared)
+    return packed(x, relu=relu, add=add)
+
+
+def convolution_dtype(x: Tensor) -> torch.dtype:
+    """What a merged convolution of this input works in: its own precision, or that of CPU autocast."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+
+
+class PackedConvolution:
+    """A convolution of fixed weights in the order oneDNN wants; channels last, no gradients.
+
+    Args:
+        weight: the kernel.
+        bias: (outputs,) or None.
+        shape: of the inputs to be expected, for the order of the weights.
+        dtype: what it works in.
+        padding: of the convolution.
+        stride: of the convolution.
+        dilation: of the convolution.
+        groups: of the convolution.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        padding: Sequence[int] = (0, 0),
+        stride: Sequence[int] = (1, 1),
+        dilation: Sequence[int] = (1, 1),
+        groups: int = 1,
+    ) -> None:
+        self.dtype, self.shape = dtype, (list(padding), list(stride), list(dilation), groups)
         weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
-        weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *shape, list(x.shape))
-        return weight, bias if bias is None else bias.to(dtype)
+        self.weight = torch.ops.mkldnn._reorder_convolution_weight(weight, *self.shape, list(shape))
+        self.bias = bias if bias is None else bias.to(dtype)
 
-    weight, bias = derived(owner, (what, dtype), [s for s in sources if s is not None], prepared)
-    if add is None:
-        return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *shape, "relu" if relu else "none", [], "")
-    add = add.to(dtype).contiguous(memory_format=torch.channels_last)
-    last = "relu" if relu else None
-    return torch.ops.mkldnn._convolution_pointwise.binary(x, add, weight, bias, *shape, "add", 1.0, last, [], None)
+    def __call__(self, x: Tensor, *, relu: bool = False, add: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) to (B, C', H', W'), added to ``add`` and through ReLU where asked for."""
+        x, last = self._brought(x), "relu" if relu else None
+        if add is None:
+            return torch.ops.mkldnn._convolution_pointwise(
+                x, self.weight, self.bias, *self.shape, last or "none", [], ""
+            )
+        return torch.ops.mkldnn._convolution_pointwise.binary(
+            x, self._brought(add), self.weight, self.bias, *self.shape, "add", 1.0, last, [], None
+        )
+
+    def _brought(self, x: Tensor) -> Tensor:
+        return x.to(self.dtype).contiguous(memory_format=torch.channels_last)
 
 
 class ConvolutionSteps(nn.Sequential):

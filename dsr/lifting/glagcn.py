@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dsr.fast_layers import can_merge, convolution, folded, merged_convolution
+from dsr.fast_layers import can_merge
 from dsr.lifting.base import WindowLifter
+from dsr.lifting.glagcn_merged import merged_stages
 from dsr.tracks.skeleton import H36M17, HUMANEVA15
 
 SUBSETS = 3
@@ -97,8 +97,6 @@ class AdaptiveGraph(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, T, V) to (N, Cout, T, V)."""
-        if can_merge(x, self):
-            return self._merged(x)
         weights = self.attention(x) + self.graph + self.PA
         mixed = torch.einsum("nctu,nsuv->nsctv", x, weights).flatten(1, 2)
         convs: Any = self.conv_d
@@ -106,40 +104,6 @@ class AdaptiveGraph(nn.Module):
         bias = torch.stack([conv.bias for conv in convs]).sum(0)
         y = self.drop(self.bn(functional.conv2d(mixed, kernel, bias)))
         return functional.relu(y + (x if self.down is None else self.down(x)))
-
-    def _merged(self, x: Tensor) -> Tensor:
-        """The same with channels last: one convolution for all scores, one for all subsets with the norm taken in."""
-        convs, down = self._convolutions(), cast(Any, self.down)
-        both = merged_convolution(
-            x, self, "scores", [p for c in convs[:-SUBSETS] for p in c.parameters()], self._scores
-        )
-        frames = x.shape[2]
-        theta, phi = (
-            both.permute(0, 2, 3, 1).unflatten(-1, (2, SUBSETS, -1)).permute(3, 0, 4, 2, 1, 5).flatten(-2).float()
-        )
-        weights = (theta @ phi.mT / (self.embedded * frames)).softmax(-2) + self.graph + self.PA
-        # (N, T, V, 3 C): every joint's mixture by every subset, subsets side by side as the convolution takes them.
-        rows = weights.permute(0, 3, 1, 2).flatten(1, 2).to(both.dtype)
-        mixed = (rows[:, None] @ x.permute(0, 2, 3, 1).to(both.dtype)).unflatten(2, (-1, SUBSETS)).flatten(-2)
-        sources = [*(p for c in convs[-SUBSETS:] for p in c.parameters()), *self.bn.parameters(), *self.bn.buffers()]
-        shortcut = x if down is None else convolution(x, down[0], down[1])
-        return merged_convolution(
-            mixed.permute(0, 3, 1, 2), self, "mixture", sources, self._mixture, relu=True, add=shortcut
-        )
-
-    def _convolutions(self) -> list[Any]:
-        return [*self.conv_a, *self.conv_b, *self.conv_d]
-
-    def _scores(self) -> tuple[Tensor, Tensor]:
-        convs = self._convolutions()[:-SUBSETS]
-        return torch.cat([conv.weight for conv in convs]), torch.cat([conv.bias for conv in convs])
-
-    def _mixture(self) -> tuple[Tensor, Tensor | None]:
-        convs = self._convolutions()[-SUBSETS:]
-        whole = SimpleNamespace(
-            weight=torch.cat([conv.weight for conv in convs], 1), bias=torch.stack([conv.bias for conv in convs]).sum(0)
-        )
-        return folded(whole, self.bn)
 
     @staticmethod
     def _side_by_side(x: Tensor, convs: Any) -> Tensor:
@@ -162,11 +126,8 @@ class TemporalConvolution(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, T, V) to (N, Cout, ceil(T / stride), V)."""
-        return convolution(self.padded(x), self.conv, self.bn)
-
-    def padded(self, x: Tensor) -> Tensor:
-        """What the convolution slides over."""
-        return functional.pad(x, (0, 0, self.past, 0)) if self.past else x
+        y: Tensor = self.bn(self.conv(functional.pad(x, (0, 0, self.past, 0)) if self.past else x))
+        return y
 
 
 class GraphUnit(nn.Module):
@@ -185,10 +146,10 @@ class GraphUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, T, V) to (N, Cout, ceil(T / stride), V)."""
-        y, residual = self.gcn1(x), None
+        y = self.tcn1(self.gcn1(x))
         if self.shortcut:
-            residual = x if self.residual is None else self.residual(x)
-        return convolution(self.tcn1.padded(y), self.tcn1.conv, self.tcn1.bn, relu=True, add=residual)
+            y = y + (x if self.residual is None else self.residual(x))
+        return functional.relu(y)
 
 
 class GLAGCN(WindowLifter):
@@ -252,6 +213,8 @@ class GLAGCN(WindowLifter):
         if self.dataset != "humaneva15_coco":
             flat = self.data_bn(x.flatten(2).transpose(1, 2)).transpose(1, 2)
             x = flat.unflatten(-1, (self.joints, self.inputs))
+        if can_merge(x, self):
+            return self.fc(merged_stages(self, x)).transpose(1, 2)[:, None]
         x = self.expand_gcn(x.permute(0, 3, 1, 2))
         for i, step in enumerate(self.widths):
             centres = x[:, :, step - 1 if self.causal else step // 2 :: step]
