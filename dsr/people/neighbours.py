@@ -21,7 +21,9 @@ _STEPS = tuple((u, v) for u in (-0.5, -0.35, -0.2, 0.0, 0.2, 0.35, 0.5) for v in
 _APART, _EMPTY = 0.1, 0.15  # how near to where was looked before nothing new is expected, and where nobody was seen
 _ALIKE_LOG = 0.6  # sizes from which neighbours are guessed, over the median
 _WORTH, _SURE, _SAME = 0.15, 0.8, 0.5  # presence worth another look, of two looks, and how well these agree
-_ROUNDS, _MOST_LOOKS = 3, 150
+_CLOSER = tuple((u, v) for u in (-0.6, -0.4, -0.3, -0.1, 0.1, 0.3, 0.4, 0.6) for v in (-0.2, -0.07, 0.06))
+"""Where else, in groups of which somebody was found by looking: there are mostly more."""
+_ROUNDS, _MOST_LOOKS = 5, 250
 _GROUP, _SMALL = 3, 0.35  # so many people, or two who are smaller than this part of the picture's longer side
 
 
@@ -49,14 +51,14 @@ def with_neighbours(
     height, width = rgb.shape[:2]
     looked = [(body.landmarks.region.u, body.landmarks.region.v, _APART) for body in bodies]
     middle = float(np.median([body.size for body in bodies]))
-    fresh, left = bodies, _MOST_LOOKS
+    fresh, left, known, steps = bodies, _MOST_LOOKS, len(bodies), _STEPS
     for _ in range(_ROUNDS):
         peeled = Pyramid(without_bodies(rgb, bodies))
         new: list[Body] = []
         for body in fresh:
             if abs(np.log(body.size / middle)) > _ALIKE_LOG:
                 continue
-            for u, v in body.size * np.array(_STEPS) + (body.landmarks.region.u, body.landmarks.region.v):
+            for u, v in body.size * np.array(steps) + (body.landmarks.region.u, body.landmarks.region.v):
                 if not (0 < u < width and 0 < v < height) or left == 0:
                     continue
                 before = np.array(looked)
@@ -70,9 +72,11 @@ def with_neighbours(
                 there = None if there is None else finish(peeled, there)
                 if there is not None and is_plausible(there) and not repeats(there, bodies + new):
                     new.append(there)
-        if not new:
+        if not new and (steps is _CLOSER or len(bodies) == known):
             break
         bodies, fresh = bodies + new, new
+        if not new:
+            fresh, steps = bodies, _CLOSER
     return bodies
 
 
