@@ -137,14 +137,22 @@ def _read_bounded(path: Path) -> bytes:
     return data
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, without: str = "") -> Any:
     """A JSON file in any Unicode encoding, with or without a byte-order mark.
+
+    Args:
+        path: the file.
+        without: entries of this name are dropped as they are read, to save memory.
 
     Raises:
         OSError: if it cannot be read.
         ValueError: if it is no JSON, too large, or nested too deeply.
     """
     try:
+        if without:
+            return json.loads(
+                _read_bounded(path), object_pairs_hook=lambda pairs: {k: v for k, v in pairs if k != without}
+            )
         return json.loads(_read_bounded(path))
     except (RecursionError, MemoryError) as error:
         raise ValueError("nested too deeply") from error

@@ -16,6 +16,7 @@ from dsr.errors import DetectionError
 from dsr.files import read_json
 from dsr.people.detector import PeopleDetector, left_to_right
 from dsr.people.naming import InputNames, entries_of, keypoint_file
+from dsr.people.people_files import read_part
 from dsr.people.person_rows import (
     PersonRow,
     coco_row,
@@ -77,7 +78,7 @@ def load_detections(
     inputs = inputs or InputNames()
     rivals = inputs.rivals(photo.path)
     path = _source_file(Path(source), photo.path, rivals)
-    data = _read_json(path)
+    data = _read_json(path) if kind == "auto" else _read_json(path, photo.path)
     if isinstance(data, list) and len(data) == 1 and isinstance(data[0], dict) and "people" in data[0]:
         data = data[0]  # as ControlNet's nodes write it
     notes: list[str] = [] if warnings is None else warnings
@@ -162,9 +163,9 @@ def _holds_boxes(data: Any) -> bool:
     return any("bbox" in row for row in rows) and not any("keypoints" in row for row in rows)
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path, picture: Path | None = None) -> Any:
     try:
-        return read_json(path)
+        return read_json(path) if picture is None else read_part(path, picture)
     except OSError as error:
         raise DetectionError(f"{path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:

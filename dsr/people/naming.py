@@ -54,13 +54,22 @@ def likeness(picture: Path, name: str | int) -> int:
         return int(name == trailing_number(picture))
     if picture.stem not in name:  # quickly, for long lists
         return 0
-    theirs, mine = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")], _parts(picture)
+    theirs, mine = _named_parts(name), _parts(picture)
     if not theirs or theirs[-1] not in (picture.name, picture.stem):
         return 0
     agree = 1
     while agree < min(len(theirs), len(mine)) and theirs[-1 - agree] == mine[-1 - agree]:
         agree += 1
     return agree
+
+
+def last_part(name: str) -> str:
+    """The file name or stem in a name with folders: what has to agree with a picture's for any :func:`likeness`."""
+    return (_named_parts(name) or [""])[-1]
+
+
+def _named_parts(name: str) -> list[str]:
+    return [part for part in name.replace("\\", "/").split("/") if part not in ("", ".")]
 
 
 def entries_of(picture: Path, names: Sequence[str | int], rivals: Sequence[Path], where: Path) -> list[int]:
