@@ -42,7 +42,7 @@ LAYOUTS: dict[str, Any] = {
     "coco": {"images": IMAGES, "annotations": ROWS, "categories": KINDS},
     "coco, an odd row": {"images": IMAGES, "annotations": [*ROWS, 3]},
     "coco, an id that is none": {"images": [{**IMAGES[0], "id": [1]}], "annotations": [*ROWS, row([1], 50)]},
-    "results": [row("cam1/0007.jpg", 60, score=0.9), row("0007.jpg", 70), row("walk_12", 80), row(12, 9, category_id=0)],
+    "results": [row("cam1/0007.jpg", 60, score=0.9), row("0007.jpg", 70), row("walk_12", 80), row(12, 9)],
     "results by number": [row(7, 60), row(12, 200), row(12, 300, category_id=0), row(12, 90, category_id=3)],
     "results, an odd row": [row("walk_12", 60), {"keypoints": points(3)}],
     "boxes": {"cam1/0007.jpg": [[10, 20, 90, 200]], "walk_12.png": [5, 6, 70, 80], "cam2/0007": [[1, 2, 30, 40]]},
