@@ -20,7 +20,8 @@ from dsr.body.joints import joint_names
 from dsr.body.numpy_lbs import pose_vertices, rodrigues
 from dsr.camera.directions import swing
 from dsr.fitting.fingers import RestHand
-from dsr.fitting.hand_solver import HandView, solve_hand
+from dsr.fitting.hand_correction import likely_hand
+from dsr.fitting.hand_solver import HandView
 from dsr.people.hands import HandFinder
 from dsr.people.regions import Pyramid
 from dsr.rendering.drawing import draw, vertex_normals
@@ -178,7 +179,7 @@ def main() -> None:
             K[0, 0] / (skeleton(asset, betas, pose, orient, transl)[1][wrist + 1, 2, 3]) * np.exp(rng.normal(0, 0.08))
         )
         view = HandView(flat, hand.world_m, scale, turn.T @ guess, hand.presence, hand.side_probability)
-        fit = solve_hand(rest, view)
+        fit = likely_hand(rest, view)
         read = rest.read(hand.world_m, 0.7)
         seen_hand, plain = turn @ fit.hand, turn @ read.hand
         true_hand = transforms[wrist + 1, :3, :3]

@@ -1,4 +1,4 @@
-"""Made-up people with hands and a face that say something: random poses, fingers, wrists, jaws, gazes, facial actions."""
+"""Made-up people with hands and a face that say something: random fingers, wrists, jaws, gazes and facial actions."""
 
 from __future__ import annotations
 

@@ -31,6 +31,8 @@ _LIMITS_DEG = ((-25.0, 90.0), (-5.0, 110.0), (-10.0, 80.0))
 _THUMB_LIMITS_DEG = ((-10.0, 60.0), (-20.0, 80.0))
 _SPREAD_DEG, _THUMB_TURN_DEG = 20.0, 50.0
 PALM = (0, 5, 9, 13, 17)
+ANGLES = 21
+"""Of a hand, see :meth:`RestHand.turns`."""
 _WRIST_SHARE = 0.87  # the model's wrist lies so far from the knuckles towards the joint of the body
 _SEEN_OFF = np.array(
     (
@@ -127,7 +129,8 @@ class RestHand:
     ) -> None:
         vertices, joints = rest_shape(asset, betas) if shaped is None else shaped
         place = {name: joints[j] for j, name in enumerate(asset.joint_names)}
-        wrist = place[f"{side}_wrist"]
+        self.side, self.wrist = side, place[f"{side}_wrist"]
+        wrist = self.wrist
         knuckles = np.stack([place[f"{side}_{finger}1"] for finger in ("index", "middle", "ring", "pinky")])
         self.forearm = _unit(wrist - place[f"{side}_elbow"])
         self.palm = np.concatenate([[knuckles.mean(0) + _WRIST_SHARE * (wrist - knuckles.mean(0))], knuckles])

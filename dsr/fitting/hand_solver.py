@@ -27,8 +27,9 @@ _BEND, _SPREAD, _THUMB = 0.5, 0.15, 0.35  # by how much hands differ from a rela
 _TWIST, _BENT_WRIST = 0.5, 0.3  # by how much hands turn against the forearm
 _SCALE = 0.12
 _LEAST_SIDE = 0.02  # no handedness is surer than this
-_BONES = [(a, a + 1) for first in (1, 5, 9, 13, 17) for a in range(first, first + 3)] + [(0, k) for k in (5, 9, 13, 17)]
-_ENDS = np.array(_BONES).T
+BONES = [(a, a + 1) for first in (1, 5, 9, 13, 17) for a in range(first, first + 3)] + [(0, k) for k in (5, 9, 13, 17)]
+"""Landmarks at the ends of a hand's bones."""
+_ENDS = np.array(BONES).T
 
 
 @dataclass(frozen=True)
@@ -52,14 +53,13 @@ class HandView:
     side_probability: float = 1.0
 
 
-def solve_hand(rest: RestHand, view: HandView) -> FingerPose:
-    """The hand that explains a view best; its rotation is in the view's camera."""
-    poses, costs = hand_readings(rest, view)
-    return poses[int(np.argmin(costs))]
-
-
 def hand_readings(rest: RestHand, view: HandView) -> tuple[list[FingerPose], np.ndarray]:
-    """Both readings of a view in depth, as the model has it and mirrored, and their costs (2,)."""
+    """Both readings of a view in depth, as the model has it and mirrored, and their costs (2,).
+
+    Args:
+        rest: the hand at rest.
+        view: rotations of the readings are in its camera.
+    """
     unsure = 1 + _UNSURE * (1 - min(view.presence, 1.0))
     pixel = np.hypot(_PIXEL, unsure * _OF_SIDE * float(np.ptp(view.points, axis=0).max()))
     seen = view.points - view.points.mean(0)

@@ -15,7 +15,8 @@ from dsr.camera import PictureCamera
 from dsr.camera.directions import swing
 from dsr.errors import UsageError
 from dsr.fitting.fingers import FINGERS, RestHand, forearm_and_wrist
-from dsr.fitting.hand_solver import HandView, solve_hand
+from dsr.fitting.hand_correction import likely_hand
+from dsr.fitting.hand_solver import HandView
 from dsr.people.hands import SIDES, Hand, Side
 from dsr.results.picture import PersonResult
 
@@ -63,7 +64,7 @@ def with_hands(person: PersonResult, hands: Mapping[Side, Hand], camera: Picture
         elbow, wrist = names.index(f"{side}_elbow"), names.index(f"{side}_wrist")
         forearm = global_rotation(asset.parents, pose[None], np.asarray(person.global_orient)[None], elbow)[0]
         turn, view = hand_view(hands[side], camera, forearm, np.asarray(person.joints_cam_m[wrist], np.float64))
-        found = solve_hand(rest, view)
+        found = likely_hand(rest, view)
         wanted = forearm.T @ turn @ found.hand
         turns = forearm_and_wrist(rodrigues(pose[elbow - 1]), wanted, rest.forearm)
         pose[[elbow - 1, wrist - 1]] = rotmat_to_axis_angle(torch.from_numpy(np.stack(turns[:2]))).numpy()

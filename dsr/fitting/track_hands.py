@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from dsr.body import Body
 from dsr.body.numpy_lbs import rest_shape, rodrigues
 from dsr.fitting.fingers import FINGERS, RestHand, forearm_and_wrist, twist_of
-from dsr.fitting.hand_solver import hand_readings
+from dsr.fitting.hand_correction import likely_readings
 from dsr.fitting.hands import global_rotation, hand_view
 from dsr.people.hands import SIDES, Hand, Side
 from dsr.results.clip import TrackResult
@@ -59,7 +59,7 @@ def with_track_hands(
         readings = []
         for t in seen:
             turn, view = hand_view(hands[t][side], camera, forearms[t], track.joints_cam_m[t, wrist])
-            poses, costs = hand_readings(rest, view)
+            poses, costs = likely_readings(rest, view)
             readings.append(([replace(p, hand=forearms[t].T @ turn @ p.hand) for p in poses], costs))
             presence[t, column] = hands[t][side].presence
         weights, angles = np.zeros(len(pose)), np.tile(rest.relaxed, (len(pose), 1))
