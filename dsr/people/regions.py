@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 DARK = 50.0  # mean brightness of 255 below which a picture is brightened for finding people
-_LIFTED = 120.0  # mean brightness it gets, that of ordinary photographs
+_LIFTED = 90.0  # mean brightness it gets
 _STEP = 8
 REGION_SCALE = 2.0 * 1.25  # side = 2 x 1.25 x |p1 - p0| (specs/blazepose.md)
 
