@@ -194,7 +194,7 @@ def learn(data: dict[str, Tensor], steps: int, seed: int) -> Perceptron:
         part = {key: value[some] for key, value in data.items()}
         noise = _JITTER * network.spread * torch.randn(2 * _BATCH, seen.shape[1], generator=generator)
         other = 1 - part["chosen"]
-        inputs = torch.cat([part["features"][rows[:_BATCH], which] for which in (part["chosen"], other)])
+        inputs = torch.cat([part["features"][torch.arange(_BATCH), which] for which in (part["chosen"], other)])
         changes = network(inputs + noise)
         camera, inner, _ = errors(part, part["chosen"], changes[:_BATCH])
         loss = (camera + _IN_HAND * inner).mean() + _OTHER * (changes[_BATCH:] ** 2).sum(1).mean()
