@@ -12,13 +12,19 @@ from dsr.files import file_sha256, weights_sha256
 from dsr.options import FitOptions
 from dsr.results.files import file_record, read_arrays, read_document
 
+_ASKED_FOR = ("status", "input", "body", "regressor", "lifter", "arrays", "run")
+
 
 def read_earlier(json_path: Path) -> dict[str, Any] | None:
-    """The JSON file of an earlier result, or None where there is no usable one."""
+    """How an earlier result was made, from its JSON file, or None where there is no usable one.
+
+    A run keeps this of every input: the people, most of the file, are left out.
+    """
     try:
-        return read_document(json_path) if json_path.is_file() else None
+        document = read_document(json_path) if json_path.is_file() else None
     except ResultError:
         return None
+    return document and {key: document[key] for key in _ASKED_FOR if key in document}
 
 
 def place_of(document: dict[str, Any]) -> str:

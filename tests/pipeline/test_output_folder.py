@@ -13,6 +13,7 @@ from dsr.errors import ImageError
 from dsr.files import weights_sha256
 from dsr.options import FitOptions, SequenceOptions
 from dsr.pipeline.chain import StageTimer, errors_as_status
+from dsr.pipeline.earlier import read_earlier
 from dsr.pipeline.inputs import Clip, InputPicture, find_sources
 from dsr.pipeline.output_folder import OutputFolder
 from dsr.pipeline.output_options import OutputOptions
@@ -81,6 +82,15 @@ def test_changed_keypoints_and_boxes_are_noticed(tmp_path, make_picture, make_fo
     assert document["run"].pop("people_file")
     (tmp_path / "out" / "b.json").write_text(json.dumps(document))  # as earlier releases wrote it
     assert make_folder(options).is_finished(pictures[1], "b")
+
+
+def test_what_a_run_keeps_of_finished_results_is_small(tmp_path, make_picture, make_folder, body):
+    """A run over a hundred thousand finished results holds this of each."""
+    picture = InputPicture(make_picture(tmp_path / "a.jpg"))
+    make_folder().write(cheap_fitter(FitOptions(body="open-light")).fit_input(picture), picture, "a", body)
+    whole, kept = (tmp_path / "out" / "a.json").read_text(), read_earlier(tmp_path / "out" / "a.json")
+    assert kept is not None and kept["run"] == json.loads(whole)["run"] and "people" not in kept
+    assert len(json.dumps(kept)) < len(whole) / 3 and read_earlier(tmp_path / "out" / "b.json") is None
 
 
 def test_a_picture_is_finished_for_the_same_options_only(tmp_path, make_picture, make_folder, body):
