@@ -37,8 +37,8 @@ class PeopleDetector:
         quality: ``fast`` looks at the whole picture and at tiles only where it shows somebody small or nobody, one
             landmark pass, faces only where it finds nobody; ``standard`` adds tiles of half the longer side always,
             tiles of a third where people are small and of an eighth in crowds, faces, a second look behind the people
-            found, two more landmark passes, and more of them where a body may be wrong; ``best`` looks everywhere, in
-            five passes.
+            found and beside them where they are several, two more landmark passes, and more of them where a body may
+            be wrong; ``best`` looks everywhere, in five passes.
         threads: threads inside a model, default: the cores of this process, at most 4.
         landmarks: file of another landmark model, see :class:`~dsr.people.landmarks.LandmarkModel`.
 
