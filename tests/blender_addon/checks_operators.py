@@ -129,3 +129,34 @@ def every_operator_twice_in_a_strange_scene():
         assert tall and all(60 < value < 300 for value in tall), (name, tall, height)
         if name == "fitbody.generate_rig":
             addon_utils.disable("rigify", default_set=True)
+
+
+@check
+def bodies_whose_bones_were_removed_are_refused():
+    """An artist deletes bones: no button may end in a traceback, and what needs no bones still works."""
+    fresh()
+    bpy.context.preferences.addons["dsr_fit_body"].preferences.python = str(FOLDER / "worker_good")
+    built = scene.build(read_result(PICTURE), BuildOptions(ground=True))
+    armature = built.armatures[0]
+    bpy.context.view_layer.objects.active = armature
+    bpy.ops.object.mode_set(mode="EDIT")
+    for name in ("left_elbow", "spine3"):
+        armature.data.edit_bones.remove(armature.data.edit_bones[name])
+    bpy.ops.object.mode_set(mode="OBJECT")
+    before = posed(built.meshes[0])
+    needing = (
+        "set_shape",
+        "reset_shape",
+        "update_joints",
+        "reset_pose",
+        "twist_bones",
+        "save_pose_asset",
+        "add_metarig",
+    )
+    for name in needing:
+        assert getattr(bpy.ops.fitbody, name)() == {"CANCELLED"}, name
+    armature.dsr_fit_body.height = 10.0  # a slider is no operator: nothing happens
+    armature.dsr_fit_body.mass_kg = 90.0
+    assert np.array_equal(posed(built.meshes[0]), before)
+    assert bpy.ops.fitbody.export(filepath=str(OUT / "boneless.glb"), format="GLB") == {"FINISHED"}
+    assert bpy.ops.fitbody.place_on_ground() == {"FINISHED"}
