@@ -46,7 +46,7 @@ def has_dsr(python: Path) -> bool:
         return False
     root = python.parent.parent if python.parent.name in ("bin", "Scripts") else python.parent
     places = [*root.glob("lib/python3*/site-packages"), root / "Lib" / "site-packages"]
-    return any((p / "dsr" / "cli").is_dir() or any(p.glob("dsr-*.dist-info")) for p in places if p.is_dir())
+    return any((p / "dsr" / "cli").is_dir() or any(p.glob("dsr_fit-*.dist-info")) for p in places if p.is_dir())
 
 
 def _candidates(near: Path | None, values: Mapping[str, str], home: Path) -> Iterator[Path]:
