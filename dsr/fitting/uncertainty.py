@@ -121,7 +121,7 @@ def optimise_poses(
         The poses.
 
     Raises:
-        UsageError: if shapes do not fit.
+        UsageError: if shapes do not fit, or there is nobody.
         FittingError: if keypoints, cameras or roots are not finite, or a focal length is not positive.
     """
     settings = settings or UncertaintySettings()
@@ -134,7 +134,7 @@ def optimise_poses(
     network = FrozenUAO(lifter)
     parts = [
         _optimise(lifter, network, x[at], camera[at], None if root is None else root[at], weight[at], settings, len(x))
-        for at in (slice(i, i + _TOGETHER) for i in range(0, max(1, len(x)), _TOGETHER))
+        for at in (slice(i, i + _TOGETHER) for i in range(0, len(x), _TOGETHER))
     ]
     joints, first, scale, roots = (
         torch.cat([getattr(p, k) for p in parts]) for k in ("joints_m", "first_m", "log_scale", "root_m")
@@ -239,6 +239,8 @@ def _joined(parts: tuple[OptimisationStep, ...]) -> OptimisationStep:
 
 
 def _check(x: Tensor, camera: Tensor, root_m: Tensor | None, confidence: Tensor | None) -> None:
+    if not len(x):
+        raise UsageError("There are no 2D poses to lift.")
     if root_m is not None and root_m.numel() != 3 * len(x):
         raise UsageError(f"Roots of shape {tuple(root_m.shape)} for {len(x)} people.")
     if confidence is not None and confidence.shape != (len(x), x.shape[2]):

@@ -64,10 +64,9 @@ class FrozenUAO:
             self.saved[name] = value
 
     def _block(self, x: Tensor, i: int, block: dict[str, Any], keep: bool) -> Tensor:
-        people, joints = x.shape[:2]
         unit, rate = _joint_norm(x)
         self._keep(keep, ("graph", i), (unit, rate))
-        mixed = torch.matmul(block["mix"], unit).view(people, joints, -1)
+        mixed = torch.matmul(block["mix"], unit).unflatten(1, (x.shape[1], -1)).flatten(2)
         x = block["graph"](mixed, add=x).add_(block["shift"])
         u, *norm = _channel_norm(x)
         unit, rate = _joint_norm(x)
@@ -82,7 +81,7 @@ class FrozenUAO:
         by_joint = self._gated_back(gradient.transpose(1, 2).contiguous(), block, i, "joint", 2)
         gradient = gradient + _channel_norm_back(by_channel, *norm)
         gradient += _joint_norm_back(by_joint.transpose(1, 2), unit, rate)
-        mixed = block["graph"].back(gradient).view(len(gradient), -1, gradient.shape[-1])
+        mixed = block["graph"].back(gradient).unflatten(-1, (-1, gradient.shape[-1])).flatten(1, 2)
         return gradient.add_(_joint_norm_back(torch.matmul(block["mix"].T, mixed), *self.saved["graph", i]))
 
     def _gated(self, x: Tensor, block: dict[str, Any], i: int, name: str, skip: int, keep: bool) -> Tensor:

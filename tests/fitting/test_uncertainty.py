@@ -298,6 +298,10 @@ def test_what_cannot_be_lifted_is_refused():
         optimise_poses(lifter, x, camera, root, confidence=torch.full((2, 17), -1.0))
     with pytest.raises(UsageError, match="Roots of shape"):
         optimise_poses(lifter, x, camera, root[:1])
+    with pytest.raises(UsageError, match="no 2D poses"):
+        optimise_poses(lifter, x[:0], camera, root[:0])
+    with torch.no_grad():
+        assert lifter(x[:0, None]).shape == (0, 1, 17, 3)
     with pytest.raises(UsageError, match="joints instead of 17"):
         optimise_poses(lifter, x[:, :16], camera, root)
     with pytest.raises(UsageError, match="steps is a whole number"):
