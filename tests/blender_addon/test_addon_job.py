@@ -262,7 +262,8 @@ def test_the_command_takes_a_python_an_environment_or_dsr_fit(tmp_path):
 def test_an_environment_with_dsr_is_found(tmp_path):
     for name, has in (("venv", False), (".venv", True)):
         site = tmp_path / "project" / name / "lib" / "python3.11" / "site-packages"
-        (site / ("dsr_fit-0.1.0.dist-info" if has else "dsr-1.0.dist-info")).mkdir(parents=True)  # that is another project
+        # dsr itself is another project
+        (site / ("dsr_fit-0.1.0.dist-info" if has else "dsr-1.0.dist-info")).mkdir(parents=True)
         (tmp_path / "project" / name / "bin").mkdir()
         (tmp_path / "project" / name / "bin" / "python3").write_text("")
     nothing = {"PATH": str(tmp_path)}
