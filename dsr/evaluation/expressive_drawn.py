@@ -169,7 +169,8 @@ def _clothes(asset: BodyAsset, sleeve: float) -> list[np.ndarray]:
     weight = {name: asset.weights[:, j] for j, name in enumerate(asset.joint_names)}
 
     def more(names: tuple[str, ...], least: float = 0.5) -> np.ndarray:
-        return sum(weight[name] for name in names) > least
+        together: np.ndarray = np.sum([weight[name] for name in names], axis=0) > least
+        return together
 
     sides = [("left_hip", "left_knee"), ("right_hip", "right_knee")]
     upper = ("spine1", "spine2", "spine3", "left_collar", "right_collar", "left_shoulder", "right_shoulder")

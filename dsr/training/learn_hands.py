@@ -138,6 +138,9 @@ class Perceptron(nn.Module):
         dropout: share of what is left out.
     """
 
+    mean: Tensor
+    spread: Tensor
+
     def __init__(self, inputs: int, width: int = 128, blocks: int = 2, dropout: float = 0.25) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(inputs))
@@ -201,13 +204,13 @@ def learn(data: dict[str, Tensor], steps: int, seed: int) -> Perceptron:
         camera, inner, _ = errors(part, part["chosen"], changes[:_BATCH])
         loss = (camera + _IN_HAND * inner).mean() + _OTHER * (changes[_BATCH:] ** 2).sum(1).mean()
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
     with torch.no_grad():
-        network.out.weight *= _CAUTION
-        network.out.bias *= _CAUTION
+        network.out.weight.mul_(_CAUTION)
+        network.out.bias.mul_(_CAUTION)
     return network.eval()
 
 
