@@ -30,7 +30,8 @@ _TOP_M = 1.95
 _FACE_M, _TRUNK_M = (0.09, 0.56, 0.71, 0.05), (0.2, -0.03, 0.47, -1.0)
 """The T-pose's face and trunk: half the width, lower and upper end, and what it lies in front of, metres."""
 _HALF = 0.5
-"""A face or trunk of which others and things hide more than this is not plain to see."""
+"""A face or trunk of which others, things and the border hide more than this is not plain to see."""
+_AROUND = 2
 _DARK_SHARE = 0.15
 _LEAST_PIXELS = 60
 
@@ -150,8 +151,13 @@ class CrowdSource:
         picture = _colours(rng, drawing, owner, bodies, size)
         points = [(self._dresser.keypoints(worn.skin) + shift - eye) @ turn.T for worn, shift in people]
         seen = _Sight(drawing, owner, len(bodies), K)
+        around = K * [[1 / _AROUND], [1 / _AROUND], [1]] + [
+            [0, 0, (1 - 1 / _AROUND) * size[0] / 2],
+            [0, 0, (1 - 1 / _AROUND) * size[1] / 2],
+            [0, 0, 0],
+        ]  # the same camera, with as much again around the picture
         alone = [
-            draw(v, worn.faces, K, size, f, near=0.15) for v, worn, f in zip(vertices, bodies, turned, strict=True)
+            draw(v, worn.faces, around, size, f, near=0.15) for v, worn, f in zip(vertices, bodies, turned, strict=True)
         ]
         found = [seen.person(i, points[i], alone[i].values[:, :3]) for i in range(len(bodies))]
         return CrowdPicture(photograph(rng, picture, dark), tuple(p for p in found if p is not None), scene, dark)
@@ -172,7 +178,8 @@ class _Sight:
         Args:
             index: who.
             keypoints: (33, 3) camera frame, metres.
-            alone: (N, 3) template places of the pixels that would be seen without the others.
+            alone: (N, 3) template places of the pixels, coarser by :data:`_AROUND`, that would be seen without the
+                others and the picture's border.
         """
         height, width = self.owner.shape
         mine = self.owner == index
@@ -183,7 +190,7 @@ class _Sight:
 
         def extent(part: tuple[float, float, float, float]) -> float:
             of = _of_part(places, part)
-            if of.sum() < max(_HALF * _of_part(alone, part).sum(), 1):
+            if of.sum() < max(_HALF * _AROUND**2 * _of_part(alone, part).sum(), 1):
                 return 0.0
             return float(max(np.ptp(rows[of]), np.ptp(columns[of])) + 1)
 

@@ -66,3 +66,10 @@ def test_keypoints_that_are_seen_lie_on_their_person(pictures):
             shown = p.keypoints_px[p.visibility == 2]
             low, high = p.box_px[:2] - 6, p.box_px[2:] + 6
             assert len(shown) < 5 or ((shown >= low) & (shown <= high)).all(1).mean() > 0.9
+
+
+def test_a_trunk_that_the_border_mostly_cuts_off_is_not_plain_to_see(source):
+    """Of head-and-shoulders pictures the trunk counts for nothing, of people to the waist it does."""
+    shoulders, waist = ([p for k in (0, 7, 14) for p in source.draw(first + k).people] for first in (3, 2))
+    assert np.mean([p.trunk_px == 0 for p in shoulders]) > 0.6
+    assert np.mean([p.trunk_px > 40 for p in waist]) > 0.4
