@@ -30,7 +30,7 @@ class FITBODY_OT_wear(BodyOperator, bpy.types.Operator):
     """Put the chosen garment on the active body; it follows pose and shape"""
 
     bl_idname = "fitbody.wear"
-    bl_label = "Wear"
+    bl_label = "Wear Garment"
     bl_options = {"REGISTER"}
 
     filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE", "HIDDEN"})
@@ -62,7 +62,7 @@ class FITBODY_OT_take_off(BodyOperator, bpy.types.Operator):
     """Take this garment off"""
 
     bl_idname = "fitbody.take_off"
-    bl_label = "Take Off"
+    bl_label = "Take Off Garment"
     bl_options = {"REGISTER", "UNDO"}
     needs_bones = False
 
@@ -84,7 +84,7 @@ class FITBODY_OT_use_skin(BodyOperator, bpy.types.Operator):
     """Give the active body the chosen skin"""
 
     bl_idname = "fitbody.use_skin"
-    bl_label = "Use Skin"
+    bl_label = "Use Skin of MakeHuman"
     bl_options = {"REGISTER", "UNDO"}
     needs_bones = False
 
