@@ -52,8 +52,8 @@ def global_position_alignment(
         source_m: (N, J, 3) metres, anywhere; the root is joint 0.
         target_screen: (M, J, 2) 2D poses of the target, screen-normalised by the width on both axes; NaN or rows of
             zeros where joints are missing make that person unusable.
-        intrinsic: (9,) or (M, 9) of the target's camera (:func:`~dsr.camera.lens.screen_intrinsic`), any focal
-            length; one camera for all, or one a person.
+        intrinsic: (9,) or (M, 9) of the target's camera (:func:`~dsr.camera.lens.screen_intrinsic`), any focal length;
+            one camera for all, or one a person. One that is not finite or not positive makes its person unusable.
         pair: (N,) target row of each source pose; by default a random one, each row about equally often.
         generator: of the pairs.
         distortion: project with the lens's coefficients.
@@ -66,18 +66,22 @@ def global_position_alignment(
     Raises:
         UsageError: if shapes do not fit, or there is no target.
     """
-    if source_m.dim() != 3 or target_screen.dim() != 3 or source_m.shape[1] != target_screen.shape[1]:
+    fits = source_m.dim() == 3 and target_screen.dim() == 3 and source_m.shape[1] == target_screen.shape[1]
+    if not fits or source_m.shape[2] != 3 or target_screen.shape[2] != 2:
         raise UsageError(f"Poses {tuple(source_m.shape)} and 2D poses {tuple(target_screen.shape)} do not fit.")
     if not len(target_screen):
         raise UsageError("There is no target person to align to.")
     if pair is None:
         pair = pairs(len(source_m), len(target_screen), generator).to(source_m.device)
     camera = intrinsic.to(source_m).expand(len(target_screen), 9)[pair]
+    seen = camera.isfinite().all(-1) & (camera[:, :2] > 0).all(-1)
+    whole = source_m.isfinite().all(-1).all(-1)
+    camera, source_m = torch.where(seen[:, None], camera, 1.0), torch.where(whole[:, None, None], source_m, 0.0)
     target = target_screen.to(source_m)[pair]
     focal, centre = camera[:, :2], camera[:, 2:4]
     size = (target.amax(1) - target.amin(1)).sum(-1) / 2
     spread = (source_m.amax(1) - source_m.amin(1))[:, :2]
-    usable = _usable(target, size, extent)
+    usable = _usable(target, size, extent) & seen & whole
     # z = (fx dx + fy dy) / (2 s): at that depth the pose fills the target's box.
     depth = (focal * spread).sum(-1) / (2 * size.clamp_min(1e-6))
     inside = (depth >= NEAREST_M) & (depth <= FARTHEST_M)

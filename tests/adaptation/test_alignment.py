@@ -96,8 +96,21 @@ def test_unusable_people_are_marked_and_never_nan():
     assert bool(found.poses_m.isfinite().all() & found.screen.isfinite().all())
 
 
+@pytest.mark.parametrize("focal", [0.0, -1.0, math.nan, math.inf])
+def test_cameras_that_are_none_place_nobody(focal):
+    source, _, target = people(4)
+    camera = CAMERA.expand(4, 9).clone()
+    camera[1, :2] = focal
+    source[2, 3] = math.nan
+    found = align(source, target, camera, pair=torch.arange(4))
+    assert found.valid.tolist() == [True, False, False, True]
+    assert bool(found.poses_m.isfinite().all() & found.screen.isfinite().all())
+
+
 def test_what_does_not_fit_is_refused():
     source, _, target = people(4)
+    with pytest.raises(UsageError, match="do not fit"):
+        align(source, torch.cat((target, target[..., :1]), -1))
     with pytest.raises(UsageError, match="do not fit"):
         align(source, target[:, :12])
     with pytest.raises(UsageError, match="no target person"):
