@@ -42,6 +42,8 @@ def describe(bpy, path):
     if meshes:
         body = meshes[0]
         out["meshes"] = len(meshes)
+        keys = body.data.shape_keys.key_blocks if body.data.shape_keys else ()
+        out["keys"] = {key.name: key.value for key in keys}
         posed = body.evaluated_get(bpy.context.evaluated_depsgraph_get())
         out["vertices"] = [list(posed.matrix_world @ v.co) for v in posed.to_mesh().vertices]
         out["rest_vertices"] = [list(body.matrix_world @ v.co) for v in body.data.vertices]

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from export_toys import CAMERA, SIZE, K, posed, toy_asset
 from scipy.spatial.transform import Rotation
 
+from dsr.body import load_body
 from dsr.body.numpy_lbs import skeleton
 from dsr.errors import ExportError
 from dsr.export import save_picture, write_person
@@ -24,6 +26,7 @@ from dsr.export.materials import face_materials, polygons
 from dsr.export.rig import joint_names
 from dsr.mocap.bvh import read_bvh
 from dsr.results.clip import TrackResult
+from dsr.results.picture import PersonResult
 
 pytestmark = [
     pytest.mark.blender,
@@ -156,6 +159,46 @@ def test_a_texture_is_the_picture_of_the_skin(tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted([png, *paths])  # USD names the file that is there
     pictures = [scene["pictures"] for scene in reimported(paths, tmp_path)]
     assert pictures == [{"skin": [[4, 8], packed]} for packed in (True, True, False, True)]
+
+
+def test_fingers_face_and_actions_come_back(tmp_path):
+    body, rng = load_body("open-x"), np.random.default_rng(3)
+    asset = body.asset
+    betas, pose = np.zeros(asset.num_betas, np.float32), np.zeros((54, 3), np.float32)
+    pose[21:] = rng.normal(0, 0.25, (33, 3))
+    smile = asset.expression_names.index("mouthSmileLeft")
+    betas[asset.num_shapes + smile] = 0.7
+    orient, transl = np.array([np.pi, 0.2, 0], np.float32), np.array([0, 0, 3.0], np.float32)
+    output = body(*(torch.from_numpy(row[None]) for row in (betas, pose, orient, transl)))
+    actions = dict(zip(asset.expression_names, betas[asset.num_shapes :].tolist(), strict=True))
+    rows = output.vertices[0].numpy(), output.joints[0].numpy()
+    person = PersonResult(
+        "p0",
+        np.zeros(4),
+        1.0,
+        "blazepose33",
+        np.zeros((33, 3)),
+        betas,
+        orient,
+        pose,
+        transl,
+        *rows,
+        1.7,
+        actions=actions,
+    )
+    kinds = ("fbx", "usd", "bvh")
+    paths = [tmp_path / f"body.{kind}" for kind in kinds]
+    for path, kind in zip(paths, kinds, strict=True):
+        write_person(person, asset, CAMERA, path, kind, "camera")
+    vertices, joints = expected(person, "camera")
+    for kind, scene in zip(kinds, reimported(paths, tmp_path / "user"), strict=True):
+        heads = np.array([scene["heads"][name] for name in asset.joint_names])
+        assert np.abs(heads - joints).max() < 2e-3, kind  # BVH has two decimals of a centimetre
+        if kind != "bvh":
+            assert set(asset.expression_names) <= set(scene["keys"]), kind
+            assert scene["keys"]["mouthSmileLeft"] == pytest.approx(0.7, abs=1e-3)
+            apart = np.abs(np.array(scene["vertices"]) - vertices[: len(scene["vertices"])])
+            assert apart.max() < 1e-3, kind
 
 
 def test_missing_folder_is_an_export_error(tmp_path):
