@@ -11,7 +11,7 @@ import argparse
 from typing import Any
 
 import torch
-import torchvision  # type: ignore[import-not-found]
+import torchvision
 from _clock import say
 from torch import Tensor, nn
 
