@@ -35,7 +35,8 @@ def garment_model(path: Path, body: BodyAsset) -> dict[str, np.ndarray]:
     """
     if path.suffix.lower() != ENDING:
         raise DatasetError(f"{path}: is no garment; choose a {ENDING} file of MakeHuman.")
-    mesh = BaseMesh(load_asset("open") if body.name == "open-light" else body)  # the light one lacks what things hang on
+    # the light body lacks vertices that garments hang on
+    mesh = BaseMesh(load_asset("open") if body.name == "open-light" else body)
     bound = mesh.bind(load_garment(path))
     garment = bound.garment
     shapedirs = mesh.directions(bound, body.num_betas).astype(np.float32)
