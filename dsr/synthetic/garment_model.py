@@ -2,8 +2,8 @@
 
 The file is an NPZ without pickled objects, axes and metres as the body's: ``places (N, 3)`` on the mean body in T-pose,
 ``shapedirs (N, 3, B)`` per coefficient, ``weights (N, J)`` with ``joint_names``, ``polygons (P, 4)`` (a triangle's last
-corner is -1), ``uv (T, 2)`` and ``polygons_uv (P, 4)`` (empty where there are none), ``hidden`` (the body's vertices that
-are covered), ``direction_names`` and ``direction_offsets (D, N, 3)`` per spread of people, ``expression_names`` (of the
+corner is -1), ``uv (T, 2)`` and ``polygons_uv (P, 4)`` (empty where there are none), ``hidden`` (the body's covered
+vertices), ``direction_names`` and ``direction_offsets (D, N, 3)`` per spread of people, ``expression_names`` (of the
 last coefficients), ``name``, ``colour (3,)`` linear 0 to 1 and ``texture`` (a path, or empty).
 """
 
