@@ -105,7 +105,7 @@ def published_loop(lifter: UAO, x: Tensor, camera: Tensor, root: Tensor, setting
         return both[..., :3], both[..., 3]
 
     inputs = (x, mirror(x))
-    first = [predict(z, flipped)[0].detach() for flipped, z in enumerate(inputs)]
+    first = [predict(z, bool(flipped))[0].detach() for flipped, z in enumerate(inputs)]
     latents = [z.clone().requires_grad_() for z in inputs]
     optimiser = torch.optim.Adam(latents, lr=settings.learning_rate)
     for _ in range(settings.steps):
