@@ -70,7 +70,7 @@ def refuse_empty_out(arguments: Sequence[str]) -> None:
     Raises:
         UsageError: if it is empty.
     """
-    pairs = zip(arguments, [*arguments[1:], "-"], strict=True)
+    pairs = zip(arguments, [*arguments[1:], "-"], strict=False)  # no arguments: no pairs
     if any(token == "--out=" or (token == "--out" and not value.strip()) for token, value in pairs):
         raise UsageError("--out is empty: name a file or folder; a dot means the folder you are in.")
 

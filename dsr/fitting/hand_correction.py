@@ -2,7 +2,7 @@
 
 The landmark model sees hands flatter and fingers straighter than they are, and its errors go together: a perceptron
 looks at a solution from the hand itself (where the camera is, landmarks, bones, forearm) and says what to change. It
-was learned on drawn hands by :mod:`dsr.training.learn_hands`; right hands are looked at in a mirror.
+was learned on drawn hands by :mod:`dsr.training.systems.hands`; right hands are looked at in a mirror.
 """
 
 from __future__ import annotations

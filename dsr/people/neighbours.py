@@ -24,6 +24,7 @@ _WORTH, _SURE, _SAME = 0.15, 0.8, 0.5  # presence worth another look, of two loo
 _CLOSER = tuple((u, v) for u in (-0.6, -0.4, -0.3, -0.1, 0.1, 0.3, 0.4, 0.6) for v in (-0.2, -0.07, 0.06))
 """Where else, in groups of which somebody was found by looking: there are mostly more."""
 _ROUNDS, _MOST_LOOKS = 5, 250
+_LEAST_PX = 32.0  # size of people beside whom others are looked for, and of these: in less there is nothing to see
 _GROUP, _SMALL = 3, 0.35  # so many people, or two who are smaller than this part of the picture's longer side
 
 
@@ -34,7 +35,8 @@ def is_group(bodies: list[Body], longer: float) -> bool:
         bodies: who is known.
         longer: longer side of the picture, pixels.
     """
-    return len(bodies) >= _GROUP or (len(bodies) == _GROUP - 1 and all(body.size < _SMALL * longer for body in bodies))
+    seen = [body for body in bodies if body.size >= _LEAST_PX]
+    return len(seen) >= _GROUP or (len(seen) == _GROUP - 1 and all(body.size < _SMALL * longer for body in seen))
 
 
 def with_neighbours(
@@ -56,7 +58,7 @@ def with_neighbours(
         peeled = Pyramid(without_bodies(rgb, bodies))
         new: list[Body] = []
         for body in fresh:
-            if abs(np.log(body.size / middle)) > _ALIKE_LOG:
+            if body.size < _LEAST_PX or abs(np.log(body.size / middle)) > _ALIKE_LOG:
                 continue
             for u, v in body.size * np.array(steps) + (body.landmarks.region.u, body.landmarks.region.v):
                 if not (0 < u < width and 0 < v < height) or left == 0:
@@ -70,7 +72,8 @@ def with_neighbours(
                 looked.append((u, v, _APART if worth else _EMPTY))
                 there = _there(model, peeled, first, bodies + new) if worth else None
                 there = None if there is None else finish(peeled, there)
-                if there is not None and is_plausible(there) and not repeats(there, bodies + new):
+                seen = there is not None and there.size >= _LEAST_PX
+                if there is not None and seen and is_plausible(there) and not repeats(there, bodies + new):
                     new.append(there)
         if not new and (steps is _CLOSER or len(bodies) == known):
             break

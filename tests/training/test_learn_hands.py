@@ -10,7 +10,7 @@ from dsr.fitting import hand_correction
 from dsr.fitting.fingers import RestHand
 from dsr.fitting.hand_correction import MIRRORED_ANGLES, corrected, features, learned, perceptron
 from dsr.fitting.hand_solver import HandView, hand_readings
-from dsr.training.learn_hands import TEST_SEED, Perceptron, errors, learn, read_hands, samples, stacked, write
+from dsr.training.systems.hands import TEST_SEED, Perceptron, errors, learn, read_hands, samples, stacked, write
 
 MIRROR = np.array([-1.0, 1.0, 1.0])
 

@@ -1,4 +1,4 @@
-"""Learn what is usually wrong with solved hands: ``python -m dsr.training.learn_hands --out FILE.safetensors``.
+"""Learn what is usually wrong with solved hands: ``python -m dsr.training.systems.hands --out FILE.safetensors``.
 
 Hands are drawn (:mod:`dsr.evaluation.hands_drawn`), read by the landmark models in regions of noisy keypoints, and
 solved with a forearm and a size as wrong as a fitted body's; a perceptron learns the way from the solutions to the
@@ -247,7 +247,7 @@ File: `{file}` (float32): a residual perceptron of width 128.
 
 ## Training
 
-    python -m dsr.training.learn_hands --out dsr/weights/{file}
+    python -m dsr.training.systems.hands --out dsr/weights/{file}
 
 A quarter of an hour on a quiet core. This card is written by it.
 
