@@ -19,6 +19,7 @@ from dsr.body import BodyAsset, load_asset, skeleton
 from dsr.body.joints import joint_names
 from dsr.body.numpy_lbs import pose_vertices, rodrigues
 from dsr.camera.directions import swing
+from dsr.evaluation.expressive_drawn import random_fingers, random_wrist
 from dsr.fitting.fingers import RestHand
 from dsr.fitting.hand_correction import likely_hand
 from dsr.fitting.hand_solver import HandView
@@ -29,30 +30,6 @@ from dsr.synthetic.backdrop import draw_backdrop
 from dsr.synthetic.scene import develop, shade
 
 SIZE = 512
-KINDS = ("relaxed", "open", "fist", "pointing", "any")
-
-
-def random_fingers(rng: np.random.Generator, hand: RestHand) -> np.ndarray:
-    """(15, 3) axis-angle of a random hand."""
-    kind = KINDS[rng.integers(len(KINDS))]
-    curls = {"relaxed": 0.3, "open": 0.02, "fist": 0.95, "pointing": 0.9, "any": rng.uniform(0, 1)}[kind]
-    curl = np.clip(np.full(5, curls) + rng.normal(0, 0.25 if kind == "any" else 0.08, 5), -0.05, 1)
-    if kind == "pointing":
-        curl[0] = rng.uniform(0, 0.15)
-    turns = []
-    for f, chain in enumerate(hand.chains):
-        most = np.radians((0, 40, 50) if f == 4 else (75, 95, 60))
-        bends = most * curl[f] + rng.normal(0, 0.06, 3)
-        if f == 4:
-            turns.append(rng.normal(0, 0.2, 3))
-        else:
-            spread = rodrigues(-chain.palmar * rng.normal(0, 0.1) * (1 - 0.7 * curl[f]))
-            matrix = rodrigues(chain.hinge * bends[0]) @ spread @ rodrigues(-chain.hinge * chain.angle(chain.bones[0]))
-            turns.append(_axis_angle(matrix))
-        for k in (1, 2):
-            rest = chain.angle(chain.bones[k]) - chain.angle(chain.bones[k - 1])
-            turns.append(chain.hinge * (bends[k] - rest))
-    return np.array(turns)
 
 
 def _axis_angle(matrix: np.ndarray) -> np.ndarray:
@@ -86,8 +63,7 @@ class MadeUpHands:
             -sign * rng.uniform(-0.6, 1.2),
         ]
         pose[self.names.index(f"{side}_elbow") - 1] = [rng.uniform(-0.6, 0.6), -sign * rng.uniform(0, 1.8), 0]
-        wrist = rodrigues(rng.normal(0, 0.3, 3)) @ rodrigues(rest.forearm * rng.uniform(-0.7, 0.7))
-        pose[self.names.index(f"{side}_wrist") - 1] = _axis_angle(wrist)
+        pose[self.names.index(f"{side}_wrist") - 1] = random_wrist(rng, rest)
         orient = _axis_angle(rodrigues(np.array([np.pi, 0, 0])) @ rodrigues(np.array([0, rng.uniform(-1.2, 1.2), 0])))
         vertices = pose_vertices(self.asset, betas, pose, orient)
         _, transforms = skeleton(self.asset, betas, pose, orient)
