@@ -11,9 +11,11 @@ import bpy
 import dsr_fit_body
 import numpy as np
 from dsr_fit_body import session
-from dsr_fit_body.builders import ground
+from dsr_fit_body.builders import ground, scene
+from dsr_fit_body.builders.scene import BuildOptions
 from dsr_fit_body.core import geometry
 from dsr_fit_body.core.body_model import read_body_model
+from dsr_fit_body.core.result import read_result
 from skinning import linear_blend_skinning
 
 FOLDER = Path(sys.argv[sys.argv.index("--") + 1] if "--" in sys.argv else sys.argv[1])
@@ -30,6 +32,15 @@ def fresh():
     if not bpy.context.preferences.addons.get("dsr_fit_body"):
         bpy.context.preferences.addons.new().module = "dsr_fit_body"
     dsr_fit_body.register()
+
+
+def built(name="landscape"):
+    """A scene with this result, and the model of its body; the first body is active."""
+    fresh()
+    result = read_result(FOLDER / name / "landscape.json")
+    made = scene.build(result, BuildOptions())
+    bpy.context.view_layer.objects.active = made.armatures[0]
+    return made, result, read_body_model(result.body_file)
 
 
 def posed(mesh_object):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import bpy
 import numpy as np
-from check_tools import FOLDER, RecordingLayout, check, fresh, posed
+from check_tools import FOLDER, RecordingLayout, built, check, fresh, posed
 from dsr_fit_body import panels
 from dsr_fit_body.body_settings import SIZES
 from dsr_fit_body.builders import mesh as msh
@@ -16,15 +16,6 @@ from dsr_fit_body.core import geometry
 from dsr_fit_body.core.body_model import read_body_model
 from dsr_fit_body.core.directions import KEY_NAMES
 from dsr_fit_body.core.result import read_result
-
-
-def built(name="landscape"):
-    """A scene with this result, and the model of its body; the first body is active."""
-    fresh()
-    result = read_result(FOLDER / name / "landscape.json")
-    made = scene.build(result, BuildOptions())
-    bpy.context.view_layer.objects.active = made.armatures[0]
-    return made, result, read_body_model(result.body_file)
 
 
 @check

@@ -4,23 +4,11 @@ import math
 
 import bpy
 import numpy as np
-from check_tools import FOLDER, RecordingLayout, check, fresh, posed
+from check_tools import RecordingLayout, built, check, posed
 from dsr_fit_body import panels
 from dsr_fit_body.body_settings import GESTURES
-from dsr_fit_body.builders import gestures, scene
+from dsr_fit_body.builders import gestures
 from dsr_fit_body.builders import mesh as msh
-from dsr_fit_body.builders.scene import BuildOptions
-from dsr_fit_body.core.body_model import read_body_model
-from dsr_fit_body.core.result import read_result
-
-
-def built(name):
-    """A scene with this result; its first body is active."""
-    fresh()
-    result = read_result(FOLDER / name / "landscape.json")
-    made = scene.build(result, BuildOptions())
-    bpy.context.view_layer.objects.active = made.armatures[0]
-    return made, result, read_body_model(result.body_file)
 
 
 @check
