@@ -13,7 +13,7 @@ from .. import session
 from ..builders import clothes, shape
 from ..core.garment import read_garment, read_skin, title
 from ..core.job import Outcome
-from ..core.messages import FitBodyError, message, sentence
+from ..core.messages import FitBodyError, Sentence, message, sentence
 from ..core.worker import worker_command
 from ..preferences import addon_preferences, worker_python
 from ..properties import panel_settings
@@ -40,11 +40,10 @@ class FITBODY_OT_wear(BodyOperator, bpy.types.Operator):
         if session.running():
             return self.refuse(sentence("A fit is running"))
         file = bpy.path.abspath(self.filepath or panel_settings().garment)
-        if not file:
-            return self.refuse(sentence("Choose a folder with garments first"))
-        model = str(armature.get("fitbody_model", ""))
-        if model not in BODIES:
-            return self.refuse(sentence("Garments fit the open body; this one is {body}", body=model))
+        model = _model(armature)
+        hindrance = _hindrance(file, model)
+        if hindrance is not None:
+            return self.refuse(hindrance)
         if not worker_python():
             raise FitBodyError("no_python")
         out = addon_folder("garments") / f"{model} {Path(file).stem}.npz"
@@ -93,12 +92,9 @@ class FITBODY_OT_use_skin(BodyOperator, bpy.types.Operator):
     def run_on_body(self, context: Any, armature: Any, mesh_object: Any) -> set[str] | None:
         """Its picture on the body's UV map, else its colour."""
         file = bpy.path.abspath(self.filepath or panel_settings().skin)
-        if not file:
-            return self.refuse(sentence("Choose a folder with garments first"))
-        if str(armature.get("fitbody_model", "")) not in BODIES:
-            return self.refuse(
-                sentence("Garments fit the open body; this one is {body}", body=armature.get("fitbody_model", ""))
-            )
+        hindrance = _hindrance(file, _model(armature))
+        if hindrance is not None:
+            return self.refuse(hindrance)
         colour, picture = read_skin(Path(file))
         try:
             clothes.use_skin(mesh_object.data, title(Path(file)), colour, picture, panel_settings().pack)
@@ -107,6 +103,20 @@ class FITBODY_OT_use_skin(BodyOperator, bpy.types.Operator):
         if picture is None:
             self.inform(sentence("The picture of this skin is missing; it has its colour"), "WARNING")
         return None
+
+
+def _model(armature: Any) -> str:
+    """Name of a body's model."""
+    return str(armature.get("fitbody_model", ""))
+
+
+def _hindrance(file: str, model: str) -> Sentence | None:
+    """Why a chosen garment or skin cannot be used on a body, a sentence; None where it can."""
+    if not file:
+        return sentence("Choose a folder with garments first")
+    if model not in BODIES:
+        return sentence("Garments fit the open body; this one is {body}", body=model)
+    return None
 
 
 def _wear_when_done(name: str, file: str) -> Any:
