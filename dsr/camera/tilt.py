@@ -1,7 +1,7 @@
 """How a camera was held: what is known of its pitch and roll, as log probabilities over a grid of both.
 
 A grid keeps several possibilities alive (a row of books is as straight as a door) and adds up evidence of any shape:
-what photographs are usually like, straight lines that should be vertical, people who should stand upright
+what photographs are usually like, straight lines (:mod:`dsr.camera.scene_lines`), people who should stand upright
 (:mod:`dsr.fitting.gravity`).
 """
 
@@ -19,11 +19,7 @@ _USUAL_PITCH, _USUAL_ROLL = (3.0, 9.0), (0.0, 2.5)  # mean and deviation in degr
 _ODD_PITCH, _ODD_ROLL = (10.0, 17.0), (0.0, 12.0)  # and of the others
 _FROM_BELOW = (-15.0, 6.0)
 _ODD = 0.15
-_LINE_DEG = 1.4  # how well an upright line is seen
-_UPRIGHT_LINES = 0.25  # share of the lines within 45 degrees of the vertical that are upright in truth
-_SHORTEST, _FULL = 0.03, 0.1  # of the picture's longer side: lines that count, and that count once
 _NEAR = (9, 11)  # cells of the grid that say about the same, 27 degrees of pitch and 16 of roll
-_REPEATED = 0.5  # the two edges of a post say the same
 
 
 @dataclass(frozen=True)
@@ -72,40 +68,6 @@ def usual_tilt() -> np.ndarray:
         - 0.5 * (np.minimum(PITCH_DEG - _FROM_BELOW[0], 0) / _FROM_BELOW[1]) ** 2
     )
     return pitch[:, None] + mixture(ROLL_DEG, _USUAL_ROLL, _ODD_ROLL)[None, :]
-
-
-def tilt_from_lines(lines: np.ndarray, K: np.ndarray, size: tuple[int, int], boxes: np.ndarray) -> np.ndarray:
-    """What lines that may be upright in the world say: (P, R) log likelihoods.
-
-    An upright line points at the vertical vanishing point, or it is one of the many others (a mixture; the geometry is
-    that of Coughlan and Yuille, "Manhattan World", ICCV 1999).
-
-    Args:
-        lines: (N, 4) u0, v0, u1, v1, pixels.
-        K: (3, 3) intrinsics.
-        size: (width, height), pixels.
-        boxes: (B, 4) x0, y0, x1, y1 of the people; lines inside are limbs and clothes.
-    """
-    lines = np.asarray(lines, np.float64).reshape(-1, 4)
-    middle, along = (lines[:, :2] + lines[:, 2:]) / 2, lines[:, 2:] - lines[:, :2]
-    length, longest = np.hypot(*along.T), float(max(size))
-    used = (length > _SHORTEST * longest) & (np.abs(along[:, 1]) > np.abs(along[:, 0]))
-    for x0, y0, x1, y1 in np.asarray(boxes, np.float64).reshape(-1, 4):
-        used &= ~((middle > (x0, y0)) & (middle < (x1, y1))).all(1)
-    middle, along, length = middle[used], along[used] / length[used, None], length[used]
-    if not len(middle):
-        return np.zeros(GRID_UP.shape[:2])
-    x, y = ((middle - K[:2, 2]) / K[[0, 1], [0, 1]]).T
-    # the image of the upward direction d at a point x: d_xy - x d_z; linear, and its square quadratic, in d
-    up = GRID_UP.reshape(-1, 3)
-    across = up @ np.stack([along[:, 1], -along[:, 0], y * along[:, 0] - x * along[:, 1]])
-    square = (up[:, :1] ** 2 + up[:, 1:2] ** 2) + up[:, 2:] ** 2 * (x**2 + y**2)
-    square = square - 2 * up[:, 2:] * (up[:, :2] @ np.stack([x, y]))
-    sine2 = across**2 / np.maximum(square, 1e-9)
-    sigma = np.radians(_LINE_DEG)
-    peak = _UPRIGHT_LINES / (sigma * np.sqrt(np.pi / 2)) * np.exp(-0.5 * sine2 / sigma**2)
-    weight = _REPEATED * np.minimum(length / (_FULL * longest), 2.0)
-    return (np.log((1 - _UPRIGHT_LINES) / (np.pi / 4) + peak) @ weight).reshape(GRID_UP.shape[:2])
 
 
 def gravity_of(log_probability: np.ndarray) -> Gravity:

@@ -12,7 +12,8 @@ from functools import lru_cache
 import numpy as np
 
 from dsr.camera import PictureCamera
-from dsr.camera.tilt import GRID_UP, PITCH_DEG, Gravity, gravity_of, tilt_from_lines, usual_tilt
+from dsr.camera.scene_lines import tilt_from_lines
+from dsr.camera.tilt import GRID_UP, PITCH_DEG, Gravity, gravity_of, usual_tilt
 from dsr.fitting.stance import SIDES, NamedPoints, Stance, stance_of
 from dsr.people.types import Detection
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dsr.camera import PictureCamera
-from dsr.camera.tilt import GRID_UP, Gravity, gravity_of, tilt_from_lines, up_vector, usual_tilt
+from dsr.camera.scene_lines import tilt_from_lines
+from dsr.camera.tilt import GRID_UP, Gravity, gravity_of, up_vector, usual_tilt
 
 SIZE = (1200, 900)
 K = np.array([[1000.0, 0, 600], [0, 1000.0, 450], [0, 0, 1]])
@@ -76,3 +77,41 @@ def test_a_crop_and_another_size_keep_gravity():
     gravity = Gravity(up_vector(5, 1), 5, 1, 3, 1)
     camera = PictureCamera(K, SIZE, gravity)
     assert camera.scaled((600, 450)).gravity is gravity
+
+
+def room_lines(pitch, roll, turned_deg, count, seed=3):
+    """Pictures of edges along the two level directions of a room that is turned against the camera."""
+    rng = np.random.default_rng(seed)
+    up = up_vector(pitch, roll)
+    forward = np.array([0, 0, 1.0]) - up * up[2]
+    forward /= np.linalg.norm(forward)
+    turn, right = np.radians(turned_deg), np.cross(forward, up)
+    sides = np.cos(turn) * forward + np.sin(turn) * right, np.cos(turn) * right - np.sin(turn) * forward
+    lines = []
+    while len(lines) < count:
+        start = np.array([rng.uniform(-3, 3), rng.uniform(-2, 2), rng.uniform(4, 9)])
+        ends = np.stack([start, start + rng.uniform(0.8, 2) * sides[len(lines) % 2]]) @ K.T
+        pixels = ends[:, :2] / ends[:, 2:] + rng.normal(0, 1, (2, 2))
+        if (ends[:, 2] > 1).all() and ((pixels > 0) & (pixels < SIZE)).all():
+            lines.append(pixels.ravel())
+    return np.array(lines)
+
+
+@pytest.mark.parametrize(("pitch", "roll", "turned"), [(20, 13, 30), (5, -8, 70), (25, 0, 10)])
+def test_level_edges_tell_posts_from_what_is_as_straight(pitch, roll, turned):
+    """More edges of a skewed mat than posts: the room's level edges say which of both is upright."""
+    posts, mat = upright_lines(pitch, roll, 8), upright_lines(5, roll + (-30 if roll > 0 else 30), 14, seed=6)
+    without = gravity_of(usual_tilt() + tilt_from_lines(np.concatenate([posts, mat]), K, SIZE, NOBODY))
+    lines = np.concatenate([posts, mat, room_lines(pitch, roll, turned, 40)])
+    found = gravity_of(usual_tilt() + tilt_from_lines(lines, K, SIZE, NOBODY))
+    assert abs(without.roll_deg - roll) > 10 > 3 > abs(found.roll_deg - roll)
+    assert abs(found.pitch_deg - pitch) < 5
+
+
+def test_bricks_of_a_wall_straight_ahead_do_not_tell_the_pitch():
+    """Edges that lie across the picture are level whatever the pitch is."""
+    across = np.array([[100 + 3 * i, 80 + 15 * i, 300 + 3 * i, 80 + 15 * i] for i in range(50)], float)
+    said = tilt_from_lines(across, K, SIZE, NOBODY)
+    flat = gravity_of(usual_tilt() + said)
+    assert flat.pitch_sigma_deg > 5 and abs(flat.pitch_deg - gravity_of(usual_tilt()).pitch_deg) < 6
+    assert abs(flat.roll_deg) < 1
