@@ -10,35 +10,32 @@ import io
 import json
 import logging
 import os
-import platform
 import queue
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
 
 import tyro
 
-from dsr import __version__
 from dsr.cli.common import EXIT_FINE, run_command
+from dsr.cli.serve_start import PROTOCOL as PROTOCOL
+from dsr.cli.serve_start import hello, warm_up
 from dsr.errors import BodyError, CheckpointError, DsrError, MissingExtraError, UsageError, error_sentence
 from dsr.options import FitOptions, SequenceOptions, check_options
 from dsr.pipeline.clip_fitter import SequenceFitter
+from dsr.pipeline.earlier_looks import EarlierLooks
 from dsr.pipeline.folder_lock import only_run_in
 from dsr.pipeline.inputs import find_clips, find_inputs
 from dsr.pipeline.output_folder import OutputFolder
 from dsr.pipeline.output_names import name_outputs
 from dsr.pipeline.output_options import OutputOptions, check_clip_outputs, parse_formats
 from dsr.pipeline.picture_fitter import Fitter
-from dsr.results.files import SCHEMA_VERSION
 from dsr.results.report import Row
 
-PROTOCOL = 1
-"""Version of the protocol; raised when an answer or request changes its meaning."""
 _CODES = {BodyError: "model_missing", CheckpointError: "model_missing", MissingExtraError: "extra_missing"}
 _STAGES = {
     "read": "people",
@@ -115,6 +112,8 @@ class Worker:
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._cancelled: set[str] = set()
         self._lock = threading.Lock()
+        self._looks = EarlierLooks()
+        self._rehearsed = False
         self._fitter: Fitter | None = None
         self._clip_fitter: SequenceFitter | None = None
 
@@ -161,12 +160,14 @@ class Worker:
         try:
             if kind == "fit":
                 self._fit(request)
+            elif kind == "prepare":
+                self._get_ready(request)
             elif kind == "check":
                 self._check(request_id)
             elif kind == "garment":
                 self._garment(request)
             else:
-                raise UsageError(f"request {kind!r}: use fit, garment, check, cancel or quit.")
+                raise UsageError(f"request {kind!r}: use fit, prepare, garment, check, cancel or quit.")
         except _Cancelled:
             self._send("error", id=request_id, code="cancelled", message="Cancelled.")
         except DsrError as error:
@@ -199,6 +200,23 @@ class Worker:
             raise UsageError('A garment request needs "garment", a .mhclo file, and "out", the NPZ file to write.')
         write_garment(Path(garment), load_asset(str(request.get("body", "open"))), Path(out))
         self._send("result", id=request.get("id"), input=garment, status="ok", message="", path=out, outputs=[out])
+
+    def _get_ready(self, request: dict[str, Any]) -> None:
+        """Load what a fit needs and look at its first picture, so that little is left to do when it is asked for."""
+        fitter = self._prepare(_options(request.get("options", {})))
+        if not self._rehearsed:
+            self._rehearsed = True
+            fitter.rehearse()
+        self._stop_if_cancelled(request)
+        inputs = request.get("inputs", [])
+        if not isinstance(inputs, list):
+            raise UsageError('"inputs" must be a list of pictures.')
+        for path in inputs[:1]:
+            fitter.on_stage = lambda _: self._stop_if_cancelled(request)
+            try:
+                fitter.fit(str(path))  # whatever is wrong with it is said when a fit is asked for
+            finally:
+                fitter.on_stage = None
 
     def _fit(self, request: dict[str, Any]) -> None:
         options = _options(request.get("options", {}))
@@ -312,7 +330,7 @@ class Worker:
     def _prepare(self, options: FitOptions) -> Fitter:
         """The fitter of these options; the last one is kept."""
         if self._fitter is None or self._fitter.options != options:
-            self._fitter = self._make_fitter(options, keep_pictures=True)
+            self._fitter = self._make_fitter(options, keep_pictures=True, looks=self._looks)
         self._fitter.prepare()
         return self._fitter
 
@@ -325,35 +343,6 @@ class Worker:
         with self._lock:
             self._answers.write(line + "\n")
             self._answers.flush()
-
-
-def hello() -> dict[str, Any]:
-    """The worker's versions; cheap, nothing heavy is imported."""
-    return {
-        "protocol": PROTOCOL,
-        "dsr": __version__,
-        "schema": SCHEMA_VERSION,
-        "python": platform.python_version(),
-        "torch": _version("torch"),
-        "pid": os.getpid(),
-        "clips": True,
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def warm_up() -> None:
-    """Import what every fit needs while the user is still choosing a photograph."""
-    import dsr.body
-    import dsr.fitting
-    import dsr.people
-
-    _ = dsr.body.load_body, dsr.fitting.fit_people, dsr.people.PeopleDetector
 
 
 def _key(request: dict[str, Any]) -> str:

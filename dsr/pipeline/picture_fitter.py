@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from dsr.devices import choose_device
 from dsr.limits import Limits, check_limits, working_on
 from dsr.options import BROUGHT, FitOptions, body_to_load, check_options, is_expressive, split_regressor
+from dsr.pipeline.body_fitter import BodyFitter, fit_bodies
 from dsr.pipeline.chain import (
     StageTimer,
     body_record,
@@ -27,32 +27,18 @@ from dsr.pipeline.fetching import fetched, name_by_url
 from dsr.pipeline.inputs import InputPicture, find_inputs
 from dsr.pipeline.jobs import check_jobs, cores, ordered_map
 from dsr.pipeline.people_finder import PeopleFinder
-from dsr.results.picture import FitResult, PersonResult
+from dsr.pipeline.rehearsal import rehearse
+from dsr.results.picture import FitResult
 
 if TYPE_CHECKING:
     from dsr.body import Body
     from dsr.body.transfer import PosedBody
-    from dsr.camera import PictureCamera
     from dsr.image import Photo
     from dsr.people import Detection
     from dsr.people.brought_labels import LabelsOf
+    from dsr.pipeline.earlier_looks import EarlierLooks
     from dsr.regressors.brought.loading import BroughtKeypoints
     from dsr.regressors.photo import PhotoRegressor
-
-_log = logging.getLogger(__name__)
-
-
-class BodyFitter(Protocol):
-    """Bodies for the people of a picture, in the order of the detections; :func:`fit_bodies` is one."""
-
-    def __call__(  # noqa: D102
-        self,
-        detections: list[Detection],
-        camera: PictureCamera,
-        body: Body,
-        options: FitOptions,
-        start: PosedBody | None = None,
-    ) -> list[PersonResult]: ...
 
 
 def fit_images(
@@ -121,7 +107,8 @@ class Fitter:
         limits: what one picture may cost, :class:`~dsr.limits.Limits` () by default.
         people_finder: the people of a photograph, left to right; by default a
             :class:`~dsr.pipeline.people_finder.PeopleFinder` of the options.
-        body_fitter: the bodies of these people; :func:`fit_bodies` by default.
+        body_fitter: the bodies of these people; :func:`~dsr.pipeline.body_fitter.fit_bodies` by default.
+        looks: what is remembered of pictures that were looked at before; of one thread alone.
 
     Attributes:
         on_stage: called in the fitting thread with the name of every finished stage of a picture; what it raises ends
@@ -142,6 +129,7 @@ class Fitter:
         limits: Limits | None = None,
         people_finder: Callable[[Photo], list[Detection]] | None = None,
         body_fitter: BodyFitter | None = None,
+        looks: EarlierLooks | None = None,
     ) -> None:
         check_options(options)
         self._limits = limits or Limits()
@@ -153,6 +141,7 @@ class Fitter:
         self.on_stage: Callable[[str], None] | None = None
         self._find_people = people_finder or PeopleFinder(options, max(1, min(4, cores() // jobs)))
         self._fit_bodies = body_fitter or fit_bodies
+        self._looks = looks
         self._add_expression = ExpressionReader(options, max(1, min(4, cores() // jobs)))
         self._body: Body | None = None
         self._network: PhotoRegressor | None = None
@@ -233,6 +222,12 @@ class Fitter:
         if isinstance(self._find_people, PeopleFinder):
             self._find_people.prepare()
 
+    def rehearse(self) -> None:
+        """Fit somebody who is not there: what a first fit loads is then in memory before a picture comes."""
+        finder = self._find_people
+        if self._fit_bodies is fit_bodies:
+            rehearse(self.body, self.options, finder.detector if isinstance(finder, PeopleFinder) else None)
+
     def expect(self, pictures: Iterable[Path]) -> None:
         """Say which pictures will come, so that keypoints and boxes that could be of several of them are refused."""
         if isinstance(self._find_people, PeopleFinder):
@@ -271,7 +266,7 @@ class Fitter:
 
         options = self.options
         timer = StageTimer(result.timing_s, self.on_stage)
-        photo = read_photo(path)
+        photo = read_photo(path) if self._looks is None else self._looks.photo(path, read_photo)
         result.input_sha256 = photo.sha256
         result.image_size = (photo.width, photo.height)
         result.upright_differs = photo.upright_differs
@@ -282,8 +277,7 @@ class Fitter:
         result.K = camera.K
         timer.lap("read")
 
-        find = self._find_people
-        everybody = find(photo, result.warnings) if isinstance(find, PeopleFinder) else find(photo)
+        everybody = self._everybody(photo, result.warnings)
         detections = select_people(everybody, options.person, options.min_score)
         timer.lap("people")
         result.body = body_record(self.body.asset)
@@ -322,6 +316,15 @@ class Fitter:
             timer.lap("labels")
         result.floor = floor_of(result.people, detections, camera, self.body.asset)
 
+    def _everybody(self, photo: Photo, warnings: list[str]) -> list[Detection]:
+        """The people of a picture, left to right."""
+
+        def find() -> list[Detection]:
+            look = self._find_people
+            return look(photo, warnings) if isinstance(look, PeopleFinder) else look(photo)
+
+        return find() if self._looks is None else self._looks.people(photo, self.options, find)
+
     def _in_space(
         self, photo: Photo, detections: list[Detection], result: FitResult, timer: StageTimer
     ) -> list[Detection]:
@@ -347,47 +350,3 @@ class Fitter:
         timer.lap("regressor")
         result.timing_s["regressor_per_person"] = result.timing_s["regressor"] / len(detections)
         return predicted.bodies
-
-
-def fit_bodies(
-    detections: list[Detection],
-    camera: PictureCamera,
-    body: Body,
-    options: FitOptions,
-    start: PosedBody | None = None,
-) -> list[PersonResult]:
-    """Bodies for all people of a picture at once; where a GPU's memory is too small, for half of them at a time.
-
-    Args:
-        detections: people, left to right.
-        camera: of the full, upright picture.
-        body: body layer.
-        options: with ``refine`` ``none`` or ``semantic`` a network's bodies are taken as they are.
-        start: a network's bodies, if there is one.
-
-    Returns:
-        One result per detection, in the same order.
-
-    Raises:
-        BodyError: if the body has no regressor for a keypoint set.
-        FittingError: if no keypoint of a person is usable.
-    """
-    import torch
-
-    from dsr.fitting import describe_people, fit_people
-
-    if start is not None and options.refine in ("none", "semantic"):
-        return describe_people(detections, camera, body, start)
-    try:
-        return fit_people(detections, camera, body, options, start)
-    except torch.OutOfMemoryError:
-        if len(detections) == 1:
-            raise
-        torch.cuda.empty_cache()
-        _log.warning("the device's memory is too small for %d people at once; halving", len(detections))
-    half = len(detections) // 2
-    return [
-        person
-        for part in (slice(None, half), slice(half, None))
-        for person in fit_bodies(detections[part], camera, body, options, None if start is None else start.select(part))
-    ]

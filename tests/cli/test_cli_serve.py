@@ -288,3 +288,28 @@ def test_a_garment_is_asked_for(tmp_path):
     assert kinds(events, 3) == ["result", "done"] and events[1]["path"] == str(out)
     with np.load(out, allow_pickle=False) as data:
         assert data["places"].shape == (3, 3) and data["polygons"].tolist() == [[0, 1, 2, -1]]
+
+
+def test_a_picture_is_looked_at_before_it_is_asked_for(make_picture, tmp_path):
+    picture, found, answers = make_picture(tmp_path / "one.jpg", people=2), [], Answers()
+
+    def find(photo):
+        found.append(photo.path.name)
+        return find_people(photo)
+
+    requests = (
+        {"request": "prepare", "id": 1, "inputs": [str(picture)]},
+        {"request": "prepare", "id": 2},
+        {"request": "prepare", "id": 3, "inputs": [str(tmp_path / "gone.jpg")]},
+        {"request": "prepare", "id": 4, "inputs": "x"},
+        {"request": "prepare", "id": 5, "inputs": [], "options": {"body": "no_such_body"}},
+        {"request": "fit", "id": 6, "inputs": [str(picture)], "out": str(tmp_path / "out")},
+    )
+    lines = "".join(json.dumps(one) + "\n" for one in requests)
+    Worker(io.StringIO(lines), answers, make_fitter=partial(cheap_fitter, people_finder=find)).run()
+    events = answers.events()
+    assert found == ["one.jpg"]
+    assert [kinds(events, k) for k in (1, 2, 3)] == [["done"]] * 3  # what is wrong is said when a fit is asked for
+    assert [kinds(events, k) for k in (4, 5)] == [["error", "done"]] * 2
+    (result,) = [one for one in events if one["event"] == "result"]
+    assert result["id"] == 6 and result["people"] == 2

@@ -16,8 +16,8 @@ import dsr
 from dsr.camera import PictureCamera
 from dsr.errors import FittingError, UsageError
 from dsr.options import FitOptions, check_options
+from dsr.pipeline.body_fitter import fit_bodies
 from dsr.pipeline.jobs import check_jobs, ordered_map
-from dsr.pipeline.picture_fitter import fit_bodies
 
 
 def test_results_come_in_the_order_of_the_items_whatever_they_take():

@@ -18,7 +18,8 @@ from dsr.cli.fit import main
 from dsr.errors import CheckpointError, UsageError
 from dsr.options import FitOptions
 from dsr.people import Detection
-from dsr.pipeline.picture_fitter import Fitter, fit_bodies
+from dsr.pipeline.body_fitter import fit_bodies
+from dsr.pipeline.picture_fitter import Fitter
 from dsr.regressors import build_regressor
 from dsr.regressors.loading import LoadedRegressor
 from dsr.regressors.photo import PhotoRegressor
