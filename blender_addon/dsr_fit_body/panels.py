@@ -9,7 +9,7 @@ from typing import Any
 
 import bpy
 
-from . import compat, session
+from . import ahead, compat, session
 from .body_settings import GESTURES, SIZES
 from .builders import clothes, photos, shape
 from .builders.armature import direction_spreads
@@ -59,6 +59,7 @@ class FITBODY_PT_main(SidePanel, bpy.types.Panel):
 
     def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Top to bottom as it is used."""
+        ahead.panel_seen()
         if not worker_python():
             box = column.box()
             draw_installation(box)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import bpy
-from bpy.props import EnumProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, EnumProperty, FloatProperty, IntProperty, StringProperty
 
 from . import compat
 from .core.environments import python_from_variables
@@ -49,6 +49,11 @@ class FitBodyPreferences(bpy.types.AddonPreferences):
         min=1.0,
         soft_max=3600.0,
     )
+    early: BoolProperty(
+        name="Start Worker Early",
+        description="A photo is looked at as soon as it is chosen, and a fit is there at once; off: after the button",
+        default=True,
+    )
     keep_runs: IntProperty(
         name="Keep Results",
         description="How many of the last fits' files are kept",
@@ -73,7 +78,7 @@ class FitBodyPreferences(bpy.types.AddonPreferences):
         if not self.python and python_from_variables():
             layout.label(text=translate(sentence("From the environment: {path}", path=python_from_variables())))
         layout.prop(self, "clothes")
-        for name in ("device", "time_limit", "keep_warm", "keep_runs"):
+        for name in ("device", "time_limit", "early", "keep_warm", "keep_runs"):
             layout.prop(self, name)
         draw_installation(layout)
         layout.operator("fitbody.check_runtime", icon="CHECKMARK")

@@ -18,6 +18,7 @@ from bpy.props import (
 )
 
 from . import body_settings, bone_map_settings
+from .ahead import changed
 from .builders.motion import MotionOptions
 from .builders.scene import BuildOptions
 from .core.garment import GARMENT, SKIN, files_once, title
@@ -68,8 +69,8 @@ class FitBodyPhoto(bpy.types.PropertyGroup):
 class FitBodySettings(bpy.types.PropertyGroup):
     """What the panel's Fit button does."""
 
-    source: EnumProperty(name="Source", items=SOURCES, default="IMAGE")
-    image: StringProperty(name="Image", description="The photo", subtype="FILE_PATH")
+    source: EnumProperty(name="Source", items=SOURCES, default="IMAGE", update=changed)
+    image: StringProperty(name="Image", description="The photo", subtype="FILE_PATH", update=changed)
     frames: StringProperty(name="Frames", description="Folder of the clip's frames", subtype="DIR_PATH")
     video: StringProperty(name="Video", description="The clip", subtype="FILE_PATH")
     photos: CollectionProperty(name="Photos", type=FitBodyPhoto)
@@ -99,6 +100,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
             ("FILE", "From File", "A licensed SMPL or SMPL-X file of your own"),
         ],
         default="open",
+        update=changed,
     )
     body_file: StringProperty(name="File", description="SMPL or SMPL-X file (.pkl, .npz)", subtype="FILE_PATH")
     focal: EnumProperty(
@@ -120,6 +122,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
             ("best", "Best", "Look for small people too; slower"),
         ],
         default="standard",
+        update=changed,
     )
     refine: EnumProperty(
         name="Refine",
@@ -135,6 +138,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
         name="Fingers and Face",
         description="Also fit fingers, jaw, gaze and expression; the open body then has bones and sliders for them",
         default=False,
+        update=changed,
     )
     again: EnumProperty(
         name="Fit Again",

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import bpy
 
-from . import i18n, menus, operators, panels, preferences, preview, properties, session
+from . import ahead, i18n, menus, operators, panels, preferences, preview, properties, session
 
 CLASSES = (*preferences.CLASSES, *properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
 _registered = False
@@ -31,6 +31,7 @@ def unregister() -> None:
     if not _registered:
         return
     _registered = False
+    ahead.unregister()
     session.unregister()
     preview.unregister()
     menus.unregister()

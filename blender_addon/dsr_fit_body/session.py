@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,11 +15,12 @@ import bpy
 
 from . import compat
 from .core.job import Job, Outcome
-from .core.messages import Message, Sentence, merged_warnings, message
+from .core.messages import FitBodyError, Message, Sentence, merged_warnings, message
+from .core.protocol import request_line
 from .core.runtime import Installation
 from .core.worker import GRACE_PERIOD_S, Worker, clean_environment
 
-TICK_S = 0.05
+TICK_S = 0.02
 MIN_INTERVAL_S, MAX_INTERVAL_S = 0.1, 1.5
 """Bounds of the time between two drawings of the panel while a job runs."""
 MAX_DRAW_FRACTION = 0.15
@@ -70,6 +72,7 @@ class State:
         checks: lines of the last check, (status, text).
         installation: at work, or None.
         install_log: last lines of one that failed.
+        ready_for: what the worker was told to get ready for: the worker, the request's number, its fields.
     """
 
     job: Job | None = None
@@ -84,9 +87,11 @@ class State:
     checks: list[tuple[str, str]] = field(default_factory=list)
     installation: Installation | None = None
     install_log: list[str] = field(default_factory=list)
+    ready_for: tuple[Worker, str, dict[str, Any]] | None = None
 
 
 STATE = State()
+_READY_IDS = itertools.count(1)
 
 
 def start_job(
@@ -103,12 +108,42 @@ def start_job(
     """
     STATE.message, STATE.note, STATE.warnings, STATE.ticks, STATE.limiter = None, "", [], 0, RedrawLimiter()
     STATE.on_done = on_done
+    ready = STATE.ready_for
+    if ready is not None and ready[2]["inputs"] != fields.get("inputs", [])[: len(ready[2]["inputs"])]:
+        _leave_off()
     STATE.job = Job(lambda: _warm_worker(command), kind, fields, time_limit_s)
     if bpy.app.background:
         STATE.job.wait()
         _finish_job()
     elif not bpy.app.timers.is_registered(_tick):
         bpy.app.timers.register(_tick, first_interval=TICK_S, persistent=True)
+
+
+def get_ready(command: list[str], fields: dict[str, Any]) -> None:
+    """Start the worker and tell it what will be asked for, unless it knows; it loads, and looks at the picture.
+
+    Args:
+        command: of the worker.
+        fields: ``inputs``, the picture if it is known, and ``options`` of the fit.
+
+    Raises:
+        FitBodyError: if the worker cannot be started.
+    """
+    worker = _warm_worker(command)
+    if STATE.ready_for is not None and STATE.ready_for[::2] == (worker, fields):
+        return
+    _leave_off()
+    number = f"ready {next(_READY_IDS)}"
+    worker.send(request_line("prepare", number, **fields))
+    STATE.ready_for = (worker, number, fields)
+
+
+def _leave_off() -> None:
+    """The worker need not get ready for what it was told; it takes note between two steps."""
+    ready, STATE.ready_for = STATE.ready_for, None
+    if ready is not None and ready[0].alive:
+        with contextlib.suppress(FitBodyError):
+            ready[0].send(request_line("cancel", ready[1]))
 
 
 def start_installation(installation: Installation, on_done: Callable[[Installation], None]) -> None:
@@ -161,7 +196,7 @@ def shut_down(code: str = "cancelled") -> None:
     if job is not None:
         job.abandon(code)
         STATE.message = message(code)
-    worker, STATE.worker = STATE.worker, None
+    worker, STATE.worker, STATE.ready_for = STATE.worker, None, None
     if worker is not None:
         worker.stop_now()
     with contextlib.suppress(ValueError):

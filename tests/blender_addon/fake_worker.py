@@ -124,6 +124,9 @@ def main():
             request = json.loads(line)
             if request["request"] == "cancel":
                 cancelled.add(request["id"])
+            if request["request"] in ("prepare", "cancel"):
+                with Path(result).parents[1].joinpath("ready_requests.jsonl").open("a") as log:
+                    log.write(line)
             else:
                 requests.append(request)
         os._exit(0)

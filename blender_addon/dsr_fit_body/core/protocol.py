@@ -22,7 +22,7 @@ def parse_line(line: str) -> dict[str, Any] | None:
     return answer if isinstance(answer, dict) and isinstance(answer.get("event"), str) else None
 
 
-def request_line(kind: str, request_id: int | None = None, **fields: Any) -> str:
+def request_line(kind: str, request_id: int | str | None = None, **fields: Any) -> str:
     """One request as the worker reads it, with the newline."""
     request: dict[str, Any] = {"request": kind}
     if request_id is not None:

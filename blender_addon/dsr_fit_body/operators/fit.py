@@ -11,7 +11,7 @@ import bpy
 from bpy.props import BoolProperty, CollectionProperty, EnumProperty, StringProperty
 from bpy_extras.io_utils import ImportHelper
 
-from .. import session
+from .. import ahead, session
 from ..builders import photos
 from ..builders.edits import is_edited
 from ..core.messages import FitBodyError, sentence
@@ -121,6 +121,7 @@ class FITBODY_OT_fit_file(bpy.types.Operator, ImportHelper):
         """Dropped photos are fitted at once, else they are chosen."""
         if all(path.is_file() for path in self.paths()) and self.paths():
             return self.execute(context)
+        ahead.photo_chosen()
         return ImportHelper.invoke(self, context, event)
 
     def execute(self, context: Any) -> set[str]:
