@@ -94,11 +94,37 @@ def test_a_failure_says_why_and_can_be_taken_up_again(tmp_path):
         "WARNING: Retrying after connection broken by 'NewConnectionError(...: [Errno -2] Name or service not known')'",
     ],
 )
-def test_a_connection_that_was_cut_is_called_so(tmp_path, told):
+def test_a_connection_that_was_cut_is_called_so(tmp_path, told, monkeypatch):
+    monkeypatch.setattr(runtime, "NETWORK_PAUSES_S", (0.0,))
     broken = f"print('Collecting torch'); print({told!r}); print('hint: a hint'); raise SystemExit(1)"
     installation = finished(runtime.Installation([python_step(broken)], tmp_path))
     assert "the connection was lost (downloading torch); what was downloaded is kept" in installation.message.text
     assert installation.message.fix == "INSTALL"
+
+
+def test_an_outage_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(runtime, "NETWORK_PAUSES_S", (0.3, 0.3, 600.0))
+    tries = tmp_path / "tries"
+    code = (
+        f"import pathlib; p = pathlib.Path({str(tries)!r}); n = p.read_text() if p.exists() else ''; p.write_text(n + 'x')"
+        "\nprint('Collecting torch')\nif len(n) < 2: raise SystemExit('network connectivity')"
+    )
+    installation = runtime.Installation([python_step(code)], tmp_path)
+    installation.start()
+    seen = set()
+    while not installation.finished:
+        seen.add(str(installation.activity))
+        time.sleep(0.01)
+    assert installation.message is None and tries.read_text() == "xxx" and "waiting for the network" in seen
+    tries.unlink()
+    monkeypatch.setattr(runtime, "NETWORK_PAUSES_S", (600.0,))
+    installation = runtime.Installation([python_step(code)], tmp_path)
+    installation.start()
+    while str(installation.activity) != "waiting for the network":
+        time.sleep(0.01)
+    installation.cancel()
+    installation.wait(10)
+    assert installation.finished and installation.message.code == "install_cancelled"
 
 
 def test_cancel_ends_the_command(tmp_path):

@@ -173,6 +173,8 @@ _NETWORK = (
     "Max retries exceeded",
 )
 """What pip says, in one version or another, where the network is to blame."""
+NETWORK_PAUSES_S = (5.0, 15.0, 30.0, 60.0, 60.0)
+"""Seconds before a command that the network stopped is tried again; pip itself waits some seconds each time."""
 
 
 @dataclass
@@ -200,7 +202,7 @@ class Installation:
     log: deque[str] = field(default_factory=lambda: deque(maxlen=60))
 
     def __post_init__(self) -> None:
-        self._cancelled = False
+        self._cancelled = threading.Event()
         self._process: subprocess.Popen[str] | None = None
         self._killer = ProcessKiller()
         self._lock = threading.Lock()
@@ -223,7 +225,7 @@ class Installation:
     def cancel(self) -> None:
         """Stop; what was downloaded stays for the next time."""
         with self._lock:
-            self._cancelled = True
+            self._cancelled.set()
             if self._process is not None and self._process.poll() is None:
                 self._killer.terminate(self._process)
 
@@ -235,9 +237,14 @@ class Installation:
         done = 0.0
         try:
             for step in self.steps:
-                self.activity = step.title
                 code = self._run_step(step, done)
-                if self._cancelled:
+                for pause in NETWORK_PAUSES_S:
+                    if not code or self._cancelled.is_set() or not self._cut_off():
+                        break
+                    self.activity = sentence("waiting for the network")
+                    self._cancelled.wait(pause)
+                    code = self._run_step(step, done)
+                if self._cancelled.is_set():
                     self.message = message("install_cancelled")
                     return
                 if code:
@@ -256,8 +263,9 @@ class Installation:
 
     def _run_step(self, step: Step, done: float) -> int:
         with self._lock:
-            if self._cancelled:
+            if self._cancelled.is_set():
                 return 1
+            self.log.clear()
             self._process = subprocess.Popen(
                 step.command,
                 stdin=subprocess.DEVNULL,
@@ -271,6 +279,7 @@ class Installation:
             )
         assert self._process.stdout is not None
         collected = 0
+        self._doing = self.activity = step.title
         for line in self._process.stdout:
             text = line.strip()
             if not text:
@@ -280,9 +289,15 @@ class Installation:
             if package:
                 collected += 1
                 part = min(0.8, 0.8 * collected / _PACKAGES)
-                self.activity = sentence("downloading {package}", package=package[1])
+                self._doing = self.activity = sentence("downloading {package}", package=package[1])
             elif text.startswith("Installing collected packages"):
                 part, self.activity = 0.85, sentence("unpacking packages")
+            elif "Retrying (Retry(" in text:
+                self.activity = sentence("waiting for the network")
+                continue
+            elif text.startswith("Resuming download"):
+                self.activity = self._doing
+                continue
             else:
                 continue
             self.fraction = max(self.fraction, done + step.share * part)
@@ -291,10 +306,14 @@ class Installation:
             self._process.stdout.close()
         return code
 
+    def _cut_off(self) -> bool:
+        """Whether the last command speaks of the network."""
+        return any(word in line for line in self.log for word in _NETWORK)
+
     def _reason(self, code: int) -> Sentence | str:
         """What pip or Python said last that sounds like a reason."""
-        if any(word in line for line in self.log for word in _NETWORK):
-            return sentence("the connection was lost ({activity})", activity=self.activity)
+        if self._cut_off():
+            return sentence("the connection was lost ({activity})", activity=self._doing)
         told = [line for line in self.log if line.startswith(("ERROR", "Error", "error", "missing"))]
         lines = told or list(self.log)
         return lines[-1].removeprefix("ERROR: ")[:300] if lines else sentence("it ended with code {code}", code=code)
