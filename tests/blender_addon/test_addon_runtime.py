@@ -106,8 +106,8 @@ def test_an_outage_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(runtime, "NETWORK_PAUSES_S", (0.3, 0.3, 600.0))
     tries = tmp_path / "tries"
     code = (
-        f"import pathlib; p = pathlib.Path({str(tries)!r}); n = p.read_text() if p.exists() else ''; p.write_text(n + 'x')"
-        "\nprint('Collecting torch')\nif len(n) < 2: raise SystemExit('network connectivity')"
+        f"import pathlib\np = pathlib.Path({str(tries)!r})\nn = p.read_text() if p.exists() else ''\np.write_text(n + 'x')\n"
+        "print('Collecting torch')\nif len(n) < 2: raise SystemExit('network connectivity')"
     )
     installation = runtime.Installation([python_step(code)], tmp_path)
     installation.start()
