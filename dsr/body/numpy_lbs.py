@@ -55,6 +55,17 @@ def skeleton(
         ``transform @ (p, 1)``, so the posed joints are ``transforms[:, :3, 3]``; float64.
     """
     _, rest = rest_shape(asset, betas)
+    return rest, _transforms(asset, rest, body_pose, global_orient, transl)
+
+
+def _transforms(
+    asset: BodyAsset,
+    rest: np.ndarray,
+    body_pose: np.ndarray,
+    global_orient: np.ndarray | None,
+    transl: np.ndarray | None,
+) -> np.ndarray:
+    """Global joint transforms (J, 4, 4), see :func:`skeleton`."""
     pose = np.asarray(body_pose, np.float64).reshape(asset.num_joints - 1, 3, -1)
     turns = pose if pose.shape[-1] == 3 else rodrigues(pose[..., 0])
     orient = np.zeros(3) if global_orient is None else np.asarray(global_orient, np.float64).squeeze()
@@ -76,7 +87,7 @@ def skeleton(
             transforms[joint] = transforms[parent] @ local
         done.add(joint)
         waiting.remove(joint)
-    return rest, transforms
+    return transforms
 
 
 def pose_vertices(
@@ -87,14 +98,15 @@ def pose_vertices(
     transl: np.ndarray | None = None,
 ) -> np.ndarray:
     """Posed vertices (V, 3) metres, float64; arguments as in :func:`skeleton`."""
-    vertices, _ = rest_shape(asset, betas)
-    rest, transforms = skeleton(asset, betas, body_pose, global_orient, transl)
+    vertices, rest = rest_shape(asset, betas)
+    transforms = _transforms(asset, rest, body_pose, global_orient, transl)
     if asset.posedirs is not None:
         pose = np.asarray(body_pose, np.float64).reshape(asset.num_joints - 1, 3, -1)
         turns = pose if pose.shape[-1] == 3 else rodrigues(pose[..., 0])
         vertices = vertices + asset.posedirs @ (turns - np.eye(3)).reshape(-1)
     moved = np.zeros_like(vertices)
     for joint in range(asset.num_joints):
-        turned = (vertices - rest[joint]) @ transforms[joint, :3, :3].T + transforms[joint, :3, 3]
-        moved += asset.weights[:, joint, None] * turned
+        rows = np.flatnonzero(asset.weights[:, joint])
+        turned = (vertices[rows] - rest[joint]) @ transforms[joint, :3, :3].T + transforms[joint, :3, 3]
+        moved[rows] += asset.weights[rows, joint, None] * turned
     return moved
