@@ -1,5 +1,6 @@
 """What the checks inside Blender share: their list, a fresh file, bodies to compare with, a layout that records."""
 
+import importlib
 import json
 import struct
 import sys
@@ -105,6 +106,13 @@ def glb_bones(path):
         return matrix(parents[k]) @ local if k in parents else local
 
     return {node.get("name", ""): matrix(k)[:3, 3] for k, node in enumerate(nodes)}
+
+
+def mended_importers():
+    """Blender 3.4's importers were written for an older numpy and an older Python than Debian's."""
+    if bpy.app.version < (4, 0, 0):
+        np.bool = bool  # glTF
+        importlib.import_module("io_anim_bvh.import_bvh").open = lambda name, mode: Path(name).open()  # noqa: SIM115
 
 
 class RecordingLayout:

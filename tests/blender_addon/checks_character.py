@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import addon_utils
 import bpy
 import numpy as np
-from check_tools import FOLDER, RecordingLayout, check, fresh, posed, refused
+from check_tools import FOLDER, RecordingLayout, check, fresh, mended_importers, posed, refused
 from dsr_fit_body import panels
 from dsr_fit_body.builders import armature as arm
 from dsr_fit_body.builders import character, edits, scene
@@ -39,7 +39,7 @@ RIGS = {
     "mixamo T": (RIG_NAMES["mixamo"], 0, 100.0, 0.01, 0, 1.0, 1.0),
     "mixamo A": (RIG_NAMES["mixamo"], 48, 1.0, 1.0, 30, 1.08, 1.2),
     "unreal": (RIG_NAMES["unreal"], 35, 100.0, 0.01, 90, 0.92, 0.85),
-    "daz": (DAZ, 80, 1.3, 1.0, -120, 1.15, 1.3),
+    "bvh": (DAZ, 80, 130.0, 1.0, -120, 1.15, 1.3),  # a file, which Blender's importer makes an armature of
 }
 
 
@@ -51,6 +51,58 @@ def fitted(kind):
         path, options = FOLDER / "landscape" / "landscape.json", BuildOptions(ground=True)
     built = scene.build(read_result(path), options)
     return built.armatures[0], built.meshes[0]
+
+
+def parent_of(joint, at):
+    parent = PARENT.get(joint, "")
+    while parent and parent not in at:
+        parent = PARENT.get(parent, "")
+    return parent
+
+
+def from_bvh(at, table):
+    """An armature from a file, y up in its own unit, whose bones lie as the importer lays them; it has a motion.
+
+    Thighs hang on a bone of their own, which no body has.
+    """
+    lines, channels = ["HIERARCHY"], []
+
+    def write(name, head, above, children, depth):
+        offset = (head - above)[[0, 2, 1]] * [1, 1, -1]
+        kinds = "Zrotation Xrotation Yrotation"
+        count, kinds = (3, kinds) if depth else (6, f"Xposition Yposition Zposition {kinds}")
+        lines.extend([f"{'JOINT' if depth else 'ROOT'} {name}", "{"])
+        lines.append("OFFSET {:.6f} {:.6f} {:.6f}".format(*(offset if depth else [0, 0, 0])))
+        lines.append(f"CHANNELS {count} {kinds}")
+        channels.extend([*((head[[0, 2, 1]] * [1, 1, -1]) if not depth else ()), 5.0 * depth, -7.0, 3.0])
+        for child in children:
+            follow(child, head, depth + 1)
+        lines.extend([] if children else ["End Site", "{", "OFFSET 0 4 6", "}"])
+        lines.append("}")
+
+    def follow(joint, above, depth=0):
+        children = [child for child in at if parent_of(child, at) == joint]
+        if joint.endswith("_hip"):
+            middle = at[joint] + [0, 0, 5]
+            lines.extend([f"JOINT {joint[0]}Buttock", "{"])
+            lines.append("OFFSET {:.6f} {:.6f} {:.6f}".format(*((middle - above)[[0, 2, 1]] * [1, 1, -1])))
+            lines.append("CHANNELS 3 Zrotation Xrotation Yrotation")
+            channels.extend([0.0, 4.0, 0.0])
+            write(table[joint], at[joint], middle, children, depth + 1)
+            lines.append("}")
+        else:
+            write(table[joint], at[joint], above, children, depth)
+
+    follow("pelvis", np.zeros(3))
+    motion = " ".join(f"{value:.5f}" for value in channels)
+    path = FOLDER / f"rig_{bpy.app.version[0]}.bvh"
+    path.write_text("\n".join([*lines, "MOTION", "Frames: 2", "Frame Time: 0.04", motion, motion]) + "\n")
+    mended_importers()
+    before = set(bpy.data.objects)
+    assert bpy.ops.import_anim.bvh(filepath=str(path), global_scale=0.01) == {"FINISHED"}
+    (target,) = set(bpy.data.objects) - before
+    assert target.animation_data.action is not None
+    return target
 
 
 def rig(body, name):
@@ -68,9 +120,11 @@ def rig(body, name):
         own[f"{side}_knee"] = own[f"{side}_hip"] + thigh * (at[f"{side}_knee"] - at[f"{side}_hip"])
         for a, b, longer in (("knee", "ankle", 1.0), ("ankle", "foot", 1.2)):
             own[f"{side}_{b}"] = own[f"{side}_{a}"] + longer * (at[f"{side}_{b}"] - at[f"{side}_{a}"])
+    around = np.array(Matrix.Rotation(np.radians(turn), 3, "Z"))
+    if name == "bvh":
+        return from_bvh({joint: around @ own[joint] * units for joint in at}, table)
     target = bpy.data.objects.new(name, bpy.data.armatures.new(name))
     bpy.context.scene.collection.objects.link(target)
-    around = np.array(Matrix.Rotation(np.radians(turn), 3, "Z"))
     with arm.edit_mode(target):
         bones = target.data.edit_bones
         for k, joint in enumerate(at):
@@ -78,9 +132,7 @@ def rig(body, name):
             bone.head = (around @ own[joint] * units).tolist()
             bone.tail = (np.array(bone.head) + around @ [0.02 * units, 0.01 * units * (k % 3), 0.05 * units]).tolist()
             bone.roll = 0.7 * k
-            parent = PARENT.get(joint, "")
-            while parent and parent not in at:
-                parent = PARENT.get(parent, "")
+            parent = parent_of(joint, at)
             bone.parent = bones[table[parent]] if parent else None
     target.scale = [scale] * 3
     target.location = (2.0, -1.0, 0.0)
@@ -148,7 +200,7 @@ def measured(target, bones, armature, turn, frames):
 
 
 @check
-def a_pose_and_a_clip_on_four_armatures():
+def a_pose_and_a_clip_on_armatures_of_other_makers():
     figures = {}
     for kind in ("photo", "clip"):
         body = fitted(kind)

@@ -1,11 +1,8 @@
 """Every export read back by the same Blender: extents, pose, frames, rate, one root, upright, in its place."""
 
-import importlib
-from pathlib import Path
-
 import bpy
 import numpy as np
-from check_tools import FOLDER, census, check, fresh, posed
+from check_tools import FOLDER, census, check, fresh, mended_importers, posed
 from dsr_fit_body import compat
 from dsr_fit_body.builders import scene
 from dsr_fit_body.builders.motion import MotionOptions
@@ -53,10 +50,7 @@ def read_back(path, kind, fps=0.0):
     bpy.ops.wm.read_factory_settings(use_empty=True)
     if fps:
         compat.set_fps(bpy.context.scene, fps)
-    if not hasattr(np, "bool"):
-        np.bool = bool  # the glTF importer of 3.4 was written for an older numpy
-    if kind == "BVH" and bpy.app.version < (4, 0, 0):  # and its BVH importer for an older Python
-        importlib.import_module("io_anim_bvh.import_bvh").open = lambda name, mode: Path(name).open()  # noqa: SIM115
+    mended_importers()
     group, name = IMPORTERS[kind].split(".")
     options = {"update_scene_fps": True, "update_scene_duration": True} if kind == "BVH" else {}
     options |= {"disable_bone_shape": True} if kind == "GLB" and bpy.app.version >= (4, 0, 0) else {}

@@ -92,6 +92,8 @@ def test_a_failure_says_why_and_can_be_taken_up_again(tmp_path):
         "error: incomplete-download",
         "note: This is an issue with network connectivity, not pip.",
         "WARNING: Retrying after connection broken by 'NewConnectionError(...: [Errno -2] Name or service not known')'",
+        "WARNING: Retrying (Retry(total=0)) after connection broken by 'RemoteDisconnected(...)': /simple/torch/\n"
+        "ERROR: ResolutionImpossible: for help visit https://pip.pypa.io",  # what pip makes of it
     ],
 )
 def test_a_connection_that_was_cut_is_called_so(tmp_path, told, monkeypatch):
@@ -102,13 +104,26 @@ def test_a_connection_that_was_cut_is_called_so(tmp_path, told, monkeypatch):
     assert installation.message.fix == "INSTALL"
 
 
+def test_an_outage_that_was_over_is_not_to_blame(tmp_path):
+    code = (
+        "print('Retrying (Retry(total=5)) after connection broken by x'); print('Collecting numpy');"
+        "print('ERROR: no such thing'); raise SystemExit(1)"
+    )
+    installation = finished(runtime.Installation([python_step(code)], tmp_path))
+    assert "no such thing" in installation.message.text
+
+
 def test_an_outage_is_waited_for(tmp_path, monkeypatch):
     monkeypatch.setattr(runtime, "NETWORK_PAUSES_S", (0.3, 0.3, 600.0))
     tries = tmp_path / "tries"
-    code = (
-        f"import pathlib\np = pathlib.Path({str(tries)!r})\nn = p.read_text() if p.exists() else ''\np.write_text(n + 'x')\n"
-        "print('Collecting torch')\nif len(n) < 2: raise SystemExit('network connectivity')"
-    )
+    code = f"""if True:
+        import pathlib
+        path = pathlib.Path({str(tries)!r})
+        before = path.read_text() if path.exists() else ""
+        path.write_text(before + "x")
+        print("Collecting torch")
+        if len(before) < 2:
+            raise SystemExit("network connectivity")"""
     installation = runtime.Installation([python_step(code)], tmp_path)
     installation.start()
     seen = set()

@@ -190,17 +190,20 @@ def _is_constrained(target: Any, bone_map: Mapping[str, str]) -> bool:
 
 @dataclass
 class _Channels:
-    """(T, 4) turns and (T, 3) places of pose bones, by name."""
+    """(T, 4) turns and (T, 3) places of pose bones, by name; and bones that stay at rest."""
 
     turns: dict[str, np.ndarray]
     places: dict[str, np.ndarray]
+    still: tuple[str, ...] = ()
 
 
 def _pose_at_once(target: Any, bone_map: Mapping[str, str], moved: Transfer) -> _Channels:
     """Channels worked out from the rest pose alone."""
     rig = _rig(target)
     pose = rig.pose(moved, bone_map)
-    channels = _Channels({}, {})
+    channels = _Channels({}, {}, tuple(_bones_between(target, bone_map)))
+    for bone in (*bone_map.values(), *channels.still):
+        target.pose.bones[bone].matrix_basis = Matrix()  # what another action left there
     index = {name: k for k, name in enumerate(rig.names)}
     for joint in moved.joints:
         k = index[bone_map[joint]]
@@ -217,6 +220,17 @@ def _pose_at_once(target: Any, bone_map: Mapping[str, str], moved: Transfer) -> 
     axes = np.array(carrier.matrix_local.to_3x3(), np.float64) if carrier.use_local_location else np.eye(3)
     channels.places[carrier.name] = shift @ axes
     return channels
+
+
+def _bones_between(target: Any, bone_map: Mapping[str, str]) -> list[str]:
+    """Bones of no joint of which some joint's bone hangs and which hang on one themselves."""
+    mapped = set(bone_map.values())
+    between: dict[str, None] = {}
+    for name in mapped:
+        chain = [bone.name for bone in target.data.bones[name].parent_recursive]
+        last = max((k for k, bone in enumerate(chain) if bone in mapped), default=0)
+        between |= dict.fromkeys(bone for bone in chain[:last] if bone not in mapped)
+    return list(between)
 
 
 def _inherits_rotation(bone: Any) -> bool:
@@ -300,6 +314,11 @@ def _bake(target: Any, channels: _Channels, frames: np.ndarray, name: str) -> An
         path = "rotation_quaternion" if posed.rotation_mode == "QUATERNION" else "rotation_euler"
         values = _in_mode(turns, posed.rotation_mode)
         _curves(bag, posed, path, bone, frames, values)
+    for bone in channels.still:
+        posed = target.pose.bones[bone]
+        if posed.rotation_mode != "AXIS_ANGLE":
+            path = "rotation_quaternion" if posed.rotation_mode == "QUATERNION" else "rotation_euler"
+            _curves(bag, posed, path, bone, frames[:1], np.array([getattr(posed, path)]))
     for bone, places in channels.places.items():
         _curves(bag, target.pose.bones[bone], "location", bone, frames, places)
     return action

@@ -165,6 +165,7 @@ _NETWORK = (
     "network connectivity",
     "ConnectionError",
     "ConnectTimeout",
+    "after connection broken by",
     "Connection aborted",
     "Connection refused",
     "Read timed out",
@@ -173,6 +174,7 @@ _NETWORK = (
     "Max retries exceeded",
 )
 """What pip says, in one version or another, where the network is to blame."""
+_GOES_ON = ("Collecting ", "Downloading ", "Installing collected")
 NETWORK_PAUSES_S = (5.0, 15.0, 30.0, 60.0, 60.0)
 """Seconds before a command that the network stopped is tried again; pip itself waits some seconds each time."""
 
@@ -307,8 +309,10 @@ class Installation:
         return code
 
     def _cut_off(self) -> bool:
-        """Whether the last command speaks of the network."""
-        return any(word in line for line in self.log for word in _NETWORK)
+        """Whether the last command speaks of the network, and did not go on after that."""
+        lines = list(self.log)
+        went_on = max((k for k, line in enumerate(lines) if line.startswith(_GOES_ON)), default=0)
+        return any(word in line for line in lines[went_on:] for word in _NETWORK)
 
     def _reason(self, code: int) -> Sentence | str:
         """What pip or Python said last that sounds like a reason."""
