@@ -89,7 +89,19 @@ class FITBODY_PT_scene(SubPanel, bpy.types.Panel):
         row = _full_width(column).row(align=True)
         row.prop(settings, "opacity")
         row.operator("fitbody.photo_opacity", text="", icon="CHECKMARK")
-        _props(column, settings, "pack", "scene_camera", "set_size", "look", "ground", "correctives", "parts", "alone")
+        _props(
+            column,
+            settings,
+            "pack",
+            "scene_camera",
+            "set_size",
+            "look",
+            "ground",
+            "twist",
+            "correctives",
+            "parts",
+            "alone",
+        )
         column.operator("fitbody.view_photo", text="Look Through Camera", icon="CAMERA_DATA")
         column.operator("fitbody.place_on_ground", icon="TRIA_DOWN_BAR")
         _photos(layout)
@@ -165,7 +177,9 @@ class FITBODY_PT_face(SubPanel, bpy.types.Panel):
             sliders.prop(body[0].dsr_fit_body, name, slider=True)
         sliders = _full_width(layout)
         for key in expression_keys(body[1]):
-            sliders.prop(key, "value", text=key.name, slider=True, translate=False)
+            text = key.name.removesuffix("Left").removesuffix("Right")  # whole, the longest are cut
+            side = key.name[len(text) :][:1]
+            sliders.prop(key, "value", text=f"{text} {side}".strip(), slider=True, translate=False)
 
 
 class FITBODY_PT_clothes(SubPanel, bpy.types.Panel):

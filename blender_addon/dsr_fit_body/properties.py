@@ -169,6 +169,11 @@ class FitBodySettings(bpy.types.PropertyGroup):
     )
     correctives: BoolProperty(name="Pose Correctives", description="Where the body model has any", default=True)
     parts: BoolProperty(name="Part Materials", description="A material for every part of the body", default=False)
+    twist: BoolProperty(
+        name="Twist Bones",
+        description="Spread a turn of arms, hands and thighs along the limb, without a ring at the joint",
+        default=True,
+    )
     all_shapes: BoolProperty(
         name="All Shape Values", description="Also the coefficients behind the named sliders", default=False
     )
@@ -255,6 +260,7 @@ class FitBodySettings(bpy.types.PropertyGroup):
             ground=self.ground,
             correctives=self.correctives,
             parts=self.parts,
+            twist=self.twist,
             replace=self.again == "REPLACE",
             fps=self.fps,
             alone=self.alone,

@@ -223,3 +223,25 @@ def test_what_the_worker_does_is_translated_to_the_other_language(text, german):
     german_entries = LANGUAGES["de"]
     got = activity.translated(lambda t: german_entries.get(t, t)) if isinstance(activity, Sentence) else activity
     assert got == german
+
+
+ROOM = {
+    13: ("Reset Shape", "Reset Pose", "Update Joints", "Twist Bones", "Parts", "Skin"),  # buttons side by side
+    15: ("Photo Opacity",),  # a slider beside a button
+    19: ("Sex (man to woman)", "Leg Length (cm)", "Shoulders (cm)", "Hip Width (cm)", "Smoothing", "Fill Gaps up to"),
+    22: (
+        "Camera and Photo", "Pack Photo", "Use as Scene Camera", "Set Render Size", "Look Through Camera",
+        "Place on Ground", "One Photo at a Time", "Pose Correctives", "Part Materials", "Fingers and Face",
+        "Start at Current Frame", "Frame Rate from Source", "Keep Root Motion", "All Shape Values",
+    ),
+    26: ("Add Rigify Metarig", "Apply to Selected Armature", "Save Pose as Asset", "Make Pose Library"),
+}  # fmt: skip
+"""Characters that the panel of Blender 3.4 has room for at its first width, by what stands there."""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_labels_are_not_cut_at_the_sidebars_first_width(language):
+    words = read_po(FOLDER / f"{language}.po")
+    for room, labels in ROOM.items():
+        for label in labels:
+            assert len(words[label]) <= room, (label, words[label])

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,12 @@ def new_mesh(body: BodyModel, name: str) -> Any:
     return mesh
 
 
-def add_weights(mesh_object: Any, body: BodyModel) -> None:
-    """Vertex groups named as the joints."""
-    for joint, name in enumerate(body.names):
+def add_weights(mesh_object: Any, names: Sequence[str], weights: np.ndarray) -> None:
+    """Vertex groups of these bones, with the weights (V, n)."""
+    for name, column in zip(names, weights.T, strict=True):
         add = mesh_object.vertex_groups.new(name=name).add
-        weights = body.weights[:, joint]
-        vertices = np.flatnonzero(weights > 0)
-        for vertex, weight in zip(vertices.tolist(), weights[vertices].tolist(), strict=True):
+        vertices = np.flatnonzero(column > 0)
+        for vertex, weight in zip(vertices.tolist(), column[vertices].tolist(), strict=True):
             add((vertex,), weight, "REPLACE")
 
 

@@ -17,7 +17,7 @@ from ..core.names import cut_name
 from ..core.result import Person, Result
 from . import armature as arm
 from . import camera as cam
-from . import edits, ground, motion, photos
+from . import edits, ground, motion, photos, twist
 from . import mesh as msh
 
 VERSION = "fitbody_version"
@@ -37,6 +37,7 @@ class BuildOptions:
         ground: up as in the photo, lowest vertex at z = 0; camera and bodies move together.
         correctives: pose correctives where the body model has any.
         parts: a material per body part.
+        twist: bones that spread a limb's turn along it.
         replace: remove what an earlier import of the same photo made, unless it was edited.
         replace_edited: then also what was edited.
         skip: ids of people to leave out.
@@ -53,6 +54,7 @@ class BuildOptions:
     ground: bool = False
     correctives: bool = True
     parts: bool = False
+    twist: bool = False
     replace: bool = False
     replace_edited: bool = False
     skip: tuple[str, ...] = ()
@@ -107,7 +109,8 @@ def build(result: Result, options: BuildOptions, version: str = "") -> Built:
         remove_collection(collection)  # never half a body
         raise
     if kept:
-        built.warnings.append(sentence("The earlier bodies of this photo were edited and are still there"))
+        photo = result.source.name
+        built.warnings.append(sentence('The earlier bodies of "{photo}" were edited and are still there', photo=photo))
     return built
 
 
@@ -203,7 +206,7 @@ def _people(
     people: list[Person], body: BodyModel, result: Result, options: BuildOptions, collection: Any, root: Any, stem: str
 ) -> tuple[list[Any], list[Any]]:
     """Armatures, then meshes: a round trip through edit mode evaluates everything that hangs on an armature."""
-    armatures = _armatures(people, body, collection, root, stem)
+    armatures = _armatures(people, body, collection, root, stem, options.twist)
     meshes: list[Any] = []
     shapes = min(max(len(person.betas) for person in people), body.num_shapes)
     for person, armature in zip(people, armatures, strict=True):
@@ -212,7 +215,8 @@ def _people(
         mesh.name = f"{stem} Person {number} Body"
         mesh_object = bpy.data.objects.new(mesh.name, mesh)
         if not meshes:
-            msh.add_weights(mesh_object, body)
+            names, weights = twist.shared_weights(body) if options.twist else (body.names, body.weights)
+            msh.add_weights(mesh_object, names, weights)
             msh.add_shapes(mesh_object, body, shapes)
             msh.add_directions(mesh_object, body)
             msh.add_expressions(mesh_object, body)
@@ -229,7 +233,9 @@ def _people(
     return armatures, meshes
 
 
-def _armatures(people: list[Person], body: BodyModel, collection: Any, root: Any, stem: str) -> list[Any]:
+def _armatures(
+    people: list[Person], body: BodyModel, collection: Any, root: Any, stem: str, with_twist: bool
+) -> list[Any]:
     """Armatures with the joints of each person's shape; the first one's bones are copied for the others."""
     armatures: list[Any] = []
     for person in people:
@@ -243,7 +249,12 @@ def _armatures(people: list[Person], body: BodyModel, collection: Any, root: Any
         if not armatures:
             arm.make_bones(armature, body)
             arm.tag_bones(armature)
+            if with_twist:
+                twist.make_twist(armature)
         arm.move_joints(armature, body.shaped_joints(person.betas))
+        if with_twist:
+            twist.follow_joints(armature)
+            twist.turn_with_limbs(armature)
         armatures.append(armature)
     return armatures
 

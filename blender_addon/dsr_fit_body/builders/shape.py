@@ -86,9 +86,7 @@ def update_joints(armature: Any) -> bool:
     before = np.array(bone.head_local, np.float64)
     joints = rest_joints(*body)
     arm.move_joints(armature, joints)
-    if twist.has_twist(armature):
-        with arm.edit_mode(armature):
-            twist.follow_joints(armature)
+    twist.follow_joints(armature)
     bone = armature.data.bones[root]
     after = BODY_TO_BLENDER @ joints[int(armature.get("fitbody_root", 0))]
     shift = np.array(bone.matrix_local.to_3x3(), np.float64).T @ (before - after)

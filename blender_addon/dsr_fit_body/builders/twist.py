@@ -8,11 +8,13 @@ those towards the wrist. Bends, and limbs that do not turn, look as without them
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ..core.body_model import BodyModel
 from . import armature as arm
 from . import mesh as msh
 
@@ -62,9 +64,19 @@ def add_twist(armature: Any, meshes: list[Any]) -> bool:
     Returns:
         False where it has none of the limbs, or has them already.
     """
+    if has_twist(armature) or not make_twist(armature):
+        return False
+    turn_with_limbs(armature)
+    for item in meshes:
+        share_weights(armature, item)
+    return True
+
+
+def make_twist(armature: Any) -> bool:
+    """The bones of :func:`add_twist`, without weights, and following nothing; False where the body has none of the limbs."""
     names = _joints(armature)
     limbs = [limb for limb in _LIMBS if limb.joint in names and limb.end in names]
-    if has_twist(armature) or not limbs:
+    if not limbs:
         return False
     with arm.edit_mode(armature):
         bones = armature.data.edit_bones
@@ -81,10 +93,16 @@ def add_twist(armature: Any, meshes: list[Any]) -> bool:
             if kind != "all":
                 armature.data.bones[_name(limb, kind)][TWIST] = limb.joint
                 armature.data.bones[_name(limb, kind)].hide = True
-                _constrain(armature, limb, kind, names)
-    for item in meshes:
-        share_weights(armature, item)
     return True
+
+
+def turn_with_limbs(armature: Any) -> None:
+    """Let the twist bones of an armature, whose data may be a copy, follow its limbs."""
+    names = _joints(armature)
+    for limb in _LIMBS:
+        for _, kind in limb.stops:
+            if kind != "all" and _name(limb, kind) in armature.pose.bones:
+                _constrain(armature, limb, kind, names)
 
 
 def remove_twist(armature: Any, meshes: list[Any]) -> None:
@@ -105,11 +123,12 @@ def remove_twist(armature: Any, meshes: list[Any]) -> None:
 
 
 def follow_joints(armature: Any) -> None:
-    """Put twist bones on their limbs again, in edit mode, after the joints moved."""
+    """Put twist bones on their limbs again, after the joints moved."""
     names = _joints(armature)
-    bones = armature.data.edit_bones
-    limbs = [limb for limb in _LIMBS if _name(limb, "none") in bones]
-    _place(bones, names, limbs)
+    limbs = [limb for limb in _LIMBS if _name(limb, "none") in armature.data.bones]
+    if limbs:
+        with arm.edit_mode(armature):
+            _place(armature.data.edit_bones, names, limbs)
 
 
 def share_weights(armature: Any, item: Any) -> None:
@@ -134,14 +153,35 @@ def share_weights(armature: Any, item: Any) -> None:
             continue
         bone = names[limb.joint]
         whole = _weights(item, [bone])[bone]
-        start = np.array(armature.data.bones[bone].head_local, np.float64)
-        along = np.array(armature.data.bones[names[limb.end]].head_local, np.float64) - start
-        place = (rest - start) @ along / max(float(along @ along), 1e-12)
-        for k, (_, kind) in enumerate(limb.stops):
-            values = np.zeros(len(limb.stops))
-            values[k] = 1.0
-            part = np.interp(place, [stop for stop, _ in limb.stops], values)
+        start, end = (np.array(armature.data.bones[name].head_local, np.float64) for name in (bone, names[limb.end]))
+        for kind, part in _shares(limb, rest, start, end):
             _set_weights(item, bone if kind == "all" else _name(limb, kind), whole * part)
+
+
+def shared_weights(body: BodyModel) -> tuple[list[str], np.ndarray]:
+    """Names of a body's bones with twist bones, and the weights (V, n) of the average shape on them."""
+    names, weights = list(body.names), [*body.weights.T]
+    for limb in _LIMBS:
+        if limb.joint in body.names and limb.end in body.names:
+            own, end = (body.names.index(joint) for joint in (limb.joint, limb.end))
+            whole = weights[own]
+            for kind, part in _shares(limb, body.vertices, body.joints[own], body.joints[end]):
+                if kind == "all":
+                    weights[own] = whole * part
+                else:
+                    names.append(_name(limb, kind))
+                    weights.append(whole * part)
+    return names, np.stack(weights, 1)
+
+
+def _shares(limb: _Limb, rest: np.ndarray, start: np.ndarray, end: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Kinds of a limb's bones and the parts (V,) of its weights that are theirs, by the place along it."""
+    along = end - start
+    place = (rest - start) @ along / max(float(along @ along), 1e-12)
+    for k, (_, kind) in enumerate(limb.stops):
+        values = np.zeros(len(limb.stops))
+        values[k] = 1.0
+        yield kind, np.interp(place, [stop for stop, _ in limb.stops], values)
 
 
 def _joints(armature: Any) -> dict[str, str]:

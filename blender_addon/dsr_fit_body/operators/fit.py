@@ -180,6 +180,7 @@ class FITBODY_OT_import_result(AddonOperator, bpy.types.Operator, ImportHelper):
     ground: BoolProperty(name="Place on Ground", default=True)
     correctives: BoolProperty(name="Pose Correctives", default=True)
     parts: BoolProperty(name="Part Materials", default=False)
+    twist: BoolProperty(name="Twist Bones", default=True)
     replace: BoolProperty(name="Replace Earlier", description="Of the same photo, unless edited", default=False)
 
     def run(self, context: Any) -> None:
@@ -191,6 +192,7 @@ class FITBODY_OT_import_result(AddonOperator, bpy.types.Operator, ImportHelper):
             ground=self.ground,
             correctives=self.correctives,
             parts=self.parts,
+            twist=self.twist,
             replace=self.replace,
         )
         STATE.message, STATE.warnings = None, []
