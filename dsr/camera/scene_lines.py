@@ -1,8 +1,9 @@
-"""What straight lines in a picture say of its camera's tilt: posts point up; walls, shelves and tiles lie level.
+"""What straight lines in a picture say of its camera: posts point up; walls, shelves and tiles lie level.
 
 The scene is a Manhattan world (Coughlan and Yuille, ICCV 1999): some lines are upright, some lie along one of two
 level directions at a right angle to each other, and the others lie as they like. Where the upright ones are few, the
-level ones tell them from a row of skewed shelves or the edges of a mat, which may be as straight.
+level ones tell them from a row of skewed shelves or the edges of a mat, which may be as straight. Right angles look
+right under one focal length only, so that three directions tell that, too.
 """
 
 from __future__ import annotations
@@ -12,98 +13,147 @@ from functools import lru_cache
 
 import numpy as np
 
-from dsr.camera.tilt import GRID_UP
+from dsr.camera.tilt import GRID_UP, usual_tilt
 
 _LINE_DEG = 1.4  # how well a line's direction is seen
 _UPRIGHT_SHARE = 0.25  # of the lines within 45 degrees of the picture's vertical: upright in truth
-_LEVEL_SHARE = 0.1  # of all lines: along one of the two level directions
+_LEVEL_SHARE = 0.1  # of all lines: along either of the two level directions
 _SHORTEST, _FULL = 0.03, 0.1  # of the picture's longer side: lines that count, and that count once
 _REPEATED = 0.5  # the two edges of a post say the same
 _LEVEL_REPEATED, _LEVEL_MOST = 0.25, 80  # tiles, bricks and shelves repeat more; the longest lines that count
 _LEVEL_DEG = 3  # between the level directions tried
+_LIKELY = 2000  # pairs of level directions that are worth a close look
+
+_FOCAL_TRIED = ((0.0, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6), tuple(n / 10 for n in range(-8, 9)))
+"""Focal lengths tried, as logarithms of their ratio to the guess: a first look, and where that is sure a close one."""
+_FOCAL_USUAL = 0.35  # deviation of photographs' focal lengths from the guess, as a logarithm
+_FOCAL_TRUST = 0.5  # the scene may be no Manhattan world: its lines say half of what they seem to say
+_FOCAL_STRUCTURE = 5.0  # log likelihood under the guess, beside lines at random, below which nobody asks further
+_FOCAL_SURE = 0.2  # deviation of the answer above which the guess is kept
 
 
 @dataclass(frozen=True)
-class _Lines:
-    """N lines of a picture: their middles at depth one (x, y), (N, 2) directions in the picture, and their weights."""
+class SceneLines:
+    """N lines of a scene as a camera sees them.
+
+    Attributes:
+        x: (N,) of their middles at depth one, to the right.
+        y: (N,) down.
+        along: (N, 2) unit directions in the picture.
+        weight: (N,) by their length.
+    """
 
     x: np.ndarray
     y: np.ndarray
     along: np.ndarray
     weight: np.ndarray
 
-    def __getitem__(self, which: np.ndarray) -> _Lines:
-        return _Lines(self.x[which], self.y[which], self.along[which], self.weight[which])
+    @staticmethod
+    def of(lines_px: np.ndarray, K: np.ndarray, size: tuple[int, int], boxes_px: np.ndarray) -> SceneLines:
+        """The lines of a picture that are long enough and on nobody.
+
+        Args:
+            lines_px: (N, 4) u0, v0, u1, v1.
+            K: (3, 3) intrinsics.
+            size: (width, height), pixels.
+            boxes_px: (B, 4) x0, y0, x1, y1 of the people; lines inside are limbs and clothes.
+        """
+        lines = np.asarray(lines_px, np.float64).reshape(-1, 4)
+        middle, along = (lines[:, :2] + lines[:, 2:]) / 2, lines[:, 2:] - lines[:, :2]
+        length, longest = np.hypot(*along.T), float(max(size))
+        used = length > _SHORTEST * longest
+        for x0, y0, x1, y1 in np.asarray(boxes_px, np.float64).reshape(-1, 4):
+            used &= ~((middle > (x0, y0)) & (middle < (x1, y1))).all(1)
+        x, y = ((middle[used] - K[:2, 2]) / K[[0, 1], [0, 1]]).T
+        return SceneLines(x, y, along[used] / length[used, None], np.minimum(length[used] / (_FULL * longest), 2.0))
+
+    def __getitem__(self, which: np.ndarray) -> SceneLines:
+        return SceneLines(self.x[which], self.y[which], self.along[which], self.weight[which])
+
+    def tilt(self, step: int = 1) -> np.ndarray:
+        """What they say of pitch and roll: (P, R) log likelihoods over :data:`dsr.camera.tilt.GRID_UP`.
+
+        Args:
+            step: take every so manieth roll only: (P, ceil(R / step)).
+        """
+        up = GRID_UP[:, ::step]
+        if not len(self.x):
+            return np.zeros(up.shape[:2])
+        steep = self[np.abs(self.along[:, 1]) > np.abs(self.along[:, 0])]
+        upright = np.log(1 - _UPRIGHT_SHARE + _towards(up.reshape(-1, 3), steep, _UPRIGHT_SHARE, np.pi / 4))
+        level = self[np.argsort(-self.weight, kind="stable")[:_LEVEL_MOST]]._level(step)
+        return (upright @ (_REPEATED * steep.weight) + level).reshape(up.shape[:2])
+
+    def focal(self) -> tuple[float, float] | None:
+        """The focal length as a ratio to that of the camera, and the deviation of its logarithm; None if unsure."""
+        said: dict[float, float] = {}
+        for tried in _FOCAL_TRIED:
+            for shift in tried:
+                if shift not in said:
+                    said[shift] = self._evidence(shift)
+                if shift == 0 and said[0] < _FOCAL_STRUCTURE:
+                    return None
+            shifts = np.array(sorted(set(tried)))
+            weight = np.array([said[shift] for shift in shifts]) - 0.5 * (shifts / _FOCAL_USUAL) ** 2
+            weight = np.exp(weight - weight.max())
+            weight /= weight.sum()
+            mean = float(weight @ shifts)
+            sigma = float(np.sqrt(weight @ (shifts - mean) ** 2))
+            if sigma > _FOCAL_SURE:
+                return None
+        return float(np.exp(mean)), max(sigma, 0.05)
+
+    def _evidence(self, shift: float) -> float:
+        """Log likelihood of the lines under any tilt, the focal length being ``e^shift`` times as long."""
+        ratio = np.exp(-shift)
+        seen = SceneLines(self.x * ratio, self.y * ratio, self.along, self.weight)
+        total = _FOCAL_TRUST * seen.tilt(2) + usual_tilt()[:, ::2]
+        return float(total.max() + np.log(np.exp(total - total.max()).sum()))
+
+    def _level(self, step: int) -> np.ndarray:
+        """(P*R,) log likelihoods of the level lines under every tilt, over all azimuths of the scene."""
+        directions, pairs = _level_pairs(step)
+        weight = (_LEVEL_REPEATED * self.weight).astype(np.float32)
+        towards = _towards(directions, self, _LEVEL_SHARE, np.pi / 2)
+        # a line that points at both vanishing points counts twice here, which is too much: a first look
+        first = (np.log(1 - _LEVEL_SHARE + towards) @ weight)[pairs].sum(1)
+        likely = _LIKELY // step
+        azimuth, tilt = np.unravel_index(np.argpartition(first.ravel(), -likely)[-likely:], first.shape)
+        one, other = pairs[azimuth, 0, tilt], pairs[azimuth, 1, tilt]
+        said = (np.log(1 - _LEVEL_SHARE + towards[one] + towards[other]) @ weight).astype(np.float64)
+        best = said.max()
+        share = np.bincount(tilt, np.exp(said - best), first.shape[1]) + np.exp(said.min() - best)
+        return np.asarray(np.log(share / len(first)) + best)
 
 
-def tilt_from_lines(lines: np.ndarray, K: np.ndarray, size: tuple[int, int], boxes: np.ndarray) -> np.ndarray:
-    """What a picture's lines say of pitch and roll: (P, R) log likelihoods over :data:`dsr.camera.tilt.GRID_UP`.
+def _towards(directions: np.ndarray, lines: SceneLines, share: float, span: float) -> np.ndarray:
+    """(D, N) float32 densities of lines, a share of which points along each of D unit vectors.
 
-    Args:
-        lines: (N, 4) u0, v0, u1, v1, pixels.
-        K: (3, 3) intrinsics.
-        size: (width, height), pixels.
-        boxes: (B, 4) x0, y0, x1, y1 of the people; lines inside are limbs and clothes.
+    Over that of lines at any angle within ``span`` radians to each side. A hundredth of a degree is enough.
     """
-    seen = _lines_outside(np.asarray(lines, np.float64).reshape(-1, 4), K, size, boxes)
-    if not len(seen.x):
-        return np.zeros(GRID_UP.shape[:2])
-    steep = seen[np.abs(seen.along[:, 1]) > np.abs(seen.along[:, 0])]
-    upright = _along(GRID_UP.reshape(-1, 3), steep, _UPRIGHT_SHARE, np.pi / 4) * _REPEATED
-    longest = seen[np.argsort(-seen.weight, kind="stable")[:_LEVEL_MOST]]
-    directions, pairs = _level_pairs()
-    level = (_along(directions, longest, _LEVEL_SHARE, np.pi / 2) * _LEVEL_REPEATED)[pairs].sum(1)
-    best = level.max(0)
-    return (upright + best + np.log(np.exp(level - best).mean(0))).reshape(GRID_UP.shape[:2])
-
-
-def _lines_outside(lines: np.ndarray, K: np.ndarray, size: tuple[int, int], boxes: np.ndarray) -> _Lines:
-    """The lines that are long enough and on nobody."""
-    middle, along = (lines[:, :2] + lines[:, 2:]) / 2, lines[:, 2:] - lines[:, :2]
-    length, longest = np.hypot(*along.T), float(max(size))
-    used = length > _SHORTEST * longest
-    for x0, y0, x1, y1 in np.asarray(boxes, np.float64).reshape(-1, 4):
-        used &= ~((middle > (x0, y0)) & (middle < (x1, y1))).all(1)
-    x, y = ((middle[used] - K[:2, 2]) / K[[0, 1], [0, 1]]).T
-    return _Lines(x, y, along[used] / length[used, None], np.minimum(length[used] / (_FULL * longest), 2.0))
-
-
-def _along(directions: np.ndarray, lines: _Lines, share: float, span: float) -> np.ndarray:
-    """(D,) log likelihoods of the lines, a share of which points along each of D unit vectors, over those of none.
-
-    The others lie at any angle within ``span`` radians to each side.
-    """
-    x, y, along = lines.x, lines.y, lines.along
-    d = directions.astype(np.float32)  # a hundredth of a degree is enough, at twice the speed
+    x, y, along, d = lines.x, lines.y, lines.along, directions.astype(np.float32)
     # the image of a direction d at a point x: d_xy - x d_z; linear, and its square quadratic, in d
     across = d @ np.stack([along[:, 1], -along[:, 0], y * along[:, 0] - x * along[:, 1]]).astype(np.float32)
     one = np.ones_like(x)
-    square = (d[:, (0, 1, 2, 0, 1)] * d[:, (0, 1, 2, 2, 2)]) @ np.stack([one, one, x**2 + y**2, -2 * x, -2 * y]).astype(
-        np.float32
-    )
+    quadratic = np.stack([one, one, x**2 + y**2, -2 * x, -2 * y]).astype(np.float32)
+    square = (d[:, (0, 1, 2, 0, 1)] * d[:, (0, 1, 2, 2, 2)]) @ quadratic
     sigma = np.radians(_LINE_DEG)
-    np.maximum(square, 1e-6, out=square)
     np.square(across, out=across)
-    across /= square
+    across /= np.maximum(square, 1e-6)
     across *= -0.5 / sigma**2
     peak = np.exp(across, out=across)
     peak *= share * span / (sigma * np.sqrt(np.pi / 2))
-    peak += 1 - share
-    return np.asarray(np.log(peak, out=peak) @ lines.weight.astype(np.float32), np.float64)
+    return np.asarray(peak)
 
 
-@lru_cache(maxsize=1)
-def _level_pairs() -> tuple[np.ndarray, np.ndarray]:
-    """(D, 3) directions, and (A, 2, P*R) which of them are level and at a right angle, for A azimuths of every tilt.
-
-    A line lies along two directions of the pair at once where it points at both vanishing points, which is rare: their
-    likelihoods may be added.
-    """
+@lru_cache(maxsize=2)
+def _level_pairs(step: int) -> tuple[np.ndarray, np.ndarray]:
+    """(D, 3) directions, and (A, 2, P*R) which of them are level and at a right angle, for A azimuths of every tilt."""
     azimuth = np.radians(np.arange(0, 180, _LEVEL_DEG))
     height = np.radians(np.arange(-90, 91, _LEVEL_DEG))
     side, high = np.meshgrid(azimuth, height)
     directions = np.stack([np.cos(high) * np.cos(side), np.sin(high), np.cos(high) * np.sin(side)], -1).reshape(-1, 3)
-    up = GRID_UP.reshape(-1, 3)
+    up = GRID_UP[:, ::step].reshape(-1, 3)
     forward = np.array([0.0, 0.0, 1.0]) - up * up[:, 2:]
     forward /= np.linalg.norm(forward, axis=1, keepdims=True)
     right = np.cross(forward, up)

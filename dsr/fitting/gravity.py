@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from dsr.camera import PictureCamera
-from dsr.camera.scene_lines import tilt_from_lines
+from dsr.camera.scene_lines import SceneLines
 from dsr.camera.tilt import GRID_UP, PITCH_DEG, Gravity, gravity_of, usual_tilt
 from dsr.fitting.stance import SIDES, NamedPoints, Stance, stance_of
 from dsr.people.types import Detection
@@ -28,24 +28,21 @@ _FLOOR_LOG, _FLOOR_OTHER = 0.1, 0.4
 """By how much people of one floor differ in their size, and the share that stands elsewhere."""
 _LEAST_M = 0.1
 """A camera that stands lower than this among people's feet tells nothing by its height."""
-FOCAL_LOG = 0.5
-"""Logarithm by which a focal length may be wrong (a guess, a cut-out): a pitch told by where lines meet goes along."""
 _TRUSTED = 0.7
 """People's evidence is not independent: the landmarks' errors go the same way."""
 
 
-def find_gravity(detections: Sequence[Detection], camera: PictureCamera, lines_px: np.ndarray | None = None) -> Gravity:
+def find_gravity(detections: Sequence[Detection], camera: PictureCamera, lines: SceneLines | None = None) -> Gravity:
     """Which way is down, and how surely.
 
     Args:
         detections: everybody in the picture.
         camera: of the full, upright picture.
-        lines_px: (N, 4) u0, v0, u1, v1 of straight edges in it (:func:`dsr.image.lines.straight_lines`), if known.
+        lines: straight edges in it, as this camera sees them, if known.
     """
     known = usual_tilt()
-    if lines_px is not None:
-        boxes = np.array([d.box_px for d in detections]).reshape(-1, 4)
-        known = known + _under_any_focal(tilt_from_lines(lines_px, camera.K, camera.size, boxes))
+    if lines is not None:
+        known = known + _under_any_focal(lines.tilt(), camera.focal_log)
     gravity = gravity_of(known)
     for _ in range(2):  # who stands depends on what is down
         stances = find_stances(detections, camera, gravity)
@@ -53,24 +50,24 @@ def find_gravity(detections: Sequence[Detection], camera: PictureCamera, lines_p
     return gravity
 
 
-def _under_any_focal(log_likelihood: np.ndarray) -> np.ndarray:
+def _under_any_focal(log_likelihood: np.ndarray, focal_log: float) -> np.ndarray:
     """(P, R) log likelihoods of where upright lines meet, of a picture whose focal length may be wrong.
 
     Lines meet ``f / tan(pitch)`` from the middle: what speaks for a pitch speaks under a focal length ``e^s`` times as
     long for that with ``e^s`` times the tangent.
     """
-    share, moved = _focal_shifts()
+    share, moved = _focal_shifts(focal_log)
     said = moved @ log_likelihood
     best = said.max(0)
     return np.asarray(best + np.log(np.einsum("s,spr->pr", share, np.exp(said - best))))
 
 
-@lru_cache(maxsize=1)
-def _focal_shifts() -> tuple[np.ndarray, np.ndarray]:
+@lru_cache(maxsize=16)
+def _focal_shifts(focal_log: float) -> tuple[np.ndarray, np.ndarray]:
     """(S,) shares of focal lengths, and (S, P, P) what interpolates each one's pitches."""
     steps = np.linspace(-2, 2, 9)
     share = np.exp(-0.5 * steps**2)
-    tangent = np.tan(np.radians(PITCH_DEG)) * np.exp(-FOCAL_LOG * steps)[:, None]
+    tangent = np.tan(np.radians(PITCH_DEG)) * np.exp(-focal_log * steps)[:, None]
     place = (np.degrees(np.arctan(tangent)) - PITCH_DEG[0]) / (PITCH_DEG[1] - PITCH_DEG[0])
     moved = np.maximum(1 - np.abs(place.clip(0, len(PITCH_DEG) - 1)[..., None] - np.arange(len(PITCH_DEG))), 0)
     return share / share.sum(), moved

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from dsr.devices import one_numpy_thread
 from dsr.errors import DsrError, error_sentence
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from dsr.results.picture import PersonResult
 
 _log = logging.getLogger(__name__)
+
+_FOCAL_KNOWN = {"flag": 0.1, "sidecar": 0.1, "exif": 0.2, "name": 0.2}
+"""Logarithm by which a focal length may be wrong, by where it comes from: lenses breathe, files are cut out."""
 
 
 class StageTimer:
@@ -101,15 +107,35 @@ def find_camera(result: InputResult, photo: Photo, options: FitOptions) -> Pictu
     focal = resolve_focal(photo, focal=options.focal, focal35=options.focal35, fov=options.fov)
     result.focal_source, result.focal_detail = focal.source, focal.detail
     K = intrinsics_matrix(focal.focal_px, photo.width, photo.height, focal.principal_px)
-    return PictureCamera(K.numpy(), (photo.width, photo.height))
+    known = _FOCAL_KNOWN.get(focal.source)
+    camera = PictureCamera(K.numpy(), (photo.width, photo.height))
+    return camera if known is None else replace(camera, focal_log=known)
 
 
-def tilted_camera(camera: PictureCamera, photo: Photo, people: Sequence[Detection]) -> PictureCamera:
-    """The camera with which way was down, from the photograph's straight lines and everybody in it."""
+def scene_camera(
+    result: InputResult, camera: PictureCamera, photo: Photo, people: Sequence[Detection]
+) -> PictureCamera:
+    """The camera with which way was down, from the photograph's straight lines and everybody in it.
+
+    Where nothing is known of the lens, the lines may tell its focal length, too; the result says so.
+    """
+    from dsr.camera.scene_lines import SceneLines
     from dsr.fitting import find_gravity
     from dsr.image.lines import straight_lines
 
-    return replace(camera, gravity=find_gravity(people, camera, straight_lines(photo.rgb, photo.width)))
+    boxes = np.array([d.box_px for d in people]).reshape(-1, 4)
+    lines_px = straight_lines(photo.rgb, photo.width)
+    lines = SceneLines.of(lines_px, camera.K, camera.size, boxes)
+    told = lines.focal() if result.focal_source == "default" else None
+    if told is not None:
+        ratio, sigma = told
+        K = camera.K * [[ratio, 1.0, 1.0], [1.0, ratio, 1.0], [1.0, 1.0, 1.0]]
+        across = 2 * math.degrees(math.atan(math.hypot(*camera.size) / 2 / K[0, 0]))
+        result.focal_source = "lines"
+        result.focal_detail = f"straight lines at right angles: {across:.0f} degrees across, give or take {sigma:.0%}"
+        camera = replace(camera, K=K, focal_log=sigma)
+        lines = SceneLines.of(lines_px, K, camera.size, boxes)
+    return replace(camera, gravity=find_gravity(people, camera, lines))
 
 
 def floor_of(

@@ -17,8 +17,8 @@ from dsr.pipeline.chain import (
     body_record,
     find_camera,
     nobody_reason,
+    scene_camera,
     set_nobody,
-    tilted_camera,
     whole_chain,
 )
 from dsr.pipeline.clip_expression import ClipExpressions
@@ -190,7 +190,8 @@ class SequenceFitter:
         if not tracks:
             set_nobody(result, nobody_reason(result, [d.score for people in frames for d in people], options))
             return
-        camera = tilted_camera(camera, reader.first, next(people for people in frames if people))
+        camera = scene_camera(result, camera, reader.first, next(people for people in frames if people))
+        result.K = np.tile(camera.K, (len(frames), 1, 1))
         self._lifter.load()
         result.lifter = dict(self._lifter.record)
         if self._lifter.warning:

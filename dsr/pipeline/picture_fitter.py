@@ -18,8 +18,8 @@ from dsr.pipeline.chain import (
     find_camera,
     floor_of,
     nobody_reason,
+    scene_camera,
     set_nobody,
-    tilted_camera,
     whole_chain,
 )
 from dsr.pipeline.expression_reader import ExpressionReader
@@ -287,7 +287,8 @@ class Fitter:
         weak = sum(d.score < options.min_score for d in everybody)
         if weak:
             result.warnings.append(f"{weak} of {len(everybody)} people skipped: score below {options.min_score:g}.")
-        camera = tilted_camera(camera, photo, everybody)
+        camera = scene_camera(result, camera, photo, everybody)
+        result.K = camera.K
         detections = self._in_space(photo, detections, result, timer)
         start = self._predict(photo, detections, result, timer)
         result.people = self._fit_bodies(detections, camera, self.body, options, start)

@@ -25,7 +25,7 @@ class InputResult:
         input_sha256: hex digest of the input, "" where it could not be read.
         image_size: (width, height) of the full, upright picture in pixels.
         K: intrinsics of the full, upright picture.
-        focal_source: ``flag``, ``sidecar``, ``exif``, ``name`` or ``default``.
+        focal_source: ``flag``, ``sidecar``, ``exif``, ``name``, ``lines`` or ``default``.
         focal_detail: how the focal length was worked out, a short sentence.
         body: ``name``, ``licence`` and ``sha256`` of the body asset; once saved also ``file``, relative to the result.
         people: who was fitted.

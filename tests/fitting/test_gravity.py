@@ -9,6 +9,7 @@ from standing_people import CAMERA, SIZE, level_to_camera, person, seen
 
 from dsr.body import joint_names, load_body
 from dsr.camera import PictureCamera
+from dsr.camera.scene_lines import SceneLines
 from dsr.fitting import find_gravity, find_stances
 from dsr.fitting.stance import NamedPoints
 from dsr.people.types import PersonMask
@@ -92,7 +93,8 @@ def test_lines_outweigh_people(body):
     lean = math.tan(math.radians(6))
     lines = np.c_[u, v, u - 200 * lean, v + 200]
     level = level_to_camera(0, -10)
-    gravity = find_gravity([seen(body, person(body, level=level))], CAMERA, lines)
+    someone = seen(body, person(body, level=level))
+    gravity = find_gravity([someone], CAMERA, SceneLines.of(lines, CAMERA.K, SIZE, someone.box_px[None]))
     assert abs(gravity.roll_deg - 6) < 2
 
 
@@ -119,10 +121,13 @@ def test_poles_under_a_wrong_focal_length_tell_the_pitch_less_surely():
     found = {}
     for factor in (0.5, 1.0, 2.0):
         K = CAMERA.K * np.array([[factor, 1, 1], [1, factor, 1], [1, 1, 1]])
-        found[factor] = find_gravity([], PictureCamera(K, SIZE), lines)
+        found[factor] = find_gravity([], PictureCamera(K, SIZE), SceneLines.of(lines, K, SIZE, np.zeros((0, 4))))
     assert 10 < found[1.0].pitch_deg < 22 and found[1.0].pitch_sigma_deg > 4
     # the lines alone would say 10 and 36 degrees
     assert found[2.0].pitch_deg - found[0.5].pitch_deg < 0.6 * (36 - 10)
+    sure = PictureCamera(CAMERA.K, SIZE, focal_log=0.05)
+    known = find_gravity([], sure, SceneLines.of(lines, CAMERA.K, SIZE, np.zeros((0, 4))))
+    assert abs(known.pitch_deg - 20) < 1.5 and known.pitch_sigma_deg < 4
 
 
 def test_a_knee_that_is_seen_bent_is_not_stretched(body):
