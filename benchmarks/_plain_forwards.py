@@ -267,6 +267,16 @@ def convformer(model: Any, x: Tensor) -> Tensor:
     return model.pool(model.head(model.nh(model.nt(x)))).reshape(b, 1, j, 3)
 
 
+def uao(model: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """UAO's network (specification, 4) of (B, 17, 2): positions and log-scales."""
+    x = model.encoder(x)
+    for m in model.GCN_MLP.blocks:
+        y = m.gcn1.conv1d(m.norm1(x.transpose(1, 2))).unflatten(1, (len(m.gcn1.adj), -1))
+        x = x + torch.einsum("bkcv,kvw->bwc", y, m.gcn1.adj)
+        x = x + m.channel_mlp(m.norm2(x)) + m.spatial_mlp(m.norm3(x.transpose(1, 2))).transpose(1, 2)
+    return model.pred_mu(model.GCN_MLP.norm_mu(x)), model.pred_s(model.GCN_MLP.norm_s(x))
+
+
 def residual_block(x: Tensor, m: Any) -> Tensor:
     """A basic or a bottleneck block of a ResNet (torchvision's definition)."""
     shortcut = x if m.downsample is None else m.downsample(x)

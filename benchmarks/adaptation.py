@@ -1,20 +1,23 @@
 """PoseDA across cameras: a lifter trained in a room, used where the camera is far, high and of another focal length.
 
-    python benchmarks/adaptation.py CLIPS [--seeds 3] [--steps 1500]
+    python benchmarks/adaptation.py CLIPS [--seeds 3] [--steps 1500] [--out FOLDER]
 
 CLIPS is a folder of BVH clips. Labelled source: training clips before near, level cameras. Target: validation clips
 before far, high ones; 2D people of half of them are what adaptation sees, the other half is measured. All rows start
 from the same lifter (SimpleBaseline) and train for the same number of steps: on the source alone, with global position
 alignment (GPA), with local pose augmentation (LPA), with both. MPJPE on the target in millimetres,
-mean and spread over the seeds; the discount against "source only" is per seed.
+mean and spread over the seeds; the discount against "source only" is per seed. FOLDER keeps the figures of seeds that
+are done: a run that was stopped goes on after them.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +27,7 @@ from dsr.tracks import DetectorNoise, PoseTrack, mirror, mocap_tracks
 from dsr.tracks.mocap import CameraRange
 from dsr.training.loop import Trainer
 from dsr.training.systems.adapt.augment_task import AugmentorTask, load_augmentor
-from dsr.training.systems.adapt.config import AdaptTrainConfig, AugmentorConfig, AugmentTrainConfig
+from dsr.training.systems.adapt.config import AdaptTrainConfig, AugmentorConfig, AugmentTrainConfig, Method
 from dsr.training.systems.adapt.data import join_people, people_of_track, source_windows
 from dsr.training.systems.adapt.task import AdaptTask
 from dsr.training.systems.lifter.config import LifterDataConfig, LifterOptimConfig
@@ -37,7 +40,7 @@ ROOM = CameraRange(
 FAR = CameraRange(
     focal=(1.3, 1.6), distance_m=(6.0, 12.0), height_m=(3.0, 5.0), aim=0.4, roll_deg=2.0, sizes=((1920, 1080),)
 )
-METHODS = {"source only": "none", "+ GPA": "gpa", "+ LPA": "lpa", "+ GPA + LPA": "gpa+lpa"}
+METHODS: dict[str, Method] = {"source only": "none", "+ GPA": "gpa", "+ LPA": "lpa", "+ GPA + LPA": "gpa+lpa"}
 BATCH = 256
 
 
@@ -51,11 +54,12 @@ def main() -> None:
     )
     parser.add_argument("--width", type=int, default=512)
     parser.add_argument("--noise", choices=("on", "off"), default="on", help="a detector's errors on all keypoints")
+    parser.add_argument("--out", type=Path, help="folder that keeps the figures of every seed")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     errors: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS}
     for seed in range(1, arguments.seeds + 1):
-        for name, figures in run(arguments, seed).items():
+        for name, figures in kept_or_run(arguments, seed).items():
             errors[name].append(figures)
             print(f"seed {seed}  {name:<12} MPJPE {figures[0]:6.1f}  PA-MPJPE {figures[1]:5.1f} mm", flush=True)
     print(f"\n{'target, mm':<14}{'MPJPE':>16}{'PA-MPJPE':>16}{'less by':>18}")
@@ -65,6 +69,22 @@ def main() -> None:
         less = 100 * (1 - values[:, 0] / base)
         (m, pa), (sm, spa) = values.mean(0), values.std(0)
         print(f"{name:<14}{m:9.1f} +-{sm:4.1f}{pa:9.1f} +-{spa:4.1f}{less.mean():11.1f} +-{less.std():4.1f} %")
+
+
+def kept_or_run(arguments: argparse.Namespace, seed: int) -> dict[str, tuple[float, float]]:
+    """One seed's figures: those that a run with the same options kept, or new ones, which are kept."""
+    options = {"steps": arguments.steps, "width": arguments.width, "noise": arguments.noise}
+    file = arguments.out and arguments.out / f"seed{seed}.json"
+    if file and file.exists():
+        kept = json.loads(file.read_text())
+        if kept["options"] != options:
+            raise SystemExit(f"{file} is of a run with {kept['options']}: take another folder for {options}")
+        return {name: tuple(figures) for name, figures in kept["figures"].items()}
+    figures = run(arguments, seed)
+    if file:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps({"options": options, "figures": figures}))
+    return figures
 
 
 def run(arguments: argparse.Namespace, seed: int) -> dict[str, tuple[float, float]]:
@@ -131,7 +151,7 @@ def falling(rate: float) -> LifterOptimConfig:
     )
 
 
-def fit(config, task, folder: Path) -> torch.nn.Module:
+def fit(config: Any, task: Any, folder: Path) -> torch.nn.Module:
     """A run from beginning to end."""
     folder.mkdir(parents=True)
     trainer = Trainer(config, task, folder)

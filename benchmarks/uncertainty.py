@@ -16,6 +16,7 @@ import argparse
 import time
 from pathlib import Path
 
+import _plain_forwards
 import numpy as np
 import torch
 from torch import Tensor
@@ -95,12 +96,11 @@ def compare_times(
 
 
 def published_loop(lifter: UAO, x: Tensor, camera: Tensor, root: Tensor, settings: UncertaintySettings) -> Tensor:
-    """The loop as the specification describes the released one, written plainly: (B, 17, 3)."""
+    """The loop and the network as the specification describes the released ones, step by step: (B, 17, 3)."""
     lifter.eval().requires_grad_(True)
 
     def predict(z: Tensor, flipped: bool) -> tuple[Tensor, Tensor]:
-        mean, scale = lifter.with_uncertainty(z[:, None])
-        both = torch.cat((mean, scale), -1)[:, 0]
+        both = torch.cat(_plain_forwards.uao(lifter, z), -1)
         both = mirror(both) if flipped else both
         return both[..., :3], both[..., 3]
 
@@ -123,8 +123,8 @@ def published_loop(lifter: UAO, x: Tensor, camera: Tensor, root: Tensor, setting
             loss = loss + settings.projection * reprojected.mean()
         loss.backward()
         optimiser.step()
-    # Without gradients the lifter would take its own short way.
-    pose = (predict(latents[0], False)[0] + predict(latents[1], True)[0]).detach() / 2
+    with torch.no_grad():
+        pose = (predict(latents[0], False)[0] + predict(latents[1], True)[0]) / 2
     pose[:, 0] = 0
     lifter.requires_grad_(False)
     return pose

@@ -61,7 +61,7 @@ class FrozenLinear:
 
     def __init__(self, weight: Tensor, bias: Tensor | None, rows: int) -> None:
         self.weight, self.back_weight, self.bias = weight.contiguous(), weight.T.contiguous(), bias
-        self.packed = weight.dtype is torch.float32 and weight.device.type == "cpu" and _has_onednn()
+        self.packed = _takes_packed(weight)
         if self.packed:
             self.weight, self.back_weight = (
                 torch.ops.mkldnn._reorder_linear_weight(w, rows) for w in (self.weight, self.back_weight)
@@ -86,6 +86,22 @@ class FrozenLinear:
         if add is None:
             return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return torch.ops.mkldnn._linear_pointwise.binary(x, add, weight, bias, "add")
+
+
+def product(weight: Tensor, x: Tensor, add: Tensor | None = None) -> Tensor:
+    """``weight @ x``, and ``add`` where given, of few rows and many columns; nothing is recorded.
+
+    Args:
+        weight: (outputs, inputs).
+        x: (inputs, columns).
+        add: (outputs, columns).
+    """
+    if not _takes_packed(weight):
+        return weight @ x if add is None else torch.addmm(add, weight, x)
+    # To oneDNN the wide matrix is the layer and the small one its input.
+    if add is None:
+        return torch.ops.mkldnn._linear_pointwise(weight, x.T, None, "none", [], "")
+    return torch.ops.mkldnn._linear_pointwise.binary(weight, add, x.T, None, "add")
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -278,6 +294,10 @@ def _is_plain(x: Tensor) -> bool:
         and not torch._C._functorch.is_functorch_wrapped_tensor(x)
         and _has_onednn()
     )
+
+
+def _takes_packed(weight: Tensor) -> bool:
+    return weight.dtype is torch.float32 and weight.device.type == "cpu" and _has_onednn()
 
 
 def _has_onednn() -> bool:

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from dsr.fast_layers import ConvolutionSteps, FrozenLinear, attention, convolution, derived, linear
+from dsr.fast_layers import ConvolutionSteps, FrozenLinear, attention, convolution, derived, linear, product
 
 
 @pytest.fixture
@@ -176,3 +176,11 @@ def test_a_frozen_layer_goes_both_ways(dtype):
     torch.testing.assert_close(frozen(x, gelu=True), functional.gelu(layer(x)).detach())
     torch.testing.assert_close(frozen.back(more), more @ layer.weight.detach())
     torch.testing.assert_close(frozen.back(more, add=x), more @ layer.weight.detach() + x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_few_rows_times_many_columns(dtype):
+    torch.manual_seed(0)
+    weight, x, more = (torch.randn(*shape, dtype=dtype) for shape in ((5, 7), (7, 300), (5, 300)))
+    torch.testing.assert_close(product(weight, x), weight @ x)
+    torch.testing.assert_close(product(weight, x, add=more), weight @ x + more)

@@ -93,12 +93,7 @@ def test_optimisation_step_by_step(name):
         close(torch.stack([s.uncertainty[view] for s in found.steps]), g["trace/g_" + tag], 2e-6)
         close(torch.stack([s.projection[view] for s in found.steps]), g["trace/p_" + tag], 1e-6)
         close(torch.stack([s.latent[view] for s in found.steps]), g["trace/z_" + tag], 1e-6)
-        gradient, exact = torch.stack([s.gradient[view] for s in found.steps]), g["f64/trace/grad_z_" + tag]
-        close(gradient, exact)
-        # Where a joint is back at its first place its pull has any direction: there the published run is itself 1.05e-5
-        # off the same in double precision, which is what is exact.
-        golden = g["trace/grad_z_" + tag].double()
-        assert ((gradient - golden).abs() <= 1e-5 + (golden - exact).abs()).all()
+        close(torch.stack([s.gradient[view] for s in found.steps]), g["trace/grad_z_" + tag])
         scale = torch.stack([s.log_scale[view] for s in found.steps])
         close(scale, g["trace/s_" + tag].reshape(scale.shape))
         projected = torch.stack([s.projected[view] for s in found.steps])
