@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import bpy
 import numpy as np
-from check_tools import FOLDER, census, check, expected, fresh, posed
+from check_tools import FOLDER, census, check, expected, fresh, glb_document, posed
 from dsr_fit_body import compat
 from dsr_fit_body.builders import scene
 from dsr_fit_body.builders.motion import MotionOptions
@@ -59,7 +59,8 @@ def clip_becomes_actions():
     hidden = []
     for frame in range(result.num_frames):
         scene_now.frame_set(10 + frame)
-        hidden.append(bool(second.hide_render))
+        hidden.append(bool(second.modifiers["Presence"].show_render))
+        assert hidden[-1] == (len(posed(second)) == 0)
     assert hidden == [f < 4 or 16 <= f <= 25 for f in range(result.num_frames)]
     pelvis = built.armatures[1].pose.bones["pelvis"]
     scene_now.frame_set(10 + 8)
@@ -174,3 +175,42 @@ def export_writes_every_format_and_leaves_no_trace():
     error = max(np.abs(got.min(0) - target.min(0)).max(), np.abs(got.max(0) - target.max(0)).max())
     assert error < 2e-3, (got.min(0), target.min(0), got.max(0), target.max(0))
     return sizes
+
+
+@check
+def who_comes_later_is_whole_after_the_scene_changed():
+    """Blender 3.4 ruined bodies that were moved while they were hidden, once anything was added to the scene."""
+    fresh()
+    built = scene.build(read_result(FOLDER / "clip" / "clip.json"), BuildOptions())
+    body, scene_now = built.meshes[1], bpy.context.scene
+    scene_now.frame_set(9)
+    size = np.ptp(posed(body), axis=0)
+    scene_now.frame_set(1)
+    assert len(posed(body)) == 0  # not seen in the first frames
+    for move in (lambda: None, lambda: setattr(built.root, "location", (5.0, 1.0, 2.0))):
+        move()
+        bpy.context.view_layer.update()
+        scene_now.collection.objects.link(bpy.data.objects.new("light", None))
+        bpy.context.view_layer.update()
+        scene_now.frame_set(9)
+        assert np.abs(np.ptp(posed(body), axis=0) - size).max() < 1e-4
+        scene_now.frame_set(1)
+
+
+@check
+def who_comes_later_is_in_the_files_and_copies_keep_their_names():
+    _, built = clip_in_scene()
+    bpy.context.scene.frame_set(1)
+    bpy.context.view_layer.objects.active = built.armatures[0]
+    settings = bpy.context.window_manager.dsr_fit_body
+    settings.export_people = "ALL"
+    before = census()
+    path = FOLDER / f"later_{bpy.app.version[0]}.glb"
+    assert bpy.ops.fitbody.export(filepath=str(path), format="GLB") == {"FINISHED"}
+    assert census() == before
+    document = glb_document(path)
+    meshes = {node["name"] for node in document["nodes"] if "mesh" in node}
+    assert meshes == {mesh.name for mesh in built.meshes}, meshes
+    assert {skin["name"] for skin in document["skins"]} == {armature.name for armature in built.armatures}
+    moved = {animation["name"] for animation in document["animations"]}  # newer ones put all into one
+    assert {a.animation_data.action.name for a in built.armatures} <= moved or moved == {"Animation"}, moved

@@ -15,7 +15,7 @@ from ..core.face_parts import SKIN, Look
 from ..core.garment import Garment
 from ..core.geometry import BODY_TO_BLENDER
 from . import armature as arm
-from . import ground, shape, twist
+from . import ground, motion, shape, twist
 from . import mesh as msh
 from .scene import remove_unused
 
@@ -194,6 +194,7 @@ def _share_presence(item: Any, mesh_object: Any) -> None:
     """Where a clip's body is hidden for a while, its clothes are."""
     animation = mesh_object.animation_data
     if animation is not None and animation.action is not None:
+        motion.add_mask(item)
         compat.share_action(item, mesh_object)
 
 

@@ -17,7 +17,7 @@ from ..core.directions import KEY_NAMES
 from . import armature as arm
 from . import clothes
 from . import mesh as msh
-from .motion import FPS
+from .motion import FPS, drop_mask
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,9 @@ class BodyCopies:
         last: frame in which it ends.
         moving: whether there is a motion.
         fps: frames per second of the motion.
+        now: the scene's current frame.
+        unseen: copies of what a clip hides then.
+        pairs: every original and its copy.
     """
 
     root: Any
@@ -57,6 +60,9 @@ class BodyCopies:
     moving: bool
     fps: float
     actions: list[Any] = field(default_factory=list)
+    now: int = 1
+    unseen: list[Any] = field(default_factory=list)
+    pairs: list[tuple[Any, Any]] = field(default_factory=list)
 
     def shift(self, frames: int) -> None:
         """Let the motion begin so many frames later."""
@@ -90,8 +96,10 @@ def copied(bodies: list[tuple[Any, Any]], options: CopyOptions) -> Iterator[Body
     before = (scene.unit_settings.scale_length, scene.frame_start, scene.frame_end, render.fps, render.fps_base)
     actions, keys = set(bpy.data.actions), set(bpy.data.shape_keys)
     made: list[Any] = []
+    renamed: list[tuple[Any, str]] = []
     try:
         copies = _copy(bodies, options, made)
+        renamed = _take_names(copies.pairs)
         for item in selected:
             item.select_set(False)
         for item in made:
@@ -107,19 +115,38 @@ def copied(bodies: list[tuple[Any, Any]], options: CopyOptions) -> Iterator[Body
         layer.update()  # nothing that is evaluated may still use what is removed now
         bpy.data.batch_remove([item for item in data if item.users == 0])
         bpy.data.batch_remove([*(set(bpy.data.actions) - actions), *(set(bpy.data.shape_keys) - keys)])
+        for item, name in renamed:
+            item.name = name
         for item in selected:
             item.select_set(True)
         layer.objects.active = active
         scene.frame_set(now)
 
 
+def _take_names(pairs: list[tuple[Any, Any]]) -> list[tuple[Any, str]]:
+    """Copies are called as what they are copies of, which steps aside for a while.
+
+    Args:
+        pairs: original and copy.
+
+    Returns:
+        What stepped aside, with its name.
+    """
+    aside = [(original, original.name) for original, _ in pairs]
+    for (original, copy), (_, name) in zip(pairs, aside, strict=True):
+        original.name = f"~{name}"
+        copy.name = name
+    return aside
+
+
 def _copy(bodies: list[tuple[Any, Any]], options: CopyOptions, made: list[Any]) -> BodyCopies:
     layer, scene = bpy.context.view_layer, bpy.context.scene
     metres = Matrix.Scale(1.0 / compat.units_per_metre(scene), 4)
-    copies = BodyCopies(None, [], [], scene.frame_current, scene.frame_current, False, compat.scene_fps(scene))
+    now = scene.frame_current
+    copies = BodyCopies(None, [], [], now, now, False, compat.scene_fps(scene), now=now)
     for armature, mesh_object in bodies:
         world = metres @ armature.matrix_world
-        a, m = (_copy_object(item, scene, made) for item in (armature, mesh_object))
+        a, m = (_copy_object(item, scene, made, copies) for item in (armature, mesh_object))
         a.parent = None
         a.matrix_world = world
         m.parent = a
@@ -129,8 +156,9 @@ def _copy(bodies: list[tuple[Any, Any]], options: CopyOptions, made: list[Any]) 
         for modifier in m.modifiers:
             if modifier.type == "ARMATURE":
                 modifier.object = a
-        copies.actions += [action for owner in (a, m, m.data.shape_keys) if (action := _own_action(owner))]
-        worn = [_copy_worn(item, a, m, scene, made) for item in clothes.worn_by(armature)]
+        for owner in (a, m.data.shape_keys):
+            _own_action(owner, copies)
+        worn = [_copy_worn(item, a, m, scene, made, copies) for item in clothes.worn_by(armature)]
         clothes.drop_hidden_skin(m)
         for item in (m, *worn):
             (bake_shape if options.bake else rest_as_fitted)(item)
@@ -152,9 +180,9 @@ def _copy(bodies: list[tuple[Any, Any]], options: CopyOptions, made: list[Any]) 
     return copies
 
 
-def _copy_worn(item: Any, armature: Any, mesh_object: Any, scene: Any, made: list[Any]) -> Any:
+def _copy_worn(item: Any, armature: Any, mesh_object: Any, scene: Any, made: list[Any], copies: BodyCopies) -> Any:
     """A garment on the copy of its body."""
-    copy = _copy_object(item, scene, made)
+    copy = _copy_object(item, scene, made, copies)
     copy.parent = armature
     for modifier in copy.modifiers:
         if modifier.type == "ARMATURE":
@@ -166,26 +194,33 @@ def _copy_worn(item: Any, armature: Any, mesh_object: Any, scene: Any, made: lis
     return copy
 
 
-def _copy_object(item: Any, scene: Any, made: list[Any]) -> Any:
+def _copy_object(item: Any, scene: Any, made: list[Any], copies: BodyCopies) -> Any:
+    """A copy that is there all the time: what a clip hides for a while would be missing in files."""
     copy = item.copy()
     made.append(copy)
     copy.data = item.data.copy()
+    copies.pairs += [(item, copy), (item.data, copy.data)]
+    if item.type == "MESH":
+        copy.animation_data_clear()
+        if drop_mask(copy):
+            copies.unseen.append(copy)
     scene.collection.objects.link(copy)
     copy.hide_viewport = copy.hide_render = False
     copy.hide_set(False)
     return copy
 
 
-def _own_action(owner: Any) -> Any | None:
+def _own_action(owner: Any | None, copies: BodyCopies) -> None:
     """A copy of the action on a data-block: renaming bones and shifting keys must not touch the scene's motion."""
     animation = owner.animation_data if owner is not None else None
     if animation is None or animation.action is None:
-        return None
-    slot = getattr(animation, "action_slot", None)
-    animation.action = action = animation.action.copy()
+        return
+    slot, original = getattr(animation, "action_slot", None), animation.action
+    animation.action = action = original.copy()
+    copies.actions.append(action)
+    copies.pairs.append((original, action))
     if slot is not None:
         animation.action_slot = next(s for s in action.slots if s.identifier == slot.identifier)
-    return action
 
 
 def _take_time(copies: BodyCopies, scene: Any) -> None:

@@ -22,12 +22,12 @@ GROUNDED = "fitbody_grounded"
 
 
 def lowest_vertex(meshes: list[Any]) -> float:
-    """World z of the lowest posed vertex now, metres."""
+    """World z of the lowest posed vertex now, metres; infinite where nobody is seen."""
     graph = bpy.context.evaluated_depsgraph_get()
     lowest = np.inf
     for mesh_object in meshes:
         posed = world_vertices(mesh_object, graph)
-        lowest = min(lowest, float(posed[:, 2].min()))
+        lowest = min(lowest, float(posed[:, 2].min(initial=np.inf)))
     return lowest
 
 
@@ -109,4 +109,5 @@ def feet_kept(armature: Any, mesh_object: Any) -> Iterator[None]:
     before = lowest_vertex([mesh_object])
     yield
     bpy.context.view_layer.update()
-    root.location.z += before - lowest_vertex([mesh_object])
+    moved = before - lowest_vertex([mesh_object])
+    root.location.z += moved if np.isfinite(moved) else 0.0

@@ -16,6 +16,8 @@ from .armature import bone_names, rest_matrices, set_pose
 
 FPS = "fitbody_fps"
 """Custom property of an action and of a photo's collection: the clip's frames per second."""
+PRESENCE = "Presence"
+"""Modifier and vertex group of meshes that a clip hides for a while."""
 
 
 @dataclass(frozen=True)
@@ -118,9 +120,32 @@ def animate_presence(objects: list[Any], motion: Motion, first: int, last: int) 
     frames = np.array(sorted(keys))
     values = np.array([keys[frame] for frame in frames.tolist()])
     for item in objects:
-        _, bag = compat.action_for(item, f"{item.name} Presence")
-        for path in ("hide_viewport", "hide_render"):
-            compat.new_curve(bag, path, 0, "", frames, values, compat.CONSTANT)
+        add_mask(item)
+        _, bag = compat.action_for(item, f"{item.name} {PRESENCE}")
+        for path in ("show_viewport", "show_render"):
+            compat.new_curve(bag, f'modifiers["{PRESENCE}"].{path}', 0, "", frames, values, compat.CONSTANT)
+
+
+def add_mask(item: Any) -> None:
+    """A modifier that hides all of a mesh while it is on.
+
+    The object itself stays visible: Blender 3.4 loses track of where bodies are that are moved while they are hidden.
+    """
+    group = item.vertex_groups.new(name=PRESENCE)  # with nothing in it
+    modifier = item.modifiers.new(PRESENCE, "MASK")
+    modifier.vertex_group, modifier.show_expanded = group.name, False
+
+
+def drop_mask(item: Any) -> bool:
+    """Take the modifier and its group away; whether it hid the mesh."""
+    modifier = item.modifiers.get(PRESENCE)
+    if modifier is None:
+        return False
+    hid = bool(modifier.show_viewport)
+    item.modifiers.remove(modifier)
+    if PRESENCE in item.vertex_groups:
+        item.vertex_groups.remove(item.vertex_groups[PRESENCE])
+    return hid
 
 
 def animate_correctives(mesh_object: Any, keys: list[str], values: np.ndarray, frames: np.ndarray, name: str) -> None:

@@ -8,7 +8,6 @@ those towards the wrist. Bends, and limbs that do not turn, look as without them
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +72,7 @@ def add_twist(armature: Any, meshes: list[Any]) -> bool:
 
 
 def make_twist(armature: Any) -> bool:
-    """The bones of :func:`add_twist`, without weights, and following nothing; False where the body has none of the limbs."""
+    """The bones of :func:`add_twist`, without weights, following nothing; False where the body has no limbs."""
     names = _joints(armature)
     limbs = [limb for limb in _LIMBS if limb.joint in names and limb.end in names]
     if not limbs:
@@ -134,54 +133,72 @@ def follow_joints(armature: Any) -> None:
 def share_weights(armature: Any, item: Any) -> None:
     """Divide the limbs' weights on a mesh among their bones and twist bones, by the place along the limb."""
     names = _joints(armature)
-    count = len(item.data.vertices)
-    flat = np.empty(3 * count, np.float32)
-    item.data.vertices.foreach_get("co", flat)
-    keys = item.data.shape_keys
-    if keys is not None:  # the rest shape as it is now
-        basis = np.empty_like(flat)
-        keys.key_blocks[0].data.foreach_get("co", basis)
-        total, one = basis.astype(np.float64), np.empty_like(flat)
-        for key in keys.key_blocks[1:]:
-            if key.value:
-                key.data.foreach_get("co", one)
-                total += key.value * (one - basis)
-        flat = total
-    rest = np.asarray(flat, np.float64).reshape(-1, 3)
-    for limb in _LIMBS:
-        if _name(limb, "none") not in armature.data.bones:
-            continue
+    limbs = [limb for limb in _LIMBS if _name(limb, "none") in armature.data.bones]
+    rest = _rest(item)
+    weights = _weights(item, [bone.name for bone in armature.data.bones])
+    changed = {}
+    for limb in limbs:
         bone = names[limb.joint]
-        whole = _weights(item, [bone])[bone]
         start, end = (np.array(armature.data.bones[name].head_local, np.float64) for name in (bone, names[limb.end]))
-        for kind, part in _shares(limb, rest, start, end):
-            _set_weights(item, bone if kind == "all" else _name(limb, kind), whole * part)
+        for kind, part in _shares(limb, rest, start, end, weights[bone]):
+            changed[bone if kind == "all" else _name(limb, kind)] = part
+    weights |= changed
+    for limb in limbs:
+        _at_most_four(weights, [names[limb.joint] if kind == "all" else _name(limb, kind) for _, kind in limb.stops])
+    for name in changed:
+        _set_weights(item, name, weights[name])
 
 
 def shared_weights(body: BodyModel) -> tuple[list[str], np.ndarray]:
     """Names of a body's bones with twist bones, and the weights (V, n) of the average shape on them."""
-    names, weights = list(body.names), [*body.weights.T]
-    for limb in _LIMBS:
-        if limb.joint in body.names and limb.end in body.names:
-            own, end = (body.names.index(joint) for joint in (limb.joint, limb.end))
-            whole = weights[own]
-            for kind, part in _shares(limb, body.vertices, body.joints[own], body.joints[end]):
-                if kind == "all":
-                    weights[own] = whole * part
-                else:
-                    names.append(_name(limb, kind))
-                    weights.append(whole * part)
-    return names, np.stack(weights, 1)
+    weights = dict(zip(body.names, body.weights.T, strict=True))
+    limbs = [limb for limb in _LIMBS if limb.joint in weights and limb.end in weights]
+    for limb in limbs:
+        start, end = (body.joints[body.names.index(joint)] for joint in (limb.joint, limb.end))
+        parts = _shares(limb, body.vertices, start, end, weights[limb.joint])
+        weights |= {limb.joint if kind == "all" else _name(limb, kind): part for kind, part in parts}
+    for limb in limbs:
+        _at_most_four(weights, [limb.joint if kind == "all" else _name(limb, kind) for _, kind in limb.stops])
+    return list(weights), np.stack(list(weights.values()), 1)
 
 
-def _shares(limb: _Limb, rest: np.ndarray, start: np.ndarray, end: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+def _rest(item: Any) -> np.ndarray:
+    """(V, 3) vertices at rest as the shape keys have them now."""
+    flat = np.empty(3 * len(item.data.vertices), np.float32)
+    item.data.vertices.foreach_get("co", flat)
+    total = flat.astype(np.float64)
+    keys = item.data.shape_keys
+    if keys is not None:
+        basis, one = np.empty_like(flat), np.empty_like(flat)
+        keys.key_blocks[0].data.foreach_get("co", basis)
+        total = basis.astype(np.float64)
+        for key in keys.key_blocks[1:]:
+            if key.value:
+                key.data.foreach_get("co", one)
+                total += key.value * (one - basis)
+    return total.reshape(-1, 3)
+
+
+def _shares(
+    limb: _Limb, rest: np.ndarray, start: np.ndarray, end: np.ndarray, whole: np.ndarray
+) -> list[tuple[str, np.ndarray]]:
     """Kinds of a limb's bones and the parts (V,) of its weights that are theirs, by the place along it."""
     along = end - start
     place = (rest - start) @ along / max(float(along @ along), 1e-12)
-    for k, (_, kind) in enumerate(limb.stops):
-        values = np.zeros(len(limb.stops))
-        values[k] = 1.0
-        yield kind, np.interp(place, [stop for stop, _ in limb.stops], values)
+    stops = [stop for stop, _ in limb.stops]
+    return [(kind, whole * np.interp(place, stops, np.eye(len(stops))[k])) for k, (_, kind) in enumerate(limb.stops)]
+
+
+def _at_most_four(weights: dict[str, np.ndarray], limb: list[str]) -> None:
+    """Where more than four bones pull at a vertex, only one of a limb's does: games and glTF know no more than four."""
+    many = np.count_nonzero([column > 0 for column in weights.values()], axis=0) > 4
+    if not many.any():
+        return
+    parts = np.stack([weights[name][many] for name in limb])
+    largest = parts.argmax(0)
+    for k, name in enumerate(limb):
+        weights[name] = weights[name].copy()
+        weights[name][many] = np.where(largest == k, parts.sum(0), 0.0)
 
 
 def _joints(armature: Any) -> dict[str, str]:

@@ -115,8 +115,9 @@ def write(kind: str, path: Path, copies: BodyCopies, scale: float) -> None:
             bake_anim_simplify_factor=0.0,
         )
     elif kind == "OBJ":
-        for armature in copies.armatures:
-            armature.select_set(False)
+        bpy.context.scene.frame_set(copies.now)  # there is no motion in it
+        for item in (*copies.armatures, *copies.unseen):
+            item.select_set(False)
         bpy.ops.wm.obj_export(filepath=name, export_selected_objects=True, global_scale=scale, export_materials=False)
     elif kind == "BVH":
         for armature in copies.armatures:  # one skeleton a file
