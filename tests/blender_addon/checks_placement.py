@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import bpy
 import numpy as np
+from bpy_extras.object_utils import world_to_camera_view
 from check_tools import FOLDER, check, fresh, glb_document, posed
 from dsr_fit_body import registration
 from dsr_fit_body.builders import edits, photos, scene
@@ -13,7 +14,7 @@ from dsr_fit_body.builders.scene import BuildOptions
 from dsr_fit_body.core import geometry
 from dsr_fit_body.core.result import read_result
 from dsr_fit_body.operators import fit as fit_operators
-from mathutils import Matrix
+from mathutils import Matrix, Vector
 
 PICTURE = FOLDER / "landscape" / "landscape.json"
 
@@ -248,3 +249,22 @@ def the_artists_camera_and_render_size_stay():
     fresh()
     built = scene.build(result, BuildOptions(scene_camera=False))
     assert bpy.context.scene.camera == built.camera  # there was none
+
+
+@check
+def the_photo_lies_behind_the_body_for_renders_of_any_shape():
+    """What the camera sees is as wide as its frame; so must the photo be, whatever is cut off above and below."""
+    for name in ("landscape", "portrait"):
+        result, places = read_result(FOLDER / name / f"{name}.json"), []
+        for size, method in ((result.size, "STRETCH"), ((1600, 400), "CROP"), ((400, 1600), "FIT")):
+            fresh()
+            render = bpy.context.scene.render
+            render.resolution_x, render.resolution_y = size
+            built = scene.build(result, BuildOptions(set_size=False))
+            (photo,) = built.camera.data.background_images
+            assert photo.frame_method == method, (name, size, photo.frame_method)
+            place = world_to_camera_view(bpy.context.scene, built.camera, Vector(root_head(built.armatures[0])))
+            frame = [render.resolution_x, render.resolution_y]
+            places.append([place.x, (place.y - 0.5) * frame[1] / frame[0]])  # both in widths of the frame
+        assert np.abs(np.subtract(places, places[0])).max() < 1e-4, places
+        assert render.resolution_x == 400

@@ -66,14 +66,29 @@ def add_photo(camera: Any, result: Result, opacity: float, pack: bool, start: in
     background.image = image
     background.alpha = opacity
     background.display_depth = "BACK"
-    background.frame_method = "STRETCH"  # the picture's size is the camera's; a smaller copy is stretched back
     if image.source != "FILE":
         user = background.image_user
         user.frame_start, user.frame_duration = start, result.num_frames
         user.frame_offset = _first_number(result.background.stem) - 1 if image.source == "SEQUENCE" else 0
         user.use_auto_refresh = True
     camera.data.show_background_images = True
+    fit_photo(camera)
     return image
+
+
+def fit_photo(camera: Any) -> None:
+    """Make the photo as wide as the camera's frame, which is as wide as what the camera sees, whatever its height is.
+
+    The frame has the shape of the scene's renders: that of the photo, or what the artist set.
+    """
+    render = bpy.context.scene.render
+    frame = render.resolution_x * render.pixel_aspect_x / (render.resolution_y * render.pixel_aspect_y)
+    for background in camera.data.background_images:
+        if SIZE in camera:
+            width, height = camera[SIZE]
+            # of the same shape a smaller copy, rounded to pixels, is stretched back
+            same = abs(frame * height / width - 1.0) < 0.01
+            background.frame_method = "STRETCH" if same else "CROP" if frame * height > width else "FIT"
 
 
 def clear_view(camera: Any, nearest: float, ours: set[Any]) -> Sentence | None:
@@ -122,6 +137,7 @@ def use_camera(scene: Any, camera: Any, set_size: bool) -> None:
         render = scene.render
         render.resolution_x, render.resolution_y, render.resolution_percentage = width, height, 100
         render.pixel_aspect_x = render.pixel_aspect_y = 1.0
+    fit_photo(camera)
 
 
 def look_through(camera: Any) -> bool:
@@ -129,6 +145,7 @@ def look_through(camera: Any) -> bool:
     window = compat.interface_window()
     if window is None:
         return False
+    fit_photo(camera)
     areas = [area for area in window.screen.areas if area.type == "VIEW_3D"]
     if not areas:
         return False
