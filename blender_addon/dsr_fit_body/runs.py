@@ -91,15 +91,16 @@ def import_results(
     for result in results:
         built = builder.build(result, options, version=VERSION)
         count += len(built.armatures)
-        made.append(built.collection)
+        made.append(built)
         warnings += built.warnings
-        _select(built)
-        if look and built.camera is not None:
-            cam.look_through(built.camera)
     STATE.warnings = merged_warnings([*STATE.warnings, *warnings])
-    if len(results) > 1:
-        worst = next(photo for photo in photos.photos() if photo in made)
-        photos.show(worst, options.alone, options.fps)
+    seen = made[-1]
+    if len(made) > 1:  # one may have replaced another
+        seen = next(built for photo in photos.photos() for built in made if built.collection == photo)
+        photos.show(seen.collection, options.alone, options.fps)
+    _select(seen)
+    if look and seen.camera is not None:
+        cam.look_through(seen.camera)
     bodies = sentence("1 body") if count == 1 else sentence("{count} bodies", count=count)
     if seconds is not None:
         took = f"{seconds + time.perf_counter() - began:.1f}"

@@ -114,6 +114,7 @@ def several_photos_are_a_list():
         assert bpy.ops.fitbody.fit() == {"FINISHED"}
         assert {c.name for c in photos.photos()} == {"FitBody landscape", "FitBody portrait"}
         assert len(bodies_in_sight()) == 2
+        assert bpy.context.view_layer.objects.active.visible_get()  # of the photo that is seen
     for name, residual in (("landscape", 2.0), ("portrait", 7.5)):
         bpy.data.collections[f"FitBody {name}"][photos.RESIDUAL] = residual
     assert [photo.name for photo in photos.photos()] == ["FitBody portrait", "FitBody landscape"]
