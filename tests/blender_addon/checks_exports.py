@@ -23,14 +23,14 @@ IMPORTERS = {
 
 def still(ground=True):
     fresh()
-    built = scene.build(read_result(FOLDER / "landscape" / "landscape.json"), BuildOptions(ground=ground))
+    built = scene.build(read_result(FOLDER / "landscape" / "landscape.json"), BuildOptions(ground=ground, twist=True))
     bpy.context.view_layer.objects.active = built.armatures[1]
     return built
 
 
 def clip():
     fresh()
-    options = BuildOptions(ground=True, motion=MotionOptions(start=STARTS, smoothing=0.0))
+    options = BuildOptions(ground=True, twist=True, motion=MotionOptions(start=STARTS, smoothing=0.0))
     built = scene.build(read_result(FOLDER / "short" / "clip.json"), options)
     bpy.context.view_layer.objects.active = built.armatures[0]
     bpy.context.scene.frame_set(STARTS)
@@ -198,7 +198,7 @@ def the_context_belongs_to_no_scene_that_is_gone():
     path = FOLDER / f"back_{bpy.app.version[0]}" / "context.glb"
     bpy.ops.wm.read_homefile(use_empty=True, use_factory_startup=False)  # the add-on stays enabled
     assert bpy.context.id_data in (None, bpy.context.scene), gone
-    built = scene.build(read_result(FOLDER / "landscape" / "landscape.json"), BuildOptions(ground=True))
+    built = scene.build(read_result(FOLDER / "landscape" / "landscape.json"), BuildOptions(ground=True, twist=True))
     bpy.context.view_layer.objects.active = built.armatures[1]
     first = bpy.context.scene
     second = bpy.data.scenes.new("Second")
