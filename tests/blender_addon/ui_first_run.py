@@ -51,7 +51,7 @@ def first_run(interface: Interface, photo: Path, shots: Path, install_s: float =
     interface.hover(*VIEW)
     interface.until(lambda s: s["preview"] > 0, 20)
     interface.settle()
-    click(FIT_BUTTON, lambda s: s["running"])
+    click(FIT_BUTTON, lambda s: s["running"] or s["fits"])
     fitted = interface.until(lambda s: not s["running"], 300)
     time.sleep(1.5)
     interface.shot(shots / "5_body.png")
