@@ -6,6 +6,8 @@ import numpy as np
 from regressors import RegressorFitter, Row, blend, thin
 from tpose import FLIP
 
+from dsr.body.joints import COCO17_NAMES
+
 # Where BlazePose marks a point, away from the anatomical one: left side of the T-pose, millimetres (x out, y up,
 # z forward), as calibrate_keypoints.py prints it. Without it, fits come out 5 cm too tall and hands too wide.
 BLAZEPOSE_OFFSETS_MM = {
@@ -27,26 +29,6 @@ BLAZEPOSE_OFFSETS_MM = {
     "heel": (-10, -1, 1),
     "big_toe": (6, 0, -22),
 }
-
-COCO17 = [
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
-    "right_ankle",
-]
 
 
 def keypoint_rows(
@@ -114,7 +96,7 @@ def keypoint_rows(
     for side in ("left", "right"):
         openpose += [point[f"{side}_{name}"] for name in ("big_toe", "small_toe", "heel")]
     return {
-        "coco17": [point[name] for name in COCO17],
+        "coco17": [point[name] for name in COCO17_NAMES],
         "h36m17": _h36m(fitter, h36m_joints, nose),
         "blazepose33": blazepose,
         "openpose25": openpose,

@@ -9,34 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-JOINT_NAMES = [
-    "pelvis",
-    "left_hip",
-    "right_hip",
-    "spine1",
-    "left_knee",
-    "right_knee",
-    "spine2",
-    "left_ankle",
-    "right_ankle",
-    "spine3",
-    "left_foot",
-    "right_foot",
-    "neck",
-    "left_collar",
-    "right_collar",
-    "head",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hand",
-    "right_hand",
-]
-PARENTS = np.array([-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19, 20, 21])
-FLIP = np.array([0, 2, 1, 3, 5, 4, 6, 8, 7, 9, 11, 10, 12, 14, 13, 15, 17, 16, 19, 18, 21, 20, 23, 22])
+from dsr.body.joints import SMPL24_NAMES, SMPL24_PARENTS, flip_permutation
+
+JOINT_NAMES = list(SMPL24_NAMES)
+PARENTS = np.array(SMPL24_PARENTS)
+FLIP = np.array(flip_permutation("smpl24"))
 
 # SMPL joint -> the Anny bone whose head it is (feet: the mean of the five toe bones). DESIGN section 5.
 _CENTRAL = {0: "root", 3: "spine04", 6: "spine03", 9: "spine01", 12: "neck01", 15: "head"}
@@ -84,11 +61,6 @@ def bone_to_joint(labels: list[str], parents: list[int]) -> np.ndarray:
     for index, (label, parent) in enumerate(zip(labels, parents, strict=True)):
         joints[index] = own.get(label, 0 if parent < 0 else joints[parent])
     return joints
-
-
-def to_y_up(points: np.ndarray) -> np.ndarray:
-    """Anny's axes (z up, facing -y) to the body frame (y up, facing +z); left stays at +x."""
-    return np.stack([points[..., 0], points[..., 2], -points[..., 1]], axis=-1)
 
 
 def four_strongest(weights: np.ndarray) -> np.ndarray:
