@@ -35,9 +35,14 @@ def _version(package: str) -> str | None:
 
 
 def warm_up() -> None:
-    """Import what every fit needs while the user is still choosing a photograph."""
+    """Import and read what every fit needs while the user is still choosing a photograph, or while people are found."""
+    import cv2  # noqa: F401  straight lines
+    import scipy.sparse.csgraph  # noqa: F401  measures
+
     import dsr.body
     import dsr.fitting
     import dsr.people
+    from dsr.fitting.network_start import default_network
 
     _ = dsr.body.load_body, dsr.fitting.fit_people, dsr.people.PeopleDetector
+    default_network()
