@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -36,7 +37,8 @@ def _version(package: str) -> str | None:
 
 def warm_up() -> None:
     """Import and read what every fit needs while the user is still choosing a photograph, or while people are found."""
-    import cv2  # noqa: F401  straight lines
+    with suppress(ImportError):
+        import cv2  # noqa: F401  straight lines, where it is installed
     import scipy.sparse.csgraph  # noqa: F401  measures
 
     import dsr.body
