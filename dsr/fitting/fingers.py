@@ -62,7 +62,7 @@ _SEEN_OFF = np.array(
 """Where the landmark model sees the 21 landmarks of a left hand, from where the body has them: thousandths of the way
 from wrist to middle knuckle, rest frame, turning with the bone that ends there. Measured on 159 drawn hands: knuckles
 lie nearer to the wrist and wider apart, tips before the end of a finger."""
-_BEND_COLUMNS = [0, 2, 3, 4, 6, 7, 8, 10, 11, 12, 14, 15, 16, 19, 20]
+BEND_COLUMNS = [0, 2, 3, 4, 6, 7, 8, 10, 11, 12, 14, 15, 16, 19, 20]
 """Columns of a hand's angles with what the 15 joints are bent by; the thumb's first is another turn."""
 _TWIST_DEG, _SWING_DEG = 90.0, 80.0
 _FINGER_OF_ANGLE = np.array([0] * 4 + [1] * 4 + [2] * 4 + [3] * 4 + [4] * 5)
@@ -171,7 +171,7 @@ class RestHand:
                 the thumb, which comes last, the axis-angle of its first joint and how far the others bend. Straight is
                 zero, bending towards the palm and spreading towards the hinge's end is positive.
         """
-        bends = angles[..., _BEND_COLUMNS] + self._offsets
+        bends = angles[..., BEND_COLUMNS] + self._offsets
         vectors = self._hinges * bends[..., None]
         vectors[..., 12, :] = angles[..., 16:19]
         out = rodrigues(vectors)
@@ -192,12 +192,12 @@ class RestHand:
         """Landmarks (..., 21, 3) as they are seen, and what the angles move them by, (..., 21 angles, 21, 3)."""
         points, places, above = self._posed(angles, as_seen=True)
         axes = np.zeros((*angles.shape[:-1], 21, 3))
-        axes[..., _BEND_COLUMNS[:12:3], :] = self._hinges[:12:3]
+        axes[..., BEND_COLUMNS[:12:3], :] = self._hinges[:12:3]
         axes[..., 1:16:4, :] = (rodrigues(self._hinges[:12:3] * angles[..., 0:16:4, None]) @ -self._palmars[..., None])[
             ..., 0
         ]
         for k in (1, 2):
-            axes[..., _BEND_COLUMNS[k::3], :] = (above[..., k - 1, :, :] @ self._hinges[::3, :, None])[..., 0]
+            axes[..., BEND_COLUMNS[k::3], :] = (above[..., k - 1, :, :] @ self._hinges[::3, :, None])[..., 0]
         axes[..., 16:19, :] = np.swapaxes(left_jacobian(angles[..., 16:19]), -1, -2)
         around = places[..., _FINGER_OF_ANGLE, _JOINT_OF_ANGLE, :]
         moved = np.cross(axes[..., None, :], points[..., None, :, :] - around[..., None, :])

@@ -34,7 +34,7 @@ _ENDS = np.array(BONES).T
 
 @dataclass(frozen=True)
 class HandView:
-    """A hand as a camera sees it that looks straight at it.
+    """A hand as a camera sees it that looks straight at it, fingers up.
 
     Attributes:
         points: (21, 2) landmarks, pixels.
@@ -43,6 +43,8 @@ class HandView:
         forearm: (3, 3) rotation of the forearm (the elbow joint), rest to camera.
         presence: 0 to 1, how sure the model is of the hand.
         side_probability: 0 to 1, how well the hand looks like one of its side.
+        side_px: side of the square that the landmark model looked at.
+        features: (1152,) what the landmark model makes its answer from, of right hands in a mirror; None if not known.
     """
 
     points: np.ndarray
@@ -51,6 +53,8 @@ class HandView:
     forearm: np.ndarray
     presence: float = 1.0
     side_probability: float = 1.0
+    side_px: float = 100.0
+    features: np.ndarray | None = None
 
 
 def hand_readings(rest: RestHand, view: HandView) -> tuple[list[FingerPose], np.ndarray]:

@@ -95,7 +95,7 @@ def posed_again(person: PersonResult, body: Body) -> PersonResult:
 
 
 def hand_view(hand: Hand, camera: PictureCamera, forearm: np.ndarray, wrist: np.ndarray) -> tuple[np.ndarray, HandView]:
-    """The hand as a camera sees it that looks straight at it, and that camera's axes (3, 3) in the picture's.
+    """The hand as a camera sees it whose picture is the hand's region, and that camera's axes (3, 3) in the picture's.
 
     Args:
         hand: full-picture pixels.
@@ -104,15 +104,24 @@ def hand_view(hand: Hand, camera: PictureCamera, forearm: np.ndarray, wrist: np.
         wrist: (3,) place of the wrist, metres.
     """
     K = np.asarray(camera.K, np.float64)
-    homogeneous = np.c_[hand.points[:, :2], np.ones(len(hand.points))]
-    rays = homogeneous @ np.linalg.inv(K).T
-    ahead, middle = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64), torch.from_numpy(rays.mean(0))
-    turn = swing(ahead, middle).numpy()
-    straight = rays @ turn
+    to_rays = np.linalg.inv(K).T
+    middle = np.array([hand.region.u, hand.region.v, 1.0]) @ to_rays
+    upright = np.eye(3)
+    upright[:2, :2] = hand.region.rotation
+    turn = swing(torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64), torch.from_numpy(middle)).numpy() @ upright
+    straight = np.c_[hand.points[:, :2], np.ones(len(hand.points))] @ to_rays @ turn
     distance = max(float((turn.T @ wrist)[2]), 0.05)
-    points = K[0, 0] * straight[:, :2] / straight[:, 2:]
-    sure = hand.presence, hand.side_probability
-    return turn, HandView(points, hand.world_m, float(K[0, 0]) / distance, turn.T @ forearm, *sure)
+    view = HandView(
+        points=K[0, 0] * straight[:, :2] / straight[:, 2:],
+        world=hand.world_m @ upright,
+        pixels_per_metre=float(K[0, 0]) / distance,
+        forearm=turn.T @ forearm,
+        presence=hand.presence,
+        side_probability=hand.side_probability,
+        side_px=hand.region.side,
+        features=hand.features,
+    )
+    return turn, view
 
 
 def global_rotation(parents: np.ndarray, pose: np.ndarray, orient: np.ndarray, joint: int) -> np.ndarray:

@@ -9,7 +9,7 @@ wrist, then four each of thumb, index, middle, ring and little finger, from the 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -34,6 +34,8 @@ SAME_HAND = 0.3  # of a region's side: landmarks nearer than that on average are
 _MIN_WRIST = 0.1  # confidence of a wrist whose hand is looked for (the model's public graph)
 _OPPOSITE = 0.25  # probability of its side below which a hand is the other one
 _FAR_FROM_WRIST = 0.5  # of the region's side between the hand's wrist and the body's
+_INNER = "model_1/model/global_average_pooling2d/Mean"
+FEATURES = 1152
 _HAND_SIZE, _RECROP_SIZE, _PALM_SIZE = 224, 256, 192
 _Z_SCALE = 0.4
 _PALM = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
@@ -55,6 +57,7 @@ class Hand:
         world_m: (21, 3) metres, axes of a camera that looks straight at the hand (x right, y down, z away). Lengths are
             the model's mean hand, not the person's: directions count.
         wrist_distance: between the hand's wrist and the body's, in sides of the region.
+        features: (1152,) what the landmark model makes all of that from; of right hands in a mirror.
     """
 
     side: Side
@@ -64,6 +67,7 @@ class Hand:
     points: np.ndarray
     world_m: np.ndarray
     wrist_distance: float
+    features: np.ndarray | None = None
 
     @property
     def size(self) -> float:
@@ -83,7 +87,8 @@ class HandFinder:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        self._landmarks, self._recrop = LiteModel(HAND_MODEL, threads), LiteModel(RECROP_MODEL, threads)
+        self._landmarks = LiteModel(HAND_MODEL, threads, (_INNER,))
+        self._recrop = LiteModel(RECROP_MODEL, threads)
         self._first = LiteModel(FIRST_MODEL, threads)
         self._palm, self._anchors = LiteModel(PALM_MODEL, threads), anchor_grid(_PALM_SIZE, ((8, 2), (16, 6)))
 
@@ -122,32 +127,56 @@ class HandFinder:
         if search.side < MIN_SIDE:
             return None
         best: Hand | None = None
-        for look in (self._recropped, self._by_palm):
-            region = look(pyramid, search)
-            if region is None or region.side < MIN_SIDE:
-                continue
-            first = self._look(self._first, pyramid, side, region, wrist)
-            if first.presence < MIN_PRESENCE:
-                continue
-            best = self._look(self._landmarks, pyramid, side, region_of_landmarks(first.points[:, :2]), wrist)
+        for region in self._regions(pyramid, search):
+            best = self.look(pyramid, side, region, wrist)
             if best.presence >= MIN_PRESENCE:
                 break
         return best if best is not None and is_clear(best) else None
 
-    def _look(self, model: LiteModel, pyramid: Pyramid, side: Side, region: Region, wrist: np.ndarray) -> Hand:
+    def region(self, pyramid: Pyramid, search: Region) -> Region | None:
+        """Where the landmark model looks for a hand that is searched for in a region; None where there is none."""
+        return next(self._regions(pyramid, search), None)
+
+    def _regions(self, pyramid: Pyramid, search: Region) -> Iterator[Region]:
+        """As :meth:`region`, the first choice and then the second, each from a first look at it."""
+        for look in (self._recropped, self._by_palm):
+            region = look(pyramid, search)
+            if region is None or region.side < MIN_SIDE:
+                continue
+            rows, presence, _, _ = self._first(pyramid.quick_crop(region, _HAND_SIZE).astype(np.float32) / 255.0)
+            if float(presence.reshape(-1)[0]) >= MIN_PRESENCE:
+                points = rows.reshape(HAND_POINTS, 3)[:, :2].astype(np.float64)
+                yield region_of_landmarks(region.to_picture(points, _HAND_SIZE))
+
+    def look(self, pyramid: Pyramid, side: Side, region: Region, wrist: np.ndarray) -> Hand:
+        """What the landmark model says of a hand in a region; right hands are looked at in a mirror.
+
+        Args:
+            pyramid: the picture.
+            side: which hand it is.
+            region: working pixels.
+            wrist: (2,) of the body, working pixels.
+        """
+        mirrored = side == "right"
         crop = pyramid.quick_crop(region, _HAND_SIZE)
-        rows, presence, right, world = model(crop.astype(np.float32) / 255.0)
-        rows = rows.reshape(HAND_POINTS, 3).astype(np.float64)
+        rows, presence, right, world, features = self._landmarks(
+            (crop[:, ::-1] if mirrored else crop).astype(np.float32) / 255.0
+        )
+        rows, world = (each.reshape(HAND_POINTS, 3).astype(np.float64) for each in (rows, world))
+        if mirrored:
+            rows[:, 0] = _HAND_SIZE - rows[:, 0]
+            world[:, 0] *= -1
         points = region.to_picture(rows[:, :2], _HAND_SIZE)
         depth = rows[:, 2:] * (region.side / _HAND_SIZE / _Z_SCALE)
         return Hand(
             side=side,
             region=region,
             presence=float(presence.reshape(-1)[0]),
-            side_probability=float(right.reshape(-1)[0]) if side == "right" else 1 - float(right.reshape(-1)[0]),
+            side_probability=1 - float(right.reshape(-1)[0]),
             points=np.concatenate([points, depth], 1),
-            world_m=rotate_world(world.reshape(HAND_POINTS, 3).astype(np.float64), region.angle),
+            world_m=rotate_world(world, region.angle),
             wrist_distance=float(np.hypot(*(points[0] - wrist))) / region.side,
+            features=features.copy(),
         )
 
     def _recropped(self, pyramid: Pyramid, search: Region) -> Region | None:

@@ -17,6 +17,7 @@ from dsr.extras import install_command
 from dsr.files import weights_sha256
 from dsr.limits import check_time
 from dsr.npz import ARCHIVE_DAMAGE
+from dsr.people.inner_tensors import with_outputs
 
 DETECTION_MODEL = "pose_detection/pose_detection.tflite"
 LANDMARK_MODEL = "pose_landmark/pose_landmark_full.tflite"
@@ -89,13 +90,14 @@ class LiteModel:
     Args:
         name: path below ``mediapipe/modules``, or a file of the user's (a ``Path``), see :func:`read_model`.
         threads: threads inside one call, default :func:`default_threads`.
+        inner: names of inner tensors that follow the outputs.
 
     Raises:
         MissingExtraError: if mediapipe or ai-edge-litert is not installed.
         DetectionError: if the file is missing or cannot be loaded.
     """
 
-    def __init__(self, name: str | Path, threads: int | None = None) -> None:
+    def __init__(self, name: str | Path, threads: int | None = None, inner: tuple[str, ...] = ()) -> None:
         path = name if isinstance(name, Path) else find_model(name)
         content = read_model(path) if isinstance(name, Path) else None
         try:
@@ -105,6 +107,8 @@ class LiteModel:
             raise MissingExtraError(
                 f"finding people needs ai-edge-litert ({error}); install it with: {hint}"
             ) from error
+        if inner:
+            content = with_outputs(content or path.read_bytes(), inner)
         try:
             with quiet_stderr():  # LiteRT says which delegate it took
                 self._interpreter: Any = Interpreter(
