@@ -68,18 +68,27 @@ class GraphMixer(nn.Module):
 
     def forward(self, x: Tensor, add: Tensor | None = None, scale: Tensor | None = None) -> Tensor:
         """(N, nodes, C) to the same shape; times ``scale`` (C,) and added to ``add`` where given."""
-        graph = normalise_adjacency(similar_frames(x.detach())).to(x.dtype) if self.temporal else self.adjacency
         norm = self.batch_norm
         if norm.training or norm.running_var is None or not can_derive(x):
-            y = functional.relu(x + norm(graph @ self.V(x) + self.U(x)))
-        else:  # the norm is one of nodes: it scales the rows of the graph
-            sources = [*norm.parameters(), *norm.buffers()]
-            factor, shift = derived(norm, "scale", sources, self._norm_as_scale)
-            own = shift + factor * linear(x, self.U)
-            y = torch.baddbmm(own, (factor * graph).expand(len(x), -1, -1), linear(x, self.V)).add_(x).relu_()
+            graph = normalise_adjacency(similar_frames(x)) if self.temporal else self.adjacency
+            y = functional.relu(x + norm(graph.to(x.dtype) @ self.V(x) + self.U(x)))
+        else:
+            y = self._without_gradients(x)
         if add is None or scale is None:
             return y if scale is None else scale * y
         return torch.addcmul(add, scale, y)
+
+    def _without_gradients(self, x: Tensor) -> Tensor:
+        """The same with the norm, which is one of nodes, as a scale of the rows."""
+        norm = self.batch_norm
+        factor, shift = derived(norm, "scale", [*norm.parameters(), *norm.buffers()], self._norm_as_scale)
+        own = shift + factor * linear(x, self.U)
+        others = linear(x, self.V)
+        if not self.temporal:
+            return torch.baddbmm(own, (factor * self.adjacency).expand(len(x), -1, -1), others).add_(x).relu_()
+        graph = similar_frames(x)
+        root = graph.sum(-1, keepdim=True).rsqrt_()
+        return own.addcmul_(torch.bmm(graph, others.mul_(root)), root.mul_(factor)).add_(x).relu_()
 
     def _norm_as_scale(self) -> tuple[Tensor, Tensor]:
         norm: Any = self.batch_norm
@@ -87,15 +96,41 @@ class GraphMixer(nn.Module):
         return factor[:, None], (norm.bias - norm.running_mean * factor)[:, None]
 
 
+@torch.no_grad()
 def similar_frames(x: Tensor) -> Tensor:
     """1 where two frames are at least as similar as a frame's fourth most similar one, (N, F, C) to (N, F, F)."""
-    similarity = x @ x.transpose(1, 2)
-    count = min(_TEMPORAL_NEIGHBOURS, similarity.shape[-1])
-    # PyTorch finds few of many faster from 64 times as many on.
-    wide = 64 * count - similarity.shape[-1]
-    padded = functional.pad(similarity, (0, wide), value=-torch.inf) if 0 < wide < similarity.shape[-1] else similarity
-    least = padded.topk(count, dim=-1).values[..., -1:]
-    return (similarity >= least).to(x.dtype)
+    similarity = x @ x.transpose(
+        1, 2
+    )  # symmetric: what is said of rows is found in columns, whose entries lie side by side
+    return similarity.ge_(fourth_greatest(similarity)).transpose(1, 2)
+
+
+def fourth_greatest(x: Tensor) -> Tensor:
+    """The fourth greatest entry of every column, (N, F, M) to (N, 1, M), or the least of fewer; equal ones all count.
+
+    A tournament of sorted fours: several times faster than topk, which goes through the columns one by one.
+    """
+    places = 4
+    while places < x.shape[1]:
+        places *= 2
+    if x.shape[1] < 4:
+        return x.amin(1, keepdim=True)
+    fours = functional.pad(x, (0, 0, 0, places - x.shape[1]), value=-torch.inf).unflatten(1, (4, -1)).unbind(1)
+    (a, b), (c, d) = _ordered(*fours[:2]), _ordered(*fours[2:])
+    (a, c), (b, d) = _ordered(a, c), _ordered(b, d)
+    b, c = _ordered(b, c)
+    while a.shape[1] > 1:
+        half = a.shape[1] // 2
+        winners, losers = ([part[:, :half] for part in (a, b, c, d)], [part[:, half:] for part in (d, c, b, a)])
+        a, b, c, d = (torch.maximum(one, other) for one, other in zip(winners, losers, strict=True))
+        (a, c), (b, d) = _ordered(a, c), _ordered(b, d)
+        (a, b), (c, d) = _ordered(a, b), _ordered(c, d)
+    return d
+
+
+def _ordered(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """The greater and the lesser of every two."""
+    return torch.maximum(one, other), torch.minimum(one, other)
 
 
 class SubBlock(nn.Module):

@@ -12,6 +12,7 @@ from torch import nn
 from dsr.errors import UsageError
 from dsr.lifting import LIFTERS, build_lifter, select_frames
 from dsr.lifting.hourglass import take_frames
+from dsr.lifting.motionagformer import fourth_greatest
 from dsr.lifting.priors import PriorGraph, PriorUnit, kinematic_topology
 from dsr.lifting.transformer import DropPath, drop_rates
 from dsr.losses.lifting import laplace_loss
@@ -233,3 +234,10 @@ def test_depths_of_the_published_lifters():
     assert rates == pytest.approx(torch.linspace(0, 0.1, 8).tolist())
     assert [b.drop_path.p for b in convformer.sb] == [0.0, 0.2]
     assert {b.at.drop.p for b in convformer.tb} == {0.2}
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 5, 27, 81, 243])
+def test_the_fourth_greatest_of_a_column_counts_equal_ones(frames):
+    x = torch.randn(2, frames, 6).round(decimals=1)
+    least = x.topk(min(4, frames), dim=1).values[:, -1:]
+    assert torch.equal(fourth_greatest(x), least)
