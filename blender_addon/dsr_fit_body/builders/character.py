@@ -203,7 +203,10 @@ def _pose_at_once(target: Any, bone_map: Mapping[str, str], moved: Transfer) -> 
     pose = rig.pose(moved, bone_map)
     channels = _Channels({}, {}, tuple(_bones_between(target, bone_map)))
     for bone in (*bone_map.values(), *channels.still):
-        target.pose.bones[bone].matrix_basis = Matrix()  # what another action left there
+        posed = target.pose.bones[bone]
+        size = posed.scale.copy()  # the artist's; turns and places are what another action left there
+        posed.matrix_basis = Matrix()
+        posed.scale = size
     index = {name: k for k, name in enumerate(rig.names)}
     for joint in moved.joints:
         k = index[bone_map[joint]]
