@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,7 @@ from .core.messages import FIXES, sentence
 from .i18n import translate
 from .operators.character import is_character
 from .operators.rigify import ENABLE_RIGIFY
+from .panel_parts import fold, full_width, paragraph, props
 from .preferences import addon_preferences, clothes_folder, draw_installation, worker_python
 from .preview import PREVIEW, THUMBNAILS
 from .session import STATE
@@ -85,11 +85,11 @@ class FITBODY_PT_scene(SubPanel, bpy.types.Panel):
 
     def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Options and buttons."""
-        _props(column, settings, "camera")
-        row = _full_width(column).row(align=True)
+        props(column, settings, "camera")
+        row = full_width(column).row(align=True)
         row.prop(settings, "opacity")
         row.operator("fitbody.photo_opacity", text="", icon="CHECKMARK")
-        _props(
+        props(
             column,
             settings,
             "pack",
@@ -115,8 +115,8 @@ class FITBODY_PT_animation(SubPanel, bpy.types.Panel):
 
     def draw_content(self, context: Any, layout: Any, column: Any, settings: Any) -> None:
         """Options."""
-        _props(column, settings, "start_current", "fps", "root_motion")
-        _props(_full_width(column), settings, "smoothing", "fill")
+        props(column, settings, "start_current", "fps", "root_motion")
+        props(full_width(column), settings, "smoothing", "fill")
 
 
 class FITBODY_PT_body(SubPanel, bpy.types.Panel):
@@ -135,7 +135,7 @@ class FITBODY_PT_body(SubPanel, bpy.types.Panel):
             column.label(text="Select a fitted body", icon="INFO")
             return
         armature, mesh_object = body
-        sizes = _full_width(column)
+        sizes = full_width(column)
         for name, size in measured_once(mesh_object).items():
             if name in SIZES:
                 sizes.prop(armature.dsr_fit_body, SIZES[name])
@@ -172,10 +172,10 @@ class FITBODY_PT_face(SubPanel, bpy.types.Panel):
             text = sentence("Select a body with fingers and face: fit with Fingers and Face")
             paragraph(column, translate(text), "INFO")
             return
-        sliders = _full_width(column)
+        sliders = full_width(column)
         for name in GESTURES:
             sliders.prop(body[0].dsr_fit_body, name, slider=True)
-        sliders = _full_width(layout)
+        sliders = full_width(layout)
         for key in expression_keys(body[1]):
             text = key.name.removesuffix("Left").removesuffix("Right")  # whole, the longest are cut
             side = key.name[len(text) :][:1]
@@ -196,7 +196,7 @@ class FITBODY_PT_clothes(SubPanel, bpy.types.Panel):
             text = sentence("Choose a folder with garments of MakeHuman's format (.mhclo): its CC0 asset packs, say")
             paragraph(column, translate(text), "INFO")
             return
-        part = _full_width(column)
+        part = full_width(column)
         part.prop(settings, "garment", text="")
         part.operator("fitbody.wear", text="Wear", icon="MATCLOTH")
         body = shape.body_objects(context.active_object)
@@ -205,7 +205,7 @@ class FITBODY_PT_clothes(SubPanel, bpy.types.Panel):
             row.label(text=title(Path(str(item[GARMENT]))), icon="MATCLOTH", translate=False)
             row.operator("fitbody.take_off", text="", icon="X").garment = item.name
         if settings.skin:
-            part = _full_width(column)
+            part = full_width(column)
             part.prop(settings, "skin", text="")
             part.operator("fitbody.use_skin", text="Use Skin", icon="MATERIAL")
 
@@ -224,8 +224,8 @@ class FITBODY_PT_character(SubPanel, bpy.types.Panel):
             return
         bones = armature.dsr_bone_map
         column.operator("fitbody.apply_to_armature", icon="ARMATURE_DATA")
-        _props(column, bones, "path", "keep_feet", "at_body")
-        row = _fold(layout, bones, "show")
+        props(column, bones, "path", "keep_feet", "at_body")
+        row = fold(layout, bones, "show")
         row.operator("fitbody.guess_bone_map", text="", icon="VIEWZOOM")
         row.operator("fitbody.load_bone_map", text="", icon="FILEBROWSER")
         row.operator("fitbody.save_bone_map", text="", icon="FILE_TICK")
@@ -246,7 +246,7 @@ class FITBODY_PT_export(SubPanel, bpy.types.Panel):
         """Names, shape, scale, formats."""
         column.prop(settings, "export_people")
         column.prop(settings, "export_names", text="Names")
-        _props(column, settings, "export_scale", "export_origin", "export_bake")
+        props(column, settings, "export_scale", "export_origin", "export_bake")
         column.operator_menu_enum("fitbody.export", "format", text="Export Body")
         column.operator("fitbody.rename_bones", text="Rename in Scene").scheme = settings.export_names
 
@@ -254,14 +254,14 @@ class FITBODY_PT_export(SubPanel, bpy.types.Panel):
 def _shape_sliders(layout: Any, armature: Any, mesh_object: Any, settings: Any) -> None:
     """Named directions first, and the coefficients behind a fold; bodies of earlier versions have these alone."""
     named = direction_spreads(armature)
-    sliders = _full_width(layout)
+    sliders = full_width(layout)
     for name in KEY_NAMES:
         if name in named:
             sliders.prop(armature.dsr_fit_body, name, slider=True)
     if named:
-        _fold(layout, settings, "all_shapes")
+        fold(layout, settings, "all_shapes")
     if settings.all_shapes or not named:
-        sliders = _full_width(layout)
+        sliders = full_width(layout)
         for index in range(len(get_shapes(mesh_object))):
             text = translate(sentence("Shape {number}", number=index))
             sliders.prop(armature.dsr_fit_body, "shape", index=index, text=text, slider=True)
@@ -273,29 +273,6 @@ def _metarig_buttons(column: Any) -> None:
         column.operator("fitbody.generate_rig", icon="POSE_HLT")
     else:
         paragraph(column, translate(ENABLE_RIGIFY), "INFO")
-
-
-def _props(column: Any, owner: Any, *names: str) -> None:
-    """Settings below one another; check boxes get the whole width for their words."""
-    for name in names:
-        box = owner.bl_rna.properties[name].type == "BOOLEAN"
-        (_full_width(column) if box else column).prop(owner, name)
-
-
-def _full_width(layout: Any) -> Any:
-    """A part of a layout in which words stand in the buttons: half of a narrow sidebar would cut them."""
-    part = layout.column(align=True)
-    part.use_property_split = False
-    return part
-
-
-def _fold(layout: Any, owner: Any, name: str) -> Any:
-    """A line that opens and closes what is below it; the row it is in."""
-    row = layout.row(align=True)
-    line = row.row(align=True)
-    line.use_property_split, line.emboss, line.alignment = False, "NONE", "LEFT"
-    line.prop(owner, name, icon="TRIA_DOWN" if getattr(owner, name) else "TRIA_RIGHT", toggle=True)
-    return row
 
 
 def _photos(layout: Any) -> None:
@@ -354,7 +331,7 @@ def _source(column: Any, settings: Any) -> None:
         return
     column.prop(settings, {"IMAGE": "image", "SEQUENCE": "frames", "VIDEO": "video"}[settings.source], text="")
     if settings.source == "SEQUENCE":
-        _full_width(column).prop(settings, "sequence_fps")
+        full_width(column).prop(settings, "sequence_fps")
     column.operator("fitbody.use_active_image", icon="IMAGE_DATA")
     icon = PREVIEW.icon_of(settings.source_path(), settings.source)
     if icon:
@@ -370,7 +347,7 @@ def _choices(column: Any, settings: Any) -> None:
         extra = details.get(name, {}).get(getattr(settings, name))
         if extra:
             column.prop(settings, extra)
-    fingers = _full_width(column)
+    fingers = full_width(column)
     fingers.enabled = settings.body != "open-light"
     fingers.prop(settings, "expressive")
 
@@ -405,16 +382,6 @@ def _messages(layout: Any) -> None:
         layout.label(text=translate(STATE.note), icon="CHECKMARK")
     for text in STATE.warnings[:6]:
         paragraph(layout, translate(text), "INFO")
-
-
-def paragraph(layout: Any, text: str, icon: str) -> None:
-    """Text in lines that fit a narrow sidebar."""
-    region = bpy.context.region
-    width = max(24, int((region.width if region else 260) / 8.5) - 4)
-    column = layout.column(align=True)
-    column.scale_y = 0.8
-    for number, line in enumerate(textwrap.wrap(text, width)[:8]):
-        column.label(text=line, icon=icon if number == 0 else "BLANK1")
 
 
 CLASSES = (
