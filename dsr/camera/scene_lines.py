@@ -30,6 +30,7 @@ _FOCAL_USUAL = 0.35  # deviation of photographs' focal lengths from the guess, a
 _FOCAL_TRUST = 0.5  # the scene may be no Manhattan world: its lines say half of what they seem to say
 _FOCAL_STRUCTURE = 5.0  # log likelihood under the guess, beside lines at random, below which nobody asks further
 _FOCAL_SURE = 0.2  # deviation of the answer above which the guess is kept
+_FOCAL_BEYOND = 0.1  # probability of the first and last focal length tried above which it may lie beyond them
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class SceneLines:
             sigma = float(np.sqrt(weight @ (shifts - mean) ** 2))
             if sigma > _FOCAL_SURE:
                 return None
-        return float(np.exp(mean)), max(sigma, 0.05)
+        return None if weight[[0, -1]].sum() > _FOCAL_BEYOND else (float(np.exp(mean)), max(sigma, 0.05))
 
     def _evidence(self, shift: float) -> float:
         """Log likelihood of the lines under any tilt, the focal length being ``e^shift`` times as long."""

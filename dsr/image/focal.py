@@ -8,8 +8,8 @@ Precedence: flag > sidecar > file name > EXIF > default. Rules:
   the picture was resized after capture.
 * Cropping changes no focal length in pixels: where EXIF's size at capture has another shape, its diagonal counts.
 * ``name_32_f35.jpg``: 32 mm with 36 mm along the picture's width, PersPose's own rule (specification section 2.2).
-* default: the picture's diagonal, a field of view of 53 degrees across it (CLIFF, arXiv 2208.00571); the scene's straight
-  lines may tell better later (:mod:`dsr.camera.scene_lines`).
+* default: the picture's diagonal, a field of view of 53 degrees across it (CLIFF, arXiv 2208.00571); the scene's
+  straight lines may tell better later (:mod:`dsr.camera.scene_lines`).
 """
 
 from __future__ import annotations

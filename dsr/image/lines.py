@@ -28,6 +28,8 @@ def straight_lines(rgb: np.ndarray, width: int) -> np.ndarray:
     high, wide = rgb.shape[:2]
     scale = min(1.0, _SIDE / max(high, wide))
     size = (max(1, round(wide * scale)), max(1, round(high * scale)))
+    if min(size) < _SHORTEST:
+        return np.zeros((0, 4))
     small = cv2.resize(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
     found = cv2.ximgproc.createFastLineDetector(length_threshold=_SHORTEST, do_merge=False).detect(small)
     if found is None:

@@ -21,3 +21,5 @@ def test_edges_of_a_pole_are_found_where_they_are():
 
 def test_a_plain_picture_has_none():
     assert straight_lines(np.full((60, 80, 3), 90, np.uint8), 80).shape == (0, 4)
+    for shape in ((1, 1), (2, 3000), (900, 3)):
+        assert straight_lines(np.full((*shape, 3), 90, np.uint8), shape[1]).shape == (0, 4)

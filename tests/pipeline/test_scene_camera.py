@@ -58,3 +58,12 @@ def test_what_the_file_says_of_its_lens_stays(tmp_path, room):
 def test_an_empty_picture_keeps_the_diagonal(tmp_path):
     result, camera = camera_of(tmp_path / "grey.png", np.full((900, 1200, 3), 90, np.uint8))
     assert result.focal_source == "default" and camera.K[0, 0] == 1500
+
+
+@pytest.mark.skipif(not hasattr(cv2, "ximgproc"), reason="this OpenCV finds no lines")
+def test_stripes_keep_the_diagonal(tmp_path):
+    """Under the longest focal length tried they would be edges of a room, as under any longer one."""
+    down, right = np.mgrid[:900, :1200]
+    stripes = ((down + right) // 10 % 2 * 255).astype(np.uint8)
+    result, camera = camera_of(tmp_path / "stripes.png", np.repeat(stripes[..., None], 3, 2))
+    assert result.focal_source == "default" and camera.K[0, 0] == 1500
