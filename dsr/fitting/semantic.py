@@ -3,11 +3,12 @@
 Where the picture shows skin the body has to match the mask tightly; elsewhere the dressed body has to: the skin moved
 out by how loose the person's clothes are, which is found with the shape (:mod:`dsr.fitting.clothed_surface`). What the
 keypoints, landmarks, pose prior, joint limits and shape prior say is held as the normal distribution they leave around
-the fit: with H the Gauss-Newton matrix and g the gradient of the fit's cost at the start, ``H = L L^T`` and
-``delta = L^-T y``, the cost is ``g delta + |y|^2 / 2`` plus a constant. All unknowns then share one unit, the standard
-deviation, and steps along the gradient move most what the keypoints know least: girth, depth, and how loose clothes
-are. The length of the steps is Adam's, but for all unknowns of a person together: were each scaled by itself, many
-coefficients of shape would take up what one unknown of looseness explains better.
+the fit, its pose as the fit holds it (:mod:`dsr.fitting.shape_and_pose`): with H the Gauss-Newton matrix and g the
+gradient of the fit's cost at the start, ``H = L L^T`` and ``delta = L^-T y``, the cost is ``g delta + |y|^2 / 2`` plus
+a constant. All unknowns then share one unit, the standard deviation, and steps along the gradient move most what the
+keypoints know least: girth, depth, and how loose clothes are. The length of the steps is Adam's, but for all unknowns
+of a person together: were each scaled by itself, many coefficients of shape would take up what one unknown of looseness
+explains better.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ from dsr.clothing.prior import ClothingPrior, load_clothing_prior
 from dsr.devices import one_thread
 from dsr.fitting.clothed_surface import clothed_surface
 from dsr.fitting.expectation import expect_upright
-from dsr.fitting.gravity import find_stances
+from dsr.fitting.gravity import find_gravity, find_stances
 from dsr.fitting.mask_crop import MaskCrop, mask_crop
 from dsr.fitting.network_start import with_network
 from dsr.fitting.picture_result import describe_state
 from dsr.fitting.problem import FitProblem, fit_problem, group_detections
 from dsr.fitting.semantic_terms import Canvas, OutlineTerm, PublishedTerm, SemanticTerm
-from dsr.fitting.solver import FitWeights, State, linearise
+from dsr.fitting.shape_and_pose import pose_as_fitted
+from dsr.fitting.solver import FitWeights, State, Targets, linearise
 from dsr.limits import check_time
 from dsr.options import FitOptions
 from dsr.people.body_view import view_body
@@ -72,8 +74,9 @@ class SemanticWeights:
     pixel: float = 0.008
     """Keypoints may be off by this share of the person's box side: one standard deviation."""
     landmark_across_m: float = 0.20
-    """3D landmarks across the viewing direction, metres. Twice what the fit allows: their errors go together, so that
-    33 of them say less about proportions, and with these about the height, than 33 independent ones would."""
+    """3D landmarks across the viewing direction, metres, in what they say of the shape. Twice what the fit allows:
+    their errors go together, so that 33 of them say less about proportions, and with these about the height, than 33
+    independent ones would."""
     landmark_along_m: float = 0.40
     """3D landmarks along the viewing direction, metres."""
     beta: float = 1.0
@@ -128,6 +131,7 @@ def refine_semantic(
     counts = (
         {SKIN: 1.0, HAIR: weights.hair, UPPER: cloth, LOWER: cloth, SHOES: cloth} if objective == "dressed" else None
     )
+    gravity = camera.gravity or find_gravity(detections, camera)
     results = list(people)
     for i, detection in enumerate(detections):
         if detection.mask is None:
@@ -147,14 +151,15 @@ def refine_semantic(
                     for i, clothes in zip(rows, maps, strict=True)
                 ]
                 some = [detections[i] for i in rows]
-                problem = fit_problem(some, camera, body, options)
-                if options.regressor == "default":  # its keypoints; pose and shape are the silhouette's matter now
-                    told = with_network(problem)
-                    targets = replace(problem.targets, landmarks=told.targets.landmarks)
-                    problem = replace(problem, targets=targets, network=told.network)
-                if camera.gravity is not None:
-                    problem = expect_upright(problem, camera.gravity, find_stances(some, camera, camera.gravity))
-                refined = _refine_group([people[i] for i in rows], problem, crops, objective, options, weights)
+                problem = as_fitted = fit_problem(some, camera, body, options)
+                if options.regressor == "default":  # its keypoints; the shape is the silhouette's matter now
+                    as_fitted = with_network(problem)
+                    targets = replace(problem.targets, landmarks=as_fitted.targets.landmarks)
+                    problem = replace(problem, targets=targets, network=as_fitted.network)
+                stances = find_stances(some, camera, gravity)
+                problem, as_fitted = (expect_upright(p, gravity, stances) for p in (problem, as_fitted))
+                before = [people[i] for i in rows]
+                refined = _refine_group(before, problem, as_fitted.targets, crops, objective, options, weights)
                 for i, person in zip(rows, refined, strict=True):
                     results[i] = person
     return results
@@ -163,12 +168,13 @@ def refine_semantic(
 def _refine_group(
     before: list[PersonResult],
     problem: FitProblem,
+    as_fitted: Targets,
     mask_crops: list[MaskCrop],
     objective: str,
     options: FitOptions,
     weights: SemanticWeights,
 ) -> list[PersonResult]:
-    """Refine the fitted people of a problem, each by the crop of their mask."""
+    """Refine the fitted people of a problem, each by the crop of their mask; the pose was fitted to other targets."""
     model, body, turn = problem.model, problem.body, problem.rotation
     device = body.faces.device
     start = _state_of(before, problem)
@@ -184,7 +190,14 @@ def _refine_group(
         betas = torch.zeros_like(start.betas) if targets.betas is None else targets.betas.clone()
         betas[:, model.child_axis] = start.betas[:, model.child_axis]
         targets = replace(targets, betas=betas)
-    system = linearise(model, problem.prior, targets, start, keypoint_weights)
+    if options.regressor != "default" and as_fitted.landmarks is not None:  # a network's pose has no landmarks of ours
+        fitted = model.carried(start.root, start.theta, start.betas, start.transl)[0]
+        as_fitted = replace(as_fitted, landmarks=fitted, landmark_sigma=None, landmark_common=None)
+    system = pose_as_fitted(
+        linearise(model, problem.prior, targets, start, keypoint_weights),
+        linearise(model, problem.prior, as_fitted, start, FitWeights()),
+        model.num_betas,
+    )
     factor = torch.linalg.cholesky(system.normal + 1e-6 * torch.eye(model.num_parameters).to(system.normal))
     slope = torch.linalg.solve_triangular(factor, system.gradient[..., None], upper=False)[..., 0]
 
