@@ -90,6 +90,10 @@ class _Cancelled(BaseException):
     """The request at work was cancelled; no picture's own error handling may swallow it."""
 
 
+class _MakeWay(BaseException):
+    """Somebody waits for more than what was looked for ahead."""
+
+
 class Worker:
     """Takes requests from one stream, answers on another.
 
@@ -202,19 +206,30 @@ class Worker:
         self._send("result", id=request.get("id"), input=garment, status="ok", message="", path=out, outputs=[out])
 
     def _get_ready(self, request: dict[str, Any]) -> None:
-        """Load what a fit needs and look at its first picture, so that little is left to do when it is asked for."""
-        fitter = self._prepare(_options(request.get("options", {})))
-        if not self._rehearsed:
-            self._rehearsed = True
-            fitter.rehearse()
-        self._stop_if_cancelled(request)
+        """Load what a fit needs and look at its first picture, so that little is left to do when it is asked for.
+
+        A request that comes meanwhile waits for the step at work alone.
+        """
         inputs = request.get("inputs", [])
         if not isinstance(inputs, list):
             raise UsageError('"inputs" must be a list of pictures.')
-        for path in inputs[:1]:
-            fitter.on_stage = lambda _: self._stop_if_cancelled(request)
+        fitter = self._prepare(_options(request.get("options", {})))
+        if not self._rehearsed and self._queue.empty():
+            self._rehearsed = True
+            fitter.rehearse()
+
+        def on_stage(stage: str) -> None:
+            self._stop_if_cancelled(request)
+            if stage == "people" and not self._queue.empty():
+                raise _MakeWay
+
+        self._stop_if_cancelled(request)
+        for path in inputs[:1] if self._queue.empty() else ():
+            fitter.on_stage = on_stage
             try:
                 fitter.fit(str(path))  # whatever is wrong with it is said when a fit is asked for
+            except _MakeWay:
+                pass
             finally:
                 fitter.on_stage = None
 

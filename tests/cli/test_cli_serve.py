@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cheap_bodies import cheap_fitter, find_people
+from cheap_bodies import cheap_fitter, find_people, fit_bodies
 from clip_people import FOCAL, folder
 
 from dsr.cli import fit as cli
@@ -313,3 +313,32 @@ def test_a_picture_is_looked_at_before_it_is_asked_for(make_picture, tmp_path):
     assert [kinds(events, k) for k in (4, 5)] == [["error", "done"]] * 2
     (result,) = [one for one in events if one["event"] == "result"]
     assert result["id"] == 6 and result["people"] == 2
+
+
+def test_what_was_looked_for_ahead_makes_way_for_a_fit(make_picture, tmp_path):
+    picture, fitted, answers = make_picture(tmp_path / "one.jpg", people=1), [], Answers()
+    requests = [
+        {"request": "prepare", "id": 1, "inputs": [str(picture)]},
+        {"request": "fit", "id": 2, "inputs": [str(picture)], "out": str(tmp_path / "out")},
+    ]
+
+    def find(photo):
+        end = time.monotonic() + 10
+        while worker._queue.empty() and not fitted and time.monotonic() < end:
+            time.sleep(0.01)  # the fit is asked for while people are looked for
+        return find_people(photo)
+
+    def fit_one(detections, *others):
+        fitted.append(len(detections))
+        return fit_bodies(detections, *others)
+
+    class Lines(io.StringIO):
+        def __iter__(self):
+            yield json.dumps(requests[0])
+            time.sleep(0.2)
+            yield json.dumps(requests[1])
+
+    worker = Worker(Lines(), answers, make_fitter=partial(cheap_fitter, people_finder=find, body_fitter=fit_one))
+    worker.run()
+    assert fitted == [1] and kinds(answers.events(), 1) == ["done"]
+    assert "result" in kinds(answers.events(), 2)
