@@ -138,7 +138,7 @@ def ktpformer(model: Any, x: Tensor) -> Tensor:
 
 def graph_mixer(x: Tensor, m: Any) -> Tensor:
     """MotionAGFormer's graph convolution over joints or most similar frames (HoT specification, 4.4)."""
-    if m.temporal:
+    if m.similar:
         similar = x @ x.transpose(1, 2)
         least = similar.topk(4, dim=-1, largest=True)[0][..., -1:]
         graph = (similar >= least).to(x.dtype)
@@ -151,7 +151,7 @@ def graph_mixer(x: Tensor, m: Any) -> Tensor:
 
 def sub_block(x: Tensor, m: Any) -> Tensor:
     """Mixer and MLP with layer scales."""
-    mixer = graph_mixer if hasattr(m.mixer, "temporal") else self_attention
+    mixer = graph_mixer if hasattr(m.mixer, "similar") else self_attention
     x = x + m.layer_scale_1 * mixer(m.norm1(x), m.mixer)
     return x + m.layer_scale_2 * mlp(m.norm2(x), m.mlp)
 

@@ -257,7 +257,7 @@ def _official(path: Path, command: LifterEvalCommand) -> Any:
         try:
             settings[key] = tuple(int(v) for v in value.split(",")) if "," in value else int(value)
         except ValueError:
-            sign = sign if key == "dataset" else ""
+            sign = sign if key in ("dataset", "streams") else ""
             settings[key] = value
         if not sign or not key:
             raise UsageError(f"--set {text}: use NAME=NUMBER, frames=27 for example; widths=3,3,3 for several numbers.")

@@ -12,7 +12,7 @@ from torch import nn
 from dsr.errors import UsageError
 from dsr.lifting import LIFTERS, build_lifter, select_frames
 from dsr.lifting.hourglass import take_frames
-from dsr.lifting.motionagformer import fourth_greatest
+from dsr.lifting.motionagformer import adjacent_frames, fourth_greatest, similar_frames
 from dsr.lifting.priors import PriorGraph, PriorUnit, kinematic_topology
 from dsr.lifting.transformer import DropPath, drop_rates
 from dsr.losses.lifting import laplace_loss
@@ -241,3 +241,32 @@ def test_the_fourth_greatest_of_a_column_counts_equal_ones(frames):
     x = torch.randn(2, frames, 6).round(decimals=1)
     least = x.topk(min(4, frames), dim=1).values[:, -1:]
     assert torch.equal(fourth_greatest(x), least)
+
+
+VARIANTS = {
+    "similar": 0,
+    "adaptive": False,
+    "layer_scale": False,
+    "streams": "graph",
+}
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_variants_of_motionagformer(name):
+    published, variant = (
+        made("motionagformer", {**SMALL, **AGGREGATED, **more}) for more in ({}, {name: VARIANTS[name]})
+    )
+    x = keypoints(variant, batch=1)
+    with torch.no_grad():
+        alone = variant.eval()(x)
+        assert not torch.allclose(alone, published.eval()(x), atol=1e-3)
+    torch.testing.assert_close(alone, variant(x).detach(), atol=1e-5, rtol=1e-5)  # gradients recorded: layer by layer
+    kept = set(variant.state_dict())
+    assert kept < set(published.state_dict()) if name != "similar" else kept == set(published.state_dict())
+
+
+def test_the_two_frames_beside_one():
+    assert torch.equal(adjacent_frames(4), torch.tensor([[0.0, 1, 0, 0], [1, 0, 1, 0], [0, 1, 0, 1], [0, 0, 1, 0]]))
+    x = torch.randn(2, 9, 5)
+    assert torch.equal(similar_frames(x, 1).sum(-1), torch.ones(2, 9))
+    assert bool((similar_frames(x, 9) == 1).all())

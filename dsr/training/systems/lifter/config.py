@@ -35,6 +35,14 @@ class NetworkConfig:
     """HoT: kept frames know their time in the window; published, only their rank among the kept."""
     priors: Switch = "off"
     """KPA and TPA as the embedding of MotionBERT or MotionAGFormer."""
+    similar: int = -1
+    """MotionAGFormer: frames joined to each, by likeness; 0: the one before and after; -1: the published 4."""
+    adaptive: Switch = "on"
+    """MotionAGFormer: streams weighted by what they hold; off: alike."""
+    layer_scale: Switch = "on"
+    """MotionAGFormer: learned factors on the residual branches."""
+    streams: Literal["both", "attention", "graph"] = "both"
+    """MotionAGFormer: both streams, as published, or one alone."""
     hypotheses: int = field(default=0, metadata={"at_least": 0})
     """Poses that the diffusion lifter draws for every window."""
     iterations: int = field(default=0, metadata={"at_least": 0})
@@ -215,10 +223,24 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
         if home not in ("motionbert", "motionagformer"):
             raise UsageError(f"--network.priors: {config.model} does not take them; MotionBERT and MotionAGFormer do.")
         made["priors"] = True
+    made |= _streams(config, home)
     if network.drop >= 0 and home in ("convformer", "glagcn", "uao", "simplebaseline"):
         made["drop"] = network.drop
     if network.drop_path >= 0 and home in ("convformer", "mixste", "ktpformer", "uao", "diffusion"):
         made["drop_path"] = network.drop_path
+    return made
+
+
+def _streams(config: LifterTrainConfig, home: str) -> dict[str, Any]:
+    """MotionAGFormer's variants."""
+    network = config.network
+    made: dict[str, Any] = {"similar": network.similar} if network.similar >= 0 else {}
+    made |= {name: False for name in ("adaptive", "layer_scale") if getattr(network, name) == "off"}
+    made |= {"streams": network.streams} if network.streams != "both" else {}
+    if made and home != "motionagformer":
+        raise UsageError(
+            f"--network.{next(iter(made)).replace('_', '-')}: only MotionAGFormer has it, not {config.model}."
+        )
     return made
 
 
