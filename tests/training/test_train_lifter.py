@@ -300,8 +300,11 @@ def test_networks_that_cannot_be():
         network_arguments(small_config("glagcn", network=NetworkConfig(frames=10)))
     with pytest.raises(UsageError, match="does not take them"):
         network_arguments(small_config("mixste", network=NetworkConfig(priors="on")))
-    with pytest.raises(UsageError, match="--network.layer-scale: only MotionAGFormer has it, not mixste"):
+    with pytest.raises(UsageError, match=r"--network\.layer-scale: only MotionAGFormer has it, not mixste"):
         network_arguments(small_config("mixste", network=NetworkConfig(layer_scale="off")))
+    with pytest.raises(UsageError, match="only GLA-GCN has it, not mixste"):
+        network_arguments(small_config("mixste", network=NetworkConfig(causal="on")))
+    assert network_arguments(small_config("glagcn", network=NetworkConfig(causal="on")))["causal"] is True
     variant = NetworkConfig(similar=0, adaptive="off", streams="graph")
     made = network_arguments(small_config("motionagformer", network=variant))
     assert (made["similar"], made["adaptive"], made["streams"]) == (0, False, "graph") and "layer_scale" not in made

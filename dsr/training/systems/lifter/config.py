@@ -35,6 +35,8 @@ class NetworkConfig:
     """HoT: kept frames know their time in the window; published, only their rank among the kept."""
     priors: Switch = "off"
     """KPA and TPA as the embedding of MotionBERT or MotionAGFormer."""
+    causal: Switch = "off"
+    """GLA-GCN: the last frame of a window, from those before it; published, the middle one."""
     similar: int = -1
     """MotionAGFormer: frames joined to each, by likeness; 0: the one before and after; -1: the published 4."""
     adaptive: Switch = "on"
@@ -224,6 +226,10 @@ def network_arguments(config: LifterTrainConfig) -> dict[str, Any]:
             raise UsageError(f"--network.priors: {config.model} does not take them; MotionBERT and MotionAGFormer do.")
         made["priors"] = True
     made |= _streams(config, home)
+    if network.causal == "on":
+        if home != "glagcn":
+            raise UsageError(f"--network.causal: only GLA-GCN has it, not {config.model}.")
+        made["causal"] = True
     if network.drop >= 0 and home in ("convformer", "glagcn", "uao", "simplebaseline"):
         made["drop"] = network.drop
     if network.drop_path >= 0 and home in ("convformer", "mixste", "ktpformer", "uao", "diffusion"):
