@@ -44,11 +44,11 @@ def main() -> None:
         for index in range(len(source)):
             record = source.record(index)
             labels = np.asarray(record.labels).astype(int)
+            assert isinstance(record.image, np.ndarray) and record.K is not None
             inside = (record.box_px[:2] > 0).all() and (record.box_px[2:] < SIZE).all()
             if not inside or (labels > 0).mean() < 0.06 or (labels == _FACE).sum() < 60:
                 continue
             Image.fromarray(record.image).save(path)
-            assert record.K is not None
             fitter = Fitter(FitOptions(focal=float(record.K[0, 0]), person="largest"), keep_labels=True)
             result = fitter.fit(path)
             clothes = result.labels[0] if result.status == "ok" and result.labels else None

@@ -93,6 +93,7 @@ def subjects(count: int, seed: int, asset: BodyAsset) -> Iterator[tuple[int, Sub
 
 def worn(texture: Texture, asset: BodyAsset, zb: ZBuffer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Colours (S, S, 3) of a drawn body in its texture, where it was really seen, and where the chart is at all."""
+    assert asset.uv is not None and asset.faces_uv is not None
     _, weights = zb.barycentric()
     face = zb.face_index[zb.covered]
     uv = np.einsum("nk,nkc->nc", weights, asset.uv[asset.faces_uv[face]])
@@ -113,7 +114,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--sheet", type=Path, default=None, help="write photograph, truth and all rows as one picture")
     arguments = parser.parse_args()
-    asset, rows, tiles = load_asset("open"), {}, []
+    asset, tiles = load_asset("open"), []
+    rows: dict[str, list[list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         for index, person in subjects(arguments.count, arguments.seed, asset):
             background = draw_background(np.random.default_rng(index), SIZE)
@@ -133,6 +135,7 @@ def main() -> None:
             ideal = replace(result, people=[truth_of])
             ideal.labels = [ClothingMap(box, known, np.ones(known.shape, np.float32))]
             exact = person_texture(ideal, 0, asset)
+            assert exact is not None
             vertices = result.people[0].vertices_cam_m.astype(np.float64)
             for turn in TURNS_DEG:
                 grey = np.full((SIZE, SIZE, 3), 128.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -14,15 +13,15 @@ import numpy as np
 from clothing_prior.covering import covering, nearest_cover, vertex_normals
 from clothing_prior.dressing import DressedBody, dress
 from clothing_prior.outfits import SEXES, draw_pieces, shares_table
+from clothing_prior.resuming import OnProgress, Sums, load_sums, save_sums
 from clothing_prior.votes import Votes
 from dsr.body import BodyAsset
 from dsr.clothing.bare import bare_labels
 from dsr.mocap.pose_prior import PosePrior
 from dsr.synthetic.wardrobe import Wardrobe
 
-OnProgress = Callable[[int, int], None]
 _EVERY = 25  # people between two saves
-_LAYOUT = 2  # of the saved sums: another number does not go on from older ones
+_LAYOUT = 3  # of the saved sums: another number does not go on from older ones
 
 
 @dataclass(frozen=True)
@@ -46,22 +45,23 @@ def learn_from_garments(
     """
     asset = wardrobe.body
     fingerprint = _fingerprint(wardrobe, settings)
-    votes = load_sums(resume, fingerprint) or Votes.empty(asset.num_vertices)
+    sums = load_sums(resume, fingerprint) or Sums(Votes.empty(asset.num_vertices))
     bare = bare_labels(asset)
     near = near_joints(asset)
     sexes = list(SEXES)
-    for index in range(votes.people, settings.people):
+    for index in range(sums.done, settings.people):
         rng = np.random.default_rng([settings.seed, index])
         sex = index % 2
         pieces = draw_pieces(wardrobe, sexes[sex], rng)
         dressed = dress(wardrobe, pieces, draw_betas(asset, sex, rng), draw_pose(rng))
         labels, distance = read_covers(dressed, asset, bare, near)
-        votes.add(np.arange(asset.num_vertices), labels, distance)
+        sums.votes.add(np.arange(asset.num_vertices), labels, distance)
+        sums.done = index + 1
         if resume is not None and ((index + 1) % _EVERY == 0 or index + 1 == settings.people):
-            save_sums(resume, fingerprint, votes)
+            save_sums(resume, fingerprint, sums)
         if on_progress is not None:
             on_progress(index + 1, settings.people)
-    return votes
+    return sums.votes
 
 
 def read_covers(
@@ -158,28 +158,3 @@ def _digest(wardrobe: Wardrobe) -> str:
 def _fingerprint(wardrobe: Wardrobe, settings: GarmentSettings) -> str:
     said = {"seed": settings.seed, "body": wardrobe.body.sha256, "garments": _digest(wardrobe), "layout": _LAYOUT}
     return sha256(json.dumps({**said, "shares": {k: asdict(v) for k, v in SEXES.items()}}).encode()).hexdigest()
-
-
-def save_sums(path: Path, fingerprint: str, votes: Votes) -> None:
-    """Write the sums so far, complete or not at all."""
-    from dsr.files import write_atomic
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as stream:
-            np.savez(stream, fingerprint=np.array(fingerprint), **votes.arrays())
-
-    write_atomic(path, write)
-
-
-def load_sums(path: Path | None, fingerprint: str) -> Votes | None:
-    """The sums of an earlier run with the same settings and data, or None."""
-    if path is None or not path.is_file():
-        return None
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {key: stored[key] for key in stored.files}
-        if str(arrays.pop("fingerprint")) != fingerprint:
-            return None
-        return Votes.from_arrays(arrays)
-    except (OSError, ValueError, KeyError, EOFError):
-        return None  # cut short: begin again

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from clothing_prior.resuming import OnProgress, count_files, fingerprint_of
 from clothing_prior.votes import Votes
 from dsr.body import BodyAsset
 from dsr.camera import PictureCamera
 from dsr.clothing.labels import LABELS
-from dsr.errors import DatasetError, DsrError
+from dsr.errors import DatasetError
 from dsr.people.brought_labels import read_label_picture
 from dsr.rendering.zbuffer import rasterise
 
@@ -20,7 +21,12 @@ _FEW_PIXELS = 400
 
 
 def learn_from_pictures(
-    results: Path, labels: Path, kind: str, asset: BodyAsset, on_progress: Callable[[int, int], None] | None = None
+    results: Path,
+    labels: Path,
+    kind: str,
+    asset: BodyAsset,
+    on_progress: OnProgress | None = None,
+    resume: Path | None = None,
 ) -> tuple[Votes, list[str]]:
     """Count the labels that fitted people show.
 
@@ -30,6 +36,7 @@ def learn_from_pictures(
         kind: their label set, as ``--parser`` names it.
         asset: the open body.
         on_progress: called with pictures done and in all.
+        resume: file that holds the sums so far; gone on from where it belongs to the same files.
 
     Returns:
         The votes, and a sentence for every picture that was left out.
@@ -42,26 +49,25 @@ def learn_from_pictures(
     files = sorted(file for file in results.glob("*.json") if file.name != "report.json") if results.is_dir() else []
     if not files:
         raise DatasetError(f"{results}: no results of dsr-fit there.")
-    votes, left_out = Votes.empty(asset.num_vertices), []
-    for done, file in enumerate(files, 1):
-        try:
-            result = load_result(file)
-            people = getattr(result, "people", [])
-            if result.K is None or not people:
-                raise DatasetError(f"{file} holds nobody.")
-            if any(len(person.vertices_cam_m) != asset.num_vertices for person in people):
-                raise DatasetError(f"{file} was fitted with another body than {asset.name}.")
-            picture = read_label_picture(labels, kind, Path(result.input_path), result.image_size)
-            bodies = [np.asarray(person.vertices_cam_m, np.float64) for person in people]
-            for vertex, label in seen_labels(bodies, asset, PictureCamera(result.K, result.image_size), picture.at):
-                votes.add(vertex, label, np.full(len(vertex), np.nan))
-        except DsrError as error:
-            left_out.append(str(error))
-        if on_progress is not None:
-            on_progress(done, len(files))
-    if not votes.people:
-        raise DatasetError(f"{results}: none of {len(files)} pictures can be used; the first one: {left_out[0]}")
-    return votes, left_out
+
+    def add(file: Path, votes: Votes) -> None:
+        result = load_result(file)
+        people = getattr(result, "people", [])
+        if result.K is None or not people:
+            raise DatasetError(f"{file} holds nobody.")
+        if any(len(person.vertices_cam_m) != asset.num_vertices for person in people):
+            raise DatasetError(f"{file} was fitted with another body than {asset.name}.")
+        picture = read_label_picture(labels, kind, Path(result.input_path), result.image_size)
+        bodies = [np.asarray(person.vertices_cam_m, np.float64) for person in people]
+        for vertex, label in seen_labels(bodies, asset, PictureCamera(result.K, result.image_size), picture.at):
+            votes.add(vertex, label, np.full(len(vertex), np.nan))
+
+    read = [*results.glob("*.json"), *results.glob("*.npz"), *labels.glob("*.png")]
+    fingerprint = fingerprint_of(read, body=asset.sha256, of="pictures", kind=kind)
+    sums = count_files(files, add, asset.num_vertices, fingerprint, resume, on_progress)
+    if not sums.votes.people:
+        raise DatasetError(f"{results}: none of {len(files)} pictures can be used; the first one: {sums.left_out[0]}")
+    return sums.votes, sums.left_out
 
 
 def seen_labels(

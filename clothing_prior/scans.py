@@ -1,14 +1,13 @@
 """The prior from clothed scans with labels and fitted body parameters.
 
 A scan is ``NAME.obj``, ``.ply`` or ``.glb`` (metres), with a label for every vertex: in ``NAME.labels.npy`` (ids 0 to
-19, -1 unknown), or as vertex colours of Graphonomy's palette. ``NAME.npz`` holds the body inside of it: ``betas``,
-``body_pose`` (23, 3), and where known ``global_orient`` (3,) and ``transl`` (3,). The scan is registered to the body
-rigidly, so that its frame does not matter; holes are left out.
+19, -1 unknown), or as vertex colours or a texture of Graphonomy's palette. ``NAME.npz`` holds the body inside of it:
+``betas``, ``body_pose`` (23, 3), and where known ``global_orient`` (3,) and ``transl`` (3,). The scan is registered to
+the body rigidly, so that its frame does not matter; holes are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from scipy.spatial import cKDTree
 from clothing_prior.covering import covering, vertex_normals
 from clothing_prior.dressing import joint_transforms, skin
 from clothing_prior.garments import inner_vertices, near_joints
+from clothing_prior.resuming import OnProgress, count_files, fingerprint_of
 from clothing_prior.votes import Votes
 from dsr.body import BodyAsset
 from dsr.clothing.labels import LABELS, PALETTE_RGB
@@ -48,7 +48,7 @@ class Scan:
 
 
 def learn_from_scans(
-    folder: Path, asset: BodyAsset, on_progress: Callable[[int, int], None] | None = None
+    folder: Path, asset: BodyAsset, on_progress: OnProgress | None = None, resume: Path | None = None
 ) -> tuple[Votes, list[str]]:
     """Register every scan of a folder and count what covers the body.
 
@@ -56,6 +56,7 @@ def learn_from_scans(
         folder: the scans.
         asset: the body their parameters belong to, with 24 joints.
         on_progress: called with scans done and in all.
+        resume: file that holds the sums so far; gone on from where it belongs to the same files.
 
     Returns:
         The votes, and a sentence for every scan that was left out.
@@ -66,22 +67,20 @@ def learn_from_scans(
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in ENDINGS) if folder.is_dir() else []
     if not files:
         raise DatasetError(f"{folder}: no scans there (.obj, .ply or .glb with labels and a .npz of the body).")
-    votes, left_out = Votes.empty(asset.num_vertices), []
-    for done, file in enumerate(files, 1):
-        try:
-            labels, distance = read_scan_covers(
-                load_scan(file), load_parameters(file.with_suffix(".npz"), asset), asset
-            )
-        except DatasetError as error:
-            left_out.append(str(error))
-        else:
-            rows = np.flatnonzero(labels >= 0)
-            votes.add(rows, labels[rows], distance[rows])
-        if on_progress is not None:
-            on_progress(done, len(files))
-    if not votes.people:
-        raise DatasetError(f"{folder}: none of {len(files)} scans can be used; the first one: {left_out[0]}")
-    return votes, left_out
+
+    def add(file: Path, votes: Votes) -> None:
+        scan, body = load_scan(file), load_parameters(file.with_suffix(".npz"), asset)
+        labels, distance = read_scan_covers(scan, body, asset)
+        rows = np.flatnonzero(labels >= 0)
+        votes.add(rows, labels[rows], distance[rows])
+
+    read = [file.with_suffix(ending) for file in files for ending in (file.suffix, ".npz", ".labels.npy")]
+    sums = count_files(
+        files, add, asset.num_vertices, fingerprint_of(read, body=asset.sha256, of="scans"), resume, on_progress
+    )
+    if not sums.votes.people:
+        raise DatasetError(f"{folder}: none of {len(files)} scans can be used; the first one: {sums.left_out[0]}")
+    return sums.votes, sums.left_out
 
 
 def load_scan(path: Path) -> Scan:
@@ -116,10 +115,25 @@ def load_scan(path: Path) -> Scan:
         if labels.min() < -1 or labels.max() >= len(LABELS):
             raise DatasetError(f"{beside} holds the label {labels.max()}; there are 0 to {len(LABELS) - 1}.")
         return Scan(vertices, faces, labels)
-    colours = getattr(mesh.visual, "vertex_colors", None) if mesh.visual.kind == "vertex" else None
-    if colours is None:
-        raise DatasetError(f"{path} has no labels: give {beside.name}, or vertex colours of Graphonomy's palette.")
-    return Scan(vertices, faces, _from_colours(np.asarray(colours)[:, :3], path))
+    return Scan(vertices, faces, _from_colours(_vertex_colours(mesh, path), path))
+
+
+def _vertex_colours(mesh: Any, path: Path) -> np.ndarray:
+    """(N, 3) colours of a mesh's vertices: its own, or those of its texture there."""
+    kind, colours = mesh.visual.kind, None
+    if kind == "vertex":
+        colours = mesh.visual.vertex_colors
+    elif kind == "texture" and getattr(mesh.visual, "uv", None) is not None:
+        try:
+            colours = mesh.visual.to_color().vertex_colors
+        except (AttributeError, IndexError, TypeError, ValueError) as error:
+            raise DatasetError(f"{path}: its texture cannot be read ({error}).") from error
+    if colours is None or len(colours) != len(mesh.vertices):
+        raise DatasetError(
+            f"{path} has no labels: give {path.stem}.labels.npy, or vertex colours or a texture of Graphonomy's "
+            "palette."
+        )
+    return np.asarray(colours)[:, :3]
 
 
 def load_parameters(path: Path, asset: BodyAsset) -> np.ndarray:
@@ -226,5 +240,7 @@ def _from_colours(rgb: np.ndarray, path: Path) -> np.ndarray:
     distance, near = cKDTree(palette).query(rgb.astype(float))
     labels = np.where(distance < 12.0, near, -1)
     if (labels < 0).mean() > 0.2:
-        raise DatasetError(f"{path}: its vertex colours are not Graphonomy's; give {path.stem}.labels.npy instead.")
+        raise DatasetError(
+            f"{path}: its colours are not those of Graphonomy's labels; give {path.stem}.labels.npy instead."
+        )
     return np.asarray(labels)

@@ -44,7 +44,7 @@ def run_garments(command: GarmentsCommand) -> int:
     if command.people < 1 or command.seed < 0:
         raise UsageError("--people must be at least 1 and --seed at least 0.")
     _check_out(command.out)
-    settings, sums = GarmentSettings(command.people, command.seed), command.out.with_suffix(".sums.npz")
+    settings, sums = GarmentSettings(command.people, command.seed), _sums_of(command.out)
     with tempfile.TemporaryDirectory() as folder, Progress("dressing", command.people) as progress:
         wardrobe = Wardrobe(unpack(command.assets, Path(folder)))
         votes = learn_from_garments(wardrobe, settings, sums, lambda done, total: progress.update(done, total))
@@ -74,7 +74,7 @@ class ScansCommand:
     folder: Annotated[Path, tyro.conf.Positional]
     """Folder of scans: NAME.obj, .ply or .glb with NAME.labels.npy (or vertex colours) and NAME.npz."""
     out: Path = Path("clothing_prior.safetensors")
-    """File to write; its card goes beside it as .md."""
+    """File to write; its card goes beside it as .md, what a stopped run has so far as .sums.npz."""
     base_people: float = 20.0
     """How many people the prior that ships counts as; 0 for the scans alone."""
 
@@ -90,7 +90,7 @@ class PicturesCommand:
     kind: Literal["graphonomy", "lip", "atr"] = "graphonomy"
     """Their label set."""
     out: Path = Path("clothing_prior.safetensors")
-    """File to write; its card goes beside it as .md."""
+    """File to write; its card goes beside it as .md, what a stopped run has so far as .sums.npz."""
     base_people: float = 20.0
     """How many people the prior that ships counts as; 0 for the photographs alone."""
 
@@ -102,7 +102,7 @@ def run_scans(command: ScansCommand) -> int:
 
     _check_out(command.out)
     with Progress("scans") as progress:
-        votes, left_out = learn_from_scans(command.folder, load_asset("open"), progress.update)
+        votes, left_out = learn_from_scans(command.folder, load_asset("open"), progress.update, _sums_of(command.out))
     return _improved(command, votes, left_out, "scans", f"dsr-prior scans {command.folder.name}")
 
 
@@ -114,7 +114,7 @@ def run_pictures(command: PicturesCommand) -> int:
     _check_out(command.out)
     with Progress("pictures") as progress:
         votes, left_out = learn_from_pictures(
-            command.results, command.labels, command.kind, load_asset("open"), progress.update
+            command.results, command.labels, command.kind, load_asset("open"), progress.update, _sums_of(command.out)
         )
     return _improved(command, votes, left_out, "people in pictures", f"dsr-prior pictures {command.results.name}")
 
@@ -144,6 +144,7 @@ def _improved(command: ScansCommand | PicturesCommand, votes: Votes, left_out: l
         limits=OWN_LIMITS,
         interior=asset.interior,
     )
+    _sums_of(command.out).unlink(missing_ok=True)
     write_line(sys.stdout, f"{command.out}: {votes.people} {what}, {len(left_out)} left out; {_figures(prior)}")
     return EXIT_SOME_FAILED if left_out else EXIT_FINE
 
@@ -211,6 +212,11 @@ def _learn(arguments: list[str]) -> int:
     )
     run = next(run for kind, _, run in _COMMANDS.values() if type(command) is kind)
     return int(run(command))
+
+
+def _sums_of(out: Path) -> Path:
+    """What a stopped run has so far."""
+    return out.with_suffix(".sums.npz")
 
 
 def _check_out(out: Path) -> None:

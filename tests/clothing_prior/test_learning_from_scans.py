@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 from scipy.spatial.transform import Rotation
 from shared_data import makehuman
 
+from clothing_prior import resuming
 from clothing_prior.dressing import dress, labelled_piece
 from clothing_prior.garments import draw_betas, draw_pose, inner_vertices, near_joints, read_covers
 from clothing_prior.scans import Scan, learn_from_scans, load_parameters, load_scan, read_scan_covers, register
@@ -81,14 +83,20 @@ def write(folder: Path, asset, name="anna", labels="file", **parameters) -> Path
     mesh = trimesh.Trimesh(asset.v_template + np.array([0, 1, 0]), asset.faces, process=False)
     if labels == "colours":
         mesh.visual.vertex_colors = np.c_[np.array(PALETTE_RGB)[ids], np.full(len(ids), 255)].astype(np.uint8)
-    mesh.export(folder / f"{name}.ply")
+    if labels != "texture":
+        mesh.export(folder / f"{name}.ply")
+    if labels == "texture":  # a column of the picture per label
+        picture = np.zeros((4, 20, 3), np.uint8) + np.array(PALETTE_RGB, np.uint8)
+        uv = np.column_stack([(ids + 0.5) / 20, np.full(len(ids), 0.5)])
+        mesh.visual = trimesh.visual.TextureVisuals(uv=uv, image=Image.fromarray(picture))
+        mesh.export(folder / f"{name}.glb")
     if labels == "file":
         np.save(folder / f"{name}.labels.npy", ids)
     np.savez(folder / f"{name}.npz", **{"betas": np.zeros(5), "body_pose": np.zeros((23, 3)), **parameters})
-    return folder / f"{name}.ply"
+    return folder / f"{name}.{'glb' if labels == 'texture' else 'ply'}"
 
 
-@pytest.mark.parametrize("labels", ["file", "colours"])
+@pytest.mark.parametrize("labels", ["file", "colours", "texture"])
 def test_labels_beside_a_scan_or_in_its_colours(tmp_path, asset, labels):
     path = write(tmp_path, asset, labels=labels)
     np.testing.assert_array_equal(load_scan(path).labels, bare_labels(asset))
@@ -99,12 +107,39 @@ def test_labels_beside_a_scan_or_in_its_colours(tmp_path, asset, labels):
     assert (votes.labels.argmax(1)[seen] == bare_labels(asset)[seen]).mean() > 0.97
 
 
+def test_a_stopped_run_goes_on_to_the_same_sums(tmp_path, asset, monkeypatch):
+    """Stopped after the second of three scans, one of which cannot be used, it reads the third alone."""
+    folder, sums = tmp_path / "scans", tmp_path / "mine.sums.npz"
+    folder.mkdir()
+    for name in ("anna", "berta"):
+        write(folder, asset, name)
+    (folder / "broken.obj").write_text("no mesh")
+    whole, left_out = learn_from_scans(folder, asset)
+    monkeypatch.setattr(resuming, "_EVERY", 1)
+
+    def stop(done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learn_from_scans(folder, asset, stop, sums)
+    steps = []
+    gone_on, still_out = learn_from_scans(folder, asset, lambda done, total: steps.append((done, total)), sums)
+    assert steps == [(3, 3)] and still_out == left_out and len(left_out) == 1 and gone_on.people == 2
+    np.testing.assert_array_equal(gone_on.labels, whole.labels)
+    write(folder, asset, "anna", labels="colours")  # another file: begins again
+    steps.clear()
+    learn_from_scans(folder, asset, lambda done, total: steps.append(done), sums)
+    assert steps == [1, 2, 3]
+
+
 def test_the_command_improves_the_prior_and_names_what_it_left_out(tmp_path, asset, capsys):
     write(tmp_path, asset)
     (tmp_path / "broken.obj").write_text("no mesh")
     out = tmp_path / "mine.safetensors"
     assert main(["scans", str(tmp_path), "--out", str(out), "--base-people", "1"]) == 3
     said = capsys.readouterr()
+    assert not out.with_suffix(".sums.npz").exists()
     assert "1 scans, 1 left out" in said.out and "broken" in said.err
     before, after = load_clothing_prior(asset), load_clothing_prior(asset, out)
     trunk = (np.abs(asset.v_template[:, 0]) < 0.1) & (asset.v_template[:, 1] > 0.2) & (asset.v_template[:, 1] < 0.4)
