@@ -67,10 +67,10 @@ class FrozenLinear:
                 torch.ops.mkldnn._reorder_linear_weight(w, rows) for w in (self.weight, self.back_weight)
             )
 
-    def __call__(self, x: Tensor, add: Tensor | None = None, *, gelu: bool = False) -> Tensor:
-        """(..., inputs) to (..., outputs), added to ``add`` where given, or through GELU (erf)."""
+    def __call__(self, x: Tensor, *, gelu: bool = False) -> Tensor:
+        """(..., inputs) to (..., outputs), through GELU (erf) where asked for."""
         if not gelu:
-            return self._product(x, self.weight, self.bias, add)
+            return self._product(x, self.weight, self.bias, None)
         if not self.packed:
             return functional.gelu(functional.linear(x, self.weight, self.bias))
         return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "gelu", [], "none")

@@ -133,7 +133,17 @@ def optimise_poses(
     root = None if root_m is None else root_m.to(x).reshape(-1, 3)
     network = FrozenUAO(lifter)
     parts = [
-        _optimise(lifter, network, x[at], camera[at], None if root is None else root[at], weight[at], settings, len(x))
+        _optimise(
+            lifter,
+            network,
+            x[at],
+            camera[at],
+            None if root is None else root[at],
+            weight[at],
+            settings,
+            len(x),
+            record=record,
+        )
         for at in (slice(i, i + _TOGETHER) for i in range(0, len(x), _TOGETHER))
     ]
     joints, first, scale, roots = (
@@ -152,6 +162,8 @@ def _optimise(
     weight: Tensor,
     settings: UncertaintySettings,
     people: int,
+    *,
+    record: bool,
 ) -> OptimisedPoses:
     """Some of so many people."""
     target, slopes = x[:, 0, :, :2], screen_slopes(x[:, 0, :, :2], camera)
@@ -180,9 +192,10 @@ def _optimise(
             loss = settings.uncertainty * uncertainty.sum() + settings.projection * projection.sum()
             (latent.grad,) = torch.autograd.grad(loss, latent)
             optimiser.step()
-            seen = (loss, uncertainty, projection, log_scale, projected)
-            views = (part.unflatten(0, (2, -1)) for part in (latent.grad, latent))
-            steps.append(OptimisationStep(*(part.detach().clone() for part in (*seen, *views))))
+            if record:
+                seen = (loss, uncertainty, projection, log_scale, projected)
+                views = (part.unflatten(0, (2, -1)) for part in (latent.grad, latent))
+                steps.append(OptimisationStep(*(part.detach().clone() for part in (*seen, *views))))
     with torch.no_grad():
         last, log_scale = _both_views(*network.forward(lifter.enter(latent)[:, 0], keep=False))
         if first is None:
