@@ -18,11 +18,11 @@ from _tiles import save_tiles
 from dsr.body import BodyAsset, load_asset, skeleton
 from dsr.body.joints import joint_names
 from dsr.body.numpy_lbs import pose_vertices, rodrigues
-from dsr.camera.directions import swing
+from dsr.camera import PictureCamera
 from dsr.evaluation.expressive_drawn import random_fingers, random_wrist
 from dsr.fitting.fingers import RestHand
-from dsr.fitting.hand_correction import likely_hand
-from dsr.fitting.hand_solver import HandView
+from dsr.fitting.hand_network import likely_hand
+from dsr.fitting.hands import hand_view
 from dsr.people.hands import HandFinder
 from dsr.people.regions import Pyramid
 from dsr.rendering.drawing import draw, vertex_normals
@@ -117,13 +117,14 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=200, help="pictures")
+    parser.add_argument("--seed", type=int, default=0, help="of the first picture; another one gives other hands")
     parser.add_argument("--sheet", type=Path, default=None, help="write the hands as one picture")
     parser.add_argument("--verbose", action="store_true", help="a line for every hand")
     arguments = parser.parse_args()
     asset = load_asset("open-x")
     made, find = MadeUpHands(asset), HandFinder(1)
     K_names = joint_names("blazepose33")
-    rows, tiles, seed, drawn_count, wrong_side = [], [], 0, 0, 0
+    rows, tiles, seed, drawn_count, wrong_side = [], [], arguments.seed, 0, 0
     while drawn_count < arguments.count:
         made_up = made(seed)
         seed += 1
@@ -139,24 +140,16 @@ def main() -> None:
         hand = found[side]
         wrong_side += hand.side_probability < 0.5
         rest = RestHand(asset, betas, side)
-        ray = np.linalg.inv(K) @ [*hand.points[[0, 5, 17], :2].mean(0), 1.0]
-        import torch
-
-        turn = swing(torch.tensor([0.0, 0.0, 1.0]).double(), torch.from_numpy(ray)).numpy()
         names = list(asset.joint_names)
         first, wrist = names.index(f"{side}_index1") - 1, names.index(f"{side}_wrist") - 1
         _, transforms = skeleton(asset, betas, pose, orient)
         elbow = transforms[names.index(f"{side}_elbow"), :3, :3]
         rng = np.random.default_rng(10_000 + seed)
         guess = rodrigues(rng.normal(0, 0.15, 3)) @ elbow
-        rays = np.c_[hand.points[:, :2], np.ones(21)] @ np.linalg.inv(K).T @ turn
-        flat = K[0, 0] * rays[:, :2] / rays[:, 2:]
-        scale = (
-            K[0, 0] / (skeleton(asset, betas, pose, orient, transl)[1][wrist + 1, 2, 3]) * np.exp(rng.normal(0, 0.08))
-        )
-        view = HandView(flat, hand.world_m, scale, turn.T @ guess, hand.presence, hand.side_probability)
+        place = skeleton(asset, betas, pose, orient, transl)[1][wrist + 1, :3, 3] / np.exp(rng.normal(0, 0.08))
+        turn, view = hand_view(hand, PictureCamera(K, (SIZE, SIZE)), guess, place)
         fit = likely_hand(rest, view)
-        read = rest.read(hand.world_m, 0.7)
+        read = rest.read(view.world, 0.7)
         seen_hand, plain = turn @ fit.hand, turn @ read.hand
         true_hand = transforms[wrist + 1, :3, :3]
         truth = place_of_fingers(asset, betas, pose, orient, side)

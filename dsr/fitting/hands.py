@@ -15,7 +15,7 @@ from dsr.camera import PictureCamera
 from dsr.camera.directions import swing
 from dsr.errors import UsageError
 from dsr.fitting.fingers import FINGERS, RestHand, forearm_and_wrist
-from dsr.fitting.hand_correction import likely_hand
+from dsr.fitting.hand_network import likely_hand
 from dsr.fitting.hand_solver import HandView
 from dsr.people.hands import SIDES, Hand, Side
 from dsr.results.picture import PersonResult

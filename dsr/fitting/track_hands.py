@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from dsr.body import Body
 from dsr.body.numpy_lbs import rest_shape, rodrigues
 from dsr.fitting.fingers import FINGERS, RestHand, forearm_and_wrist, twist_of
-from dsr.fitting.hand_correction import likely_readings
+from dsr.fitting.hand_network import likely_readings
 from dsr.fitting.hands import global_rotation, hand_view
 from dsr.people.hands import SIDES, Hand, Side
 from dsr.results.clip import TrackResult
