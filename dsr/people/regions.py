@@ -93,15 +93,17 @@ class Pyramid:
     """
 
     def __init__(self, rgb: np.ndarray) -> None:
-        from PIL import Image
-
         self.height, self.width = rgb.shape[:2]
-        self._levels: list[Image.Image] = [Image.fromarray(np.ascontiguousarray(rgb))]
+        self._levels: list[Image] = []
         self._arrays: dict[float, np.ndarray] = {1.0: np.ascontiguousarray(rgb)}
 
     def level(self, reduction: float) -> tuple[Image, float]:
         """The coarsest copy still at least as fine as ``reduction`` picture pixels per pixel, and its own reduction."""
         level = max(0, math.floor(math.log2(max(reduction, 1.0))))
+        if not self._levels:  # of a large picture it costs as much as a model: not before it is needed
+            from PIL import Image as Images
+
+            self._levels.append(Images.fromarray(self._arrays[1.0]))
         while len(self._levels) <= level and min(self._levels[-1].size) >= 2:
             self._levels.append(self._levels[-1].reduce(2))
         index = min(level, len(self._levels) - 1)
@@ -132,9 +134,11 @@ class Pyramid:
         """As :meth:`crop`, six times as fast and rounded to one part in 32 of a pixel: enough for hands and faces."""
         import cv2
 
-        image, reduction = self.level(region.side / size)
-        if reduction not in self._arrays:
-            self._arrays[reduction] = np.asarray(image)
+        reduction = 1.0
+        if region.side >= 2 * size:
+            image, reduction = self.level(region.side / size)
+            if reduction not in self._arrays:
+                self._arrays[reduction] = np.asarray(image)
         # OpenCV's pixel centres are whole numbers.
         turn = region.rotation * (region.side / size / reduction)
         shift = np.array([region.u, region.v]) / reduction - turn @ np.full(2, (size - 1) / 2) - 0.5
