@@ -99,12 +99,16 @@ def table(report: PeopleReport, complete: bool = False, verbose: bool = False) -
     """
     summary = report.summary()
     others = "nobody" if complete else "unannotated"
-    lines = [f"{'picture':<34}{'annotated':>10}{'found':>7}{'second':>8}{others:>13}"]
+    lines = [f"{'picture':<34}{'annotated':>10}{'found':>7}{'misplaced':>11}{'second':>8}{others:>13}"]
     for picture in report.pictures:
         name = picture.picture if len(picture.picture) <= 33 else "…" + picture.picture[-32:]
-        lines.append(f"{name:<34}{picture.annotated:>10}{picture.found:>7}{picture.second:>8}{picture.unannotated:>13}")
+        lines.append(
+            f"{name:<34}{picture.annotated:>10}{picture.found:>7}{picture.misplaced:>11}{picture.second:>8}"
+            f"{picture.unannotated:>13}"
+        )
     lines += [
-        f"{'all':<34}{summary['all']['annotated']:>10}{summary['all']['found']:>7}{summary['second']:>8}"
+        f"{'all':<34}{summary['all']['annotated']:>10}{summary['all']['found']:>7}{summary['misplaced']:>11}"
+        f"{summary['second']:>8}"
         f"{summary['unannotated']:>13}",
         "",
         f"{'who':<24}{'annotated':>10}{'found':>7}{'%':>7}{'keypoints %':>13}{'body %':>8}{'distance %':>12}",
@@ -114,10 +118,14 @@ def table(report: PeopleReport, complete: bool = False, verbose: bool = False) -
     if plain:
         lines[-1] += f"{'plain':>8}{'found':>7}{'%':>7}"
     lines += [_row(name, figures, plain) for name, figures in rows.items()]
-    bodies = summary["all"]["found"] + summary["second"] + summary["unannotated"]
+    extra = [summary[kind] for kind in ("unannotated", "second", "misplaced")]
+    bodies = summary["all"]["found"] + sum(extra)
     if complete and bodies:
-        share = 100 * (summary["second"] + summary["unannotated"]) / bodies
-        lines.append(f"bodies where nobody is, or a second one: {number(share)} % of {bodies}")
+        nobody, second, misplaced = (number(100 * count / bodies) for count in extra)
+        lines.append(
+            f"bodies where nobody is: {nobody} % of {bodies}; second ones: {second} %; "
+            f"misplaced on somebody: {misplaced} %"
+        )
     if verbose:
         lines.append("")
         for person in report.people:
@@ -125,8 +133,9 @@ def table(report: PeopleReport, complete: bool = False, verbose: bool = False) -
             lines.append(f"{person.picture} {person.person}: {', '.join(person.strata)}: {state}")
     lines += [
         "",
-        "found: mean distance of the visible joints below 20 % of the annotated box's longer side; second: one more",
-        "body on somebody annotated; keypoints, body: joints within 5 % of the box, by the detector and by the body.",
+        "found: mean distance of the visible joints below 20 % of the annotated box's longer side; misplaced: a body",
+        "on somebody annotated who is not found; second: one more body on somebody; keypoints, body: joints within",
+        "5 % of the box, by the detector and by the body.",
         *(["plain: face or trunk is seen on 40 pixels or more."] if plain else []),
     ]
     lines += [f"not fitted: {line}" for line in report.failed]

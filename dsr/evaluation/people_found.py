@@ -3,8 +3,9 @@
 Somebody is found if a person of the fit has its keypoints on them: the mean distance of the visible annotated joints
 (of all labelled ones where fewer than three are visible) is below 20 % of the longer side of the annotated box. Pairs
 are one to one, of the smallest total distance. A person of the fit without a pair is, in this order: in a crowd (left
-out), a second one on somebody annotated (a box that overlaps theirs by half, or half of its joints on theirs), or
-unannotated; only where everybody is annotated does that mean that nobody is there.
+out); on somebody annotated (a box that overlaps theirs by half, half of its joints on theirs, or its trunk on theirs),
+misplaced where that somebody has no pair and no other such body, else a second one; or unannotated: only where
+everybody is annotated does that mean that nobody is there.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ STRATA = (*EXTENTS, *HIDERS.values(), "overlapped", "small", "dark")
 PLAIN_PX = 40.0
 """Who shows this much of face or trunk is plain to see."""
 _SECOND_IOU = 0.5
+_TRUNK, _ON_TRUNK = ("left_shoulder", "right_shoulder", "left_hip", "right_hip"), 0.15
 _SMALL_SHARE = 0.15
 _DARK_LEVEL = 50.0
 
@@ -66,11 +68,12 @@ class PersonFound:
 
 @dataclass
 class PictureFound:
-    """What was found in one picture: annotated people, found ones of them, second ones on them, the unannotated."""
+    """What was found in one picture: annotated people, found ones of them, the others as the module says."""
 
     picture: str
     annotated: int
     found: int
+    misplaced: int
     second: int
     unannotated: int
     message: str = ""
@@ -89,6 +92,7 @@ class PeopleReport:
         strata = {name: [p for p in self.people if name in p.strata] for name in STRATA}
         return {
             "all": _figures(self.people),
+            "misplaced": sum(p.misplaced for p in self.pictures),
             "second": sum(p.second for p in self.pictures),
             "unannotated": sum(p.unannotated for p in self.pictures),
             "strata": {name: _figures(people) for name, people in strata.items() if people},
@@ -154,15 +158,19 @@ def score_picture(picture: AnnotatedPicture, result: FitResult, asset: BodyAsset
         if i in pairs:
             _score_person(score, truth, people[pairs[i]], result, asset)
         report.people.append(score)
-    second = unannotated = 0
+    misplaced = second = unannotated = 0
+    taken = set(pairs)
     for j, person in enumerate(people):
         if j in pairs.values() or _in_crowd(person, picture):
             continue
-        if any(_second_on(truth, person) for truth in picture.people):
-            second += 1
-        else:
-            unannotated += 1
-    report.pictures.append(PictureFound(name, len(picture.people), len(pairs), second, unannotated, result.message))
+        under = [i for i, truth in enumerate(picture.people) if _lies_on(truth, person)]
+        free = [i for i in under if i not in taken]
+        taken.update(free[:1])
+        misplaced += bool(free)
+        second += bool(under) and not free
+        unannotated += not under
+    counts = (len(picture.people), len(pairs), misplaced, second, unannotated)
+    report.pictures.append(PictureFound(name, *counts, result.message))
 
 
 def distance(truth: AnnotatedPerson, keypoint_set: str, keypoints_px: np.ndarray) -> float:
@@ -213,13 +221,15 @@ def _in_crowd(person: PersonResult, picture: AnnotatedPicture) -> bool:
     return bool(((crowds[:, :2] <= centre) & (centre <= crowds[:, 2:])).all(1).any())
 
 
-def _second_on(truth: AnnotatedPerson, person: PersonResult) -> bool:
-    """Whether somebody without a pair is one more body on an annotated person."""
+def _lies_on(truth: AnnotatedPerson, person: PersonResult) -> bool:
+    """Whether a body without a pair lies on an annotated person."""
     if box_iou(truth.box_px, np.asarray(person.box_px, np.float64)[None])[0] >= _SECOND_IOU:
         return True
     mine, theirs = _shared(truth, person.keypoint_set, 1)
-    apart = np.linalg.norm(person.keypoints_px[theirs, :2] - truth.keypoints_px[mine], axis=1) / _side(truth)
-    return bool(len(mine)) and float((apart < 2 * JOINT_DISTANCE).mean()) >= 0.5
+    away = (person.keypoints_px[theirs, :2] - truth.keypoints_px[mine]) / _side(truth)
+    trunk = [k for k, i in enumerate(mine) if truth.names[i] in _TRUNK]
+    on_trunk = len(trunk) >= 2 and float(np.hypot(*away[trunk].mean(0))) < _ON_TRUNK
+    return on_trunk or (bool(len(mine)) and float((np.hypot(*away.T) < 2 * JOINT_DISTANCE).mean()) >= 0.5)
 
 
 def _circumstances(i: int, picture: AnnotatedPicture, result: FitResult) -> list[str]:

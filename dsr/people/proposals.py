@@ -9,6 +9,7 @@ import numpy as np
 
 from dsr.people.candidates import CANDIDATE_COLUMNS, body_length, person_detector
 from dsr.people.faces import Face, FaceFinder, distinct_faces
+from dsr.people.groups import in_picture
 from dsr.people.regions import Pyramid, Region
 from dsr.people.suppression import HIP_DISTANCE, merge_candidates
 
@@ -24,6 +25,7 @@ _FACES_TALL = 9.0  # sides of the face that somebody is tall
 TOGETHER = 3  # so many people have more beside them
 _BESIDE = ((0.0, 1.5), (-0.5, 1.5), (0.5, 1.5))  # where to look closer, and how far around: lengths of a known body
 _CLOSER = 24  # known bodies beside which is looked, the surest
+_GROUP_SIZE, _GROUP_SIDES = 100.0, (320.0, 768.0)  # pixels of a person, and of pictures' longer sides, for groups
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,17 @@ class Proposals:
             more = more[[not _same_hips(row, people, HIP_DISTANCE / 2) for row in more]]
             found = merge_candidates(np.concatenate([found, more]))
         return found
+
+    def in_group(self, pyramid: Pyramid, sizes: list[float]) -> np.ndarray:
+        """Candidates (N, 13) of the network for groups, best first.
+
+        Args:
+            pyramid: the picture.
+            sizes: of who is known, pixels: they say how closely to look.
+        """
+        longer, (least, most) = float(max(pyramid.width, pyramid.height)), _GROUP_SIDES
+        sides = {least, min(max(_GROUP_SIZE * longer / float(np.median(sizes)), 1.5 * least), most)}
+        return merge_candidates(np.concatenate([in_picture(pyramid, side) for side in sorted(sides)]))
 
     def in_region(self, pyramid: Pyramid, region: Region) -> np.ndarray:
         """Candidates (N, 13) of one region, best first, down to hints."""

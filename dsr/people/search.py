@@ -11,7 +11,7 @@ from dsr.people.candidates import body_angle, body_length
 from dsr.people.faces import Face
 from dsr.people.landmarks import LandmarkModel
 from dsr.people.legs import legs_alone
-from dsr.people.neighbours import is_group, with_neighbours
+from dsr.people.neighbours import corroborated, with_neighbours
 from dsr.people.proposals import MIN_SCORE, TOGETHER, Proposals, SearchSettings, several
 from dsr.people.regions import Pyramid, Region, brightened
 from dsr.people.second_look import right_sided, unmixed
@@ -54,6 +54,7 @@ _SEEN_FACE, _SEEN_SHOULDERS = 0.75, 0.35
 _RATHER_SURE, _STEADY = 0.6, 0.025
 _FEW_HINTS = 2
 _MOST_HINTS = 12
+_SMALL = 0.35  # of the picture's longer side: somebody smaller may well be one of several
 _COMPANY, _ALIKE_LOG = 4, 0.6  # people, sure ones twice, who make one more of about their size likely
 
 
@@ -127,9 +128,17 @@ class PeopleSearch:
             sure = more
         sure = self._behind(rgb, faces, sure)
         everybody = sure + self._confirmed(rgb, sure, doubtful)
-        if self.settings.beside and is_group(everybody, max(pyramid.width, pyramid.height)):
-            everybody = with_neighbours(self._landmarks, rgb, everybody, self._finished)
+        if self.settings.beside and self._may_be_more(pyramid, everybody, candidates):
+            rows = self._proposals.in_group(pyramid, [body.size for body in everybody])
+            known = self._without_things(pyramid, corroborated(everybody, rows))
+            everybody = with_neighbours(self._landmarks, rgb, known, rows, self._finished)
         return self._alone(rgb, everybody)
+
+    def _may_be_more(self, pyramid: Pyramid, sure: list[Body], candidates: np.ndarray) -> bool:
+        """False where one person is clear and nothing hints at another."""
+        if len(sure) > 1 or sure[0].size < _SMALL * max(pyramid.width, pyramid.height):
+            return True
+        return any(not explained(row[5:7], sure) for row in candidates[candidates[:, 0] >= MIN_SCORE])
 
     def in_box(self, rgb: np.ndarray, box: np.ndarray) -> Body:
         """The body in a known box (4,) x0, y0, x1, y1, whatever the model thinks of it.

@@ -1,0 +1,60 @@
+"""The network that proposes people in groups: what ships finds drawn people, broken files are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dsr.errors import CheckpointError
+from dsr.people import groups
+from dsr.people.group_network import ANCHORS, SIZE_PX, STRIDE, VALUES
+from dsr.people.regions import Pyramid
+from dsr.synthetic.cutouts import CutoutSource, read_cutouts, write_cutouts
+from dsr.synthetic.groups import GroupSource
+
+
+def test_answers_become_candidates_head_and_trunk_of_one_person_are_one() -> None:
+    answers = np.full((ANCHORS * (1 + VALUES), 24, 32), -9.0)
+    values = answers[ANCHORS:].reshape(ANCHORS, VALUES, 24, 32)
+    for anchor, row, score in ((0, 4, 2.0), (1, 9, 1.0)):
+        answers[anchor, row, 10] = score
+        below = (48.0 - STRIDE * (row + 0.5)) / SIZE_PX
+        values[anchor, :, row, 10] = (0.0, below, 0.0, 0.0, 3.0)
+    (candidate,) = groups.decoded(answers)
+    assert candidate[0] == pytest.approx(1 / (1 + np.exp(-2)))
+    np.testing.assert_allclose(candidate[5:9], [42, 48, 42, 48 - SIZE_PX / 2], atol=1e-9)
+    assert candidate[2] < candidate[4] < 48, "the head is above the hips"
+
+
+def test_what_ships_proposes_drawn_people_in_groups(tmp_path: Path) -> None:
+    source = CutoutSource()
+    write_cutouts(tmp_path / "bank.npz", [source.draw(9_900_000 + k) for k in range(8)])
+    pictures = GroupSource(read_cutouts(tmp_path / "bank.npz"), 256, 5)
+    rng = np.random.default_rng(3)
+    people = found = 0
+    for _ in range(24):
+        picture = pictures.draw(rng)
+        rows = groups.in_picture(Pyramid(picture.rgb), 256)
+        size = 2 * np.hypot(*(picture.points[:, 3] - picture.points[:, 2]).T)
+        for points, state, length in zip(picture.points, picture.state, size, strict=True):
+            if (state == 2).all():
+                people += 1
+                found += bool((np.hypot(*(rows[:, 5:7] - points[2]).T) < 0.2 * length).any())
+    assert people >= 30 and found >= 0.7 * people
+
+
+def test_a_picture_without_anything_has_no_candidates() -> None:
+    assert len(groups.in_picture(Pyramid(np.full((300, 400, 3), 127, np.uint8)), 320)) == 0
+
+
+def test_broken_weights_are_refused_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "w.safetensors").write_bytes(groups.WEIGHTS.read_bytes()[:1000])
+    monkeypatch.setattr(groups, "WEIGHTS", tmp_path / "w.safetensors")
+    groups.learned.cache_clear()
+    try:
+        with pytest.raises(CheckpointError, match="install this package again"):
+            groups.learned()
+    finally:
+        groups.learned.cache_clear()
