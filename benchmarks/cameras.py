@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from dsr.camera import PictureCamera
-from dsr.camera.scene_lines import SceneLines
+from dsr.camera.scene_lines import FOCAL_LOG, SceneLines
 from dsr.evaluation.truth import load_truth
 from dsr.evaluation.view_truth import load_views
 from dsr.fitting import find_gravity
@@ -58,11 +57,11 @@ def main() -> None:
         if told is not None:
             focal.append((np.log(told[0] * guess / K[0, 0]), np.log(guess / K[0, 0])))
         if up is not None:
-            for name, camera in (("known lens", PictureCamera(K, size, focal_log=0.1)), ("unknown lens", unknown)):
-                if camera is unknown and told is not None:
-                    K_told = unknown.K * [[told[0], 1, 1], [1, told[0], 1], [1, 1, 1]]
-                    camera = replace(unknown, K=K_told, focal_log=told[1])
-                found = find_gravity(people, camera, SceneLines.of(lines_px, camera.K, size, boxes)).up
+            ratio, sigma = told or (1.0, FOCAL_LOG)
+            guessed = unknown.K * [[ratio, 1, 1], [1, ratio, 1], [1, 1, 1]]
+            for name, K_seen, wrong in (("known lens", K, 0.2), ("unknown lens", guessed, sigma)):
+                lines = SceneLines.of(lines_px, K_seen, size, boxes, wrong)
+                found = find_gravity(people, PictureCamera(K_seen, size), lines).up
                 tilt[name].append(np.degrees(np.arccos(np.clip(found @ up, -1, 1))))
     print(f"{count} pictures; the focal length is told in {len(focal)}")
     if focal:

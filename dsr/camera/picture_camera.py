@@ -9,8 +9,6 @@ import numpy as np
 from dsr.camera.tilt import Gravity
 from dsr.errors import CameraError
 
-FOCAL_LOG = 0.5
-"""Logarithm by which a focal length may be wrong of which nothing is known: a guess, the lens of a cut-out."""
 NEAR_M = 0.05
 """Points nearer than this, or behind the camera, are projected as if they were this far away."""
 
@@ -25,7 +23,6 @@ class PictureCamera:
         K: (3, 3) float64 intrinsics, pixels.
         size: (width, height) of the same picture, pixels.
         gravity: which way was down when it was taken, or None.
-        focal_log: standard deviation of the focal length's logarithm.
 
     Raises:
         CameraError: if K is not a finite (3, 3) matrix with positive focal lengths, or the size is not positive.
@@ -41,7 +38,6 @@ class PictureCamera:
     K: np.ndarray
     size: tuple[int, int]
     gravity: Gravity | None = None
-    focal_log: float = FOCAL_LOG
 
     def __post_init__(self) -> None:
         K = np.array(self.K, np.float64)
@@ -66,7 +62,7 @@ class PictureCamera:
             affine: (3, 3) pixels of this picture to pixels of the crop: scaling and shift.
             size: (width, height) of the crop, pixels.
         """
-        return PictureCamera(np.asarray(affine, np.float64) @ self.K, size, self.gravity, self.focal_log)
+        return PictureCamera(np.asarray(affine, np.float64) @ self.K, size, self.gravity)
 
     def project(self, points: np.ndarray) -> np.ndarray:
         """Pixels (..., 2) of points (..., 3) of the camera frame, metres; see :data:`NEAR_M`."""

@@ -8,12 +8,12 @@ right under one focal length only, so that three directions tell that, too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 
-from dsr.camera.tilt import GRID_UP, usual_tilt
+from dsr.camera.tilt import GRID_UP, PITCH_DEG, usual_tilt
 
 _LINE_DEG = 1.4  # how well a line's direction is seen
 _UPRIGHT_SHARE = 0.25  # of the lines within 45 degrees of the picture's vertical: upright in truth
@@ -22,10 +22,12 @@ _SHORTEST, _FULL = 0.03, 0.1  # of the picture's longer side: lines that count, 
 _REPEATED = 0.5  # the two edges of a post say the same
 _LEVEL_REPEATED, _LEVEL_MOST = 0.25, 80  # tiles, bricks and shelves repeat more; the longest lines that count
 _LEVEL_DEG = 3  # between the level directions tried
-_LIKELY = 2000  # pairs of level directions that are worth a close look
 
-_FOCAL_TRIED = ((0.0, -0.6, -0.4, -0.2, 0.2, 0.4, 0.6), tuple(n / 10 for n in range(-8, 9)))
+FOCAL_LOG = 0.5
+"""Logarithm by which a focal length may be wrong: a guess, a slip."""
+_FOCAL_TRIED = ((0.0, -0.7, -0.35, 0.35, 0.7), tuple(n / 10 for n in range(-8, 9)))
 """Focal lengths tried, as logarithms of their ratio to the guess: a first look, and where that is sure a close one."""
+_FOCAL_STEP, _FOCAL_UNLIKELY = 0.17, -2.0  # between those tried; log weight below which one is not heard
 _FOCAL_USUAL = 0.35  # deviation of photographs' focal lengths from the guess, as a logarithm
 _FOCAL_TRUST = 0.5  # the scene may be no Manhattan world: its lines say half of what they seem to say
 _FOCAL_STRUCTURE = 5.0  # log likelihood under the guess, beside lines at random, below which nobody asks further
@@ -42,15 +44,20 @@ class SceneLines:
         y: (N,) down.
         along: (N, 2) unit directions in the picture.
         weight: (N,) by their length.
+        focal_log: standard deviation of the logarithm of the camera's focal length.
     """
 
     x: np.ndarray
     y: np.ndarray
     along: np.ndarray
     weight: np.ndarray
+    focal_log: float = FOCAL_LOG
+    _said: dict[float, float] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
-    def of(lines_px: np.ndarray, K: np.ndarray, size: tuple[int, int], boxes_px: np.ndarray) -> SceneLines:
+    def of(
+        lines_px: np.ndarray, K: np.ndarray, size: tuple[int, int], boxes_px: np.ndarray, focal_log: float = FOCAL_LOG
+    ) -> SceneLines:
         """The lines of a picture that are long enough and on nobody.
 
         Args:
@@ -58,6 +65,7 @@ class SceneLines:
             K: (3, 3) intrinsics.
             size: (width, height), pixels.
             boxes_px: (B, 4) x0, y0, x1, y1 of the people; lines inside are limbs and clothes.
+            focal_log: standard deviation of the focal length's logarithm.
         """
         lines = np.asarray(lines_px, np.float64).reshape(-1, 4)
         middle, along = (lines[:, :2] + lines[:, 2:]) / 2, lines[:, 2:] - lines[:, :2]
@@ -66,36 +74,39 @@ class SceneLines:
         for x0, y0, x1, y1 in np.asarray(boxes_px, np.float64).reshape(-1, 4):
             used &= ~((middle > (x0, y0)) & (middle < (x1, y1))).all(1)
         x, y = ((middle[used] - K[:2, 2]) / K[[0, 1], [0, 1]]).T
-        return SceneLines(x, y, along[used] / length[used, None], np.minimum(length[used] / (_FULL * longest), 2.0))
+        weight = np.minimum(length[used] / (_FULL * longest), 2.0)
+        return SceneLines(x, y, along[used] / length[used, None], weight, focal_log)
 
     def __getitem__(self, which: np.ndarray) -> SceneLines:
         return SceneLines(self.x[which], self.y[which], self.along[which], self.weight[which])
 
-    def tilt(self, step: int = 1) -> np.ndarray:
+    def tilt(self) -> np.ndarray:
         """What they say of pitch and roll: (P, R) log likelihoods over :data:`dsr.camera.tilt.GRID_UP`.
 
-        Args:
-            step: take every so manieth roll only: (P, ceil(R / step)).
+        The focal length may be wrong (a guess, a cut-out, a slip): other ones speak as far as the lines speak for them.
         """
-        up = GRID_UP[:, ::step]
         if not len(self.x):
-            return np.zeros(up.shape[:2])
-        steep = self[np.abs(self.along[:, 1]) > np.abs(self.along[:, 0])]
-        upright = np.log(1 - _UPRIGHT_SHARE + _towards(up.reshape(-1, 3), steep, _UPRIGHT_SHARE, np.pi / 4))
-        level = self[np.argsort(-self.weight, kind="stable")[:_LEVEL_MOST]]._level(step)
-        return (upright @ (_REPEATED * steep.weight) + level).reshape(up.shape[:2])
+            return np.zeros(GRID_UP.shape[:2])
+        if self._evidence(0.0) < _FOCAL_STRUCTURE:
+            return _under_any_focal(self._tilt(0.0, 1), self.focal_log)
+        shifts = np.array(_FOCAL_TRIED[0])
+        said = np.array([self._evidence(shift) for shift in shifts])
+        weight = said - 0.5 * (shifts / self.focal_log) ** 2
+        parts = []
+        for shift, log_weight in zip(shifts, weight - weight.max(), strict=True):
+            if log_weight > _FOCAL_UNLIKELY:
+                told = _under_any_focal(self._tilt(shift, 1), min(self.focal_log, _FOCAL_STEP))
+                total = told + usual_tilt()
+                parts.append(told + log_weight - total.max() - np.log(np.exp(total - total.max()).sum()))
+        return np.logaddexp.reduce(parts)
 
     def focal(self) -> tuple[float, float] | None:
         """The focal length as a ratio to that of the camera, and the deviation of its logarithm; None if unsure."""
-        said: dict[float, float] = {}
         for tried in _FOCAL_TRIED:
-            for shift in tried:
-                if shift not in said:
-                    said[shift] = self._evidence(shift)
-                if shift == 0 and said[0] < _FOCAL_STRUCTURE:
-                    return None
-            shifts = np.array(sorted(set(tried)))
-            weight = np.array([said[shift] for shift in shifts]) - 0.5 * (shifts / _FOCAL_USUAL) ** 2
+            if self._evidence(0.0) < _FOCAL_STRUCTURE:
+                return None
+            shifts = np.array(sorted(tried))
+            weight = np.array([self._evidence(shift) for shift in shifts]) - 0.5 * (shifts / _FOCAL_USUAL) ** 2
             weight = np.exp(weight - weight.max())
             weight /= weight.sum()
             mean = float(weight @ shifts)
@@ -106,25 +117,30 @@ class SceneLines:
 
     def _evidence(self, shift: float) -> float:
         """Log likelihood of the lines under any tilt, the focal length being ``e^shift`` times as long."""
-        ratio = np.exp(-shift)
+        shift = round(float(shift), 2)
+        if shift not in self._said:
+            total = _FOCAL_TRUST * self._tilt(shift, 2) + usual_tilt()[:, ::2]
+            self._said[shift] = float(total.max() + np.log(np.exp(total - total.max()).sum()))
+        return self._said[shift]
+
+    def _tilt(self, shift: float, step: int) -> np.ndarray:
+        """(P, R / step) log likelihoods if the focal length is ``e^shift`` times as long; every so manieth roll."""
+        up, ratio = GRID_UP[:, ::step], np.exp(-shift)
         seen = SceneLines(self.x * ratio, self.y * ratio, self.along, self.weight)
-        total = _FOCAL_TRUST * seen.tilt(2) + usual_tilt()[:, ::2]
-        return float(total.max() + np.log(np.exp(total - total.max()).sum()))
+        steep = seen[np.abs(self.along[:, 1]) > np.abs(self.along[:, 0])]
+        upright = np.log(1 - _UPRIGHT_SHARE + _towards(up.reshape(-1, 3), steep, _UPRIGHT_SHARE, np.pi / 4))
+        level = seen[np.argsort(-self.weight, kind="stable")[:_LEVEL_MOST]]._level(step)
+        return np.asarray((upright @ (_REPEATED * steep.weight) + level).reshape(up.shape[:2]))
 
     def _level(self, step: int) -> np.ndarray:
-        """(P*R,) log likelihoods of the level lines under every tilt, over all azimuths of the scene."""
+        """(P*R,) log likelihoods of the level lines under every tilt, at the likeliest azimuth of the scene."""
         directions, pairs = _level_pairs(step)
         weight = (_LEVEL_REPEATED * self.weight).astype(np.float32)
         towards = _towards(directions, self, _LEVEL_SHARE, np.pi / 2)
-        # a line that points at both vanishing points counts twice here, which is too much: a first look
-        first = (np.log(1 - _LEVEL_SHARE + towards) @ weight)[pairs].sum(1)
-        likely = _LIKELY // step
-        azimuth, tilt = np.unravel_index(np.argpartition(first.ravel(), -likely)[-likely:], first.shape)
-        one, other = pairs[azimuth, 0, tilt], pairs[azimuth, 1, tilt]
-        said = (np.log(1 - _LEVEL_SHARE + towards[one] + towards[other]) @ weight).astype(np.float64)
-        best = said.max()
-        share = np.bincount(tilt, np.exp(said - best), first.shape[1]) + np.exp(said.min() - best)
-        return np.asarray(np.log(share / len(first)) + best)
+        # a line that points at both vanishing points counts twice here, which is too much: to choose the azimuth by
+        azimuth = (np.log(1 - _LEVEL_SHARE + towards) @ weight)[pairs].sum(1).argmax(0)
+        one, other = pairs[azimuth, :, np.arange(len(azimuth))].T
+        return np.asarray(np.log(1 - _LEVEL_SHARE + towards[one] + towards[other]) @ weight, np.float64)
 
 
 def _towards(directions: np.ndarray, lines: SceneLines, share: float, span: float) -> np.ndarray:
@@ -168,3 +184,26 @@ def _level_pairs(step: int) -> tuple[np.ndarray, np.ndarray]:
     row, column = np.where(turned, len(height) - 1 - row, row), np.where(turned, 0, column)
     used, pairs = np.unique(row * len(azimuth) + column, return_inverse=True)
     return directions[used], pairs.reshape(row.shape)
+
+
+def _under_any_focal(log_likelihood: np.ndarray, focal_log: float) -> np.ndarray:
+    """(P, R) log likelihoods of where upright lines meet, of a picture whose focal length may be wrong.
+
+    Lines meet ``f / tan(pitch)`` from the middle: what speaks for a pitch speaks under a focal length ``e^s`` times as
+    long for that with ``e^s`` times the tangent.
+    """
+    share, moved = _focal_shifts(focal_log)
+    said = moved @ log_likelihood
+    best = said.max(0)
+    return np.asarray(best + np.log(np.einsum("s,spr->pr", share, np.exp(said - best))))
+
+
+@lru_cache(maxsize=16)
+def _focal_shifts(focal_log: float) -> tuple[np.ndarray, np.ndarray]:
+    """(S,) shares of focal lengths, and (S, P, P) what interpolates each one's pitches."""
+    steps = np.linspace(-2, 2, 9)
+    share = np.exp(-0.5 * steps**2)
+    tangent = np.tan(np.radians(PITCH_DEG)) * np.exp(-focal_log * steps)[:, None]
+    place = (np.degrees(np.arctan(tangent)) - PITCH_DEG[0]) / (PITCH_DEG[1] - PITCH_DEG[0])
+    moved = np.maximum(1 - np.abs(place.clip(0, len(PITCH_DEG) - 1)[..., None] - np.arange(len(PITCH_DEG))), 0)
+    return share / share.sum(), moved

@@ -76,8 +76,10 @@ def gravity_of(log_probability: np.ndarray) -> Gravity:
     Far-away second guesses widen the spread but do not move the mean; a lonely peak is no guess.
     """
     weight = np.exp(log_probability - log_probability.max())
-    around = np.pad(weight, [(n // 2, n // 2) for n in _NEAR])
-    mass = np.lib.stride_tricks.sliding_window_view(around, _NEAR).sum((2, 3))
+    mass = np.pad(weight, [(n // 2 + 1, n // 2) for n in _NEAR])
+    for axis, near in enumerate(_NEAR):
+        sums = mass.cumsum(axis)
+        mass = np.take(sums, range(near, sums.shape[axis]), axis) - np.take(sums, range(sums.shape[axis] - near), axis)
     p, r = (int(i) for i in np.unravel_index(int(mass.argmax()), weight.shape))
     near = weight * (np.abs(PITCH_DEG - PITCH_DEG[p]) < 16)[:, None] * (np.abs(ROLL_DEG - ROLL_DEG[r]) < 8)[None, :]
     near = near / near.sum()

@@ -7,13 +7,12 @@ by people, at about eye height above the floor on which others stand; and people
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
 
 from dsr.camera import PictureCamera
 from dsr.camera.scene_lines import SceneLines
-from dsr.camera.tilt import GRID_UP, PITCH_DEG, Gravity, gravity_of, usual_tilt
+from dsr.camera.tilt import GRID_UP, Gravity, gravity_of, usual_tilt
 from dsr.fitting.stance import SIDES, NamedPoints, Stance, stance_of
 from dsr.people.types import Detection
 
@@ -42,35 +41,12 @@ def find_gravity(detections: Sequence[Detection], camera: PictureCamera, lines: 
     """
     known = usual_tilt()
     if lines is not None:
-        known = known + _under_any_focal(lines.tilt(), camera.focal_log)
+        known = known + lines.tilt()
     gravity = gravity_of(known)
     for _ in range(2):  # who stands depends on what is down
         stances = find_stances(detections, camera, gravity)
         gravity = gravity_of(known + _people(detections, stances, camera))
     return gravity
-
-
-def _under_any_focal(log_likelihood: np.ndarray, focal_log: float) -> np.ndarray:
-    """(P, R) log likelihoods of where upright lines meet, of a picture whose focal length may be wrong.
-
-    Lines meet ``f / tan(pitch)`` from the middle: what speaks for a pitch speaks under a focal length ``e^s`` times as
-    long for that with ``e^s`` times the tangent.
-    """
-    share, moved = _focal_shifts(focal_log)
-    said = moved @ log_likelihood
-    best = said.max(0)
-    return np.asarray(best + np.log(np.einsum("s,spr->pr", share, np.exp(said - best))))
-
-
-@lru_cache(maxsize=16)
-def _focal_shifts(focal_log: float) -> tuple[np.ndarray, np.ndarray]:
-    """(S,) shares of focal lengths, and (S, P, P) what interpolates each one's pitches."""
-    steps = np.linspace(-2, 2, 9)
-    share = np.exp(-0.5 * steps**2)
-    tangent = np.tan(np.radians(PITCH_DEG)) * np.exp(-focal_log * steps)[:, None]
-    place = (np.degrees(np.arctan(tangent)) - PITCH_DEG[0]) / (PITCH_DEG[1] - PITCH_DEG[0])
-    moved = np.maximum(1 - np.abs(place.clip(0, len(PITCH_DEG) - 1)[..., None] - np.arange(len(PITCH_DEG))), 0)
-    return share / share.sum(), moved
 
 
 def find_stances(detections: Sequence[Detection], camera: PictureCamera, gravity: Gravity) -> list[Stance]:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_FOCAL_KNOWN = {"flag": 0.1, "sidecar": 0.1, "exif": 0.2, "name": 0.2}
-"""Logarithm by which a focal length may be wrong, by where it comes from: lenses breathe, files are cut out."""
+_FOCAL_KNOWN = {"sidecar": 0.2, "exif": 0.2, "name": 0.2}
+"""Logarithm by which a focal length may be wrong that is written down; what is typed may be a slip."""
 
 
 class StageTimer:
@@ -107,9 +107,7 @@ def find_camera(result: InputResult, photo: Photo, options: FitOptions) -> Pictu
     focal = resolve_focal(photo, focal=options.focal, focal35=options.focal35, fov=options.fov)
     result.focal_source, result.focal_detail = focal.source, focal.detail
     K = intrinsics_matrix(focal.focal_px, photo.width, photo.height, focal.principal_px)
-    known = _FOCAL_KNOWN.get(focal.source)
-    camera = PictureCamera(K.numpy(), (photo.width, photo.height))
-    return camera if known is None else replace(camera, focal_log=known)
+    return PictureCamera(K.numpy(), (photo.width, photo.height))
 
 
 def scene_camera(
@@ -119,13 +117,14 @@ def scene_camera(
 
     Where nothing is known of the lens, the lines may tell its focal length, too; the result says so.
     """
-    from dsr.camera.scene_lines import SceneLines
+    from dsr.camera.scene_lines import FOCAL_LOG, SceneLines
     from dsr.fitting import find_gravity
     from dsr.image.lines import straight_lines
 
     boxes = np.array([d.box_px for d in people]).reshape(-1, 4)
     lines_px = straight_lines(photo.rgb, photo.width)
-    lines = SceneLines.of(lines_px, camera.K, camera.size, boxes)
+    known = _FOCAL_KNOWN.get(result.focal_source, FOCAL_LOG)
+    lines = SceneLines.of(lines_px, camera.K, camera.size, boxes, known)
     told = lines.focal() if result.focal_source == "default" else None
     if told is not None:
         ratio, sigma = told
@@ -133,8 +132,8 @@ def scene_camera(
         across = 2 * math.degrees(math.atan(math.hypot(*camera.size) / 2 / K[0, 0]))
         result.focal_source = "lines"
         result.focal_detail = f"straight lines at right angles: {across:.0f} degrees across, give or take {sigma:.0%}"
-        camera = replace(camera, K=K, focal_log=sigma)
-        lines = SceneLines.of(lines_px, K, camera.size, boxes)
+        camera = replace(camera, K=K)
+        lines = SceneLines.of(lines_px, K, camera.size, boxes, sigma)
     return replace(camera, gravity=find_gravity(people, camera, lines))
 
 

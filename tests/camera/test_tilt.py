@@ -13,7 +13,7 @@ NOBODY = np.zeros((0, 4))
 
 
 def tilt_from_lines(lines, boxes=NOBODY):
-    return SceneLines.of(lines, K, SIZE, boxes).tilt()
+    return SceneLines.of(lines, K, SIZE, boxes, 0.05).tilt()
 
 
 def upright_lines(pitch, roll, count=25, seed=0):

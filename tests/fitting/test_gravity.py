@@ -125,8 +125,7 @@ def test_poles_under_a_wrong_focal_length_tell_the_pitch_less_surely():
     assert 10 < found[1.0].pitch_deg < 22 and found[1.0].pitch_sigma_deg > 4
     # the lines alone would say 10 and 36 degrees
     assert found[2.0].pitch_deg - found[0.5].pitch_deg < 0.6 * (36 - 10)
-    sure = PictureCamera(CAMERA.K, SIZE, focal_log=0.05)
-    known = find_gravity([], sure, SceneLines.of(lines, CAMERA.K, SIZE, np.zeros((0, 4))))
+    known = find_gravity([], CAMERA, SceneLines.of(lines, CAMERA.K, SIZE, np.zeros((0, 4)), 0.05))
     assert abs(known.pitch_deg - 20) < 1.5 and known.pitch_sigma_deg < 4
 
 
