@@ -22,8 +22,9 @@ _WORTH, _SURE, _SAME = 0.3, 0.6, 0.5  # presence worth another look, of two look
 _LIKELY, _ALIKE = 0.55, 0.75  # the same where the looks differ in presence, but hardly in where the body is
 _SCALES = (1.0, 1.2, 0.85)  # of the region
 _LEAST_SEEN, _SEEN_SHOULDERS = 7, 0.35  # keypoints, and confidence
-_LEAST_PX = 32.0  # size of people who are looked for: in less there is nothing to see
+_LEAST_PX = 80.0  # size of people who are looked for: in less there is too little to see to tell them from things
 _TAKEN, _TAKEN_LOG = 0.18, 0.45  # of the smaller size, and of sizes: a candidate that is somebody known
+_SURELY, _SURE_ALONE = 0.45, 0.95  # score of a candidate that counts, and presence in both looks where it does not
 _ROUNDS, _MOST_CANDIDATES = 3, 60
 
 
@@ -68,6 +69,7 @@ def with_neighbours(
 
 def corroborated(bodies: list[Body], rows: np.ndarray) -> list[Body]:
     """Bodies that were doubtful, surer where the network for groups proposes them as well, candidates (N, 13)."""
+    rows = rows[(rows[:, 0] >= _SURELY) & (body_length(rows) >= _LEAST_PX)]
     return [
         replace(body, candidate_score=SCORE)
         if body.candidate_score < SCORE and any(is_taken(row, [body]) for row in rows)
@@ -97,7 +99,10 @@ def _there(model: LandmarkModel, picture: Pyramid, row: np.ndarray, bodies: list
         body = Body(model(picture, tried, True), SCORE)
         low, high = sorted((plain.landmarks.presence, body.landmarks.presence))
         alike = agreement(plain, body)
-        sure = (low >= _SURE and alike >= _SAME) or (low + high >= 2 * _LIKELY and alike >= _ALIKE)
+        if row[0] < _SURELY:  # the network is not sure: then the landmark model must be
+            sure = low >= _SURE_ALONE and alike >= _ALIKE
+        else:
+            sure = (low >= _SURE and alike >= _SAME) or (low + high >= 2 * _LIKELY and alike >= _ALIKE)
         if sure and not repeats(body, bodies) and (not peeled or stands_apart(body, bodies)):
             return body
     return None
