@@ -44,6 +44,8 @@ def with_neighbours(
         rows: (N, 13) candidates, best first.
         finish: all further passes on a body of a picture; None where nobody is left.
     """
+    if not bodies:  # all that was known were things: beside nobody there are no neighbours
+        return bodies
     rows = rows[body_length(rows) >= _LEAST_PX]
     left = _MOST_CANDIDATES
     for round_ in range(_ROUNDS):

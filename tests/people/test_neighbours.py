@@ -90,3 +90,7 @@ def test_what_looks_like_somebody_from_one_side_only_is_a_thing() -> None:
 def test_doubtful_bodies_are_surer_where_the_network_proposes_them_too() -> None:
     doubtful = [replace(body, candidate_score=0.5) for body in known(*ROW[:2])]
     assert [body.candidate_score for body in corroborated(doubtful, candidates(ROW[0]))] == [SCORE, 0.5]
+
+
+def test_beside_nobody_there_are_no_neighbours() -> None:
+    assert with_neighbours(People(*ROW), picture_of(*ROW), [], candidates(*ROW), finished) == []  # type: ignore[arg-type]
