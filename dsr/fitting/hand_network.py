@@ -1,9 +1,9 @@
 """The wrist and fingers of a hand from what the landmark model sees, learned: one network instead of a search.
 
 The landmark model's points lie flatter and straighter than hands are, and a picture of them has two readings in depth.
-The features that it makes its points from know more: a perceptron reads the hand's rotation and the angles of its
-fingers from them, from the points, and from where the body has the forearm. It was learned on drawn hands by
-:mod:`dsr.training.systems.hands`; right hands are looked at in a mirror.
+The features that it makes its points from know more: perceptrons read the hand's rotation and the angles of its fingers
+from them, from the points, and from where the body has the forearm, and their mean is taken. They were learned on drawn
+hands by :mod:`dsr.training.systems.hands`; right hands are looked at in a mirror.
 """
 
 from __future__ import annotations
@@ -96,16 +96,21 @@ def forearm_inputs(forearm: np.ndarray, palm: np.ndarray, along: np.ndarray, siz
 
 
 def perceptron(weights: dict[str, np.ndarray], inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation (3, 3) of a left hand, and how far its angles (21,) are from relaxed ones, of inputs (C,)."""
+    """Rotation (3, 3) of a left hand, and how far its angles (21,) are from relaxed ones, of inputs (C,).
+
+    Args:
+        weights: by name, of all perceptrons along the first axis; what they say is averaged.
+        inputs: what they see.
+    """
     x = np.clip((inputs - weights["mean"]) / weights["spread"], -_MOST, _MOST)
-    x = weights["in.weight"] @ x + weights["in.bias"]
+    x = _linear(x, weights["in.weight"], weights["in.bias"])
     for k in range(sum(name.endswith("first.weight") for name in weights)):
         block = {name.split(".", 2)[2]: value for name, value in weights.items() if name.startswith(f"blocks.{k}.")}
         y = _normal(x, block["norm.weight"], block["norm.bias"])
-        y = _silu(block["first.weight"] @ y + block["first.bias"])
-        x = x + block["second.weight"] @ y + block["second.bias"]
+        y = _silu(_linear(y, block["first.weight"], block["first.bias"]))
+        x = x + _linear(y, block["second.weight"], block["second.bias"])
     x = _silu(_normal(x, weights["norm.weight"], weights["norm.bias"]))
-    out = (weights["out.weight"] @ x + weights["out.bias"]).astype(np.float64)
+    out = _linear(x, weights["out.weight"], weights["out.bias"]).astype(np.float64).mean(0)
     first = out[:3] / np.linalg.norm(out[:3])
     second = out[3:6] - first * (first @ out[3:6])
     second = second / np.linalg.norm(second)
@@ -133,9 +138,14 @@ def _mirror(rest: RestHand) -> tuple[np.ndarray, np.ndarray]:
     return (_MIRROR, MIRRORED_ANGLES) if rest.side == "right" else (np.ones(3), np.ones(ANGLES))
 
 
+def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    y: np.ndarray = (weight @ x[..., None])[..., 0] + bias
+    return y
+
+
 def _normal(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    centred = x - x.mean()
-    y: np.ndarray = centred / np.sqrt((centred**2).mean() + 1e-5) * weight + bias
+    centred = x - x.mean(-1, keepdims=True)
+    y: np.ndarray = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * weight + bias
     return y
 
 

@@ -16,6 +16,7 @@ from dsr.training.systems.hand_samples import kept_samples, read_hand, samples, 
 from dsr.training.systems.hands import (
     TEST_SEED,
     HandPlaces,
+    Mean,
     Perceptron,
     as_tensors,
     errors,
@@ -73,7 +74,7 @@ def seen_view(rest, rng):
     angles = rest.within_limits(rest.relaxed + rng.normal(0, 0.2, 21))
     turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
     turn *= np.sign(np.linalg.det(turn))
-    world, shown = rest.landmarks(angles) @ turn.T, learned()["mean"][:FEATURES] + rng.random(FEATURES)
+    world, shown = rest.landmarks(angles) @ turn.T, learned()["mean"][0, :FEATURES] + rng.random(FEATURES)
     return HandView(900 * world[:, :2], world, 900.0, turn, 0.9, 0.8, 150.0, shown)
 
 
@@ -97,14 +98,14 @@ def test_without_features_both_readings_of_the_points_remain(asset):
 
 
 def test_learning_goes_down_twice_the_same_and_the_file_says_the_same_in_numpy(read, tmp_path):
-    network, model = learn(read, 60, 0), HandPlaces()
+    network, model = Mean(learn(read, 60, seed) for seed in (0, 1)), HandPlaces()
     inputs = inputs_of(model, read, torch.Generator().manual_seed(2), False)
     with torch.no_grad():
         hand, changes = network(inputs)
-        first = Perceptron(inputs.shape[1])(inputs)
+        first = Mean([Perceptron(inputs.shape[1])])(inputs)
     assert errors(model, read, hand, changes)[0].mean() < 0.6 * errors(model, read, *first)[0].mean()
     write(tmp_path / "c.safetensors", network, read, read)
-    write(tmp_path / "d.safetensors", learn(read, 60, 0), read, read)
+    write(tmp_path / "d.safetensors", Mean(learn(read, 60, seed) for seed in (0, 1)), read, read)
     assert (tmp_path / "c.safetensors").read_bytes() == (tmp_path / "d.safetensors").read_bytes()
     from safetensors.numpy import load_file
 
@@ -112,7 +113,9 @@ def test_learning_goes_down_twice_the_same_and_the_file_says_the_same_in_numpy(r
     np.testing.assert_allclose(np.stack([row for row, _ in again]), hand[:9].numpy(), atol=1e-4)
     np.testing.assert_allclose(np.stack([row for _, row in again]), changes[:9].numpy(), atol=1e-4)
     assert f"{len(hand)} other drawn hands" in (tmp_path / "c.md").read_text()
-    assert set(learned()) == set(network.state_dict())
+    assert {name: value.shape for name, value in learned().items()} == {
+        name: tuple(value.shape) for name, value in network.weights().items()
+    }
 
 
 def test_what_is_kept_is_not_drawn_again(rows, tmp_path):
