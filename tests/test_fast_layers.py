@@ -177,8 +177,10 @@ def test_a_frozen_layer_goes_both_ways(dtype):
     torch.testing.assert_close(frozen.back(more, add=x), more @ layer.weight.detach() + x)
 
 
+@pytest.mark.parametrize("fast_blas", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_few_rows_times_many_columns(dtype):
+def test_few_rows_times_many_columns(dtype, fast_blas, monkeypatch):
+    monkeypatch.setattr("dsr.fast_layers._has_fast_blas", lambda: fast_blas)
     torch.manual_seed(0)
     weight, x, more = (torch.randn(*shape, dtype=dtype) for shape in ((5, 7), (7, 300), (5, 300)))
     torch.testing.assert_close(product(weight, x), weight @ x)
