@@ -24,6 +24,7 @@ _SCALES = (1.0, 1.2, 0.85)  # of the region
 _LEAST_SEEN, _SEEN_SHOULDERS = 7, 0.35  # keypoints, and confidence
 _LEAST_PX = 80.0  # size of people who are looked for: in less there is too little to see to tell them from things
 _TAKEN, _TAKEN_LOG = 0.18, 0.45  # of the smaller size, and of sizes: a candidate that is somebody known
+_AS_LARGE = 0.3  # the same for a body that is doubtful: on parts of somebody lie smaller ones
 _SURELY, _SURE_ALONE = 0.45, 0.95  # score of a candidate that counts, and presence in both looks where it does not
 _ROUNDS, _MOST_CANDIDATES = 3, 60
 
@@ -70,22 +71,29 @@ def with_neighbours(
 
 
 def corroborated(bodies: list[Body], rows: np.ndarray) -> list[Body]:
-    """Bodies that were doubtful, surer where the network for groups proposes them as well, candidates (N, 13)."""
+    """Bodies with doubtful ones as the network for groups, candidates (N, 13), sees them.
+
+    They are surer where it proposes them as well, and left out where it proposes somebody much larger or smaller in
+    their place: they lie on a part of that person, or on several.
+    """
     rows = rows[(rows[:, 0] >= _SURELY) & (body_length(rows) >= _LEAST_PX)]
-    return [
-        replace(body, candidate_score=SCORE)
-        if body.candidate_score < SCORE and any(is_taken(row, [body]) for row in rows)
-        else body
-        for body in bodies
-    ]
+    kept = []
+    for body in bodies:
+        if body.candidate_score < SCORE:
+            if any(is_taken(row, [body], _AS_LARGE) for row in rows):
+                body = replace(body, candidate_score=SCORE)
+            elif any(is_taken(row, [body]) for row in rows):
+                continue
+        kept.append(body)
+    return kept
 
 
-def is_taken(row: np.ndarray, bodies: list[Body]) -> bool:
-    """True where a candidate (13,) is one of bodies."""
+def is_taken(row: np.ndarray, bodies: list[Body], size_log: float = _TAKEN_LOG) -> bool:
+    """True where a candidate (13,) is one of bodies, whose size differs by a logarithm of ``size_log`` at most."""
     length = float(body_length(row[None])[0])
     for body in bodies:
         apart = np.hypot(body.landmarks.region.u - row[5], body.landmarks.region.v - row[6])
-        if apart < _TAKEN * min(length, body.size) and abs(np.log(length / body.size)) < _TAKEN_LOG:
+        if apart < _TAKEN * min(length, body.size) and abs(np.log(length / body.size)) < size_log:
             return True
     return False
 

@@ -92,5 +92,14 @@ def test_doubtful_bodies_are_surer_where_the_network_proposes_them_too() -> None
     assert [body.candidate_score for body in corroborated(doubtful, candidates(ROW[0]))] == [SCORE, 0.5]
 
 
+def test_a_doubtful_body_in_the_place_of_a_larger_person_is_left_out() -> None:
+    doubtful = [replace(body, candidate_score=0.5) for body in known(*ROW[:2])]
+    larger = candidates(*ROW[:2])
+    larger[0, 8] -= 0.2 * HEIGHT  # of the first one: 40 percent larger
+    assert [body.candidate_score for body in corroborated(doubtful, larger)] == [SCORE]
+    sure = known(ROW[0])
+    assert corroborated(sure, larger) == sure
+
+
 def test_beside_nobody_there_are_no_neighbours() -> None:
     assert with_neighbours(People(*ROW), picture_of(*ROW), [], candidates(*ROW), finished) == []  # type: ignore[arg-type]
