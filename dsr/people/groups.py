@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dsr.people.group_network import GroupNetwork
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "group_network.safetensors"
-MIN_GROUP_SCORE = 0.3
+MIN_GROUP_SCORE = 0.4
 _SAME_HIPS, _SAME_LOG = 0.22, 0.5  # of the smaller size, and how much sizes may differ: one person's head and trunk
 _HEAD_UP, _HEAD_HALF = 0.75, 0.17  # middle of the head along the direction of the body and half its side, in radii
 _LEAST_SIDE = 64
