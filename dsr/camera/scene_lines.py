@@ -96,15 +96,14 @@ class SceneLines:
         for shift, log_weight in zip(shifts, weight - weight.max(), strict=True):
             if log_weight > _FOCAL_UNLIKELY:
                 told = _under_any_focal(self._tilt(shift, 1), min(self.focal_log, _FOCAL_STEP))
-                total = told + usual_tilt()
-                parts.append(told + log_weight - total.max() - np.log(np.exp(total - total.max()).sum()))
+                parts.append(told + log_weight - _log_sum(told + usual_tilt()))
         return np.logaddexp.reduce(parts)
 
     def focal(self) -> tuple[float, float] | None:
         """The focal length as a ratio to that of the camera, and the deviation of its logarithm; None if unsure."""
+        if self._evidence(0.0) < _FOCAL_STRUCTURE:
+            return None
         for tried in _FOCAL_TRIED:
-            if self._evidence(0.0) < _FOCAL_STRUCTURE:
-                return None
             shifts = np.array(sorted(tried))
             weight = np.array([self._evidence(shift) for shift in shifts]) - 0.5 * (shifts / _FOCAL_USUAL) ** 2
             weight = np.exp(weight - weight.max())
@@ -119,8 +118,7 @@ class SceneLines:
         """Log likelihood of the lines under any tilt, the focal length being ``e^shift`` times as long."""
         shift = round(float(shift), 2)
         if shift not in self._said:
-            total = _FOCAL_TRUST * self._tilt(shift, 2) + usual_tilt()[:, ::2]
-            self._said[shift] = float(total.max() + np.log(np.exp(total - total.max()).sum()))
+            self._said[shift] = _log_sum(_FOCAL_TRUST * self._tilt(shift, 2) + usual_tilt()[:, ::2])
         return self._said[shift]
 
     def _tilt(self, shift: float, step: int) -> np.ndarray:
@@ -141,6 +139,12 @@ class SceneLines:
         azimuth = (np.log(1 - _LEVEL_SHARE + towards) @ weight)[pairs].sum(1).argmax(0)
         one, other = pairs[azimuth, :, np.arange(len(azimuth))].T
         return np.asarray(np.log(1 - _LEVEL_SHARE + towards[one] + towards[other]) @ weight, np.float64)
+
+
+def _log_sum(log_values: np.ndarray) -> float:
+    """Logarithm of the sum of what logarithms are given of."""
+    best = log_values.max()
+    return float(best + np.log(np.exp(log_values - best).sum()))
 
 
 def _towards(directions: np.ndarray, lines: SceneLines, share: float, span: float) -> np.ndarray:
