@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from dsr.body import BodyAsset
-from dsr.body.numpy_lbs import pose_vertices, rodrigues, skeleton
+from dsr.body.numpy_lbs import pose_vertices, rest_shape, rodrigues, skeleton
 from dsr.fitting.face_actions import FITTED
 from dsr.fitting.faces import EYES
 from dsr.fitting.fingers import FINGERS, RestHand, fingertips
@@ -112,6 +112,52 @@ def draw_person(asset: BodyAsset, seed: int) -> ExpressivePerson:
 
 
 def _draw(asset: BodyAsset, rng: np.random.Generator) -> ExpressivePerson:
+    posed = pose_person(asset, rng)
+    names, K, vertices = list(asset.joint_names), posed.K, posed.vertices
+    picture, deep = paint_person(asset, rng, vertices, K, _SIZE)
+    _, transforms = skeleton(asset, posed.betas, posed.pose, posed.orient, posed.transl)
+    places, turns = transforms[:, :3, 3], transforms[:, :3, :3]
+    hands = [side for side in SIDES if _counts(asset, vertices, places, K, deep, side)]
+    head = places[names.index("head")]
+    facing = float(turns[names.index("head")] @ [0, 0, 1.0] @ -head / np.linalg.norm(head))
+    return ExpressivePerson(
+        picture,
+        K,
+        posed.betas,
+        posed.pose,
+        posed.orient,
+        posed.transl,
+        tuple(hands),
+        facing > _FACING,
+        posed.closed,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class PosedPerson:
+    """Somebody before a camera, not yet painted.
+
+    Attributes:
+        K: (3, 3) of a picture of 960 x 1280 pixels.
+        betas: shape and facial actions of the open-x body.
+        pose: (54, 3) axis-angle.
+        orient: (3,) axis-angle in the camera.
+        transl: (3,) metres.
+        closed: whether the eyes are shut.
+        vertices: (V, 3) in the camera.
+    """
+
+    K: np.ndarray
+    betas: np.ndarray
+    pose: np.ndarray
+    orient: np.ndarray
+    transl: np.ndarray
+    closed: bool
+    vertices: np.ndarray
+
+
+def pose_person(asset: BodyAsset, rng: np.random.Generator) -> PosedPerson:
+    """Somebody with random hands and a random face in a pose of the prior, at random before a camera."""
     names = list(asset.joint_names)
     betas = np.zeros(asset.num_betas)
     betas[:10] = np.clip(rng.normal(0, 0.8, 10), -2, 2)
@@ -122,8 +168,9 @@ def _draw(asset: BodyAsset, rng: np.random.Generator) -> ExpressivePerson:
         betas[asset.num_shapes + asset.expression_names.index(f"eyeBlink{side}")] = float(closed)
     pose = np.zeros((asset.num_joints - 1, 3))
     pose[:21] = Rotation.from_matrix(PriorPoses.draw(rng)[0][:21]).as_rotvec()
+    shaped = rest_shape(asset, betas)
     for side in SIDES:
-        rest = RestHand(asset, betas, side)
+        rest = RestHand(asset, betas, side, shaped)
         first = names.index(f"{side}_{FINGERS[0]}1") - 1
         pose[first : first + 15] = random_fingers(rng, rest)
         pose[names.index(f"{side}_wrist") - 1] = random_wrist(rng, rest)
@@ -139,27 +186,20 @@ def _draw(asset: BodyAsset, rng: np.random.Generator) -> ExpressivePerson:
     low, high = vertices.min(0), vertices.max(0)
     depth = focal * max((high - low)[1] / height, (high - low)[0] / width) / rng.uniform(0.7, 0.95)
     transl = np.array([0.0, 0.0, depth]) - (low + high) / 2
-    vertices = vertices + transl
-    picture, deep = _picture(asset, rng, vertices, K)
-    _, transforms = skeleton(asset, betas, pose, orient, transl)
-    places, turns = transforms[:, :3, 3], transforms[:, :3, :3]
-    hands = [side for side in SIDES if _counts(asset, vertices, places, K, deep, side)]
-    head = places[names.index("head")]
-    facing = float(turns[names.index("head")] @ [0, 0, 1.0] @ -head / np.linalg.norm(head))
-    return ExpressivePerson(picture, K, betas, pose, orient, transl, tuple(hands), facing > _FACING, closed)
+    return PosedPerson(K, betas, pose, orient, transl, closed, vertices + transl)
 
 
-def _picture(
-    asset: BodyAsset, rng: np.random.Generator, vertices: np.ndarray, K: np.ndarray
+def paint_person(
+    asset: BodyAsset, rng: np.random.Generator, vertices: np.ndarray, K: np.ndarray, size: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Picture (H, W, 3) of a body in shirt and trousers, and depth (H, W)."""
+    """Picture (H, W, 3) of a body in shirt and trousers, and depth (H, W); ``size`` is width and height."""
     faces = asset.faces
     colours = skin_colours(rng, asset)
     for covered in _clothes(asset, float(rng.uniform(0.4, 0.95))):
         colours[covered] = tone(rng)
     values = np.concatenate([colours, vertex_normals(vertices, faces)], 1).astype(np.float32)
-    drawn = draw(vertices, faces, K, _SIZE, values)
-    picture = draw_backdrop(rng, *_SIZE)
+    drawn = draw(vertices, faces, K, size, values)
+    picture = draw_backdrop(rng, *size)
     picture[drawn.face_index >= 0] = shade(rng, drawn.values[:, :3], drawn.values[:, 3:])
     return photograph(rng, picture, False), drawn.depth
 
@@ -184,7 +224,8 @@ def _clothes(asset: BodyAsset, sleeve: float) -> list[np.ndarray]:
 
 
 @lru_cache(maxsize=4)
-def _hand_vertices(asset: BodyAsset, side: str) -> np.ndarray:
+def hand_vertices(asset: BodyAsset, side: str) -> np.ndarray:
+    """Those of a hand's fingers (N,)."""
     first = list(asset.joint_names).index(f"{side}_{FINGERS[0]}1")
     return np.flatnonzero(asset.weights[:, first : first + 15].sum(1) > 0.3)
 
@@ -196,7 +237,7 @@ def _counts(
     wrist = places[list(asset.joint_names).index(f"{side}_wrist")]
     if K[0, 0] * _HAND_M / wrist[2] < LEAST_HAND_PX:
         return False
-    points = vertices[_hand_vertices(asset, side)]
+    points = vertices[hand_vertices(asset, side)]
     projected = points @ K.T
     columns, rows = np.floor(projected[:, :2] / projected[:, 2:]).astype(int).T
     height, width = deep.shape

@@ -9,7 +9,7 @@ from scipy.spatial.transform import Rotation
 
 from dsr.body import BodyAsset
 from dsr.body.numpy_lbs import pose_vertices, rodrigues, skeleton
-from dsr.evaluation.expressive_drawn import random_fingers
+from dsr.evaluation.expressive_drawn import hand_vertices, paint_person, pose_person, random_fingers
 from dsr.fitting.fingers import FINGERS, RestHand
 from dsr.people.hands import SIDES, Side
 from dsr.rendering.drawing import draw, vertex_normals
@@ -84,15 +84,45 @@ def draw_hand(asset: BodyAsset, seed: int) -> DrawnHand | None:
     at = K @ (middle + transl)
     K[:2, 2] = SIZE / 2 + rng.normal(0, 15, 2) - at[:2] / at[2]
     picture, depth = _picture(asset, rng, vertices, K, names.index(f"{side}_elbow"))
-    points = vertices[asset.weights[:, first + 1 : first + 16].sum(1) > 0.3]
-    columns, rows = np.floor(_projected(points, K)).astype(int).T
-    if min(columns.min(), rows.min()) < 0 or max(columns.max(), rows.max()) >= SIZE:
-        return None
-    if (points[:, 2] < depth[rows, columns] + _DEEP_M).mean() < _SEEN:
+    if not _is_seen(vertices[hand_vertices(asset, side)], K, depth):
         return None
     keypoints = _projected(asset.keypoint_regressors["blazepose33"] @ vertices, K)
     keypoints = keypoints + rng.normal(0, 0.06 * length, keypoints.shape)
     return DrawnHand(picture, side, betas, pose, orient, transl, K, keypoints)
+
+
+def draw_hand_of_person(asset: BodyAsset, seed: int) -> DrawnHand | None:
+    """The hand of a whole person, as :mod:`dsr.evaluation.expressive_drawn` poses and dresses people, close up.
+
+    Args:
+        asset: the open-x body.
+        seed: even seeds are left hands.
+
+    Returns:
+        The hand; None where it is hidden.
+    """
+    rng = np.random.default_rng(seed)
+    side = SIDES[seed % 2]
+    posed = pose_person(asset, rng)
+    points = posed.vertices[hand_vertices(asset, side)]
+    length = np.exp(rng.uniform(np.log(38), np.log(160)))
+    K = posed.K.copy()
+    K[:2] *= length * points[:, 2].mean() / (K[0, 0] * _HAND_M)
+    K[:2, 2] += SIZE / 2 + rng.normal(0, 15, 2) - _projected(points, K).mean(0)
+    picture, depth = paint_person(asset, rng, posed.vertices, K, (SIZE, SIZE))
+    if not _is_seen(points, K, depth):
+        return None
+    keypoints = _projected(asset.keypoint_regressors["blazepose33"] @ posed.vertices, K)
+    keypoints = keypoints + rng.normal(0, 0.06 * length, keypoints.shape)
+    return DrawnHand(picture, side, posed.betas, posed.pose, posed.orient, posed.transl, K, keypoints)
+
+
+def _is_seen(points: np.ndarray, K: np.ndarray, depth: np.ndarray) -> bool:
+    """Whether points (N, 3) of a hand are in the picture, most of them not behind something."""
+    columns, rows = np.floor(_projected(points, K)).astype(int).T
+    if min(columns.min(), rows.min()) < 0 or max(columns.max(), rows.max()) >= SIZE:
+        return False
+    return bool((points[:, 2] < depth[rows, columns] + _DEEP_M).mean() >= _SEEN)
 
 
 def _picture(

@@ -106,19 +106,31 @@ class HandFinder:
         Returns:
             Per person the hands that are seen.
         """
+        claims = [
+            (person, hand)
+            for person, (points, confidence) in enumerate(zip(keypoints, confidences, strict=True))
+            for side in SIDES
+            if (hand := self.find(pyramid, side, points, confidence, keypoint_set)) is not None
+        ]
+        return hands_of_people(claims, len(keypoints))
+
+    def find(
+        self, pyramid: Pyramid, side: Side, keypoints: np.ndarray, confidence: np.ndarray, keypoint_set: str
+    ) -> Hand | None:
+        """One hand of a person, whether or not somebody else claims it too; None where it is not seen.
+
+        Args:
+            pyramid: the picture.
+            side: which hand.
+            keypoints: (K, 2) of the person, working pixels.
+            confidence: (K,), 0 to 1.
+            keypoint_set: of the keypoints.
+        """
         names = joint_names(keypoint_set)
-        claims: list[tuple[int, Hand]] = []
-        for person, (points, confidence) in enumerate(zip(keypoints, confidences, strict=True)):
-            for side in SIDES:
-                wrist, little, index = (names.index(f"{side}_{part}") for part in ("wrist", "pinky", "index"))
-                if confidence[wrist] > _MIN_WRIST:
-                    hand = self._find(pyramid, side, points[wrist], points[little], points[index])
-                    if hand is not None:
-                        claims.append((person, hand))
-        hands: list[dict[Side, Hand]] = [{} for _ in keypoints]
-        for person, hand in settled(claims):
-            hands[person][hand.side] = hand
-        return hands
+        wrist, little, index = (names.index(f"{side}_{part}") for part in ("wrist", "pinky", "index"))
+        if confidence[wrist] <= _MIN_WRIST:
+            return None
+        return self._find(pyramid, side, keypoints[wrist], keypoints[little], keypoints[index])
 
     def _find(
         self, pyramid: Pyramid, side: Side, wrist: np.ndarray, little: np.ndarray, index: np.ndarray
@@ -143,7 +155,7 @@ class HandFinder:
             region = look(pyramid, search)
             if region is None or region.side < MIN_SIDE:
                 continue
-            rows, presence, _, _ = self._first(pyramid.quick_crop(region, _HAND_SIZE).astype(np.float32) / 255.0)
+            rows, presence, _, _ = self._first(pyramid.crop(region, _HAND_SIZE).astype(np.float32) / 255.0)
             if float(presence.reshape(-1)[0]) >= MIN_PRESENCE:
                 points = rows.reshape(HAND_POINTS, 3)[:, :2].astype(np.float64)
                 yield region_of_landmarks(region.to_picture(points, _HAND_SIZE))
@@ -158,7 +170,7 @@ class HandFinder:
             wrist: (2,) of the body, working pixels.
         """
         mirrored = side == "right"
-        crop = pyramid.quick_crop(region, _HAND_SIZE)
+        crop = pyramid.crop(region, _HAND_SIZE)
         rows, presence, right, world, features = self._landmarks(
             (crop[:, ::-1] if mirrored else crop).astype(np.float32) / 255.0
         )
@@ -181,7 +193,7 @@ class HandFinder:
 
     def _recropped(self, pyramid: Pyramid, search: Region) -> Region | None:
         """The region that the recrop model makes of the body's: its first point is the middle, the second below it."""
-        crop = pyramid.quick_crop(search, _RECROP_SIZE)
+        crop = pyramid.crop(search, _RECROP_SIZE)
         found = self._recrop(crop.astype(np.float32) / 255.0)[0].reshape(2, 2)
         middle, below = search.to_picture(found, _RECROP_SIZE)
         du, dv = below - middle
@@ -191,7 +203,7 @@ class HandFinder:
     def _by_palm(self, pyramid: Pyramid, search: Region) -> Region | None:
         """The region of the palm that the detector sees nearest to where the body has it; None where it sees none."""
         around = search.upright()
-        rows, logits = self._palm(pyramid.quick_crop(around, _PALM_SIZE).astype(np.float32) / 255.0)
+        rows, logits = self._palm(pyramid.crop(around, _PALM_SIZE).astype(np.float32) / 255.0)
         found = weighted_nms(decode(rows, logits, self._anchors, MIN_PRESENCE, _PALM_SIZE))
         if not len(found):
             return None
@@ -227,6 +239,14 @@ def is_clear(hand: Hand) -> bool:
     return (
         hand.presence >= MIN_PRESENCE and hand.region.side >= MIN_SIDE and near and hand.side_probability >= _OPPOSITE
     )
+
+
+def hands_of_people(claims: Sequence[tuple[int, Hand]], people: int) -> list[dict[Side, Hand]]:
+    """The hands of so many people by their sides, of claims (person, hand), see :func:`settled`."""
+    hands: list[dict[Side, Hand]] = [{} for _ in range(people)]
+    for person, hand in settled(claims):
+        hands[person][hand.side] = hand
+    return hands
 
 
 def settled(claims: Sequence[tuple[int, Hand]]) -> list[tuple[int, Hand]]:

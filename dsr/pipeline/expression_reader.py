@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 from dsr.options import FitOptions
 
@@ -19,6 +22,15 @@ if TYPE_CHECKING:
     from dsr.results.picture import PersonResult
 
 _WITH_HANDS_AND_FACE = "blazepose33"
+Part = Literal["left", "right", "face"]
+
+
+@dataclass(frozen=True)
+class _Models:
+    """One set of interpreters, those that are needed."""
+
+    hands: HandFinder | None
+    face: FaceReader | None
 
 
 class ExpressionReader:
@@ -26,7 +38,7 @@ class ExpressionReader:
 
     Args:
         options: ``hands``, ``face`` and ``expressive`` are used.
-        threads: of every interpreter.
+        threads: that look at a picture; with two or more, two parts of people are looked at side by side.
     """
 
     def __init__(self, options: FitOptions, threads: int | None = None) -> None:
@@ -71,44 +83,74 @@ class ExpressionReader:
         self, photo: Photo, detections: Sequence[Detection]
     ) -> tuple[list[dict[Side, Hand]], list[FaceLandmarks | None]]:
         """The hands (full-picture pixels) and the face of everybody, as far as they are asked for."""
-        from dsr.people.hands import in_full_pixels
+        from dsr.people.hands import SIDES, hands_of_people, in_full_pixels
+
+        known = [i for i, detection in enumerate(detections) if detection.keypoint_set == _WITH_HANDS_AND_FACE]
+        parts = (*(SIDES if self._hands_asked else ()), *(("face",) if self._face_asked else ()))
+        hands, faces = self._find(photo, detections, [(i, part) for part in parts for i in known])
+        found = hands_of_people(
+            [(i, hands[i, side]) for i in known for side in SIDES if (i, side) in hands], len(detections)
+        )
+        full = [{side: in_full_pixels(hand, photo.scale) for side, hand in own.items()} for own in found]
+        return full, [faces.get(i) for i in range(len(detections))]
+
+    def _find(
+        self, photo: Photo, detections: Sequence[Detection], wanted: Sequence[tuple[int, Part]]
+    ) -> tuple[dict[tuple[int, Side], Hand], dict[int, FaceLandmarks]]:
+        """Hands by person and side and faces by person, working pixels, those that are seen; two at a time."""
         from dsr.people.regions import Pyramid, brightened
 
-        hands: list[dict[Side, Hand]] = [{} for _ in detections]
-        faces: list[FaceLandmarks | None] = [None for _ in detections]
-        known = [i for i, detection in enumerate(detections) if detection.keypoint_set == _WITH_HANDS_AND_FACE]
-        if not known:
+        hands: dict[tuple[int, Side], Hand] = {}
+        faces: dict[int, FaceLandmarks] = {}
+        if not wanted:
             return hands, faces
-        pyramid = Pyramid(brightened(photo.rgb))
-        points = [detections[i].keypoints_px * photo.scale for i in known]
-        if self._hands_asked:
-            found = self._hands(pyramid, points, [detections[i].confidence for i in known], _WITH_HANDS_AND_FACE)
-            for i, own in zip(known, found, strict=True):
-                hands[i] = {side: in_full_pixels(hand, photo.scale) for side, hand in own.items()}
-        if self._face_asked:
-            for i, where in zip(known, points, strict=True):
-                faces[i] = self._face(pyramid, where, _WITH_HANDS_AND_FACE)
+        rgb, waiting, sets = brightened(photo.rgb), deque(wanted), self._models
+
+        def work(models: _Models) -> None:
+            pyramid = Pyramid(rgb)  # its halved copies are made when they are needed: not for two threads
+            while waiting:
+                try:
+                    i, part = waiting.popleft()
+                except IndexError:  # the other thread was faster
+                    return
+                points = detections[i].keypoints_px * photo.scale
+                if part == "face" and models.face is not None:
+                    face = models.face(pyramid, points, _WITH_HANDS_AND_FACE)
+                    if face is not None:
+                        faces[i] = face
+                elif part != "face" and models.hands is not None:
+                    hand = models.hands.find(pyramid, part, points, detections[i].confidence, _WITH_HANDS_AND_FACE)
+                    if hand is not None:
+                        hands[i, part] = hand
+
+        beside = (
+            None if len(sets) == 1 or len(wanted) == 1 else self._local.pool.submit(copy_context().run, work, sets[1])
+        )
+        try:
+            work(sets[0])
+        finally:
+            waiting.clear()
+            if beside is not None:
+                beside.result()
         return hands, faces
 
     @property
-    def _hands(self) -> HandFinder:
-        """This thread's models, loaded at first use: interpreters cannot be shared between threads."""
-        if not hasattr(self._local, "hands"):
-            from dsr.people.hands import HandFinder
-
-            self._local.hands = HandFinder(self._threads)
-        finder: HandFinder = self._local.hands
-        return finder
-
-    @property
-    def _face(self) -> FaceReader:
-        """As :attr:`_hands`."""
-        if not hasattr(self._local, "face"):
+    def _models(self) -> list[_Models]:
+        """This thread's models, loaded at first use: interpreters cannot be shared. A set for each of two threads."""
+        if not hasattr(self._local, "models"):
             from dsr.people.expressive_face import FaceReader
+            from dsr.people.hands import HandFinder
+            from dsr.people.models import default_threads
 
-            self._local.face = FaceReader(self._threads)
-        reader: FaceReader = self._local.face
-        return reader
+            threads = self._threads or default_threads()
+            sets, each = (1, 1) if threads == 1 else (2, threads // 2)
+            self._local.pool = ThreadPoolExecutor(1, "dsr-expression")
+            self._local.models = [
+                _Models(HandFinder(each) if self._hands_asked else None, FaceReader(each) if self._face_asked else None)
+                for _ in range(sets)
+            ]
+        models: list[_Models] = self._local.models
+        return models
 
     def prepare(self, body: Body) -> None:
         """Load everything now, so that what is missing is an error before the first picture.
@@ -122,7 +164,6 @@ class ExpressionReader:
 
         if self._hands_asked:
             check_fingers(body)
-            _ = self._hands
         if self._face_asked:
             check_face(body)
-            _ = self._face
+        _ = self._models

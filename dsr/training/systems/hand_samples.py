@@ -16,7 +16,7 @@ from dsr.body import BodyAsset, load_asset, skeleton
 from dsr.body.joints import joint_names
 from dsr.body.numpy_lbs import rodrigues
 from dsr.camera import PictureCamera
-from dsr.evaluation.hands_drawn import SIZE, draw_hand
+from dsr.evaluation.hands_drawn import SIZE, draw_hand, draw_hand_of_person
 from dsr.files import write_atomic
 from dsr.fitting.fingers import FINGERS, RestHand
 from dsr.fitting.hand_network import landmark_inputs
@@ -26,6 +26,8 @@ from dsr.people.hands import MIN_PRESENCE, MIN_SIDE, Hand, HandFinder, Side, sea
 from dsr.people.regions import Pyramid, Region
 
 SEEDS_A_FILE = 250
+PEOPLE_FROM = 10_000_000
+"""Seeds in the second half of every so many are hands of whole people, the others arms alone."""
 _LOOKS, _SHIFT, _GROWN, _TURN = 3, 0.04, 0.08, 0.15
 _FAR = 0.6  # of the region's side between the wrists, from which it is another hand or none
 _LEAST = 0.4  # presence of the first look below which a hand is left out
@@ -61,7 +63,7 @@ class ReadHand:
 
 def read_hand(asset: BodyAsset, finder: HandFinder, seed: int) -> ReadHand | None:
     """The hand of a seed, looked at; None where it is hidden or not found."""
-    drawn = draw_hand(asset, seed)
+    drawn = (draw_hand if seed % PEOPLE_FROM < PEOPLE_FROM // 2 else draw_hand_of_person)(asset, seed)
     if drawn is None:
         return None
     points = joint_names("blazepose33")
