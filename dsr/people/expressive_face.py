@@ -106,7 +106,7 @@ class FaceReader:
         return replace(self._with_eyes(pyramid, face), mouth_covered=_mouth_is_covered(pyramid, face))
 
     def _look(self, pyramid: Pyramid, region: Region) -> FaceLandmarks:
-        rows, logit = self._mesh(pyramid.quick_crop(region, _MESH_SIZE).astype(np.float32) / 255.0)
+        rows, logit = self._mesh(pyramid.crop(region, _MESH_SIZE).astype(np.float32) / 255.0)
         rows = rows.reshape(468, 3).astype(np.float64)
         points = np.c_[region.to_picture(rows[:, :2], _MESH_SIZE), rows[:, 2] * region.side / _MESH_SIZE]
         return FaceLandmarks(region, float(sigmoid(logit.reshape(-1))[0]), np.concatenate([points, np.zeros((10, 3))]))
@@ -119,7 +119,7 @@ class FaceReader:
             a, b = points[first, :2], points[second, :2]
             middle, (du, dv) = (a + b) / 2, b - a
             region = Region(float(middle[0]), float(middle[1]), 2.3 * math.hypot(du, dv), math.atan2(dv, du))
-            crop = pyramid.quick_crop(region, _IRIS_SIZE)
+            crop = pyramid.crop(region, _IRIS_SIZE)
             lids, iris = self._iris((crop[:, ::-1] if eye else crop).astype(np.float32) / 255.0)
             for rows, where in ((lids.reshape(-1, 3)[:16], list(EYE_CONTOURS[eye])), (iris.reshape(-1, 3), None)):
                 flat = rows[:, :2].astype(np.float64)
@@ -132,7 +132,7 @@ class FaceReader:
 
 
 def _mouth_is_covered(pyramid: Pyramid, face: FaceLandmarks) -> bool:
-    crop = cv2.GaussianBlur(pyramid.quick_crop(face.region, _COLOUR_SIZE), (0, 0), 1.5)
+    crop = cv2.GaussianBlur(pyramid.crop(face.region, _COLOUR_SIZE), (0, 0), 1.5)
     lab = cv2.cvtColor(crop.astype(np.uint8), cv2.COLOR_RGB2LAB).astype(float)
     places = face.region.to_crop(face.points[:, :2], _COLOUR_SIZE)
     column, row = np.clip(places, 0, _COLOUR_SIZE - 1).astype(int).T

@@ -27,8 +27,10 @@ _SEEN_HEAD, _ON_BONES, _NEAR = 0.85, 0.07, 0.2
 TURNED = np.radians(60)
 PEELED_MAX_ANGLE = np.radians(45)
 _PEELED_SURE, _HALF = 0.7, 0.5
+_COVERED_WITH_FACE = 0.85  # as MAX_COVERED, for a body with what may be a face of its own
+_ONE_BODY = 0.6  # agreement of two bodies with a face each that have the same limbs
 _HEAD = list(range(11))
-_TORSO = [11, 12, 23, 24]
+_TORSO, _EXCHANGED = [11, 12, 23, 24], [12, 11, 24, 23]
 _BONES = [(11, 12), (23, 24), (11, 23), (12, 24), (11, 24), (12, 23), (0, 11), (0, 12), (11, 13), (12, 14)]
 _BONES += [(13, 15), (14, 16), (15, 19), (16, 20), (23, 25), (24, 26), (25, 27), (26, 28), (27, 31), (28, 32)]
 _LIMBS = [0, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
@@ -162,7 +164,8 @@ def repeats(body: Body, kept: list[Body]) -> bool:
 
 def lies_on(body: Body, others: list[Body]) -> bool:
     """True where a body without a clear face of its own lies on others."""
-    return not body.has_clear_face and covered_fraction(body, others) > MAX_COVERED
+    most = MAX_COVERED if body.face is None else _COVERED_WITH_FACE
+    return not body.has_clear_face and covered_fraction(body, others) > most
 
 
 def _order(body: Body) -> tuple[bool, float, float, float]:
@@ -171,13 +174,16 @@ def _order(body: Body) -> tuple[bool, float, float, float]:
 
 
 def same_person(a: Body, b: Body) -> bool:
-    """True where two bodies share a head, a torso, or most landmarks; another clear face is somebody else."""
+    """True where two bodies share a head, a torso, or most landmarks.
+
+    Another clear face is somebody else, unless the bodies below lie on each other: then one has the other's limbs.
+    """
     if a.has_clear_face and b.has_clear_face:
-        return a.face is b.face
+        return a.face is b.face or agreement(a, b) > _ONE_BODY
     scale = min(a.size, b.size)
     p, q = a.landmarks.points, b.landmarks.points
     head = np.hypot(*(p[_HEAD].mean(0) - q[_HEAD].mean(0))) / scale
-    torso = np.hypot(*(p[_TORSO] - q[_TORSO]).T).mean() / scale
+    torso = min(np.hypot(*(p[_TORSO] - q[sides]).T).mean() for sides in (_TORSO, _EXCHANGED)) / scale
     return bool(agreement(a, b) > 0.45 or torso < 0.1 or head < 0.06)
 
 
@@ -265,11 +271,11 @@ def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Body | Face | None
 
     Silhouettes run over onto neighbours: with ``keep``, what lies nearer to its bones than to theirs stays.
     """
-    from PIL import Image
+    import cv2
 
     picture = rgb.copy()
     height, width = rgb.shape[:2]
-    colour = tuple(int(value) for value in rgb[::8, ::8].reshape(-1, 3).mean(axis=0).round())
+    colour = rgb[::8, ::8].reshape(-1, 3).mean(axis=0).round()
     for body in bodies:
         mask = region_mask(body.landmarks.mask_logits, body.landmarks.region, width, height)
         if mask is None:
@@ -278,10 +284,10 @@ def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Body | Face | None
         if keep is not None:
             solid = solid * _nearer(mask.box_px, solid.shape, body, keep)
         u0, v0, u1, v1 = mask.box_px.astype(int).tolist()
-        alpha = Image.fromarray((solid * 255).astype(np.uint8))
-        window = Image.fromarray(picture[v0:v1, u0:u1])
-        window.paste(colour, mask=alpha.resize(window.size, Image.Resampling.BILINEAR))
-        picture[v0:v1, u0:u1] = np.asarray(window)
+        window = picture[v0:v1, u0:u1]
+        alpha = cv2.resize(solid.astype(np.float32), (u1 - u0, v1 - v0), interpolation=cv2.INTER_LINEAR)
+        painted = np.full(window.shape, colour, np.uint8)
+        picture[v0:v1, u0:u1] = cv2.blendLinear(window, painted, 1 - alpha, alpha)
     return picture
 
 

@@ -135,7 +135,7 @@ def test_a_leaning_man_seen_from_the_front_is_not_seen_from_behind(name: str) ->
 
 def test_a_woman_before_a_man_is_not_mixed_with_him_and_he_is_found() -> None:
     folder = real_views()
-    assert _distance("multi_088_cam03.jpg", "computer-made woman") < 0.1
+    assert _distance("multi_088_cam03.jpg", "computer-made woman") < 0.15  # 0.23 where mixed
     people = PeopleDetector(threads=2).detect(read_photo(folder / "multi_088_cam03.jpg"))
     assert len(people) == 2
     widths = [np.hypot(*(p.keypoints_px[23:25].mean(0) - p.keypoints_px[11:13].mean(0))) for p in people]
