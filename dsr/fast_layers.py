@@ -1,7 +1,7 @@
 """Layers of networks by the fastest way this machine has, where nothing is recorded for gradients.
 
 Without gradients on a CPU, PyTorch's float32 linear layers leave speed on the table where its BLAS does not know the
-processor; oneDNN, which it carries as well, does them up to twice as fast and takes a following GELU or sum along.
+processor; oneDNN, which it carries as well, does them up to twice as fast and takes a following GELU along.
 Convolutions take their batch norm into their weights, and keep channels last. Everywhere else (training, tracing,
 other devices) the layers are called as they stand; results differ by rounding only.
 """
@@ -41,11 +41,13 @@ def linear(
     x = x.to(layer.weight.dtype)
     if x.numel() * layer.out_features >= SMALL and _may_replace(x, nn.Linear, layer):
         weight, bias = _prepared_linear(layer, scale, x.numel() // layer.in_features)
-        if add is not None and add.dtype is x.dtype and add.shape == (*x.shape[:-1], layer.out_features):
-            return torch.ops.mkldnn._linear_pointwise.binary(x, add.contiguous(), weight, bias, "add")
         kind: tuple[Any, ...] = ("gelu", [], "none") if gelu else ("none", [], "")
         x = torch.ops.mkldnn._linear_pointwise(x, weight, bias, *kind)
-        return x if add is None else add + x
+        if add is None:
+            return x
+        # In place: oneDNN's own sum takes twice as long, and another result costs its memory.
+        fits = add.dtype is x.dtype and torch.broadcast_shapes(add.shape, x.shape) == x.shape
+        return x.add_(add) if fits else add + x
     x = layer(x)
     x = functional.gelu(x) if gelu else x
     x = x if scale is None else scale * x

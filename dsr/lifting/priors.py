@@ -100,7 +100,7 @@ class PriorUnit(nn.Module):
         layer, own, mask, others, shift = derived(self, "merged", sources, self._merged)
         self_part, other = linear(x, layer).chunk(2, -1)
         mixed = torch.addcmul(shift, own, self_part)
-        return torch.baddbmm(mixed, others.expand(len(x), -1, -1), mask * other).relu_()
+        return mixed.baddbmm_(others.expand(len(x), -1, -1), mask * other).relu_()
 
     def _merged(self) -> tuple[nn.Linear, Tensor, Tensor, Tensor, Tensor]:
         """Both products as one layer with the norm taken in; the self weight, M, the graph without it, the shift."""
