@@ -163,6 +163,16 @@ def _holds_boxes(data: Any) -> bool:
     return any("bbox" in row for row in rows) and not any("keypoints" in row for row in rows)
 
 
+def check_people_file(source: Path) -> None:
+    """Read a file of people once before the first picture; one of a folder is a picture's own affair.
+
+    Raises:
+        DetectionError: if it is no JSON or cannot be read.
+    """
+    if not source.is_dir():
+        _read_json(source, source)
+
+
 def _read_json(path: Path, picture: Path | None = None) -> Any:
     try:
         return read_json(path) if picture is None else read_part(path, picture)

@@ -102,7 +102,13 @@ class PeopleFinder:
 
         Raises:
             MissingExtraError: if the detector's packages are missing.
-            DetectionError: if the landmark model of the options is something else.
+            DetectionError: if the landmark model of the options is something else, or the file of keypoints or boxes
+                no JSON.
         """
+        from dsr.people import check_people_file
+
+        for source in (self._options.keypoints, self._options.boxes):
+            if source is not None:
+                check_people_file(source)
         if self._options.keypoints is None or self._options.landmarks is not None:
             _ = self.detector

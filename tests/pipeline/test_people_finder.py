@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dsr.errors import DetectionError
 from dsr.image import read_photo
 from dsr.options import FitOptions
 from dsr.pipeline.people_finder import PeopleFinder
@@ -63,3 +64,14 @@ def test_keypoints_of_another_size_or_unit_are_told_and_get_nothing_made_up(find
     people, warnings = find("park_kick", change)
     assert [person.world_m for person in people] == [None] and people[0].mask is None
     assert len(warnings) == 1 and "coco.json: the detector sees nobody as 1 of 1 people there lie" in warnings[0]
+
+
+@pytest.mark.parametrize("option", ["keypoints", "boxes"])
+def test_a_file_that_is_no_json_is_told_before_the_first_picture(tmp_path, option):
+    file = tmp_path / "people.json"
+    file.write_text("hello")
+    finder = PeopleFinder(FitOptions(**{option: file}), 1)
+    with pytest.raises(DetectionError, match="people.json is not valid JSON"):
+        finder.prepare()
+    file.write_text("[]")
+    finder.prepare()
