@@ -54,6 +54,8 @@ _STEPS = {"fast": 16, "standard": 24, "best": 40}
 _MOMENTUM, _MEMORY = 0.8, 0.95  # as Adam's two
 _IN_MASK = 0.2
 """Intersection over union of body and mask below which the mask lies elsewhere."""
+_GROWN, _CHILD = 0.08, 0.16
+"""Coefficient of a child's body: up to the first a fit of an adult that hedges, from the second on believed."""
 _STEP_FACTORS = (1.0, 0.75, 0.5, 0.35, 0.2, 0.1)
 """Parts of the step that are tried until one is accepted."""
 
@@ -64,6 +66,9 @@ class SemanticWeights:
 
     silhouette: float = 300.0
     """Of a body that lies wholly beside its mask, in halves of squared standard deviations."""
+    clothed: float = 0.4
+    """Factor on it where the outline is that of clothes: they lie off the skin otherwise from place to place than two
+    unknowns of looseness say."""
     objective: Literal["dressed", "outline", "published"] = "dressed"
     """What is compared with the picture: the dressed body with its mask; the bare body with it, as if all of it were
     skin; or DSR's labels with the rendered prior, as published."""
@@ -82,6 +87,9 @@ class SemanticWeights:
     beta: float = 1.0
     """Shape coefficients: as they differ between people (the fit gives them more room). Body and cloth share what the
     outline says by how much each of them differs."""
+    clothed_beta: float = 0.8
+    """The same where the outline is that of clothes, whose cut goes along with the errors of keypoints: hips and
+    shoulders are seen at the cloth."""
     child: float = 0.05
     """The coefficient that leads to a child, around the fit's: outlines say next to nothing about it."""
     learning_rate: float = 0.4
@@ -178,17 +186,19 @@ def _refine_group(
     model, body, turn = problem.model, problem.body, problem.rotation
     device = body.faces.device
     start = _state_of(before, problem)
+    clothed = objective == "dressed"
     keypoint_weights = FitWeights(
         pixel=weights.pixel,
         landmark_across_m=weights.landmark_across_m,
         landmark_along_m=weights.landmark_along_m,
-        beta=weights.beta,
+        beta=weights.clothed_beta if clothed else weights.beta,
         child=weights.child,
     )
     targets = replace(problem.targets, landmark_sigma=None, landmark_common=None, pixel_factor=None)
     if model.child_axis is not None:
         betas = torch.zeros_like(start.betas) if targets.betas is None else targets.betas.clone()
-        betas[:, model.child_axis] = start.betas[:, model.child_axis]
+        child = start.betas[:, model.child_axis]
+        betas[:, model.child_axis] = child * ((child - _GROWN) / (_CHILD - _GROWN)).clamp(0.0, 1.0)
         targets = replace(targets, betas=betas)
     if options.regressor != "default" and as_fitted.landmarks is not None:  # a network's pose has no landmarks of ours
         fitted = model.carried(start.root, start.theta, start.betas, start.transl)[0]
@@ -211,7 +221,7 @@ def _refine_group(
     crop_K, masks = tensor([c.camera.K for c in mask_crops]), tensor([c.mask for c in mask_crops])
     canvas = Canvas(render, outside, crop_K, weights.side, masks, tensor([c.visible for c in mask_crops]))
     term = _term(objective, canvas, before, mask_crops, body, light)
-    known = model.num_parameters
+    known, worth = model.num_parameters, weights.silhouette * (weights.clothed if clothed else 1.0)
 
     def moved(y: Tensor) -> State:
         return start.step(torch.linalg.solve_triangular(factor.transpose(1, 2), y[..., None], upper=True)[..., 0])
@@ -224,7 +234,7 @@ def _refine_group(
     def cost(z: Tensor) -> Tensor:
         y, own = z[:, :known], z[:, known:]
         explained = (slope * y).sum(1) + 0.5 * z.square().sum(1)
-        return weights.silhouette * term(drawn(moved(y)), own.float()).double() + explained
+        return worth * term(drawn(moved(y)), own.float()).double() + explained
 
     # Where keypoints and priors alone would go: what they weigh here differs from what they weighed in the fit.
     z = torch.nn.functional.pad(-slope, (0, term.num_unknowns)).requires_grad_()

@@ -204,6 +204,18 @@ def test_looser_clothes_are_seen_to_be_looser(body):
     assert factors[1] > 1.2 * factors[0]
 
 
+def test_an_adult_that_a_fit_made_a_little_of_a_child_is_one_again_and_a_child_stays(body, heavy):
+    axis = body.asset.child_beta
+    (start,) = fit_people([heavy[2]], CAMERA, body, FitOptions())
+    found = []
+    for child in (0.05, 0.3):
+        betas = start.betas.copy()
+        betas[axis] = child
+        (refined,) = refine_semantic([dataclasses.replace(start, betas=betas)], [heavy[2]], CAMERA, body, FitOptions())
+        found.append(refined.betas[axis])
+    assert abs(found[0]) < 0.025 and found[1] > 0.2
+
+
 def test_the_published_losses_refine_too(body):
     """The third way of the comparison: labels against the rendered prior."""
     _, photo, detection = dressed(body, 0.01)
