@@ -198,7 +198,9 @@ def _refine_group(
     if model.child_axis is not None:
         betas = torch.zeros_like(start.betas) if targets.betas is None else targets.betas.clone()
         child = start.betas[:, model.child_axis]
-        betas[:, model.child_axis] = child * ((child - _GROWN) / (_CHILD - _GROWN)).clamp(0.0, 1.0)
+        if targets.betas is None:  # no height is given
+            child = child * ((child - _GROWN) / (_CHILD - _GROWN)).clamp(0.0, 1.0)
+        betas[:, model.child_axis] = child
         targets = replace(targets, betas=betas)
     if options.regressor != "default" and as_fitted.landmarks is not None:  # a network's pose has no landmarks of ours
         fitted = model.carried(start.root, start.theta, start.betas, start.transl)[0]
