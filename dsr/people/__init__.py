@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from dsr.people.detector import PeopleDetector as PeopleDetector
     from dsr.people.imports import check_people_file as check_people_file
     from dsr.people.imports import load_boxes as load_boxes
-    from dsr.people.imports import check_people_file, load_detections as load_detections
+    from dsr.people.imports import load_detections as load_detections
     from dsr.people.naming import InputNames as InputNames
     from dsr.people.parser import parse_clothing as parse_clothing
     from dsr.people.select import select_people as select_people

@@ -71,7 +71,7 @@ def test_a_file_that_is_no_json_is_told_before_the_first_picture(tmp_path, optio
     file = tmp_path / "people.json"
     file.write_text("hello")
     finder = PeopleFinder(FitOptions(**{option: file}), 1)
-    with pytest.raises(DetectionError, match="people.json is not valid JSON"):
+    with pytest.raises(DetectionError, match="is not valid JSON"):
         finder.prepare()
     file.write_text("[]")
     finder.prepare()
