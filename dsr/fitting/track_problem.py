@@ -40,7 +40,7 @@ _CHUNK = 300  # frames whose keypoints are posed at once
 class TrackWeights:
     """How far each term may be off before it hurts: one standard deviation each."""
 
-    pixel: float = 0.01
+    pixel: float = 0.008
     """Reprojection, as a share of the person's box side; a detector's errors are much the same in frames that follow
     each other, so they do not average out."""
     robust: float = 4.0
@@ -49,13 +49,16 @@ class TrackWeights:
     """Bodies of single frames across the viewing direction, metres, where the default network did not say it."""
     landmark_along_m: float = 0.18
     """The same along the viewing direction."""
-    frames: float = 1.0
-    """Factor on what the network says: errors of frames that follow each other go together."""
+    frames: float = 0.6
+    """Factor on what the network says: bodies that are fitted to a frame are nearer to the truth, but errors of frames
+    that follow each other go together."""
     landmark_robust: float = 2.0
     """Where that stops growing, in standard deviations: some frames have the sides of a body exchanged."""
-    prior: float = 0.9
-    """Factor on the pose prior's residual."""
-    guess: float = 0.3
+    lifter_robust: float = 2.0
+    """The same of the lifter's joints: it has seen few ways to move."""
+    prior: float = 0.5
+    """Factor on the pose prior's residual: the bodies of single frames have heeded it already."""
+    guess: float = 0.5
     """Factor on the prior's residual in frames where the person was not seen: neighbours know more."""
     limit_rad: float = 0.05
     """Overshoot of a joint limit, radians."""
@@ -67,7 +70,7 @@ class TrackWeights:
     """Standing height where the user gave one, metres."""
     mass_kg: float = 0.5
     """Mass where the user gave one, kilograms."""
-    acceleration: float = 2.5
+    acceleration: float = 1.2
     """Accelerations of points, as a multiple of what is usual (:class:`TrackPoints`)."""
     turn_rad_s2: float = 60.0
     """Angular acceleration of the joints."""

@@ -35,7 +35,13 @@ def linearise_track(
         factor = 1 / targets.lifted_sigma
         joints = points.joints
         _shape_in_space(
-            terms, posed.points[:, joints], jacobian[:, joints], targets.lifted, factor.square(), factor[..., None]
+            terms,
+            posed.points[:, joints],
+            jacobian[:, joints],
+            targets.lifted,
+            factor.square(),
+            factor[..., None],
+            weights.lifter_robust,
         )
     _parameters(terms, prior, targets, state, weights, model)
     smooth = targets.fps**2 / (weights.acceleration * points.acceleration_m_s2.repeat_interleave(3))
@@ -143,11 +149,11 @@ def _shape_in_space(
     target: Tensor,
     weight: Tensor,
     factor: Tensor,
-    robust: float | None = None,
+    robust: float,
 ) -> None:
     """Points (T, K, 3) in space up to place and size, in the size of the target: a smaller body is no closer.
 
-    With ``robust``, Geman-McClure from so many standard deviations on.
+    Geman-McClure from ``robust`` standard deviations on.
     """
     fraction = weight / weight.sum(1, keepdim=True).clamp(min=1e-9)
     mine, theirs, slope = (_centred(values, fraction) for values in (points, target, jacobian))
@@ -156,9 +162,6 @@ def _shape_in_space(
     growth = torch.einsum("tk,tkx,tkxp->tp", fraction, mine, slope)[:, None] / size2  # of the body's own size
     slope = slope - mine[..., None] * growth[:, :, None]
     residual, slope = factor * (ratio * mine - theirs), (factor * ratio)[..., None] * slope
-    if robust is None:
-        terms.add(residual, slope)
-        return
     far, c2 = residual.square().sum(-1, keepdim=True), robust**2
     bend = c2 / (c2 + far)
     terms.add(bend * residual, bend[..., None] * slope, bend * far)
