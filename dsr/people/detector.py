@@ -113,9 +113,11 @@ class PeopleDetector:
             return []
         found = self._in_boxes(photo, np.stack([keypoint_box_with_room(person) for person in known]), "")
         sure = [person.score**2 >= MIN_PRESENCE for person in found]  # in a given box the presence alone is the score
-        return [(with_landmarks(a, b) if c else None) or a for a, b, c in zip(known, found, sure, strict=True)]
+        joined = [with_landmarks(a, b) if c else None for a, b, c in zip(known, found, sure, strict=True)]
+        nearby = iter(self.complete_nearby(photo, [a for a, b in zip(known, joined, strict=True) if b is None]))
+        return [next(nearby) if both is None else both for both in joined]
 
-    def complete_nearby(self, photo: Photo, known: list[Detection]) -> list[Detection]:
+    def complete_nearby(self, photo: Photo, known: Sequence[Detection]) -> list[Detection]:
         """As :meth:`complete`, without a search: each person is looked at where the keypoints are; quick, for clips."""
         passes = max(2, self.settings.passes)
         completed = []
