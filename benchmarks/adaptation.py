@@ -1,6 +1,6 @@
 """PoseDA across cameras: a lifter trained in a room, used where the camera is far, high and of another focal length.
 
-    python benchmarks/adaptation.py CLIPS [--seeds 3] [--steps 1500] [--out FOLDER]
+    python benchmarks/adaptation.py CLIPS [--seeds 3] [--first 1] [--steps 1500] [--out FOLDER]
 
 CLIPS is a folder of BVH clips. Labelled source: training clips before near, level cameras. Target: validation clips
 before far, high ones; 2D people of half of them are what adaptation sees, the other half is measured. All rows start
@@ -49,6 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=1, help="the first seed; the others follow")
     parser.add_argument(
         "--steps", type=int, default=1500, help="of the source's training and the augmentation's; half as many to adapt"
     )
@@ -58,7 +59,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     errors: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS}
-    for seed in range(1, arguments.seeds + 1):
+    for seed in range(arguments.first, arguments.first + arguments.seeds):
         for name, figures in kept_or_run(arguments, seed).items():
             errors[name].append(figures)
             print(f"seed {seed}  {name:<12} MPJPE {figures[0]:6.1f}  PA-MPJPE {figures[1]:5.1f} mm", flush=True)

@@ -4,9 +4,10 @@ Every network at its published size and in a process of its own, one window or c
 ours as anybody calls it, and the same weights through :mod:`_plain_forwards`, the published steps one by one. The two
 take turns; printed is the least processor time of all threads of each, their ratio, and the greatest difference of the
 outputs (metres; rotation matrices, betas and camera of the crop networks). HoT, MHFormer and ConvFormer give what they
-are meant to: the frames recovered, or the centre one. Beside it the same in bfloat16 where that is possible, with its difference. Random
-weights, batch norms and layer scales that do something, keypoints that move smoothly. MotionAGFormer and HoT are
-compared in double precision: which frames are most alike is a decision that the last digit of float32 can turn.
+are meant to: the frames recovered, or the centre one. Beside it the same in bfloat16 where that is possible, with its
+difference. Random weights, batch norms and layer scales that do something, keypoints that move smoothly. MotionAGFormer
+and HoT are compared in double precision: which frames are most alike is a decision that the last digit of float32 can
+turn.
 ``--check`` prints the differences of small networks and no times.
 """
 

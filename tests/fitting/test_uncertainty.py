@@ -98,11 +98,13 @@ def test_optimisation_step_by_step(name):
         close(scale, g["trace/s_" + tag].reshape(scale.shape))
         projected = torch.stack([s.projected[view] for s in found.steps])
         close(projected, g["trace/proj_" + tag].reshape(projected.shape))
-    thirty = optimise_poses(
-        lifter, g["input_2d"], g["cam"], g["gt_3d"][:, 0, 0], settings=UncertaintySettings(steps=30)
-    )
-    # After thirty steps the published run itself is 2e-5 off the same in double precision.
-    close(thirty.joints_m, g["after30/pose"].squeeze(), 4e-5)
+    # Rounding adds up: the published run of thirty steps is 2.0e-5 off the same in double precision, so may ours be.
+    thirty = UncertaintySettings(steps=30)
+    rounded = optimise_poses(lifter, g["input_2d"], g["cam"], g["gt_3d"][:, 0, 0], settings=thirty).joints_m
+    wide = [g[key].double() for key in ("input_2d", "cam", "gt_3d")]
+    exact = optimise_poses(lifter.double(), *wide[:2], wide[2][:, 0, 0], settings=thirty).joints_m
+    close(exact, g["after30/pose"].squeeze(), 2.1e-5)
+    close(rounded, exact, 2.5e-5)
 
 
 @pytest.mark.parametrize("name", ["tto_layers1", "tto_layers3_q"])
