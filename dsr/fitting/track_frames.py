@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from dsr.people.types import Detection
 
 _STEPS = {"fast": 5, "standard": 8, "best": 20}
 _BATCH = 128  # frames fitted at once
+_ONE_SHAPE = 0.5
+"""Factor on the standard deviations of the network's shapes where they are the median of many frames'."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def fit_frames(
 def _fit(run: list[Detection], camera: PictureCamera, body: Body, options: FitOptions) -> tuple[FitProblem, State]:
     """Frames that all have 3D landmarks or all have none; the state is in the clip's camera, on the processor."""
     gravity = camera.gravity or find_gravity(run, camera)
-    problem = with_network(fit_problem(run, camera, body, options))
+    problem = _one_shape(with_network(fit_problem(run, camera, body, options)))
     if problem.network is None and options.quality != "fast":
         problem = with_lifted_limbs(problem)
     problem = expect_upright(problem, gravity, find_stances(run, camera, gravity))
@@ -113,6 +115,15 @@ def _fit(run: list[Detection], camera: PictureCamera, body: Body, options: FitOp
     rest = body.rest_joints(state.betas.to(body.rest_joints()))[:, 0].to(problem.rotation)
     root, transl = rotate_body_to_original(state.root, state.transl, rest, problem.rotation)
     return problem, State(root, state.theta, state.betas, transl, state.focal)
+
+
+def _one_shape(problem: FitProblem) -> FitProblem:
+    """The problem of a person's frames, where the default network says a shape of each, with the same one for all."""
+    targets = problem.targets
+    if targets.betas is None or targets.beta_sigma is None or len(targets.betas) < 2:
+        return problem
+    betas = targets.betas.median(0).values.expand_as(targets.betas)
+    return replace(problem, targets=replace(targets, betas=betas, beta_sigma=_ONE_SHAPE * targets.beta_sigma))
 
 
 def _sigma(problem: FitProblem, weights: TrackWeights) -> Tensor:

@@ -11,7 +11,7 @@ from dsr.body import load_body
 from dsr.camera import PictureCamera
 from dsr.devices import one_thread
 from dsr.errors import DatasetError, FittingError
-from dsr.fitting import fit_people, network_start, track_solver
+from dsr.fitting import fit_people, network_start, track_frames, track_solver
 from dsr.fitting.contact import find_contacts, fit_ground
 from dsr.fitting.lifted_joints import LiftedJoints, turned_to_landmarks
 from dsr.fitting.problem import load_pose_prior
@@ -286,6 +286,34 @@ def test_the_prior_says_less_where_nobody_was_seen(body, walk):
     assert whole.cost - unseen.cost == pytest.approx((1 - 0.5**2) * cost, rel=1e-6)
     change = whole.blocks[0] - unseen.blocks[0]
     assert change[1].abs().max() > 0.1 and change[[0, 2]].abs().max() < 1e-9
+
+
+def test_lifter_joints_far_from_everything_are_let_go(body, walk):
+    """A wrist that a lifter puts a metre away pulls far less than its distance says."""
+    points, prior = track_points(body.asset, "blazepose33"), load_pose_prior("cpu")
+    seen, joints, pulls = walk.detections[:3], walk.h36m[:3].copy(), []
+    joints[:, 13, 2] += 1.0
+    with torch.no_grad(), one_thread():
+        fits = fit_frames(seen, CAMERA, body, OPTIONS, points, TrackWeights())
+        for robust in (TrackWeights.lifter_robust, 1e6):
+            slopes = []
+            for lifted in (walk.h36m[:3], joints):
+                targets = track_targets(seen, CAMERA, FPS, None, LiftedJoints(lifted, np.full((3, 17), 60.0)))
+                state, targets = track_start(fits, points, prior, targets)
+                weights = TrackWeights(lifter_robust=robust)
+                slopes.append(linearise_track(points, prior, targets, state, weights).gradient[:, 3:66])
+            pulls.append(float((slopes[1] - slopes[0]).norm()))
+    assert 0 < pulls[0] < 0.5 * pulls[1]
+
+
+def test_frames_share_the_shape_that_the_network_says(body, walk, monkeypatch):
+    """One frame's guess at the shape is not another's."""
+    points = track_points(body.asset, "blazepose33")
+    with torch.no_grad(), one_thread():
+        shared = fit_frames(walk.detections[:12], CAMERA, body, OPTIONS, points, TrackWeights()).betas
+        monkeypatch.setattr(track_frames, "_one_shape", lambda problem: problem)
+        own = fit_frames(walk.detections[:12], CAMERA, body, OPTIONS, points, TrackWeights()).betas
+    assert shared.std(0).mean() < 0.6 * own.std(0).mean()
 
 
 def test_targets_say_how_far_each_part_is_trusted(walk):
