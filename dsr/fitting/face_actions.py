@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy.optimize import lsq_linear
+from scipy.optimize import nnls
 
 from dsr.body import load_asset
 from dsr.body.asset_file import find_open
 from dsr.errors import BodyError
+from dsr.fitting.face_network import read_by_network
 from dsr.npz import read_npz
 from dsr.people.expressive_face import FaceLandmarks
 
@@ -53,6 +54,7 @@ them, so that they seem to move as the head turns; measured on drawn faces."""
 _PITCH_PX = 35.0
 """Distance between the eyes at which that holds up and down as well; of smaller eyes the lids hide more of it."""
 _OPEN, _CLOSED = 0.80, 0.60  # share of the usual lid opening from which lids close, and at which they are shut
+_WINK, _SURELY_OPEN = 0.6, 0.2
 _TURNED, _PROFILE = np.radians(30.0), np.radians(55.0)
 
 
@@ -80,12 +82,14 @@ class FaceReading:
         jaw: (3,) axis-angle of the jaw's joint.
         gaze: (3,) axis-angle of both eyes, or None where they are too small or hidden.
         yaw: how far the head is turned aside in the picture, radians.
+        head: (3, 3) rotation of the head in a camera that looks straight at the face, or None if it is not known.
     """
 
     actions: Mapping[str, float]
     jaw: np.ndarray
     gaze: np.ndarray | None
     yaw: float
+    head: np.ndarray | None = None
 
 
 @lru_cache(maxsize=1)
@@ -117,36 +121,66 @@ def face_model() -> FaceModel:
 
 
 def read_face(face: FaceLandmarks) -> FaceReading:
-    """The expression of a face."""
+    """The expression of a face; without the features of the face models, from its landmarks alone.
+
+    Raises:
+        CheckpointError: if the shipped weights of the network are missing or damaged.
+    """
     model = face_model()
-    stable = list(STABLE)
-    scale, rotation, shift = similarity(face.points[stable], model.rest[stable])
-    points = scale * face.points @ rotation.T + shift
+    offsets, rotation = in_heads_frame(face)
     ahead = rotation.T @ [0.0, 0.0, 1.0]
     yaw = float(np.arctan2(ahead[0], -ahead[2]))
+    learned = None
+    if face.features is not None:
+        learned = read_by_network(face.features, offsets, rotation, face.eyes_px)
     shares = _seen(model.rest[:468], rotation)
     weight = np.sqrt(_INDEPENDENT / 468 * shares)[:, None] * [1.0, 1.0, _DEPTH] / _NOISE_M
-    spread = np.array([_STRENGTH] * len(FITTED) + [_JAW_RAD] + [1.0] * _SHAPES)
-    matrix = (model.directions * weight).reshape(len(spread), -1).T * spread
-    offsets = ((points - model.rest)[:468] * weight).reshape(-1)
-    count = len(FITTED)
-    low = np.array([0.0] * count + [-0.02] + [-3.0] * _SHAPES) / spread
-    high = np.array([1.0] * count + [_MOST_JAW_RAD] + [3.0] * _SHAPES) / spread
-    system = np.concatenate([matrix, np.eye(len(spread))]), np.concatenate([offsets, np.zeros(len(spread))])
-    solved = lsq_linear(*system, bounds=(low, high)).x * spread
-    strengths = np.maximum(solved[:count] - _IDLE, 0) / (1 - _IDLE)
+    strengths, opened = _solved(
+        model.directions * weight, offsets[:468] * weight, None if learned is None else learned.jaw
+    )
+    strengths = np.maximum(strengths - _IDLE, 0) / (1 - _IDLE)
     actions = {name: float(value) for name, value in zip(FITTED, strengths, strict=True) if value > 0}
-    jaw = np.array([max(float(solved[count]), 0.0), 0.0, 0.0])
+    jaw = np.array([float(np.clip(opened, 0, _MOST_JAW_RAD)), 0.0, 0.0])
     if face.mouth_covered:
         jaw = np.zeros(3)
         actions = {name: value for name, value in actions.items() if not name.startswith(("mouth", "jaw"))}
     gaze = None
     if face.eyes_px >= MIN_LIDS_PX and abs(yaw) < _PROFILE:
         sides = ("Right", "Left") if abs(yaw) < _TURNED else (("Left",) if yaw < 0 else ("Right",))
-        actions |= _lids(points, model.rest, sides)
+        points = offsets + model.rest
+        actions |= _lids(points, model.rest, sides, None if learned is None else learned.shut)
         head = np.array([np.arcsin(np.clip(ahead[1], -1, 1)), yaw])
         gaze = _gaze(points, model.rest, sides, face.eyes_px, head)
-    return FaceReading(actions, jaw, gaze, yaw)
+        if learned is not None:
+            gaze = np.array([*np.clip(learned.gaze, -_MOST_GAZE_RAD, _MOST_GAZE_RAD), 0.0])
+    return FaceReading(actions, jaw, gaze, yaw, None if learned is None else learned.head)
+
+
+def _solved(directions: np.ndarray, offsets: np.ndarray, jaw: float | None) -> tuple[np.ndarray, float]:
+    """Strengths (A,) of :data:`FITTED`, 0 to 1, and the jaw's opening, by regularised non-negative least squares.
+
+    Args:
+        directions: (C, 468, 3) of actions, jaw and shapes, weighted.
+        offsets: (468, 3), weighted.
+        jaw: how far it is open, where that is known.
+    """
+    count = len(FITTED)
+    spread = np.array([_STRENGTH] * count + [_JAW_RAD] + [1.0] * _SHAPES)
+    matrix, left = (directions * spread[:, None, None]).reshape(len(spread), -1), offsets.ravel()
+    if jaw is not None:
+        left, matrix[count] = left - matrix[count] * (jaw / spread[count]), 0.0
+    normal = np.linalg.cholesky(matrix @ matrix.T + np.eye(len(spread)))
+    aim = np.linalg.solve(normal, matrix @ left)
+    both = np.concatenate([normal.T, -normal.T[:, count + 1 :]], 1)  # shapes have either sign
+    solved, _ = nnls(both, aim)
+    return np.minimum(solved[:count] * spread[:count], 1.0), solved[count] * spread[count] if jaw is None else jaw
+
+
+def in_heads_frame(face: FaceLandmarks) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets (478, 3) of landmarks from those at rest, metres, and the rotation (3, 3) to the frame of the head."""
+    rest, stable = face_model().rest, list(STABLE)
+    scale, rotation, shift = similarity(face.points[stable], rest[stable])
+    return scale * face.points @ rotation.T + shift - rest, rotation
 
 
 def similarity(points: np.ndarray, target: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -182,14 +216,19 @@ def _seen(rest: np.ndarray, rotation: np.ndarray) -> np.ndarray:
     return shares
 
 
-def _lids(points: np.ndarray, rest: np.ndarray, sides: tuple[str, ...]) -> dict[str, float]:
-    """Blinking and wide eyes, of the far side as of the near one where only that is seen."""
+def _lids(points: np.ndarray, rest: np.ndarray, sides: tuple[str, ...], shut: float | None) -> dict[str, float]:
+    """Blinking and wide eyes, of the far side as of the near one where only that is seen.
+
+    ``shut`` (0 to 1) is how far both are closed where that is known; eyes that differ are read from their lids.
+    """
     found = {side: _opening(points, side) / _opening(rest, side) for side in sides}
+    shares = [found.get(side, next(iter(found.values()))) for side in ("Left", "Right")]
+    blinks = [float(np.clip((_OPEN - share) / (_OPEN - _CLOSED), 0, 1)) for share in shares]
+    if shut is not None and abs(blinks[0] - blinks[1]) < _WINK:
+        blinks = 2 * [float(np.clip((shut - _SURELY_OPEN) / (1 - 2 * _SURELY_OPEN), 0, 1))]
     out: dict[str, float] = {}
-    for side in ("Left", "Right"):
-        share = found.get(side, next(iter(found.values())))
-        blink = float(np.clip((_OPEN - share) / (_OPEN - _CLOSED), 0, 1))
-        wide = float(np.clip((share - 1.5) / 0.7, 0, 1))
+    for side, share, blink in zip(("Left", "Right"), shares, blinks, strict=True):
+        wide = float(np.clip((share - 1.5) / 0.7, 0, 1)) if blink == 0 else 0.0
         out |= {name: value for name, value in ((f"eyeBlink{side}", blink), (f"eyeWide{side}", wide)) if value > 0}
     return out
 

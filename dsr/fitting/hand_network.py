@@ -8,16 +8,17 @@ hands by :mod:`dsr.training.systems.hands`; right hands are looked at in a mirro
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from dsr.errors import CheckpointError
 from dsr.fitting.fingers import ANGLES, PALM, FingerPose, RestHand, rigid_rotation
 from dsr.fitting.hand_solver import HandView, hand_readings
+from dsr.fitting.perceptrons import answer, first_layer, linear, read_weights, silu
+from dsr.people.hands import FEATURES, MAP
 
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "hand_network.safetensors"
+MAP_SCALE = 2.0
 MIRRORED_ANGLES = np.array(4 * [1, -1, 1, 1] + [1, -1, -1, 1, 1])
 """Signs of the angles of :meth:`~dsr.fitting.fingers.RestHand.turns` in a mirror."""
 _BONES = [(a, a + 1) for first in (1, 5, 9, 13, 17) for a in range(first, first + 3)] + [
@@ -25,7 +26,6 @@ _BONES = [(a, a + 1) for first in (1, 5, 9, 13, 17) for a in range(first, first 
 ]
 _STARTS, _ENDS = np.array(_BONES).T
 _MIRROR = np.array([-1.0, 1.0, 1.0])
-_MOST = 5.0  # standard deviations to which inputs are cut
 _CROP_PX, _SIDE_M, _LOGIT = 224.0, 0.3, 3.0  # scales of inputs; a larger region shows no more than this one
 
 
@@ -43,7 +43,7 @@ def likely_readings(rest: RestHand, view: HandView) -> tuple[list[FingerPose], n
     shown, palm = landmark_inputs(rest, view)
     forearm = mirror[:, None] * view.forearm * mirror
     arm = forearm_inputs(forearm, palm, rest.forearm * mirror, np.log(view.side_px / view.pixels_per_metre / _SIDE_M))
-    inputs = np.concatenate([view.features, shown, arm]).astype(np.float32)
+    inputs = np.concatenate([view.features[:FEATURES], shown, arm, view.features[FEATURES:]]).astype(np.float32)
     hand, angles = perceptron(learned(), inputs)
     kept = rest.within_limits((rest.relaxed * signs + angles) * signs)
     return [rest.as_pose(mirror[:, None] * hand * mirror, kept)], np.zeros(1)
@@ -96,59 +96,34 @@ def forearm_inputs(forearm: np.ndarray, palm: np.ndarray, along: np.ndarray, siz
 
 
 def perceptron(weights: dict[str, np.ndarray], inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rotation (3, 3) of a left hand, and how far its angles (21,) are from relaxed ones, of inputs (C,).
+    """Rotation (3, 3) of a left hand, and how far its angles (21,) are from relaxed ones.
 
     Args:
         weights: by name, of all perceptrons along the first axis; what they say is averaged.
-        inputs: what they see.
+        inputs: what they see, (C,), and the landmark model's map flat behind it; zeros if it is not known.
     """
-    x = np.clip((inputs - weights["mean"]) / weights["spread"], -_MOST, _MOST)
-    x = _linear(x, weights["in.weight"], weights["in.bias"])
-    for k in range(sum(name.endswith("first.weight") for name in weights)):
-        block = {name.split(".", 2)[2]: value for name, value in weights.items() if name.startswith(f"blocks.{k}.")}
-        y = _normal(x, block["norm.weight"], block["norm.bias"])
-        y = _silu(_linear(y, block["first.weight"], block["first.bias"]))
-        x = x + _linear(y, block["second.weight"], block["second.bias"])
-    x = _silu(_normal(x, weights["norm.weight"], weights["norm.bias"]))
-    out = _linear(x, weights["out.weight"], weights["out.bias"]).astype(np.float64).mean(0)
+    count = weights["mean"].shape[-1]
+    x = first_layer(weights, inputs[:count])
+    places = inputs[count:].reshape(-1, MAP[-1])
+    if places.any() and "places.weight" in weights:
+        seen = places / MAP_SCALE @ np.swapaxes(weights["places.weight"], 1, 2) + weights["places.bias"][:, None]
+        x = x + linear(silu(seen).reshape(len(x), -1), weights["map.weight"], 0.0)
+    out = answer(weights, x)
     first = out[:3] / np.linalg.norm(out[:3])
     second = out[3:6] - first * (first @ out[3:6])
     second = second / np.linalg.norm(second)
     return np.stack([first, second, np.cross(first, second)], 1), out[6:]
 
 
-@lru_cache(maxsize=1)
 def learned() -> dict[str, np.ndarray]:
-    """The shipped weights by name, read once.
+    """The shipped weights by name.
 
     Raises:
         CheckpointError: if the file is missing or damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(WEIGHTS)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{WEIGHTS} cannot be read ({error}); install this package again.") from error
+    return read_weights(WEIGHTS)
 
 
 def _mirror(rest: RestHand) -> tuple[np.ndarray, np.ndarray]:
     """Signs of axes and of angles that make a hand a left one."""
     return (_MIRROR, MIRRORED_ANGLES) if rest.side == "right" else (np.ones(3), np.ones(ANGLES))
-
-
-def _linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    y: np.ndarray = (weight @ x[..., None])[..., 0] + bias
-    return y
-
-
-def _normal(x: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    centred = x - x.mean(-1, keepdims=True)
-    y: np.ndarray = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + 1e-5) * weight + bias
-    return y
-
-
-def _silu(x: np.ndarray) -> np.ndarray:
-    y: np.ndarray = x / (1 + np.exp(-x))
-    return y

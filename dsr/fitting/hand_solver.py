@@ -44,7 +44,7 @@ class HandView:
         presence: 0 to 1, how sure the model is of the hand.
         side_probability: 0 to 1, how well the hand looks like one of its side.
         side_px: side of the square that the landmark model looked at.
-        features: (1152,) what the landmark model makes its answer from, of right hands in a mirror; None if not known.
+        features: see :class:`dsr.people.hands.Hand`; None if not known.
     """
 
     points: np.ndarray

@@ -33,13 +33,14 @@ _OTHER_COLOUR = 12.0
 _COLOUR_SIZE = 96
 _FACE_PARTS = ("nose", "eye_inner", "eye", "eye_outer", "ear", "mouth")
 _MESH_SIZE, _IRIS_SIZE, _DETECTOR_SIZE = 192, 64, 128
-_EYES = ((33, 133), (263, 362))
+EYE_CORNERS = ((33, 133), (263, 362))
 """Outer and inner corner of the right and the left eye."""
 EYE_CONTOURS = (
     (33, 7, 163, 144, 145, 153, 154, 155, 133, 246, 161, 160, 159, 158, 157, 173),
     (263, 249, 390, 373, 374, 380, 381, 382, 362, 466, 388, 387, 386, 385, 384, 398),
 )
 """The lid line of the right and the left eye in the order of the iris model: lower lid, then upper."""
+_MESH_INNER, _IRIS_INNER = ("p_re_lu_20",), ("p_re_lu_36", "p_re_lu_52")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,18 +52,29 @@ class FaceLandmarks:
         presence: 0 to 1, how sure the model is that there is a face.
         points: (478, 3) working pixels u, v, and depth on their scale, away from the camera.
         mouth_covered: whether mouth and chin have another colour than the forehead: a mask, a scarf, a hand.
+        features: (2336,) the last layers of the models: of the mesh, then of lids and iris of the right eye, then of the
+            left one in a mirror; None if they are not known.
+        scale: working pixels per pixel of the full picture.
     """
 
     region: Region
     presence: float
     points: np.ndarray
     mouth_covered: bool = False
+    features: np.ndarray | None = None
+    scale: float = 1.0
 
     @property
     def eyes_px(self) -> float:
         """Distance between the middles of the eyes, pixels, as seen from the front."""
-        right, left = (self.points[list(pair)].mean(0) for pair in _EYES)
+        right, left = (self.points[list(pair)].mean(0) for pair in EYE_CORNERS)
         return float(np.linalg.norm(left - right))
+
+    @property
+    def between_eyes(self) -> np.ndarray:
+        """(2,) middle of the eyes, pixels of the full picture."""
+        middle: np.ndarray = self.points[np.ravel(EYE_CORNERS), :2].mean(0) / self.scale
+        return middle
 
 
 class FaceReader:
@@ -79,7 +91,8 @@ class FaceReader:
     def __init__(self, threads: int | None = None) -> None:
         anchors = anchor_grid(_DETECTOR_SIZE, ((8, 2), (16, 6)))
         self._detector = SquareDetector(FACE_DETECTOR, _DETECTOR_SIZE, anchors, threads)
-        self._mesh, self._iris = LiteModel(FACE_MESH_MODEL, threads), LiteModel(IRIS_MODEL, threads)
+        self._mesh = LiteModel(FACE_MESH_MODEL, threads, _MESH_INNER)
+        self._iris = LiteModel(IRIS_MODEL, threads, _IRIS_INNER)
 
     def __call__(self, pyramid: Pyramid, keypoints: np.ndarray, keypoint_set: str) -> FaceLandmarks | None:
         """The face of a person, or None where it is turned away, hidden or tiny.
@@ -106,21 +119,24 @@ class FaceReader:
         return replace(self._with_eyes(pyramid, face), mouth_covered=_mouth_is_covered(pyramid, face))
 
     def _look(self, pyramid: Pyramid, region: Region) -> FaceLandmarks:
-        rows, logit = self._mesh(pyramid.crop(region, _MESH_SIZE).astype(np.float32) / 255.0)
+        rows, logit, inner = self._mesh(pyramid.crop(region, _MESH_SIZE).astype(np.float32) / 255.0)
         rows = rows.reshape(468, 3).astype(np.float64)
         points = np.c_[region.to_picture(rows[:, :2], _MESH_SIZE), rows[:, 2] * region.side / _MESH_SIZE]
-        return FaceLandmarks(region, float(sigmoid(logit.reshape(-1))[0]), np.concatenate([points, np.zeros((10, 3))]))
+        presence = float(sigmoid(logit.reshape(-1))[0])
+        return FaceLandmarks(region, presence, np.r_[points, np.zeros((10, 3))], features=inner.reshape(-1))
 
     def _with_eyes(self, pyramid: Pyramid, face: FaceLandmarks) -> FaceLandmarks:
         """The face with lids and irises as the iris model sees them; it knows right eyes, left ones are mirrored."""
-        points = face.points.copy()
-        for eye, (outer, inner) in enumerate(_EYES):
+        assert face.features is not None
+        points, features = face.points.copy(), [face.features]
+        for eye, (outer, inner) in enumerate(EYE_CORNERS):
             first, second = (outer, inner) if eye == 0 else (inner, outer)
             a, b = points[first, :2], points[second, :2]
             middle, (du, dv) = (a + b) / 2, b - a
             region = Region(float(middle[0]), float(middle[1]), 2.3 * math.hypot(du, dv), math.atan2(dv, du))
             crop = pyramid.crop(region, _IRIS_SIZE)
-            lids, iris = self._iris((crop[:, ::-1] if eye else crop).astype(np.float32) / 255.0)
+            lids, iris, *inner = self._iris((crop[:, ::-1] if eye else crop).astype(np.float32) / 255.0)
+            features += [each.reshape(-1) for each in inner]
             for rows, where in ((lids.reshape(-1, 3)[:16], list(EYE_CONTOURS[eye])), (iris.reshape(-1, 3), None)):
                 flat = rows[:, :2].astype(np.float64)
                 if eye:
@@ -128,7 +144,7 @@ class FaceReader:
                 where = list(range(468 + 5 * eye, 473 + 5 * eye)) if where is None else where
                 points[where, :2] = region.to_picture(flat, _IRIS_SIZE)
             points[468 + 5 * eye : 473 + 5 * eye, 2] = points[list(EYE_CONTOURS[eye]), 2].mean()
-        return replace(face, points=points)
+        return replace(face, points=points, features=np.concatenate(features))
 
 
 def _mouth_is_covered(pyramid: Pyramid, face: FaceLandmarks) -> bool:

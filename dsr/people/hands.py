@@ -34,8 +34,9 @@ SAME_HAND = 0.3  # of a region's side: landmarks nearer than that on average are
 _MIN_WRIST = 0.1  # confidence of a wrist whose hand is looked for (the model's public graph)
 _OPPOSITE = 0.25  # probability of its side below which a hand is the other one
 _FAR_FROM_WRIST = 0.5  # of the region's side between the hand's wrist and the body's
-_INNER = "model_1/model/global_average_pooling2d/Mean"
-FEATURES = 1152
+_INNER = ("model_1/model/global_average_pooling2d/Mean", "model_1/model/add_8/add")
+FEATURES, MAP = 1152, (7, 7, 192)
+"""Size of the layer that the landmark model makes its answer from, and of the map before it."""
 _HAND_SIZE, _RECROP_SIZE, _PALM_SIZE = 224, 256, 192
 _Z_SCALE = 0.4
 _PALM = [0, 1, 2, 3, 5, 6, 9, 10, 13, 14, 17, 18]
@@ -57,7 +58,8 @@ class Hand:
         world_m: (21, 3) metres, axes of a camera that looks straight at the hand (x right, y down, z away). Lengths are
             the model's mean hand, not the person's: directions count.
         wrist_distance: between the hand's wrist and the body's, in sides of the region.
-        features: (1152,) what the landmark model makes all of that from; of right hands in a mirror.
+        features: (1152 + 7 x 7 x 192,) what the landmark model makes all of that from: its last layer, then the map
+            before it; of right hands in a mirror.
     """
 
     side: Side
@@ -87,7 +89,7 @@ class HandFinder:
     """
 
     def __init__(self, threads: int | None = None) -> None:
-        self._landmarks = LiteModel(HAND_MODEL, threads, (_INNER,))
+        self._landmarks = LiteModel(HAND_MODEL, threads, _INNER)
         self._recrop = LiteModel(RECROP_MODEL, threads)
         self._first = LiteModel(FIRST_MODEL, threads)
         self._palm, self._anchors = LiteModel(PALM_MODEL, threads), anchor_grid(_PALM_SIZE, ((8, 2), (16, 6)))
@@ -171,7 +173,7 @@ class HandFinder:
         """
         mirrored = side == "right"
         crop = pyramid.crop(region, _HAND_SIZE)
-        rows, presence, right, world, features = self._landmarks(
+        rows, presence, right, world, *inner = self._landmarks(
             (crop[:, ::-1] if mirrored else crop).astype(np.float32) / 255.0
         )
         rows, world = (each.reshape(HAND_POINTS, 3).astype(np.float64) for each in (rows, world))
@@ -188,7 +190,7 @@ class HandFinder:
             points=np.concatenate([points, depth], 1),
             world_m=rotate_world(world, region.angle),
             wrist_distance=float(np.hypot(*(points[0] - wrist))) / region.side,
-            features=features.copy(),
+            features=np.concatenate([each.reshape(-1) for each in inner]),
         )
 
     def _recropped(self, pyramid: Pyramid, search: Region) -> Region | None:

@@ -67,5 +67,5 @@ class ClipExpressions:
         if self._hands_asked:
             track = with_track_hands(track, [{} if each is None else each[1] for each in seen], camera, body, fps)
         if self._face_asked:
-            track = with_track_face(track, [None if each is None else each[2] for each in seen], body, fps)
+            track = with_track_face(track, [None if each is None else each[2] for each in seen], camera, body, fps)
         return track

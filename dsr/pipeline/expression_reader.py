@@ -72,7 +72,7 @@ class ExpressionReader:
             if self._hands_asked:
                 person = with_hands(person, own, camera, body)
             if self._face_asked:
-                person = with_face(person, face, body)
+                person = with_face(person, face, camera, body)
             if detection.keypoint_set != _WITH_HANDS_AND_FACE:
                 sentence = "Hands and face are not read: where they are, only keypoints of the built-in detector say."
                 person = replace(person, warnings=[*person.warnings, sentence])
@@ -117,7 +117,7 @@ class ExpressionReader:
                 if part == "face" and models.face is not None:
                     face = models.face(pyramid, points, _WITH_HANDS_AND_FACE)
                     if face is not None:
-                        faces[i] = face
+                        faces[i] = replace(face, scale=photo.scale)
                 elif part != "face" and models.hands is not None:
                     hand = models.hands.find(pyramid, part, points, detections[i].confidence, _WITH_HANDS_AND_FACE)
                     if hand is not None:

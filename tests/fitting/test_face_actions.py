@@ -8,14 +8,16 @@ import torch
 
 from dsr.body import load_body
 from dsr.body.numpy_lbs import rodrigues
+from dsr.camera import PictureCamera
 from dsr.errors import BodyError, UsageError
 from dsr.fitting.face_actions import FITTED, STABLE, face_model, read_face, similarity
-from dsr.fitting.faces import check_face, with_face
-from dsr.fitting.hands import posed_again
+from dsr.fitting.faces import EYES, check_face, turn_head, with_face
+from dsr.fitting.hands import global_rotation, posed_again
 from dsr.people.expressive_face import FaceLandmarks
 from dsr.people.regions import Region
 from dsr.results.picture import PersonResult
 
+CAMERA = PictureCamera(np.array([[1500.0, 0, 300], [0, 1500.0, 200], [0, 0, 1]]), (600, 400))
 UPPER_LIDS, LOWER_LIDS = [159, 158, 160, 386, 385, 387], [145, 153, 144, 374, 380, 373]
 
 
@@ -107,7 +109,7 @@ def person(body):
 
 
 def test_a_person_gets_actions_jaw_and_eyes_and_nothing_else_moves(body, person):
-    found = posed_again(with_face(person, face(moved("mouthSmileLeft") + moved("jaw", 0.3)), body), body)
+    found = posed_again(with_face(person, face(moved("mouthSmileLeft") + moved("jaw", 0.3)), CAMERA, body), body)
     asset = body.asset
     assert list(found.actions) == list(asset.expression_names) and found.actions["mouthSmileLeft"] > 0.3
     np.testing.assert_allclose(found.betas[asset.num_shapes :], list(found.actions.values()), atol=1e-6)
@@ -119,29 +121,48 @@ def test_a_person_gets_actions_jaw_and_eyes_and_nothing_else_moves(body, person)
 
 
 def test_a_face_that_is_not_seen_stays_at_rest(body, person):
-    found = with_face(person, None, body)
+    found = with_face(person, None, CAMERA, body)
     assert found.actions == {} and len(found.betas) == body.num_betas and not found.betas[41:].any()
     np.testing.assert_array_equal(found.vertices_cam_m, person.vertices_cam_m)
 
 
 def test_a_covered_mouth_is_left_at_rest_and_said(body, person):
     seen = face(moved("mouthSmileLeft") + moved("mouthSmileRight") + moved("jaw", 0.3))
-    assert with_face(person, seen, body).actions["mouthSmileLeft"] > 0.2
-    found = with_face(person, replace(seen, mouth_covered=True), body)
+    assert with_face(person, seen, CAMERA, body).actions["mouthSmileLeft"] > 0.2
+    found = with_face(person, replace(seen, mouth_covered=True), CAMERA, body)
     assert found.actions["mouthSmileLeft"] == 0 and np.abs(found.body_pose[21]).max() == 0
     assert any("covered" in sentence for sentence in found.warnings)
 
 
 def test_a_face_turned_far_is_called_a_guess(body, person):
-    assert any("guess" in sentence for sentence in with_face(person, face(yaw=0.9), body).warnings)
+    assert any("guess" in sentence for sentence in with_face(person, face(yaw=0.9), CAMERA, body).warnings)
 
 
 def test_a_smaller_head_needs_less_of_an_action(body, person):
     child = posed_again(replace(person, betas=np.eye(41, dtype=np.float32)[10] * 1.0), body)
     seen = face(moved("mouthSmileLeft"))
     assert (
-        with_face(child, seen, body).actions["mouthSmileLeft"] < with_face(person, seen, body).actions["mouthSmileLeft"]
+        with_face(child, seen, CAMERA, body).actions["mouthSmileLeft"]
+        < with_face(person, seen, CAMERA, body).actions["mouthSmileLeft"]
     )
+
+
+def test_the_head_turns_as_the_face_does_and_the_eyes_lie_where_they_are_seen(body, person):
+    asset = body.asset
+    names = list(asset.joint_names)
+    eyes, top, pose = [names.index(eye) for eye in EYES], names.index("head"), np.zeros((54, 3))
+    wanted = rodrigues(np.array([np.pi, 0, 0])) @ rodrigues(np.array([0.2, -0.5, 0.1]))
+    from_top = rodrigues(person.global_orient).T @ (person.joints_cam_m[eyes].mean(0) - person.joints_cam_m[top])
+    seen_at = person.joints_cam_m[top] + wanted @ from_top + np.array([0.015, 0.0, -0.02])
+    sight = seen_at + wanted @ [0.0, -0.002, 0.008]
+    turn_head(asset, pose, person.global_orient.astype(float), person.joints_cam_m.astype(float), wanted, sight)
+    found = posed_again(replace(person, body_pose=pose.astype(np.float32)), body)
+    np.testing.assert_allclose(
+        global_rotation(asset.parents, pose[None], person.global_orient[None], top)[0], wanted, atol=1e-6
+    )
+    middle = found.joints_cam_m[eyes].mean(0)
+    assert abs(middle[0] / middle[2] - seen_at[0] / seen_at[2]) < 1e-3
+    assert np.abs(pose[[j for j in range(54) if names[j + 1] not in ("neck", "head")]]).max() == 0
 
 
 def test_a_body_without_a_jaw_is_refused():

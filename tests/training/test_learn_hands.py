@@ -102,7 +102,7 @@ def test_learning_goes_down_twice_the_same_and_the_file_says_the_same_in_numpy(r
     inputs = inputs_of(model, read, torch.Generator().manual_seed(2), False)
     with torch.no_grad():
         hand, changes = network(inputs)
-        first = Mean([Perceptron(inputs.shape[1])])(inputs)
+        first = Mean([Perceptron(inputs.shape[1] - read["map"].shape[1])])(inputs)
     assert errors(model, read, hand, changes)[0].mean() < 0.6 * errors(model, read, *first)[0].mean()
     write(tmp_path / "c.safetensors", network, read, read)
     write(tmp_path / "d.safetensors", Mean(learn(read, 60, seed) for seed in (0, 1)), read, read)
@@ -126,7 +126,6 @@ def test_what_is_kept_is_not_drawn_again(rows, tmp_path):
 
 
 def test_missing_weights_are_said(tmp_path, monkeypatch):
-    learned.cache_clear()
     monkeypatch.setattr(hand_network, "WEIGHTS", tmp_path / "none.safetensors")
     with pytest.raises(CheckpointError, match="cannot be read"):
         learned()

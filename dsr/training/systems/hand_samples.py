@@ -6,7 +6,7 @@ Every hand is looked at in the region that the finder makes and in two that are 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +22,13 @@ from dsr.fitting.fingers import FINGERS, RestHand
 from dsr.fitting.hand_network import landmark_inputs
 from dsr.fitting.hands import hand_view
 from dsr.npz import read_npz
-from dsr.people.hands import MIN_PRESENCE, MIN_SIDE, Hand, HandFinder, Side, search_region
+from dsr.people.hands import FEATURES, MAP, MIN_PRESENCE, MIN_SIDE, Hand, HandFinder, Side, search_region
 from dsr.people.regions import Pyramid, Region
 
 SEEDS_A_FILE = 250
 PEOPLE_FROM = 10_000_000
 """Seeds in the second half of every so many are hands of whole people, the others arms alone."""
+_MAPPED = 5_000
 _LOOKS, _SHIFT, _GROWN, _TURN = 3, 0.04, 0.08, 0.15
 _FAR = 0.6  # of the region's side between the wrists, from which it is another hand or none
 _LEAST = 0.4  # presence of the first look below which a hand is left out
@@ -106,7 +107,8 @@ def samples(asset: BodyAsset, read: ReadHand) -> Iterator[dict[str, np.ndarray]]
         shown, palm = landmark_inputs(rest, view)
         assert hand.features is not None
         yield {
-            "seen": hand.features.astype(np.float16),
+            "seen": hand.features[:FEATURES].astype(np.float16),
+            **({"map": hand.features[FEATURES:].astype(np.float16)} if keeps_map(read.seed) else {}),
             "shown": shown.astype(np.float32),
             "palm": palm,
             "forearm": mirror[:, None] * view.forearm * mirror,
@@ -117,8 +119,13 @@ def samples(asset: BodyAsset, read: ReadHand) -> Iterator[dict[str, np.ndarray]]
         }
 
 
+def keeps_map(seed: int) -> bool:
+    """Whether the landmark model's map is kept of a seed's hand: it is eight times as large as all else together."""
+    return seed % PEOPLE_FROM < _MAPPED or seed % PEOPLE_FROM >= PEOPLE_FROM // 2
+
+
 def kept_samples(folder: Path, first: int, seeds: int) -> dict[str, np.ndarray]:
-    """The samples of so many seeds; what the folder does not have yet is made.
+    """The samples of so many seeds; what the folder does not have yet is made. A map that was not kept is zeros.
 
     Args:
         folder: of the files.
@@ -132,8 +139,16 @@ def kept_samples(folder: Path, first: int, seeds: int) -> dict[str, np.ndarray]:
         if not file.is_file():
             read = (read_hand(asset, finder, seed) for seed in range(start, start + SEEDS_A_FILE))
             write_samples(file, [row for one in read if one is not None for row in samples(asset, one)])
-        parts.append(read_npz(file))
-    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+        part = read_npz(file)
+        part.setdefault("map", np.zeros((len(part["seen"]), math.prod(MAP)), np.float16))
+        parts.append(part)
+    return together(parts)
+
+
+def together(parts: Iterable[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Samples of several folders or files as one."""
+    every = list(parts)
+    return {key: np.concatenate([part[key] for part in every]) for key in every[0]}
 
 
 def write_samples(file: Path, rows: list[dict[str, np.ndarray]]) -> None:

@@ -10,6 +10,7 @@ one thread, and the same bytes every time on one kind of processor.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +24,16 @@ from dsr.body import load_asset
 from dsr.body.rotations import axis_angle_to_rotmat
 from dsr.devices import one_thread
 from dsr.fitting.fingers import ANGLES, BEND_COLUMNS, RestHand
-from dsr.training.systems.hand_samples import kept_samples
+from dsr.fitting.hand_network import MAP_SCALE
+from dsr.people.hands import MAP
+from dsr.training.systems.hand_samples import PEOPLE_FROM, kept_samples, together
 
 FIRST_SEED, TEST_SEED = 10_000_000, 30_000_000
 _BATCH, _IN_HAND, _CALM = 128, 0.3, 0.002
 _RATE, _DECAY, _WARM = 1.5e-3, 0.05, 0.1
+_CHANNELS, _MEASURED = 24, 8192  # of the map after a first layer; samples that inputs are scaled by
+_MAPPED = 1.5
+"""How often hands with a map come, against those without."""
 _BENT, _TWISTED, _SIZE, _UNKNOWN = (0.08, 0.30), 0.7, 0.1, 0.05
 """How wrong a forearm's direction may be and half of the time its twist (radians), the size (its logarithm), and how
 often nothing is known of the forearm."""
@@ -41,12 +47,16 @@ class Learn:
     out: Path
     """The .safetensors file; the card goes beside it as .md."""
     data: Path
-    """Folder that keeps what is drawn and read, some 2 MB for 250 seeds; what is there already is not made again."""
+    """Folder that keeps what is drawn and read, 2 to 13 MB for 250 seeds; what is there already is not made again."""
     seeds: int = 14_000
-    """Hands that are drawn; three in five are found."""
+    """Arms that are drawn; three in five hands are found."""
+    people: int = 3000
+    """People that are drawn; two in three hands are found."""
     test: int = 750
-    """Further ones to measure on."""
-    steps: int = 5000
+    """Further arms to measure on."""
+    test_people: int = 500
+    """Further people to measure on."""
+    steps: int = 6000
     """Of the optimiser."""
     networks: int = 2
     """Perceptrons that are learned, each from other beginnings."""
@@ -57,8 +67,13 @@ class Learn:
         """Learn; the figures."""
         with one_thread():
             train, test = (
-                as_tensors(kept_samples(self.data, first, count))
-                for first, count in ((FIRST_SEED, self.seeds), (TEST_SEED, self.test))
+                as_tensors(
+                    together(kept_samples(self.data, first + PEOPLE_FROM // 2 * k, n) for k, n in enumerate(counts))
+                )
+                for first, counts in (
+                    (FIRST_SEED, (self.seeds, self.people)),
+                    (TEST_SEED, (self.test, self.test_people)),
+                )
             )
             network = Mean(learn(train, self.steps, seed) for seed in range(self.seed, self.seed + self.networks))
             first = test["first_look"]
@@ -66,9 +81,9 @@ class Learn:
 
 
 def as_tensors(samples: dict[str, np.ndarray]) -> dict[str, Tensor]:
-    """Samples as tensors: float32, but for choices."""
+    """Samples as tensors: float32, but for choices and maps."""
     tensors = {key: torch.from_numpy(value) for key, value in samples.items()}
-    return {key: value if value.dtype == torch.bool else value.float() for key, value in tensors.items()}
+    return {k: value if value.dtype == torch.bool or k == "map" else value.float() for k, value in tensors.items()}
 
 
 class HandPlaces:
@@ -111,20 +126,34 @@ class Perceptron(nn.Module):
     """One of :func:`dsr.fitting.hand_network.perceptron`, for learning.
 
     Args:
-        inputs: their number.
+        inputs: their number, without the map.
         width: of the layers.
         blocks: residual blocks.
         dropout: share of what is left out.
+        outputs: their number.
+        mapped: whether the landmark model's map of a hand follows the inputs.
     """
 
     mean: Tensor
     spread: Tensor
 
-    def __init__(self, inputs: int, width: int = 384, blocks: int = 2, dropout: float = 0.3) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        width: int = 384,
+        blocks: int = 2,
+        dropout: float = 0.3,
+        outputs: int = 6 + ANGLES,
+        mapped: bool = True,
+    ) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(inputs))
         self.register_buffer("spread", torch.ones(inputs))
         self.add_module("in", nn.Linear(inputs, width))
+        self.mapped = mapped
+        if mapped:
+            self.places = nn.Linear(MAP[-1], _CHANNELS)
+            self.map = nn.Linear(math.prod(MAP[:2]) * _CHANNELS, width, bias=False)
         self.blocks = nn.ModuleList(
             nn.ModuleDict(
                 {"norm": nn.LayerNorm(width), "first": nn.Linear(width, width), "second": nn.Linear(width, width)}
@@ -132,20 +161,27 @@ class Perceptron(nn.Module):
             for _ in range(blocks)
         )
         self.norm = nn.LayerNorm(width)
-        self.out = nn.Linear(width, 6 + ANGLES)
+        self.out = nn.Linear(width, outputs)
         self.dropout, self.some = nn.Dropout(dropout), nn.Dropout(dropout / 2)
         nn.init.normal_(self.out.weight, std=0.01)
         with torch.no_grad():
             self.out.bias.zero_()[[0, 4]] = 1.0
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """(N, 27) for :func:`turned`, of inputs (N, C)."""
-        x = self.get_submodule("in")(self.some(((inputs - self.mean) / self.spread).clamp(-5, 5)))
+        """(N, 27) for :func:`turned`, or as many as asked for, of inputs (N, C)."""
+        x = self.get_submodule("in")(self.some(((inputs[:, : len(self.mean)] - self.mean) / self.spread).clamp(-5, 5)))
+        if self.mapped:
+            x = x + self._mapped(inputs[:, len(self.mean) :].unflatten(1, (-1, MAP[-1])))
         for block in self.blocks:
             assert isinstance(block, nn.ModuleDict)
             y = nn.functional.silu(block["first"](block["norm"](x)))
             x = x + block["second"](self.dropout(y))
         out: Tensor = self.out(nn.functional.silu(self.norm(x)))
+        return out
+
+    def _mapped(self, places: Tensor) -> Tensor:
+        seen = self.dropout(nn.functional.silu(self.places(places / MAP_SCALE)).flatten(1))
+        out: Tensor = self.map(seen) * (places.flatten(1) != 0).any(1, keepdim=True)
         return out
 
 
@@ -173,8 +209,13 @@ class Mean(nn.Module):
 
     def weights(self) -> dict[str, Tensor]:
         """Of all by name, perceptrons along the first axis."""
-        states = [network.state_dict() for network in self.networks]
-        return {name: torch.stack([state[name] for state in states]) for name in states[0]}
+        return stacked(self.networks)
+
+
+def stacked(networks: Iterable[nn.Module]) -> dict[str, Tensor]:
+    """The weights of networks that are alike, by name, networks along the first axis."""
+    states = [network.state_dict() for network in networks]
+    return {name: torch.stack([state[name] for state in states]) for name in states[0]}
 
 
 def inputs_of(model: HandPlaces, data: dict[str, Tensor], generator: torch.Generator, learning: bool) -> Tensor:
@@ -198,7 +239,7 @@ def inputs_of(model: HandPlaces, data: dict[str, Tensor], generator: torch.Gener
     seen = data["palm"].transpose(1, 2) @ forearm
     scale = 3 * (torch.log(data["side_m"] / _USUAL_M) + size * normal())
     arm = [forearm.flatten(1), forearm @ model.along, seen.flatten(1), seen @ model.along, scale[:, None]]
-    return torch.cat([data["seen"], data["shown"], *arm], 1)
+    return torch.cat([data["seen"], data["shown"], *arm, data["map"].float()], 1)
 
 
 def errors(model: HandPlaces, data: dict[str, Tensor], hand: Tensor, changes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -220,13 +261,16 @@ def learn(data: dict[str, Tensor], steps: int, seed: int) -> Perceptron:
     """The perceptron for samples."""
     torch.manual_seed(seed)
     generator, model = torch.Generator().manual_seed(seed), HandPlaces()
-    shown = inputs_of(model, data, generator, True)
+    some = torch.randperm(len(data["palm"]), generator=generator)[:_MEASURED]
+    shown = inputs_of(model, {key: value[some] for key, value in data.items()}, generator, True)
+    shown = shown[:, : -data["map"].shape[1]]
     network = Perceptron(shown.shape[1])
     network.mean[:], network.spread[:] = shown.mean(0), shown.std(0).clamp_min(0.02)
+    chance = torch.where((data["map"] != 0).any(1), _MAPPED, 1.0)
     optimiser = torch.optim.AdamW(network.parameters(), lr=_RATE, weight_decay=_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, steps, pct_start=_WARM)
     for _ in range(steps):
-        some = torch.randint(len(shown), (_BATCH,), generator=generator)
+        some = torch.multinomial(chance, _BATCH, replacement=True, generator=generator)
         part = {key: value[some] for key, value in data.items()}
         hand, changes = turned(network(inputs_of(model, part, generator, True)))
         camera, inner, _ = errors(model, part, hand, changes)
@@ -253,8 +297,8 @@ def write(
     line = "| " + " | ".join(f"{float(figure):.1f}" for figure in figures) + " |"
     save_file(network.weights(), out)
     counts = {"hands": int(train["first_look"].sum()), "looks": len(train["palm"]), "test": len(test["palm"])}
-    names = () if asked is None else ("seeds", "test", "steps", "networks")
-    options = "".join(f" --{name} {getattr(asked, name)}" for name in names)
+    names = () if asked is None else ("seeds", "people", "test", "test_people", "steps", "networks")
+    options = "".join(f" --{name.replace('_', '-')} {getattr(asked, name)}" for name in names)
     counts["networks"] = len(network.networks)
     card = CARD.format(rows=line, file=out.name, options=options, **counts)
     out.with_suffix(".md").write_text(card, encoding="utf-8")
