@@ -52,8 +52,8 @@ class FaceLandmarks:
         presence: 0 to 1, how sure the model is that there is a face.
         points: (478, 3) working pixels u, v, and depth on their scale, away from the camera.
         mouth_covered: whether mouth and chin have another colour than the forehead: a mask, a scarf, a hand.
-        features: (2336,) the last layers of the models: of the mesh, then of lids and iris of the right eye, then of the
-            left one in a mirror; None if they are not known.
+        features: (2336,) the last layers of the models: of the mesh, then of lids and iris of the right eye, then of
+            the left one in a mirror; None if they are not known.
         scale: working pixels per pixel of the full picture.
     """
 
@@ -135,8 +135,8 @@ class FaceReader:
             middle, (du, dv) = (a + b) / 2, b - a
             region = Region(float(middle[0]), float(middle[1]), 2.3 * math.hypot(du, dv), math.atan2(dv, du))
             crop = pyramid.crop(region, _IRIS_SIZE)
-            lids, iris, *inner = self._iris((crop[:, ::-1] if eye else crop).astype(np.float32) / 255.0)
-            features += [each.reshape(-1) for each in inner]
+            lids, iris, *layers = self._iris((crop[:, ::-1] if eye else crop).astype(np.float32) / 255.0)
+            features += [each.reshape(-1) for each in layers]
             for rows, where in ((lids.reshape(-1, 3)[:16], list(EYE_CONTOURS[eye])), (iris.reshape(-1, 3), None)):
                 flat = rows[:, :2].astype(np.float64)
                 if eye:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from dsr.people.hands import Hand, Side
     from dsr.pipeline.expression_reader import ExpressionReader
     from dsr.results.clip import TrackResult
+
+_Part = TypeVar("_Part", "Hand", "FaceLandmarks")
 
 
 class ClipExpressions:
@@ -38,7 +40,11 @@ class ClipExpressions:
         """Look at the hands and faces of the people of a frame."""
         for detection, hands, face in zip(people, *self._reader.look(photo, people), strict=True):
             # detections are numbered anew in tracks, their arrays stay; kept, so that their ids stay their own
-            self._seen[id(detection.keypoints_px)] = detection.keypoints_px, hands, face
+            self._seen[id(detection.keypoints_px)] = (
+                detection.keypoints_px,
+                {side: _small(hand) for side, hand in hands.items()},
+                None if face is None else _small(face),
+            )
 
     def add(
         self,
@@ -69,3 +75,8 @@ class ClipExpressions:
         if self._face_asked:
             track = with_track_face(track, [None if each is None else each[2] for each in seen], camera, body, fps)
         return track
+
+
+def _small(part: _Part) -> _Part:
+    """A hand or a face with half as large features, of which a long clip has many."""
+    return part if part.features is None else replace(part, features=part.features.astype(np.float16))
