@@ -105,7 +105,7 @@ def perceptron(weights: dict[str, np.ndarray], inputs: np.ndarray) -> tuple[np.n
     count = weights["mean"].shape[-1]
     x = first_layer(weights, inputs[:count])
     places = inputs[count:].reshape(-1, MAP[-1])
-    if places.any() and "places.weight" in weights:
+    if places.any():
         seen = places / MAP_SCALE @ np.swapaxes(weights["places.weight"], 1, 2) + weights["places.bias"][:, None]
         x = x + linear(silu(seen).reshape(len(x), -1), weights["map.weight"], 0.0)
     out = answer(weights, x)
