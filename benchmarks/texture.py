@@ -10,6 +10,8 @@ really seen; ``guessed`` are the other pixels. Rows:
   made it take wrong pixels.
 * ``fit, its body``: the fitted body itself, put where the person stands. Of a pattern it shows the wrong stripe where
   the body is off by half of one, so this counts the fit's depth above all.
+* ``perfect, its body``: the fitted body painted as the person really is, where the photograph was seen: what no texture
+  can mend.
 """
 
 from __future__ import annotations
@@ -62,11 +64,37 @@ class Subject:
         fields = zb.interpolate(np.hstack([self.asset.v_template, self.normals]))
         places = fields[:, :3].astype(np.float32)
         labels = self.outfit.labels(places)
-        normals = fields[:, 3:] / np.maximum(np.linalg.norm(fields[:, 3:], axis=1, keepdims=True), 1e-9)
-        light = _AMBIENT + (1 - _AMBIENT) * np.clip(normals @ _LAMP, 0, 1)
         picture = background.copy()
-        picture[zb.covered] = self.outfit.colours(places, labels) * light[:, None]
+        picture[zb.covered] = self._lit(places, labels, fields[:, 3:])
         return np.clip(picture, 0, 255).astype(np.uint8), zb, labels
+
+    def seen_as(self, vertices_cam: np.ndarray, turn_deg: float) -> ZBuffer:
+        """A fitted body (V, 3), turned like the person and put where they stand."""
+        vertices = vertices_cam.astype(np.float64)
+        middle = vertices.mean(0)
+        body = turned(vertices, turn_deg, middle) + self.middle - middle
+        return rasterise(body, self.asset.faces, self.K, (SIZE, SIZE))
+
+    def painted(self) -> np.ndarray:
+        """(S, S, 3) uint8, the skin's chart as the person really is, in the photograph's light."""
+        assert self.asset.uv is not None and self.asset.faces_uv is not None
+        flat = np.column_stack([self.asset.uv[:, 0], 1.0 - self.asset.uv[:, 1], np.ones(len(self.asset.uv))])
+        materials, kind = face_materials(self.asset)
+        mine = kind == materials.index(SKIN)
+        zb = rasterise(flat, self.asset.faces_uv[mine], np.diag([SIDE, SIDE, 1.0]), (SIDE, SIDE))
+        _, weights = zb.barycentric()
+        corners = self.asset.faces[mine][zb.face_index[zb.covered]]
+        at = np.einsum("nk,nkc->nc", weights, np.hstack([self.asset.v_template, self.normals])[corners])
+        places, normals = at[:, :3].astype(np.float32), at[:, 3:]
+        out = np.full((SIDE, SIDE, 3), 128.0)
+        out[zb.covered] = self._lit(places, self.outfit.labels(places), normals)
+        return np.clip(out, 0, 255).astype(np.uint8)
+
+    def _lit(self, places: np.ndarray, labels: np.ndarray, normals: np.ndarray) -> np.ndarray:
+        """Colours (N, 3) of places of the template that face along normals (N, 3)."""
+        normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
+        light = _AMBIENT + (1 - _AMBIENT) * np.clip(normals @ _LAMP, 0, 1)
+        return np.asarray(self.outfit.colours(places, labels) * light[:, None])
 
 
 def turned(vertices: np.ndarray, degrees: float, about: np.ndarray) -> np.ndarray:
@@ -136,13 +164,17 @@ def main() -> None:
             ideal.labels = [ClothingMap(box, known, np.ones(known.shape, np.float32))]
             exact = person_texture(ideal, 0, asset)
             assert exact is not None
-            vertices = result.people[0].vertices_cam_m.astype(np.float64)
+            perfect = replace(fitted, rgb=person.painted())
             for turn in TURNS_DEG:
                 grey = np.full((SIZE, SIZE, 3), 128.0)
                 true, there, _ = person.picture(turn, grey)
-                body = turned(vertices, turn, vertices.mean(0)) + person.middle - vertices.mean(0)
-                own = rasterise(body, asset.faces, person.K, (SIZE, SIZE))
-                ways = {"exact fit": (exact, there), "fit, true body": (fitted, there), "fit, its body": (fitted, own)}
+                own = person.seen_as(result.people[0].vertices_cam_m, turn)
+                ways = {
+                    "exact fit": (exact, there),
+                    "fit, true body": (fitted, there),
+                    "fit, its body": (fitted, own),
+                    "perfect, its body": (perfect, own),
+                }
                 tile = [photo, true]
                 for name, (texture, seen_in) in ways.items():
                     colours, seen, chart = worn(texture, asset, seen_in)
@@ -157,7 +189,7 @@ def main() -> None:
         table = np.array(values)
         seen, guessed, everything, share = np.nanmean(table, 0)
         print(
-            f"{name:15s} seen {seen:5.1f} (median {np.nanmedian(table[:, 0]):.1f}, worst {np.nanmax(table[:, 0]):.1f}),"
+            f"{name:17s} seen {seen:5.1f} (median {np.nanmedian(table[:, 0]):.1f}, worst {np.nanmax(table[:, 0]):.1f}),"
             f" guessed {guessed:5.1f}, all {everything:5.1f}; {100 * share:.0f} % seen; {len(table)} views"
         )
     if arguments.sheet is not None:

@@ -66,9 +66,6 @@ class SemanticWeights:
 
     silhouette: float = 300.0
     """Of a body that lies wholly beside its mask, in halves of squared standard deviations."""
-    clothed: float = 0.4
-    """Factor on it where the outline is that of clothes: they lie off the skin otherwise from place to place than two
-    unknowns of looseness say."""
     objective: Literal["dressed", "outline", "published"] = "dressed"
     """What is compared with the picture: the dressed body with its mask; the bare body with it, as if all of it were
     skin; or DSR's labels with the rendered prior, as published."""
@@ -87,9 +84,6 @@ class SemanticWeights:
     beta: float = 1.0
     """Shape coefficients: as they differ between people (the fit gives them more room). Body and cloth share what the
     outline says by how much each of them differs."""
-    clothed_beta: float = 0.8
-    """The same where the outline is that of clothes, whose cut goes along with the errors of keypoints: hips and
-    shoulders are seen at the cloth."""
     child: float = 0.05
     """The coefficient that leads to a child, around the fit's: outlines say next to nothing about it."""
     learning_rate: float = 0.4
@@ -186,12 +180,11 @@ def _refine_group(
     model, body, turn = problem.model, problem.body, problem.rotation
     device = body.faces.device
     start = _state_of(before, problem)
-    clothed = objective == "dressed"
     keypoint_weights = FitWeights(
         pixel=weights.pixel,
         landmark_across_m=weights.landmark_across_m,
         landmark_along_m=weights.landmark_along_m,
-        beta=weights.clothed_beta if clothed else weights.beta,
+        beta=weights.beta,
         child=weights.child,
     )
     targets = replace(problem.targets, landmark_sigma=None, landmark_common=None, pixel_factor=None)
@@ -223,7 +216,7 @@ def _refine_group(
     crop_K, masks = tensor([c.camera.K for c in mask_crops]), tensor([c.mask for c in mask_crops])
     canvas = Canvas(render, outside, crop_K, weights.side, masks, tensor([c.visible for c in mask_crops]))
     term = _term(objective, canvas, before, mask_crops, body, light)
-    known, worth = model.num_parameters, weights.silhouette * (weights.clothed if clothed else 1.0)
+    known = model.num_parameters
 
     def moved(y: Tensor) -> State:
         return start.step(torch.linalg.solve_triangular(factor.transpose(1, 2), y[..., None], upper=True)[..., 0])
@@ -236,7 +229,7 @@ def _refine_group(
     def cost(z: Tensor) -> Tensor:
         y, own = z[:, :known], z[:, known:]
         explained = (slope * y).sum(1) + 0.5 * z.square().sum(1)
-        return worth * term(drawn(moved(y)), own.float()).double() + explained
+        return weights.silhouette * term(drawn(moved(y)), own.float()).double() + explained
 
     # Where keypoints and priors alone would go: what they weigh here differs from what they weighed in the fit.
     z = torch.nn.functional.pad(-slope, (0, term.num_unknowns)).requires_grad_()
