@@ -95,7 +95,7 @@ class AdaptTask(WindowTask):
             x, y, valid = self.pairs(batch)
         x = x[..., : self.channels]
         if not bool(valid.any()):
-            raise TrainingError("no source pose could be placed before the target's camera: is its focal length right?")
+            raise TrainingError("no source pose could be placed before the target's camera: look at its focal length")
         x, y = x[valid], y[valid]
         if self.centre:
             y = y[:, (self.frames - 1) // 2, None]
