@@ -135,9 +135,9 @@ def read_face(face: FaceLandmarks) -> FaceReading:
         learned = read_by_network(face.features, offsets, rotation, face.eyes_px)
     shares = _seen(model.rest[:468], rotation)
     weight = np.sqrt(_INDEPENDENT / 468 * shares)[:, None] * [1.0, 1.0, _DEPTH] / _NOISE_M
-    strengths, opened = _solved(
-        model.directions * weight, offsets[:468] * weight, None if learned is None else learned.jaw
-    )
+    strengths, opened = _solved(model.directions * weight, offsets[:468] * weight)
+    if learned is not None:  # what landmarks say of the jaw stays in the equations: it is more of mouths than of jaws
+        opened = learned.jaw
     strengths = np.maximum(strengths - _IDLE, 0) / (1 - _IDLE)
     actions = {name: float(value) for name, value in zip(FITTED, strengths, strict=True) if value > 0}
     jaw = np.array([float(np.clip(opened, 0, _MOST_JAW_RAD)), 0.0, 0.0])
@@ -156,24 +156,21 @@ def read_face(face: FaceLandmarks) -> FaceReading:
     return FaceReading(actions, jaw, gaze, yaw, None if learned is None else learned.head)
 
 
-def _solved(directions: np.ndarray, offsets: np.ndarray, jaw: float | None) -> tuple[np.ndarray, float]:
+def _solved(directions: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, float]:
     """Strengths (A,) of :data:`FITTED`, 0 to 1, and the jaw's opening, by regularised non-negative least squares.
 
     Args:
         directions: (C, 468, 3) of actions, jaw and shapes, weighted.
         offsets: (468, 3), weighted.
-        jaw: how far it is open, where that is known.
     """
     count = len(FITTED)
     spread = np.array([_STRENGTH] * count + [_JAW_RAD] + [1.0] * _SHAPES)
-    matrix, left = (directions * spread[:, None, None]).reshape(len(spread), -1), offsets.ravel()
-    if jaw is not None:
-        left, matrix[count] = left - matrix[count] * (jaw / spread[count]), 0.0
+    matrix = (directions * spread[:, None, None]).reshape(len(spread), -1)
     normal = np.linalg.cholesky(matrix @ matrix.T + np.eye(len(spread)))
-    aim = np.linalg.solve(normal, matrix @ left)
+    aim = np.linalg.solve(normal, matrix @ offsets.ravel())
     both = np.concatenate([normal.T, -normal.T[:, count + 1 :]], 1)  # shapes have either sign
     solved, _ = nnls(both, aim)
-    return np.minimum(solved[:count] * spread[:count], 1.0), solved[count] * spread[count] if jaw is None else jaw
+    return np.minimum(solved[:count] * spread[:count], 1.0), float(solved[count] * spread[count])
 
 
 def in_heads_frame(face: FaceLandmarks) -> tuple[np.ndarray, np.ndarray]:
