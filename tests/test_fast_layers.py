@@ -60,11 +60,11 @@ def test_attention_in_bfloat16_is_that_of_float32():
 def test_a_sum_and_a_scale_are_part_of_the_layer(without_limit):
     torch.manual_seed(0)
     layer, x, add, scale = nn.Linear(8, 12), torch.randn(5, 8), torch.randn(5, 12), torch.rand(12)
-    wanted = add + scale * layer(x)
+    wanted, before = add + scale * layer(x), add.clone()
     with torch.no_grad():
         torch.testing.assert_close(linear(x, layer, add=add, scale=scale), wanted)
-        torch.testing.assert_close(linear(x, layer, add=add), add + layer(x))
-        before = add.clone()
+        for other in (add, add[:1], add.expand(2, -1, -1)):
+            torch.testing.assert_close(linear(x, layer, add=other), other + layer(x))
         mixed = linear(x, layer.to(torch.bfloat16), add=add, scale=scale)
     assert mixed.dtype is torch.float32 and torch.equal(add, before)
     torch.testing.assert_close(mixed, wanted, atol=3e-2, rtol=3e-2)
