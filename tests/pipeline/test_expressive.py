@@ -11,8 +11,11 @@ from dsr.body import load_asset
 from dsr.body.numpy_lbs import pose_vertices
 from dsr.cli.fit import main
 from dsr.errors import UsageError
+from dsr.image import read_photo
 from dsr.options import FitOptions, SequenceOptions, body_to_load
 from dsr.pipeline.clip_fitter import fit_sequence
+from dsr.pipeline.expression_reader import ExpressionReader
+from dsr.pipeline.people_finder import PeopleFinder
 from dsr.pipeline.picture_fitter import Fitter
 from dsr.results import load_result
 
@@ -100,3 +103,16 @@ def test_a_clip_has_fingers_and_faces_in_every_frame(tmp_path):
 def test_bodies_without_fingers_and_faces_are_refused_before_the_first_picture(name):
     with pytest.raises(UsageError, match=f"--{name} needs a body"):
         Fitter(FitOptions(body="open-light", **{name: True})).prepare()
+
+
+def test_on_one_thread_the_same_is_seen_as_on_two():
+    options, photo = FitOptions(expressive=True), read_photo(photos() / PICTURE)
+    people = PeopleFinder(options, 1)(photo)
+    one, two = (ExpressionReader(options, threads).look(photo, people) for threads in (1, 2))
+    assert sum(len(hands) for hands in one[0]) >= 4 and all(face is not None for face in one[1])
+    for hands, others in zip(one[0], two[0], strict=True):
+        assert list(hands) == list(others)
+        for side in hands:
+            np.testing.assert_array_equal(hands[side].points, others[side].points)
+    for face, other in zip(one[1], two[1], strict=True):
+        np.testing.assert_array_equal(face.points, other.points)
