@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights" / "group_network.safetensors"
 MIN_GROUP_SCORE = 0.4
 _SAME_HIPS, _SAME_LOG = 0.22, 0.5  # of the smaller size, and how much sizes may differ: one person's head and trunk
-_TWO_PEAKS = 0.1  # of the smaller size: heads or trunks this far apart are two
-_SAME_PLACE, _SAME_SIZE_LOG = 0.12, 0.4  # the same for hips and heads of candidates from two sizes of the picture
 _HEAD_UP, _HEAD_HALF = 0.75, 0.17  # middle of the head along the direction of the body and half its side, in radii
 _LEAST_SIDE = 64
 
@@ -83,43 +81,16 @@ def decoded(answers: np.ndarray) -> np.ndarray:
     rows = np.concatenate(
         [score[anchor, row, column][:, None], head - half, head + half, hips, hips + radius * up, hips, hips], axis=1
     )
-    best = np.argsort(-rows[:, 0], kind="stable")
-    peaks = STRIDE * (np.stack([column, row], 1) + 0.5)
-    return _merged(rows[best], anchor[best], peaks[best])
+    return _merged(rows[np.argsort(-rows[:, 0], kind="stable")])
 
 
-def _merged(rows: np.ndarray, anchor: np.ndarray, peaks: np.ndarray) -> np.ndarray:
-    """Candidates (N, 13), best first, without those that repeat a better one.
-
-    Args:
-        rows: (N, 13) candidates, best first.
-        anchor: (N,) whether it is a head or a trunk that was seen of each: two heads with the same hips are two people.
-        peaks: (N, 2) where.
-    """
+def _merged(rows: np.ndarray) -> np.ndarray:
+    """Candidates (N, 13), best first, without those that repeat a better one."""
     size = body_length(rows)
     kept: list[int] = []
     for i in range(len(rows)):
-        least = np.minimum(size[kept], size[i])
-        apart = np.hypot(*(rows[kept, 5:7] - rows[i, 5:7]).T) / least
-        alike = (apart < _SAME_HIPS) & (np.abs(np.log(size[kept] / size[i])) < _SAME_LOG)
-        two = (anchor[kept] == anchor[i]) & (np.hypot(*(peaks[kept] - peaks[i]).T) > _TWO_PEAKS * least)
-        if not (alike & ~two).any():
-            kept.append(i)
-    return rows[kept].reshape(-1, CANDIDATE_COLUMNS)
-
-
-def joined(parts: list[np.ndarray]) -> np.ndarray:
-    """Candidates (N, 13) of several sizes of a picture, best first: of those with the same hips and head the best."""
-    rows = np.concatenate(parts)
-    rows = rows[np.argsort(-rows[:, 0], kind="stable")]
-    size, heads = body_length(rows), (rows[:, 1:3] + rows[:, 3:5]) / 2
-    kept: list[int] = []
-    for i in range(len(rows)):
-        least = _SAME_PLACE * np.minimum(size[kept], size[i])
-        same = np.abs(np.log(size[kept] / size[i])) < _SAME_SIZE_LOG
-        for points in (rows[:, 5:7], heads):
-            same &= np.hypot(*(points[kept] - points[i]).T) < least
-        if not same.any():
+        apart = np.hypot(*(rows[kept, 5:7] - rows[i, 5:7]).T) / np.minimum(size[kept], size[i])
+        if not ((apart < _SAME_HIPS) & (np.abs(np.log(size[kept] / size[i])) < _SAME_LOG)).any():
             kept.append(i)
     return rows[kept].reshape(-1, CANDIDATE_COLUMNS)
 

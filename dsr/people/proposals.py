@@ -9,7 +9,7 @@ import numpy as np
 
 from dsr.people.candidates import CANDIDATE_COLUMNS, body_length, person_detector
 from dsr.people.faces import Face, FaceFinder, distinct_faces
-from dsr.people.groups import in_picture, joined
+from dsr.people.groups import in_picture
 from dsr.people.regions import Pyramid, Region
 from dsr.people.suppression import HIP_DISTANCE, merge_candidates
 
@@ -135,13 +135,11 @@ class Proposals:
 
         Args:
             pyramid: the picture.
-            sizes: of who is known, pixels: they say how closely to look; with nobody known only one look is worth it.
+            sizes: of who is known, pixels: they say how closely to look.
         """
         longer, (least, most) = float(max(pyramid.width, pyramid.height)), _GROUP_SIDES
-        sides = {least}
-        if sizes:
-            sides.add(min(max(_GROUP_SIZE * longer / float(np.median(sizes)), 1.5 * least), most))
-        return joined([in_picture(pyramid, side) for side in sorted(sides)])
+        sides = {least, min(max(_GROUP_SIZE * longer / float(np.median(sizes)), 1.5 * least), most)}
+        return merge_candidates(np.concatenate([in_picture(pyramid, side) for side in sorted(sides)]))
 
     def in_region(self, pyramid: Pyramid, region: Region) -> np.ndarray:
         """Candidates (N, 13) of one region, best first, down to hints."""

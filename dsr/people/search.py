@@ -80,26 +80,14 @@ class PeopleSearch:
         """
         rgb = brightened(rgb)
         pyramid = Pyramid(rgb)
-        bodies = self._everybody(rgb, pyramid)
+        bodies = self._without_things(pyramid, self._everybody(rgb, pyramid))
         if bodies:
             return [self._right_sided(pyramid, body) for body in bodies]
         legs = legs_alone(self._landmarks, pyramid)
         return [] if legs is None else [Body(legs, _LEGS_SCORE)]
 
     def _everybody(self, rgb: np.ndarray, pyramid: Pyramid) -> list[Body]:
-        """Bodies that the detectors show, and those that the network for groups does; everybody by themselves."""
-        bodies, candidates = self._detected(rgb, pyramid)
-        rows = np.zeros((0, candidates.shape[1]))
-        if self.settings.beside and self._may_be_more(pyramid, bodies, candidates):
-            rows = self._proposals.in_group(pyramid, [body.size for body in bodies])
-            bodies = corroborated(bodies, rows)
-        bodies = self._without_things(pyramid, bodies)
-        if len(rows):
-            bodies = with_neighbours(self._landmarks, rgb, bodies, rows, self._finished)
-        return self._alone(rgb, bodies)
-
-    def _detected(self, rgb: np.ndarray, pyramid: Pyramid) -> tuple[list[Body], np.ndarray]:
-        """Bodies that are clear at once, then those behind and beside them, then the doubtful; and all candidates."""
+        """Bodies that are clear at once, then those behind and beside them, then the doubtful."""
         candidates, smaller = self._proposals.candidates(pyramid)
         bodies = self._bodies(pyramid, candidates[candidates[:, 0] >= MIN_SCORE])
         faces = self._proposals.faces(pyramid, candidates, bool(bodies))
@@ -107,7 +95,7 @@ class PeopleSearch:
         bodies += self._below_faces(pyramid, faces, bodies)
         sure = suppress_bodies([body for body in bodies if _is_sure(body)])
         if not sure:
-            return suppress_bodies(bodies), candidates
+            return suppress_bodies(bodies)
         sure = self._unmixed(pyramid, sure)
         crowd = self.settings.beside and len(sure) >= TOGETHER
         if crowd:
@@ -139,13 +127,18 @@ class PeopleSearch:
                 break
             sure = more
         sure = self._behind(rgb, faces, sure)
-        return sure + self._confirmed(rgb, sure, doubtful), candidates
+        everybody = sure + self._confirmed(rgb, sure, doubtful)
+        if self.settings.beside and self._may_be_more(pyramid, everybody, candidates):
+            rows = self._proposals.in_group(pyramid, [body.size for body in everybody])
+            known = self._without_things(pyramid, corroborated(everybody, rows))
+            everybody = with_neighbours(self._landmarks, rgb, known, rows, self._finished)
+        return self._alone(rgb, everybody)
 
-    def _may_be_more(self, pyramid: Pyramid, bodies: list[Body], candidates: np.ndarray) -> bool:
+    def _may_be_more(self, pyramid: Pyramid, sure: list[Body], candidates: np.ndarray) -> bool:
         """False where one person is clear and nothing hints at another."""
-        if len(bodies) != 1 or not _is_sure(bodies[0]) or bodies[0].size < _SMALL * max(pyramid.width, pyramid.height):
+        if len(sure) > 1 or sure[0].size < _SMALL * max(pyramid.width, pyramid.height):
             return True
-        return any(not explained(row[5:7], bodies) for row in candidates[candidates[:, 0] >= MIN_SCORE])
+        return any(not explained(row[5:7], sure) for row in candidates[candidates[:, 0] >= MIN_SCORE])
 
     def in_box(self, rgb: np.ndarray, box: np.ndarray) -> Body:
         """The body in a known box (4,) x0, y0, x1, y1, whatever the model thinks of it.

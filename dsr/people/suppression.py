@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
@@ -56,18 +55,6 @@ def merge_candidates(candidates: np.ndarray) -> np.ndarray:
         if not np.any(near & (same_head | weak)):
             kept.append(i)
     return candidates[kept]
-
-
-class Boned(Protocol):
-    """Somebody whose bones are known, or where they should be."""
-
-    @property
-    def bones(self) -> np.ndarray:
-        """(N, 2, 2) ends of the bones, pixels."""
-
-    @property
-    def size(self) -> float:
-        """Rough standing height, pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +228,7 @@ def covered_fraction(body: Body, others: list[Body]) -> float:
     return float(np.any([bone_distance(points, other) < 0.07 for other in others], axis=0).mean())
 
 
-def bone_distance(points: np.ndarray, body: Boned) -> np.ndarray:
+def bone_distance(points: np.ndarray, body: Body | Face) -> np.ndarray:
     """Distance (N,) of picture points (N, 2) to the nearest bone of a body, in units of its size."""
     ends = body.bones
     bone = ends[:, 1] - ends[:, 0]
@@ -279,7 +266,7 @@ def stands_apart(body: Body, kept: list[Body]) -> bool:
     return bool(sure and not covered[0] and not covered[1:3].all() and covered_fraction(body, kept) < _HALF)
 
 
-def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Boned | None = None) -> np.ndarray:
+def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Body | Face | None = None) -> np.ndarray:
     """A copy of the picture (h, w, 3) uint8 with the silhouettes of bodies painted in its mean colour.
 
     Silhouettes run over onto neighbours: with ``keep``, what lies nearer to its bones than to theirs stays.
@@ -304,7 +291,7 @@ def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Boned | None = Non
     return picture
 
 
-def _nearer(box: np.ndarray, shape: tuple[int, ...], body: Body, keep: Boned) -> np.ndarray:
+def _nearer(box: np.ndarray, shape: tuple[int, ...], body: Body, keep: Body | Face) -> np.ndarray:
     """1 where a cell of a (h, w) grid over a box is nearer to the bones of ``body`` than to those of ``keep``."""
     step = 4
     rows, columns = np.arange(0, shape[0], step), np.arange(0, shape[1], step)

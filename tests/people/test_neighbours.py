@@ -103,33 +103,3 @@ def test_a_doubtful_body_in_the_place_of_a_larger_person_is_left_out() -> None:
 
 def test_beside_nobody_there_are_no_neighbours() -> None:
     assert with_neighbours(People(*ROW), picture_of(*ROW), [], candidates(*ROW), finished) == []  # type: ignore[arg-type]
-
-
-def test_among_several_people_one_sure_look_is_enough() -> None:
-    model = People(*ROW, mirrored=0.05)
-    people = with_neighbours(model, picture_of(*ROW), known(*ROW[:3]), candidates(*ROW), finished)  # type: ignore[arg-type]
-    assert places_of(people) == ROW
-
-
-def test_what_lies_on_somebody_much_larger_is_not_looked_at() -> None:
-    (u, v), model = ROW[0], People((100.0, 250.0))
-    small = np.array([[0.6, 0, 0, 1, 1, u, v, u, v - 40, u, v, u, v]])
-    people = with_neighbours(model, picture_of(ROW[0]), known(ROW[0]), small, finished)  # type: ignore[arg-type]
-    assert len(people) == 1 and model.looks == 0
-
-
-def test_whoever_stands_before_a_candidate_is_taken_out_but_for_the_candidate() -> None:
-    """The known body's silhouette covers the candidate's place as well; what is nearer to the candidate stays."""
-    (u, v), shown = ROW[0], []
-
-    def model(pyramid: Pyramid, region: Region, mirrored: bool = False) -> RegionLandmarks:
-        shown.append(np.asarray(pyramid.level(1.0)[0]))
-        return marks(region.u, region.v, region, 0.0)
-
-    body = known(ROW[0])[0]
-    wide = replace(body, landmarks=replace(body.landmarks, mask_logits=np.full((CROP_SIZE, CROP_SIZE), 8.0)))
-    beside = candidates((u + 50.0, v))
-    white = np.full_like(PICTURE, 255)
-    white[300:, 400:] = 0  # so that the mean colour is another one
-    with_neighbours(model, white, [wide], beside, finished)  # type: ignore[arg-type]
-    assert (shown[0][250, int(u + 50)] == 255).all() and (shown[0][250, int(u)] < 255).all()
