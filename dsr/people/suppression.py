@@ -28,7 +28,6 @@ TURNED = np.radians(60)
 PEELED_MAX_ANGLE = np.radians(45)
 _PEELED_SURE, _HALF = 0.7, 0.5
 _COVERED_WITH_FACE = 0.85  # as MAX_COVERED, for a body with what may be a face of its own
-_ONE_BODY = 0.6  # agreement of two bodies with a face each that have the same limbs
 _HEAD = list(range(11))
 _TORSO, _EXCHANGED = [11, 12, 23, 24], [12, 11, 24, 23]
 _BONES = [(11, 12), (23, 24), (11, 23), (12, 24), (11, 24), (12, 23), (0, 11), (0, 12), (11, 13), (12, 14)]
@@ -174,12 +173,9 @@ def _order(body: Body) -> tuple[bool, float, float, float]:
 
 
 def same_person(a: Body, b: Body) -> bool:
-    """True where two bodies share a head, a torso, or most landmarks.
-
-    Another clear face is somebody else, unless the bodies below lie on each other: then one has the other's limbs.
-    """
+    """True where two bodies share a head, a torso, or most landmarks; another clear face is somebody else."""
     if a.has_clear_face and b.has_clear_face:
-        return a.face is b.face or agreement(a, b) > _ONE_BODY
+        return a.face is b.face
     scale = min(a.size, b.size)
     p, q = a.landmarks.points, b.landmarks.points
     head = np.hypot(*(p[_HEAD].mean(0) - q[_HEAD].mean(0))) / scale

@@ -93,7 +93,8 @@ def jobs(folder: Path, size: dict[str, int], seed: int, large: bool) -> Iterator
     count = write_keypoint_folder(folder / "posed", folder / "keypoints", size["keypoints"], rng)
     yield fit("keypoints", count, [folder / "posed", "--keypoints", folder / "keypoints"])
     for option, file in person_files(folder / "people", size["people"], rng):
-        yield fit("people files", 1, [file.parent / "p.jpg", f"--{option}", file])
+        # what is no JSON at all is told before the first picture
+        yield fit("people files", 1, [file.parent / "p.jpg", f"--{option}", file], codes=(0, 2, 3, 4))
     for file in list_files(folder / "lists", size["lists"], rng):
         yield fit("lists", 1, [file], rows=False, codes=(0, 2, 3, 4))
     picture = folder / "p.png"
