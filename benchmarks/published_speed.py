@@ -181,6 +181,9 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(NAMES), help="names with commas between")
     parser.add_argument("--check", action="store_true", help="differences of small networks, no times")
     arguments = parser.parse_args()
+    unknown = sorted({*arguments.only.split(",")} - {*NAMES})
+    if unknown:
+        parser.error(f"--only {unknown[0]}: there are {', '.join(NAMES)}")
     say(f"{platform.processor() or 'cpu'}, {arguments.threads} threads of {os.cpu_count()}, torch {torch.__version__}")
     say(
         f"{'network':16}{'plain':>9}{'ours':>9}{'ratio':>7}{'differs':>10}{'bfloat16':>10}{'ratio':>7}{'differs':>10}"

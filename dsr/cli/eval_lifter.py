@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from dsr.cli.common import EXIT_FINE, write_line
 from dsr.cli.eval_common import check_output, number, write_json
 from dsr.cli.progress import Progress
+from dsr.devices import choose_device
 from dsr.errors import UsageError
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def run_lifter(command: LifterEvalCommand) -> int:
     from dsr.tracks.skeleton import POSEAUG16
     from dsr.training.systems.lifter.data import read_tracks, split_source
 
+    command = replace(command, device=choose_device(command.device))
     kind, path = split_source(command.data)
     if command.protocol == "published" and kind == "mocap":
         raise UsageError(
@@ -211,20 +213,26 @@ def _chosen(tracks: list[PoseTrack], command: LifterEvalCommand) -> list[PoseTra
         UsageError: if there are none, naming what there is.
     """
     chosen = tracks
-    for flag, wanted, name in (
+    for flag, wanted, names in (
         (
             "--subjects",
             [one.rpartition("/")[2] for one in command.subjects],
-            lambda track: track.subject.rpartition("/")[2],
+            lambda track: (track.subject.rpartition("/")[2],),
         ),
-        ("--only", command.only, lambda track: track.action.split(" ")[0]),
+        ("--only", command.only, _names_of_action),
     ):
-        there = {name(track) for track in chosen}
+        there = {name for track in chosen for name in names(track)}
         missing = [one for one in wanted if one not in there]
         if missing:
             raise UsageError(f"{flag} {missing[0]}: {command.data} has {', '.join(sorted(there))}.")
-        chosen = [track for track in chosen if not wanted or name(track) in wanted]
+        chosen = [track for track in chosen if not wanted or not {*names(track)}.isdisjoint(wanted)]
     return chosen
+
+
+def _names_of_action(track: PoseTrack) -> tuple[str, ...]:
+    """An action's name without its take; HumanEva's also without the subject: ``Walking/S1``, ``Walking``."""
+    action = track.action.split(" ")[0]
+    return tuple(dict.fromkeys((action, action.partition("/")[0])))
 
 
 def _load(name: str, command: LifterEvalCommand) -> Any:

@@ -71,7 +71,7 @@ class LifterScores:
         mpjpe_mm: protocol 1.
         pa_mpjpe_mm: protocol 2.
         n_mpjpe_mm: after the best scale.
-        velocity_mm: protocol 3, per frame.
+        velocity_mm: protocol 3, per frame; None where no two frames follow each other.
         pck: share of MPI-INF-3DHP's 14 joints within 150 mm.
         auc: mean of that share over 0 to 150 mm.
     """
@@ -80,7 +80,7 @@ class LifterScores:
     mpjpe_mm: float
     pa_mpjpe_mm: float
     n_mpjpe_mm: float
-    velocity_mm: float
+    velocity_mm: float | None
     pck: float
     auc: float
 
@@ -120,7 +120,7 @@ class _Errors:
             mpjpe_mm=float(errors.mean()),
             pa_mpjpe_mm=float(np.concatenate(self.aligned).mean()),
             n_mpjpe_mm=float(np.concatenate(self.scaled).mean()),
-            velocity_mm=float(velocity.mean()) if len(velocity) else float("nan"),
+            velocity_mm=float(velocity.mean()) if len(velocity) else None,
             pck=float(pck(limbs)),
             auc=float(auc(limbs)),
         )
@@ -140,7 +140,15 @@ class ReportSums:
             poses: (T, J, 3) metres.
             truth: (T, J, 3) metres.
             valid: (T,) bool, frames that count; velocities need two in a row.
+
+        Raises:
+            UsageError: if the lifter has other joints than the truth.
         """
+        if poses.shape[1] != truth.shape[1]:
+            raise UsageError(
+                f"The lifter gives {poses.shape[1]} joints, track {track.subject} {track.action} has {truth.shape[1]}: "
+                "it was made for another data set."
+            )
         part = self.actions.setdefault(track.action.split(" ")[0], _Errors())
         p, g = poses[valid], truth[valid]
         scale = (g * p).sum((1, 2), keepdims=True) / np.maximum((p * p).sum((1, 2), keepdims=True), 1e-12)
@@ -164,7 +172,10 @@ def report_of(sums: ReportSums) -> LifterReport:
     whole = _Errors(*([one for s in parts.values() for one in getattr(s, key)] for key in keys))
     actions = {name: one.scores() for name, one in sorted(parts.items()) if sum(map(len, one.joints))}
     names = [f for f in LifterScores.__dataclass_fields__ if f != "frames"]
-    means = {key: float(np.nanmean([getattr(s, key) for s in actions.values()])) for key in names}
+    means: dict[str, Any] = {}
+    for key in names:
+        known = [value for s in actions.values() if (value := getattr(s, key)) is not None]
+        means[key] = float(np.mean(known)) if known else None
     overall = whole.scores()
     joints = np.concatenate(whole.joints).mean(0)
     return LifterReport(

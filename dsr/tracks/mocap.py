@@ -187,7 +187,7 @@ def load_motions(folder: str | Path, split: str = "all") -> list[tuple[SmplMotio
     change.
 
     Raises:
-        DatasetError: if the folder holds no clips or a clip cannot be read.
+        DatasetError: if the folder holds no clips, or none of the split, or a clip cannot be read.
     """
     clips = sorted(Path(folder).rglob("*.bvh"))
     if not clips:
@@ -199,10 +199,16 @@ def load_motions(folder: str | Path, split: str = "all") -> list[tuple[SmplMotio
         with np.load(cache, allow_pickle=False) as stored:
             columns = {name: stored[name] for name in ("turns", "root", "good", "ends", "fps", "names")}
     except (OSError, ValueError, KeyError, EOFError):
-        columns = _columns(list(load_mocap(folder, _SPLITS.get(split, split), _STORED_FPS)))
+        motions = list(load_mocap(folder, _SPLITS.get(split, split), _STORED_FPS))
+        if not motions:
+            raise DatasetError(
+                f"none of the {len(clips)} clips below {folder} is one for {split}: which are held out goes by their "
+                f"names, and there are too few here; add more."
+            ) from None
+        columns = _columns(motions)
         _store(cache, columns)
     turns = Rotation.from_rotvec(columns["turns"].reshape(-1, 3)).as_matrix().reshape(-1, 24, 3, 3)
-    motions = []
+    found = []
     for start, end, fps, name in zip(
         [0, *columns["ends"][:-1]], columns["ends"], columns["fps"], columns["names"], strict=True
     ):
@@ -210,8 +216,8 @@ def load_motions(folder: str | Path, split: str = "all") -> list[tuple[SmplMotio
         motion = SmplMotion(
             turns[part, 1:], turns[part, 0], columns["root"][part].astype(np.float64), float(fps), str(name)
         )
-        motions.append((motion, columns["good"][part]))
-    return motions
+        found.append((motion, columns["good"][part]))
+    return found
 
 
 def _columns(motions: list[SmplMotion]) -> dict[str, np.ndarray]:

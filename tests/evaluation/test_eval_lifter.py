@@ -18,6 +18,7 @@ from dsr.evaluation.lifting import (
     ActionTable,
     LinearLifter,
     MeanPose,
+    ReportSums,
     evaluate_lifter,
     lifter_predictor,
     mpjve,
@@ -189,3 +190,11 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert "missing" in capsys.readouterr().err
     assert main(["lifter", "--data", f"bvh:{tmp_path}"]) == 2
     assert "mocap:DIR" in capsys.readouterr().err
+
+
+def test_tracks_of_one_frame_have_no_velocity_and_other_joints_are_refused():
+    report = evaluate_lifter(lambda t: t.relative(), [track(0, frames=1)])
+    assert report.overall.velocity_mm is None and report.average.velocity_mm is None
+    assert report.average.mpjpe_mm == 0
+    with pytest.raises(UsageError, match=r"gives 15 joints, track S9 Walking 1 has 17"):
+        ReportSums().add(track(0), np.zeros((30, 15, 3)), track(0).relative(), np.ones(30, bool))

@@ -197,6 +197,9 @@ def test_the_face_keeps_its_sides() -> None:
 def test_refusals(clips: Path, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no \.bvh files"):
         mocap_tracks(tmp_path)
+    (tmp_path / "01_01.bvh").write_bytes((clips / "01_01.bvh").read_bytes())
+    with pytest.raises(DatasetError, match=r"none of the 1 clips .* validation"):
+        mocap_tracks(tmp_path, "validation")
     with pytest.raises(UsageError, match="split"):
         mocap_tracks(clips, "val")
     with pytest.raises(UsageError, match="keypoints"):
