@@ -50,13 +50,13 @@ class Learn:
     """Folder that keeps what is drawn and read, 2 to 13 MB for 250 seeds; what is there already is not made again."""
     seeds: int = 14_000
     """Arms that are drawn; three in five hands are found."""
-    people: int = 3000
+    people: int = 13_000
     """People that are drawn; two in three hands are found."""
     test: int = 750
     """Further arms to measure on."""
     test_people: int = 500
     """Further people to measure on."""
-    steps: int = 6000
+    steps: int = 10_000
     """Of the optimiser."""
     networks: int = 2
     """Perceptrons that are learned, each from other beginnings."""
@@ -325,7 +325,7 @@ No photograph and nobody's data was used.
 
     python -m dsr.training.systems.hands --out dsr/weights/{file} --data FOLDER{options}
 
-A quarter of an hour on a quiet core, most of it drawing, which goes on where it stopped. It runs on one thread and
+About an hour on a quiet core, most of it drawing, which goes on where it stopped. It runs on one thread and
 gives the same bytes every time on one kind of processor with the same versions of PyTorch, LiteRT and NumPy. This card
 is written by it.
 
