@@ -13,7 +13,7 @@ from dsr.cli.common import EXIT_FINE, write_line
 from dsr.cli.eval_common import check_output, number, write_json
 from dsr.cli.progress import Progress
 from dsr.devices import choose_device
-from dsr.errors import UsageError
+from dsr.errors import FittingError, UsageError
 
 if TYPE_CHECKING:
     from dsr.evaluation.lifting import LifterReport
@@ -126,7 +126,10 @@ def run_lifter(command: LifterEvalCommand) -> int:
         else:
             predictors |= {name: lifter_predictor(model, command.flip == "on") for name, model in models.items()}
         for name, predict in predictors.items():
-            reports[name] = evaluate_lifter(predict, tracks, partial(progress.update, text=name))
+            try:
+                reports[name] = evaluate_lifter(predict, tracks, partial(progress.update, text=name))
+            except FittingError as error:
+                raise FittingError(f"--data {command.data}: {error}") from error
     frames, fps = sum(len(t) for t in tracks), sorted({t.fps for t in tracks})
     rates = " or ".join(f"{rate:g}" for rate in fps)
     seen = f", seen as {windows.keypoints}" if kind == "mocap" else ""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
 from dsr.cli.common import EXIT_FINE, refuse_empty_out, run_command, write_line
 from dsr.cli.progress import Progress
+from dsr.errors import DsrError
 from dsr.training.config import RunConfig, check_config
 from dsr.training.config_file import to_yaml
 from dsr.training.run_folder import can_resume, claim, earlier_config, write_config
@@ -21,6 +23,9 @@ from dsr.training.systems.lifter import presets as lifter_presets
 from dsr.training.systems.lifter.config import LifterTrainConfig
 from dsr.training.systems.regressor import presets as regressor_presets
 from dsr.training.systems.regressor.config import RegressorTrainConfig
+
+if TYPE_CHECKING:
+    from dsr.training.systems.adapt.task import AdaptTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,16 +177,36 @@ def _train(command: TrainCommand) -> int:
     if command.dry_run:
         write_line(sys.stdout, to_yaml(config).rstrip())
         return EXIT_FINE
-    claim(out, config, type(config)(), command.resume)
+    with _no_empty_folder(out):
+        claim(out, config, type(config)(), command.resume)
+        return _run(command)
+
+
+@contextmanager
+def _no_empty_folder(out: Path) -> Iterator[None]:
+    """Take a folder away that a refused run has made."""
+    made = not out.exists()
+    try:
+        yield
+    except DsrError:
+        for folder in (out / "augmentor", out) if made else ():
+            with suppress(OSError):  # it holds something, or was never made
+                folder.rmdir()
+        raise
+
+
+def _run(command: TrainCommand) -> int:
+    """Train into a folder that is this run's."""
     from dsr.training.loop import Trainer
     from dsr.training.ranks import Ranks
     from dsr.training.systems import make_task
 
+    config, out = command.run, command.out
     first = Ranks.from_environment().first
     resumed = command.resume and can_resume(out)
     progress = Progress("training", quiet=command.quiet or not first, ticking=False)  # workers are forked
-    complete = _with_augmentation(config, out, progress) if isinstance(config, AdaptTrainConfig) else config
-    trainer = Trainer(complete, make_task(complete), out, progress, resume=command.resume)
+    complete, task = _adaptation(config, out, progress) if isinstance(config, AdaptTrainConfig) else (config, None)
+    trainer = Trainer(complete, task or make_task(complete), out, progress, resume=command.resume)
     if first:
         write_config(out, config)
     with progress:
@@ -195,21 +220,26 @@ def _train(command: TrainCommand) -> int:
     return EXIT_FINE
 
 
-def _with_augmentation(config: AdaptTrainConfig, out: Path, progress: Progress) -> AdaptTrainConfig:
+def _adaptation(config: AdaptTrainConfig, out: Path, progress: Progress) -> tuple[AdaptTrainConfig, AdaptTask]:
     """Train the augmentation first, where the method wants one that is not given; a finished one stays."""
-    if "lpa" not in config.method or config.weights is not None:
-        return config
     from dsr.training.loop import Trainer
-    from dsr.training.systems import make_task
+    from dsr.training.systems.adapt.augment_task import AugmentorTask
+    from dsr.training.systems.adapt.task import AdaptTask, read_inputs
 
+    tracks, people = read_inputs(config)
+    if "lpa" not in config.method or config.weights is not None:
+        return config, AdaptTask(config, tracks, people)
     folder, augment = out / "augmentor", adapt_configs.augment_config(config)
     check_config(augment)
     claim(folder, augment, AugmentTrainConfig(), resume=True)
-    trainer = Trainer(augment, make_task(augment), folder, progress, resume=True)
+    # Without a weight of theirs nobody looks at the target's people.
+    judged = people if config.augmentor.target else None
+    trainer = Trainer(augment, AugmentorTask(augment, tracks, judged), folder, progress, resume=True)
     write_config(folder, augment)
     progress.line(f"The augmentation first, into {folder}.")
     trainer.run()
-    return replace(config, weights=folder / "last.safetensors")
+    complete = replace(config, weights=folder / "last.safetensors")
+    return complete, AdaptTask(complete, tracks, people)
 
 
 _MEASURES = (

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from dsr.devices import evaluating
-from dsr.errors import UsageError
+from dsr.errors import FittingError, UsageError
 from dsr.evaluation.lifting import LifterReport, ReportSums, report_of
 from dsr.fitting.uncertainty import optimise_poses
 from dsr.lifting.base import WindowLifter
@@ -127,7 +127,7 @@ def optimised_predictor(model: UAO) -> Callable[[PoseTrack], np.ndarray]:
 
     Returns:
         A predictor for :func:`~dsr.evaluation.lifting.evaluate_lifter`; it raises UsageError for a track without its
-        camera.
+        camera, FittingError naming a track whose numbers make no sense.
     """
 
     def predict(track: PoseTrack) -> np.ndarray:
@@ -138,10 +138,13 @@ def optimised_predictor(model: UAO) -> Callable[[PoseTrack], np.ndarray]:
             torch.from_numpy(np.asarray(part, np.float32)).to(parameter.device)
             for part in (track.screen(), track.intrinsic, track.joints_m[:, track.root])
         )
-        parts = [
-            optimise_poses(model, x[at], camera, root[at]).joints_m
-            for at in torch.arange(len(x)).split(_FRAMES_AT_ONCE // 4)
-        ]
+        try:
+            parts = [
+                optimise_poses(model, x[at], camera, root[at]).joints_m
+                for at in torch.arange(len(x)).split(_FRAMES_AT_ONCE // 4)
+            ]
+        except FittingError as error:
+            raise FittingError(f"Track {track.name}: {error}") from error
         return torch.cat(parts).cpu().numpy()
 
     return predict

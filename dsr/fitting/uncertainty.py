@@ -22,6 +22,10 @@ from dsr.tracks.skeleton import mirror
 _NEAREST_M = 0.3
 """Roots are not placed nearer to the camera than this."""
 _ROOT_STEPS = 3
+_FOCAL_LENGTHS = (0.2, 1000.0)
+"""Screen-normalised focal lengths that a picture can have: 157 to 0.1 degrees across it."""
+_FARTHEST_OUT = 10.0
+"""Half-widths from the picture's middle: where most keypoints of somebody are farther out, they are pixels."""
 _TOGETHER = 16
 """People who pass the network at once: with more, what is kept for the gradients leaves the processor's caches."""
 
@@ -121,12 +125,24 @@ def optimise_poses(
         The poses.
 
     Raises:
-        UsageError: if shapes do not fit, or there is nobody.
-        FittingError: if keypoints, cameras or roots are not finite, or a focal length is not positive.
+        UsageError: if shapes do not fit, something is no tensor, or there is nobody.
+        FittingError: if keypoints, cameras or roots are not finite, a focal length is none that a picture has,
+            keypoints are pixels, or somebody whose root is to be estimated has fewer than two keypoints of any
+            confidence.
     """
     settings = settings or UncertaintySettings()
-    x = keypoints[:, None] if keypoints.dim() == 3 else keypoints
+    given = {"keypoints": keypoints, "intrinsic": intrinsic, "root_m": root_m, "confidence": confidence}
+    for name, value in given.items():
+        if not isinstance(value, Tensor) and (value is not None or name in ("keypoints", "intrinsic")):
+            raise UsageError(f"{name} must be a torch tensor, not {type(value).__name__}; torch.as_tensor makes one.")
+    # Numbers of another kind (float64, say) are those of the network from here on.
+    x = (keypoints[:, None] if keypoints.dim() == 3 else keypoints).to(next(lifter.parameters()).dtype)
     lifter.check(x)
+    if tuple(intrinsic.shape) not in ((9,), (1, 9), (len(x), 9)):
+        raise UsageError(
+            f"Cameras of shape {tuple(intrinsic.shape)} for {len(x)} people: (9,) or ({len(x)}, 9) are needed "
+            "(dsr.camera.lens.screen_intrinsic makes them)."
+        )
     camera = intrinsic.to(x).expand(len(x), 9)
     _check(x, camera, root_m, confidence)
     weight = x.new_ones(x.shape[0], x.shape[2]) if confidence is None else confidence.to(x)
@@ -264,5 +280,19 @@ def _check(x: Tensor, camera: Tensor, root_m: Tensor | None, confidence: Tensor 
         raise FittingError("Confidences of keypoints must be numbers from 0 on.")
     if not bool((camera.isfinite().all(-1) & (camera[..., :2] > 0).all(-1)).all()):
         raise FittingError("A camera's intrinsics are not finite, or a focal length is not positive.")
+    least, largest = _FOCAL_LENGTHS
+    focal = camera[..., :2]
+    if not bool(((focal >= least) & (focal <= largest)).all()):
+        wrong = focal[(focal < least) | (focal > largest)][0].item()
+        raise FittingError(
+            f"A screen-normalised focal length is {wrong:.4g}: {least:g} to {largest:g} half-widths of the picture are "
+            "possible (dsr.camera.lens.screen_intrinsic makes it of pixels)."
+        )
+    if bool((x[..., 0].abs().flatten(1).median(1).values > _FARTHEST_OUT).any()):
+        raise FittingError(
+            "Keypoints lie far out of the picture: bring pixels to the screen by normalise_screen first."
+        )
+    if root_m is None and confidence is not None and bool(((confidence > 0).sum(1) < 2).any()):
+        raise FittingError("Somebody has fewer than two keypoints of any confidence: give the root, or leave them out.")
     if root_m is not None and not bool(root_m.isfinite().all() & (root_m.reshape(-1, 3)[:, 2] > 0).all()):
         raise FittingError("Roots must be finite and in front of the camera.")

@@ -15,6 +15,10 @@ from dsr.camera.lens import MIRRORED_SIGNS, project_screen
 from dsr.errors import DatasetError
 from dsr.files import read_json
 
+_FEWEST_POINTS, _LEAST_SPREAD, _FITS = 12, 0.005, 4
+_LARGEST_ERROR = 0.01
+"""Of the picture's longer side: what joints may be away from their keypoints, in the median, by a fitted camera."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabCamera:
@@ -65,6 +69,36 @@ class LabCamera:
     def _turn(self) -> np.ndarray:
         """Columns are the camera's axes in the world, (3, 3)."""
         return Rotation.from_quat(np.roll(self.orientation, -1)).as_matrix()
+
+
+def fitted_matrix(joints_m: np.ndarray, keypoints_px: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+    """The pinhole camera that sees joints where keypoints are: for files that hold both, but no calibration.
+
+    Args:
+        joints_m: (T, J, 3) in the camera; the unit does not matter.
+        keypoints_px: (T, J, 2) pixels; rows of zeros and what is not finite are left out.
+        size: width and height of the picture.
+
+    Returns:
+        (3, 3) intrinsics by least squares on ``u = fx X / Z + cx``, the worst points left out; None where no such
+        camera explains the keypoints (joints relative to the root, say).
+    """
+    points, pixels = (np.asarray(part, np.float64).reshape(-1, part.shape[-1]) for part in (joints_m, keypoints_px))
+    kept = np.isfinite(points).all(1) & np.isfinite(pixels).all(1) & (pixels != 0).any(1) & (points[:, 2] > 0)
+    slopes, pixels = points[kept, :2] / points[kept, 2:], pixels[kept]
+    if len(slopes) < _FEWEST_POINTS or (slopes.std(0) < _LEAST_SPREAD).any():
+        return None
+    lines, error = np.zeros((2, 2)), np.zeros(len(slopes))
+    for _ in range(_FITS):
+        used = error <= 3 * np.median(error)
+        middle, centre = slopes[used].mean(0), pixels[used].mean(0)
+        away = slopes[used] - middle
+        focal = (away * (pixels[used] - centre)).sum(0) / np.square(away).sum(0).clip(1e-12)
+        lines = np.stack((focal, centre - focal * middle))
+        error = np.linalg.norm(slopes * lines[0] + lines[1] - pixels, axis=1)
+    (fx, fy), (cx, cy) = lines
+    fits = np.median(error) <= _LARGEST_ERROR * max(size) and 0.8 <= fx / max(fy, 1e-9) <= 1.25
+    return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]) if fits else None
 
 
 def flip_intrinsic(intrinsic: np.ndarray, flip: np.ndarray | bool = True) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from dsr.body.unpickle import read_pickle
 from dsr.errors import BodyError, DatasetError, UsageError
 from dsr.npz import ARCHIVE_DAMAGE, array_of, read_header
-from dsr.tracks.cameras import LabCamera, read_cameras
+from dsr.tracks.cameras import LabCamera, fitted_matrix, read_cameras
 from dsr.tracks.skeleton import HUMANEVA15
 from dsr.tracks.track import PoseTrack
 
@@ -146,6 +146,8 @@ def load_mpi_inf_3dhp(
     path: str | Path, order: str = "h36m17", sequences: Collection[str] | None = None, fps: float = 25.0
 ) -> list[PoseTrack]:
     """Tracks of MPI-INF-3DHP from P-STMO's ``data_train_3dhp.npz`` or ``data_test_3dhp.npz``.
+
+    The files hold no cameras: ``K`` is the one that sees the joints where their keypoints are, None where none does.
 
     Args:
         path: the file; ``data`` is "S1 Seq1" -> [{camera: {data_2d, data_3d}}, fps], or TS1 to TS6 ->
@@ -304,6 +306,7 @@ def _mpi_track(path: str | Path, name: str, camera: str, arrays: Any, fps: float
         raise DatasetError(f"{path}: {label} has {len(keypoints)} frames of keypoints for {len(joints)} of 3D joints.")
     chosen = list(MPI_TO_H36M) if order == "h36m17" else list(range(17))
     subject = name.split()[0]
+    size = (1920, 1080) if subject in ("TS5", "TS6") else (2048, 2048)
     return PoseTrack(
         name=label,
         subject=subject,
@@ -312,7 +315,8 @@ def _mpi_track(path: str | Path, name: str, camera: str, arrays: Any, fps: float
         fps=fps,
         keypoints_px=keypoints[:, chosen].astype(np.float32),
         joints_m=(joints[:, chosen] / 1000).astype(np.float32),
-        size=(1920, 1080) if subject in ("TS5", "TS6") else (2048, 2048),
+        size=size,
+        K=fitted_matrix(joints, keypoints, size),
         valid=valid,
         **({} if order == "h36m17" else _MPI),
     )

@@ -295,6 +295,22 @@ def test_what_cannot_be_lifted_is_refused():
         optimise_poses(lifter, x, camera, root, confidence=torch.full((2, 17), -1.0))
     with pytest.raises(UsageError, match="Roots of shape"):
         optimise_poses(lifter, x, camera, root[:1])
+    for focal in (1e-9, 1e30):
+        wrong = camera.clone()
+        wrong[..., :2] = focal
+        with pytest.raises(FittingError, match=r"focal length is .*half-widths"):
+            optimise_poses(lifter, x, wrong, root)
+    with pytest.raises(FittingError, match="normalise_screen"):
+        optimise_poses(lifter, (x + 1) * 500, camera)
+    with pytest.raises(FittingError, match="fewer than two keypoints of any confidence"):
+        optimise_poses(lifter, x, camera, confidence=torch.zeros(2, 17))
+    for shape in ((4,), (5, 9)):
+        with pytest.raises(UsageError, match="Cameras of shape"):
+            optimise_poses(lifter, x, torch.ones(shape))
+    with pytest.raises(UsageError, match="keypoints must be a torch tensor, not ndarray"):
+        optimise_poses(lifter, x.numpy(), camera)
+    wide = optimise_poses(lifter, x.double(), camera.double(), root.double()).joints_m
+    torch.testing.assert_close(wide, optimise_poses(lifter, x, camera, root).joints_m)
     with pytest.raises(UsageError, match="no 2D poses"):
         optimise_poses(lifter, x[:0], camera, root[:0])
     with torch.no_grad():

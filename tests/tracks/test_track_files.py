@@ -135,6 +135,23 @@ def test_nothing_is_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert not (tmp_path / "executed").exists()
 
 
+def test_the_camera_of_3dhp_is_the_one_that_sees_its_joints_where_its_keypoints_are(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    p3 = rng.normal(0, 300, (20, 17, 3)) + np.array([0, 0, 4000])
+    p2 = p3[..., :2] / p3[..., 2:] * 1500 + [1017, 1043]
+    seen = p2 + rng.normal(0, 5, p2.shape)
+    seen[:2, :5] += 400  # a detector's worst
+    seen[3, 2] = 0  # missing
+    views = {"0": {"data_2d": p2, "data_3d": p3}, "1": {"data_2d": seen, "data_3d": p3}}
+    views["2"] = {"data_2d": p2, "data_3d": p3 - p3[:, 14:15]}
+    views["3"] = {"data_2d": rng.uniform(0, 2048, p2.shape), "data_3d": p3}
+    np.savez_compressed(tmp_path / "train.npz", data={"S1 Seq1": [views, 25]})
+    exact, noisy, relative, unrelated = load_mpi_inf_3dhp(tmp_path / "train.npz")
+    assert exact.K is not None and noisy.K is not None and relative.K is None and unrelated.K is None
+    np.testing.assert_allclose(exact.K, [[1500, 0, 1017], [0, 1500, 1043], [0, 0, 1]], atol=1e-6)
+    np.testing.assert_allclose(noisy.K, exact.K, atol=20)
+
+
 def test_mpi_inf_3dhp(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     p2, p3 = rng.uniform(0, 2048, (5, 17, 2)), rng.normal(0, 500, (5, 17, 3))

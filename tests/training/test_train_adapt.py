@@ -264,7 +264,9 @@ def test_what_cannot_be_adapted_is_refused(lifter, tmp_path, capsys):
         check_config(AdaptTrainConfig(source=clips))
     for target, message in (
         ("results:nowhere", "no folder nowhere"),
-        ("foo:x", "use mocap:DIR"),
+        ("foo:x", "use results:DIR"),
+        ("j", "use results:DIR"),
+        ("humaneva:he", "HumanEva has 15 joints"),
         ("mocap:/no", "no /no"),
     ):
         with pytest.raises(UsageError, match=f"--target {target}: .*{message}"):
@@ -293,7 +295,39 @@ def test_what_cannot_be_adapted_is_refused(lifter, tmp_path, capsys):
     flags = ["adapt", "--out", str(tmp_path / "run"), "--source", *clips, "--target", *clips]
     assert train_command.main(flags) == 2
     assert "no .bvh files" in capsys.readouterr().err
-    assert not list((tmp_path / "run").rglob("config.yaml"))
+    assert not (tmp_path / "run").exists()
+
+
+def refused(capsys, tmp_path, lifter, *more):
+    """What the command says before it has trained or left anything."""
+    out = tmp_path / "refused"
+    flags = ["adapt", "--out", str(out), "--lifter", str(lifter), "--source", f"mocap:{tmp_path}", "--quiet"]
+    assert train_command.main([*flags, *more]) == 2
+    assert not out.exists()
+    return capsys.readouterr().err
+
+
+def test_inputs_are_looked_at_before_the_augmentation_is_trained(lifter, tmp_path, monkeypatch, capsys):
+    tracks = {"--source": SOURCE, "--target": SOURCE}
+    monkeypatch.setattr("dsr.training.systems.adapt.data.read_tracks", lambda s, p, w, option: tracks[option])
+    target = ("--target", f"mocap:{tmp_path}")
+    official = tmp_path / "ktpformer.bin"
+    torch.save({"model_pos": {"a": torch.zeros(1)}}, official)
+    said = refused(capsys, tmp_path, official, *target)
+    assert f"--lifter {official}" in said and "save_lifter" in said
+    tracks["--target"] = [replace(SOURCE[0], K=np.diag([1e-12, 1e-12, 1.0]))]
+    said = refused(capsys, tmp_path, lifter, *target)
+    assert f"camera of track {SOURCE[0].name}" in said and "no photograph has" in said
+    tracks["--target"] = [replace(SOURCE[0], K=np.array([[9e4, 0, 320], [0, 9e4, 240], [0, 0, 1]]))]
+    assert "no source pose can stand where its people are" in refused(capsys, tmp_path, lifter, *target)
+
+
+def test_varying_poses_needs_no_camera_of_the_target(monkeypatch, tmp_path):
+    unknown = [replace(SOURCE[0], K=None)]
+    monkeypatch.setattr("dsr.training.systems.adapt.data.read_tracks", lambda s, p, w, option: unknown)
+    task = AugmentorTask(augment_config(target=(f"mocap:{tmp_path}",)), SOURCE)
+    task.prepare(torch.device("cpu"))
+    assert task.people is None and task._seen(task.collate([(0, 0), (1, 0)])) is not None
 
 
 def test_the_command_trains_the_augmentation_first_and_goes_on(lifter, tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,14 @@ from dsr.losses.adaptation import lsgan_discriminator_loss, lsgan_generator_loss
 from dsr.tracks.skeleton import mirror
 from dsr.tracks.track import PoseTrack
 from dsr.training.systems.adapt.config import AugmentTrainConfig
-from dsr.training.systems.adapt.data import TargetPeople, projected, read_source, read_target, source_windows
+from dsr.training.systems.adapt.data import (
+    TargetPeople,
+    UnknownCameraError,
+    projected,
+    read_source,
+    read_target,
+    source_windows,
+)
 from dsr.training.systems.lifter.task import WindowTask
 from dsr.training.task import Amp
 
@@ -61,7 +69,9 @@ class AugmentorTask(WindowTask):
         self.camera = torch.from_numpy(windows.camera[windows.centre])
         self.people = self._people
         if self.people is None and config.target and config.augmentor.target:
-            self.people = read_target(config.target, config.windows, config.min_confidence)
+            # Only how poses are turned is judged by them: the source's people will do where cameras are unknown.
+            with suppress(UnknownCameraError):
+                self.people = read_target(config.target, config.windows, config.min_confidence)
 
     def sample(self, epoch: int, position: int) -> tuple[int, int]:
         """Which pose, and whether it is mirrored."""

@@ -13,6 +13,7 @@ from dsr.training.systems.lifter.config import LifterDataConfig, LifterOptimConf
 
 Method = Literal["none", "gpa", "lpa", "gpa+lpa"]
 _SOURCES = "mocap:DIR (BVH clips), h36m:DIR, 3dhp:FILE"
+_TARGETS = f"results:DIR (a folder run through dsr-fit), {_SOURCES}"
 
 
 @dataclass(frozen=True)
@@ -120,19 +121,26 @@ class AdaptTrainConfig(PoseRunConfig):
         """Refuse a run without source, or without a target where one is needed."""
         super().check()
         if not self.target and "gpa" in self.method:
-            raise UsageError(
-                "--target is missing: results:DIR (a folder run through dsr-fit), or a source of keypoints."
-            )
-        from dsr.training.systems.lifter.data import split_source
-
+            raise UsageError(f"--target is missing: name where the target's keypoints come from, {_TARGETS}.")
         for source in self.source:
-            split_source(source, "--source")
+            _check_place("--source", source, _SOURCES)
         for target in self.target:
-            kind, _, folder = target.partition(":")
-            if kind != "results":
-                split_source(target, "--target")
-            elif not Path(folder).is_dir():
-                raise UsageError(f"--target {target}: there is no folder {folder}.")
+            _check_place("--target", target, _TARGETS)
+
+
+def _check_place(option: str, value: str, allowed: str) -> None:
+    """Refuse what is no source (or target), has other joints, or does not exist."""
+    from dsr.training.systems.lifter.data import split_source
+
+    kind, _, path = value.partition(":")
+    if kind == "humaneva" and path:
+        raise UsageError(f"{option} {value}: HumanEva has 15 joints, adaptation takes 17; use {allowed}.")
+    if not path or f"{kind}:" not in allowed:
+        raise UsageError(f"{option} {value}: use {allowed}.")
+    if kind != "results":
+        split_source(value, option)
+    elif not Path(path).is_dir():
+        raise UsageError(f"{option} {value}: there is no folder {path}.")
 
 
 PRESETS = {"published": "PoseDA's method with PoseAug's rates: 20 epochs of the augmentation, 30 of the lifter"}

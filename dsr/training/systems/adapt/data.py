@@ -11,7 +11,8 @@ from torch import Tensor
 
 from dsr.adaptation.alignment import usable_targets
 from dsr.camera.lens import project_screen, screen_intrinsic
-from dsr.errors import ResultError, UsageError
+from dsr.errors import CameraError, ResultError, UsageError
+from dsr.image.focal import focal_pixels
 from dsr.results import FitResult, load_result
 from dsr.results.files import CLIP_SCHEMA, PICTURE_SCHEMA
 from dsr.tracks.keypoints import detector_to_h36m17
@@ -98,6 +99,10 @@ class TargetPeople:
     left_out: int
 
 
+class UnknownCameraError(UsageError):
+    """A target whose cameras nobody knows: its people place nobody."""
+
+
 def read_source(sources: tuple[str, ...], split: str, windows: LifterDataConfig) -> list[PoseTrack]:
     """The tracks of all sources."""
     return [track for source in sources for track in read_tracks(source, split, windows, "--source")]
@@ -112,7 +117,9 @@ def read_target(sources: tuple[str, ...], windows: LifterDataConfig, min_confide
         min_confidence: least confidence of every keypoint.
 
     Raises:
-        UsageError: if nobody can be used, or a camera is unknown.
+        UsageError: if nobody can be used.
+        UnknownCameraError: if a camera is unknown.
+        CameraError: if a camera's focal length is none that a picture can have.
         ResultError: if a result cannot be read.
     """
     parts = []
@@ -121,7 +128,8 @@ def read_target(sources: tuple[str, ...], windows: LifterDataConfig, min_confide
         if kind == _RESULTS:
             parts += _people_of_results(Path(path))
         else:
-            parts += [people_of_track(t, windows.fps) for t in read_tracks(source, "train", windows, "--target")]
+            tracks = read_tracks(source, "train", windows, "--target")
+            parts += [people_of_track(track, windows.fps, f"--target {source}") for track in tracks]
     return join_people(parts, min_confidence, " ".join(sources))
 
 
@@ -172,15 +180,24 @@ def join_people(parts: list[_People], min_confidence: float, where: str) -> Targ
     return TargetPeople(torch.cat(screens), torch.cat(cameras), extent, left_out)
 
 
-def people_of_track(track: PoseTrack, fps: float = 0.0) -> _People:
+def people_of_track(track: PoseTrack, fps: float = 0.0, where: str = "--target") -> _People:
     """A track's keypoints; its 3D is not looked at.
 
+    Args:
+        track: that somebody is seen in.
+        fps: frames per second it is thinned to; 0: all.
+        where: it came from, for messages.
+
     Raises:
-        UsageError: if its camera is unknown.
+        UnknownCameraError: if its camera is unknown.
     """
     camera = _camera(track)
     if not np.isfinite(camera).all():
-        raise UsageError(f"--target: the camera of track {track.name} is unknown; alignment needs its focal length.")
+        raise UnknownCameraError(
+            f"{where}: the camera of track {track.name} is unknown, and alignment needs its focal length: add it to "
+            "the data set's calibrations (of 3dhp: data_2d must be data_3d as its camera sees it), give pictures run "
+            "through dsr-fit (results:DIR), or use --method lpa."
+        )
     keypoints = np.asarray(track.keypoints_px, np.float64)[:: stride(track, fps)]
     confidence = np.ones(keypoints.shape[:2]) if track.confidence is None else track.confidence[:: stride(track, fps)]
     return _screen_people(keypoints, confidence, track.size, camera)
@@ -219,7 +236,7 @@ def _people_of_result(file: Path) -> list[_People]:
             joints = detector_to_h36m17(keypoints[..., :3], person.keypoint_set)
         except UsageError as error:
             raise UsageError(f"{file}: {error}") from error
-        people.append(_screen_people(joints[..., :2], joints[..., 2], size, _intrinsic(K, size)))
+        people.append(_screen_people(joints[..., :2], joints[..., 2], size, _intrinsic(K, size, f"{file}: K")))
     return people
 
 
@@ -233,8 +250,12 @@ def _screen_people(pixels: np.ndarray, confidence: np.ndarray, size: tuple[int, 
 def _camera(track: PoseTrack) -> np.ndarray:
     if track.K is None:
         return np.full(9, np.nan, np.float32)
-    return _intrinsic(np.asarray(track.K, np.float64), track.size)
+    return _intrinsic(np.asarray(track.K, np.float64), track.size, f"The camera of track {track.name}")
 
 
-def _intrinsic(K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _intrinsic(K: np.ndarray, size: tuple[int, int], where: str) -> np.ndarray:
+    for focal in K[[0, 1], [0, 1]].tolist():
+        focal_pixels("K", focal, *size, where)
+    if not np.isfinite(K).all():
+        raise CameraError(f"{where} is not finite.")
     return screen_intrinsic(torch.from_numpy(K), *size).numpy().astype(np.float32)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from dsr.adaptation import PoseAugmentor, global_position_alignment
+from dsr.adaptation.alignment import FARTHEST_M, NEAREST_M
 from dsr.camera.lens import MIRRORED_SIGNS
-from dsr.errors import TrainingError, UsageError
+from dsr.errors import CheckpointError, TrainingError, UsageError
 from dsr.lifting.base import SequenceLifter
 from dsr.lifting.shipped import lifter_header, load_lifter, load_shipped
 from dsr.lifting.uao import UAO
@@ -30,6 +31,43 @@ from dsr.training.systems.adapt.data import (
 )
 from dsr.training.systems.lifter.task import WindowTask
 from dsr.training.task import Amp
+
+_UNKNOWN_SOURCE = "--method lpa: a camera of the source is unknown, poses cannot be projected again."
+_TRIED = 4096
+"""Source poses that are placed before anything is trained."""
+
+
+def read_inputs(config: AdaptTrainConfig) -> tuple[list[PoseTrack], TargetPeople | None]:
+    """Read all that an adaptation starts from, so that nothing is refused after its augmentation has been trained.
+
+    Args:
+        config: the run.
+
+    Returns:
+        The source's tracks and, where the method aligns, the target's people.
+
+    Raises:
+        UsageError, CheckpointError, CameraError, DatasetError, ResultError: naming what cannot be used.
+    """
+    AdaptTask(config).build_model()
+    if config.weights is not None and "lpa" in config.method:
+        load_augmentor(config.weights)
+    tracks = read_source(config.source, "train", config.windows)
+    windows = source_windows(tracks, config.windows)
+    if config.method == "lpa" and not np.isfinite(windows.camera).all():
+        raise UsageError(_UNKNOWN_SOURCE)
+    if "gpa" not in config.method:
+        return tracks, None
+    people = read_target(config.target, config.windows, config.min_confidence)
+    chance = torch.Generator().manual_seed(config.seed)
+    poses = torch.from_numpy(windows.joints_m[windows.centre[:: -(-len(windows) // _TRIED)]])
+    placed = global_position_alignment(poses, people.screen, people.camera, generator=chance, extent=people.extent)
+    if not bool(placed.valid.any()):
+        raise UsageError(
+            f"--target {' '.join(config.target)}: no source pose can stand where its people are, {NEAREST_M:g} to "
+            f"{FARTHEST_M:g} m before the camera: look at the focal lengths (K) and sizes of its pictures."
+        )
+    return tracks, people
 
 
 class AdaptTask(WindowTask):
@@ -58,7 +96,14 @@ class AdaptTask(WindowTask):
     def build_model(self) -> nn.Module:
         """The lifter to adapt."""
         path = self.config.lifter
-        model: Any = load_shipped("single") if path is None else load_lifter(path)
+        try:
+            model: Any = load_shipped("single") if path is None else load_lifter(path)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"--lifter {path} is no lifter that can be adapted as it is: give RUN/last.safetensors of dsr-train "
+                "lifter; a file in its authors' layout goes through dsr.lifting.build_lifter, dsr.load_checkpoint and "
+                f"dsr.lifting.shipped.save_lifter first. ({error})"
+            ) from error
         if model.joints != 17 or (isinstance(model, SequenceLifter) and model.by_centre):
             raise UsageError(f"--lifter {path}: adaptation takes lifters of 17 joints that drop no frames.")
         self.frames, self.channels, self.centre = model.frames, model.inputs, bool(model.centre_only)
@@ -82,7 +127,7 @@ class AdaptTask(WindowTask):
         if self.augmentor is not None:
             self.augmentor = self.augmentor.to(device).eval()
         if config.method == "lpa" and not np.isfinite(self.windows.camera).all():
-            raise UsageError("--method lpa: a camera of the source is unknown, poses cannot be projected again.")
+            raise UsageError(_UNKNOWN_SOURCE)
 
     def collate(self, samples: list[tuple[int, int]]) -> dict[str, Any]:
         """The windows of a batch."""
