@@ -233,6 +233,10 @@ def test_uao_is_measured_after_its_optimisation(data, tmp_path, capsys):
         capsys, *base[:2], "--model", "uao", "--set", "layers=1", "--data", f"h36m:{data}", "--optimise", "on"
     )
     assert code == 2 and "--optimise on is for uao" in shown.err
+    behind = [{**CAMERA, "orientation": [1, 0, 0, 0], "translation": [0, 0, 9000]}] * 2
+    (data / "cameras_h36m.json").write_text(json.dumps({"S9": behind, "S11": behind}))
+    code, shown = run(capsys, *base, tmp_path / "behind.json", "--optimise", "on")
+    assert code == 2 and f"--data h36m:{data}: Track S9 " in shown.err and "in front of the camera" in shown.err
 
 
 def test_poseda_on_3dhp_with_sixteen_joints(tmp_path, capsys):

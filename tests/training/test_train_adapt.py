@@ -11,7 +11,7 @@ import torch
 from lifter_tracks import small_config, smooth_track
 
 from dsr.cli import train as train_command
-from dsr.errors import CheckpointError, TrainingError, UsageError
+from dsr.errors import CameraError, CheckpointError, TrainingError, UsageError
 from dsr.lifting.shipped import load_lifter
 from dsr.results import FitResult, PersonResult, save_result
 from dsr.tracks import mirror
@@ -254,6 +254,9 @@ def test_a_folder_of_dsr_fit_is_a_target(tmp_path):
     assert left_wrist == pytest.approx(keypoints[9, :2] * 2 / 640 - [1, 480 / 640], abs=1e-5)
     with pytest.raises(UsageError, match="nobody to align to"):
         read_target((f"results:{tmp_path}",), WINDOWS, 1.1)
+    save_result(replace(result, K=np.diag([1e-12, 1e-12, 1.0])), tmp_path / "absurd.json")
+    with pytest.raises(CameraError, match=r"absurd\.json: K = 1e-12 .* no photograph has"):
+        read_target((f"results:{tmp_path}",), WINDOWS, 0.3)
 
 
 def test_what_cannot_be_adapted_is_refused(lifter, tmp_path, capsys):
