@@ -20,7 +20,7 @@ from dsr.results.picture import PersonResult
 
 EYES = ("left_eye_smplhf", "right_eye_smplhf")
 _TURNED_RAD = 0.6
-_MOST_HEAD_RAD, _MOST_BEND_RAD = 0.9, 0.4
+_MOST_TURN_RAD, _NO_NECK_RAD, _MOST_BEND_RAD = 1.4, 1.9, 0.25  # of neck and head together; towards the eyes
 _BEFORE_EYES = np.array([0.0, -0.002, 0.008])
 """From the middle of the eyeballs to that of the lids' corners, metres."""
 
@@ -60,7 +60,7 @@ def with_face(person: PersonResult, face: FaceLandmarks | None, camera: PictureC
     betas[: len(person.betas)] = person.betas
     if face is None:
         return replace(person, betas=betas, actions={})
-    reading = read_face(face)
+    reading, warnings = read_face(face), list(person.warnings)
     pose = np.asarray(person.body_pose, np.float64).copy()
     pose[names.index("jaw") - 1] = reading.jaw
     if reading.gaze is not None:
@@ -68,11 +68,14 @@ def with_face(person: PersonResult, face: FaceLandmarks | None, camera: PictureC
     if reading.head is not None:
         sight = line_of_sight(face, camera)
         orient, joints = np.asarray(person.global_orient, np.float64), np.asarray(person.joints_cam_m, np.float64)
-        turn_head(asset, pose, orient, joints, looking_at(sight) @ reading.head, sight)
+        turned = turn_head(asset, pose, orient, joints, looking_at(sight) @ reading.head, sight)
+        if not turned:
+            warnings.append(
+                "The face is turned further than a neck turns: it may be somebody else's; the head is left."
+            )
     actions = action_strengths(reading, asset, person.joints_cam_m)
     if actions:
         betas[asset.num_shapes :] = list(actions.values())
-    warnings = list(person.warnings)
     if abs(reading.yaw) > _TURNED_RAD:
         warnings.append("The face is turned far aside: half of its expression is a guess.")
     if face.mouth_covered:
@@ -88,10 +91,11 @@ def with_face(person: PersonResult, face: FaceLandmarks | None, camera: PictureC
 
 def turn_head(
     asset: BodyAsset, pose: np.ndarray, orient: np.ndarray, joints: np.ndarray, head: np.ndarray, sight: np.ndarray
-) -> None:
-    """Turn neck and head of a pose so that the head is turned and the eyes are seen as in the picture.
+) -> bool:
+    """Turn neck and head of a pose so that the head is turned, and the eyes nearly seen, as in the picture.
 
-    The neck bends as far as the eyes ask for, the head's joint turns the rest, both no further than necks allow.
+    Neck and head joint turn the same way, half each, no further than necks allow; then the neck bends a little towards
+    where the eyes are seen, which the head's joint makes good.
 
     Args:
         asset: the body.
@@ -100,12 +104,21 @@ def turn_head(
         joints: (J, 3) of the pose, metres.
         head: (3, 3) rotation of the head in the camera.
         sight: (3,) direction in which the middle of the eyes is seen.
+
+    Returns:
+        False where no neck turns as far: the face is another's or misread, and the pose stays.
     """
     names = list(asset.joint_names)
     neck, top = names.index("neck"), names.index("head")
     around = rodrigues(pose[neck - 1])
     trunk = global_rotation(asset.parents, pose[None], orient[None], neck)[0] @ around.T
-    bone = joints[top] - joints[neck]
+    turn = Rotation.from_matrix(trunk.T @ head).as_rotvec()
+    angle = float(np.linalg.norm(turn))
+    if angle > _NO_NECK_RAD:
+        return False
+    turn *= min(1.0, _MOST_TURN_RAD / max(angle, 1e-9))
+    half, head = rodrigues(turn / 2), trunk @ rodrigues(turn)
+    bone = trunk @ half @ around.T @ trunk.T @ (joints[top] - joints[neck])
     was = global_rotation(asset.parents, pose[None], orient[None], top)[0]
     eyes = head @ was.T @ (joints[[names.index(eye) for eye in EYES]].mean(0) - joints[top]) + head @ _BEFORE_EYES
     ray, start = sight / np.linalg.norm(sight), joints[neck] + eyes
@@ -113,11 +126,10 @@ def turn_head(
     aim = along * ray - start  # where the head's joint would be, at its distance
     bend = Rotation.from_matrix(swing(torch.from_numpy(bone), torch.from_numpy(aim)).numpy()).as_rotvec()
     bend *= min(1.0, _MOST_BEND_RAD / max(float(np.linalg.norm(bend)), 1e-9))
-    around = trunk.T @ rodrigues(bend) @ trunk @ around
-    turn = Rotation.from_matrix((trunk @ around).T @ head).as_rotvec()
-    kept = min(1.0, _MOST_HEAD_RAD / max(float(np.linalg.norm(turn)), 1e-9))
-    pose[neck - 1] = Rotation.from_matrix(around @ rodrigues((1 - kept) * turn)).as_rotvec()
-    pose[top - 1] = kept * turn
+    around = trunk.T @ rodrigues(bend) @ trunk @ half
+    pose[neck - 1] = Rotation.from_matrix(around).as_rotvec()
+    pose[top - 1] = Rotation.from_matrix((trunk @ around).T @ head).as_rotvec()
+    return True
 
 
 def line_of_sight(face: FaceLandmarks, camera: PictureCamera) -> np.ndarray:

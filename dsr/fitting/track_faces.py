@@ -55,9 +55,9 @@ def with_track_face(
             if reading.head is not None:
                 sight, joints = line_of_sight(face, camera), np.asarray(track.joints_cam_m[t], np.float64)
                 one, orient = pose[t].copy(), np.asarray(track.global_orient[t], np.float64)
-                turn_head(asset, one, orient, joints, looking_at(sight) @ reading.head, sight)
-                apart = np.swapaxes(before[t], 1, 2) @ rodrigues(one[held])
-                faced[t], turned[t] = 1.0, Rotation.from_matrix(apart).as_rotvec()
+                if turn_head(asset, one, orient, joints, looking_at(sight) @ reading.head, sight):
+                    apart = np.swapaxes(before[t], 1, 2) @ rodrigues(one[held])
+                    faced[t], turned[t] = 1.0, Rotation.from_matrix(apart).as_rotvec()
     quick = np.array([name.startswith(("eyeBlink", "eyeWide")) for name in asset.expression_names], bool)
     actions = np.where(quick, smooth(actions, seen, QUICK_S * fps), smooth(actions, seen, SMOOTH_S * fps))
     turns = before @ rodrigues(smooth(turned.reshape(count, 6), faced, _HEAD_S * fps).reshape(count, 2, 3))

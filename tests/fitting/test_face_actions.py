@@ -165,6 +165,19 @@ def test_the_head_turns_as_the_face_does_and_the_eyes_lie_where_they_are_seen(bo
     assert np.abs(pose[[j for j in range(54) if names[j + 1] not in ("neck", "head")]]).max() == 0
 
 
+def test_neck_and_head_share_a_turn_and_a_turn_that_no_neck_makes_is_left(body, person):
+    asset, names = body.asset, list(body.asset.joint_names)
+    orient, joints = person.global_orient.astype(float), person.joints_cam_m.astype(float)
+    neck, top = names.index("neck") - 1, names.index("head") - 1
+    sight = joints[[names.index(eye) for eye in EYES]].mean(0)
+    pose = np.zeros((54, 3))
+    assert turn_head(asset, pose, orient, joints, rodrigues(orient) @ rodrigues(np.array([0.0, 1.0, 0.0])), sight)
+    assert 0.3 < pose[neck, 1] < 0.7 and 0.3 < pose[top, 1] < 0.7
+    pose = np.zeros((54, 3))
+    backwards = rodrigues(orient) @ rodrigues(np.array([0.0, 2.6, 0.0]))
+    assert not turn_head(asset, pose, orient, joints, backwards, sight) and not pose.any()
+
+
 def test_a_body_without_a_jaw_is_refused():
     with pytest.raises(UsageError, match="--face needs a body with jaw and eyes"):
         check_face(load_body("open-light"))
