@@ -68,8 +68,7 @@ def with_face(person: PersonResult, face: FaceLandmarks | None, camera: PictureC
     if reading.head is not None:
         sight = line_of_sight(face, camera)
         orient, joints = np.asarray(person.global_orient, np.float64), np.asarray(person.joints_cam_m, np.float64)
-        turned = turn_head(asset, pose, orient, joints, looking_at(sight) @ reading.head, sight)
-        if not turned:
+        if not turn_head(asset, pose, orient, joints, looking_at(sight) @ reading.head, sight):
             warnings.append(
                 "The face is turned further than a neck turns: it may be somebody else's; the head is left."
             )

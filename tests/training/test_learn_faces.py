@@ -11,8 +11,9 @@ from dsr.fitting.face_network import SCALES, WEIGHTS, read_by_network
 from dsr.fitting.perceptrons import answer, first_layer, read_weights
 from dsr.people.expressive_face import FaceReader
 from dsr.people.regions import Pyramid
-from dsr.training.systems.face_samples import kept_faces, sample, write_faces
+from dsr.training.systems.face_samples import kept_faces, sample
 from dsr.training.systems.faces import TEST_SEED, answers, errors, learn, write
+from dsr.training.systems.hand_samples import write_samples
 
 
 @pytest.fixture(scope="module")
@@ -67,5 +68,5 @@ def test_learning_goes_down_twice_the_same_and_the_file_says_the_same_in_numpy(d
 
 
 def test_what_is_kept_is_not_drawn_again(seen, tmp_path):
-    write_faces(tmp_path / f"faces_{TEST_SEED}.npz", [row for _, row in seen[:5]])
+    write_samples(tmp_path / f"faces_{TEST_SEED}.npz", [row for _, row in seen[:5]])
     assert len(kept_faces(tmp_path, TEST_SEED, 250)["truth"]) == 5

@@ -9,14 +9,13 @@ from scipy.spatial.transform import Rotation
 
 from dsr.body import BodyAsset, load_asset
 from dsr.evaluation.faces_drawn import DrawnFace, draw_face
-from dsr.files import write_atomic
 from dsr.fitting.face_actions import in_heads_frame
 from dsr.fitting.face_network import face_inputs
 from dsr.fitting.faces import EYES, looking_at
 from dsr.npz import read_npz
 from dsr.people.expressive_face import FaceLandmarks, FaceReader
 from dsr.people.regions import Pyramid
-from dsr.training.systems.hand_samples import together
+from dsr.training.systems.hand_samples import together, write_samples
 
 SEEDS_A_FILE = 250
 
@@ -61,12 +60,6 @@ def kept_faces(folder: Path, first: int, seeds: int) -> dict[str, np.ndarray]:
                 face = None if drawn is None else reader(Pyramid(drawn.picture), drawn.keypoints, "blazepose33")
                 if drawn is not None and face is not None:
                     rows.append(sample(asset, drawn, face))
-            write_faces(file, rows)
+            write_samples(file, rows)
         parts.append(read_npz(file))
     return together(parts)
-
-
-def write_faces(file: Path, rows: list[dict[str, np.ndarray]]) -> None:
-    """Samples as one .npz file."""
-    stacked = {key: np.stack([row[key] for row in rows]) for key in rows[0]}
-    write_atomic(file, lambda path: np.savez(path, **stacked))
