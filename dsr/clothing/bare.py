@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+from typing import Final
+
 import numpy as np
 
 from dsr.body import BodyAsset
@@ -28,3 +31,25 @@ def bare_labels(asset: BodyAsset) -> np.ndarray:
     for j in range(len(names), count):
         of_joint[j] = of_joint[asset.parents[j]]
     return np.asarray(of_joint[asset.weights.argmax(1)])
+
+
+PARTS: Final = ("head", "trunk", "pelvis", "upper arm", "forearm", "hand", "thigh", "shin", "foot")
+"""Parts of a body that are more often bare or covered as a whole than in part."""
+
+_PART_OF_JOINT: Final = MappingProxyType(
+    {
+        **{"head": "head", "neck": "head", "spine": "trunk", "collar": "trunk", "pelvis": "pelvis"},
+        **{"shoulder": "upper arm", "elbow": "forearm", "wrist": "hand", "hand": "hand"},
+        **{"hip": "thigh", "knee": "shin", "ankle": "foot", "foot": "foot"},
+    }
+)
+
+
+def body_parts(asset: BodyAsset) -> np.ndarray:
+    """(V,) part of every vertex, an index of :data:`PARTS`, by the joint that moves it most."""
+    count = asset.weights.shape[1]
+    names = joint_names("smpl24")[: 24 if count == 24 else 22]
+    of_joint = [PARTS.index(next(part for key, part in _PART_OF_JOINT.items() if key in name)) for name in names]
+    for j in range(len(names), count):
+        of_joint.append(of_joint[asset.parents[j]])
+    return np.array(of_joint)[asset.weights.argmax(1)]

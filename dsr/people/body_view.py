@@ -8,7 +8,7 @@ import numpy as np
 
 from dsr.body import BodyAsset
 from dsr.camera import PictureCamera
-from dsr.clothing.bare import bare_labels
+from dsr.clothing.bare import bare_labels, body_parts
 from dsr.clothing.groups import group_shares
 from dsr.clothing.prior import ClothingPrior
 from dsr.rendering.zbuffer import rasterise
@@ -23,6 +23,7 @@ class BodyView:
         distance: (S, S) pixels to the body, 0 on it.
         groups: (S, S, 6) prior of the groups of clothing there; background is 0.
         skin_label: (S, S) label id that bare skin has there.
+        part: (S, S) part of the body, an index of :data:`dsr.clothing.bare.PARTS`.
         vertex: (S, S) the body vertex nearest to what is seen.
     """
 
@@ -30,6 +31,7 @@ class BodyView:
     distance: np.ndarray
     groups: np.ndarray
     skin_label: np.ndarray
+    part: np.ndarray
     vertex: np.ndarray
 
 
@@ -61,4 +63,5 @@ def view_body(
     distance, (rows, cols) = distance_transform_edt(~covered, return_indices=True)
     vertex = vertex[rows, cols]
     shares = group_shares(prior.vertex_labels)
-    return BodyView(covered, distance, shares[vertex], bare_labels(asset)[vertex], vertex)
+    part = body_parts(asset)[vertex]
+    return BodyView(covered, distance, shares[vertex], bare_labels(asset)[vertex], part, vertex)

@@ -17,6 +17,7 @@ from dsr.camera import PictureCamera
 from dsr.clothing.groups import GROUP_NAMES, HAIR, LOWER, SHOES, SKIN, UPPER
 from dsr.clothing.labels import IGNORE, LABELS
 from dsr.clothing.prior import ClothingPrior
+from dsr.people.bare_parts import BareParts, bare_parts
 from dsr.people.body_view import BodyView, view_body
 from dsr.people.clothing_map import ClothingMap
 from dsr.people.crop_grid import CropGrid, person_grid
@@ -36,7 +37,8 @@ _LOW, _HIGH = np.array([2.2, -0.9, -1.2]), np.array([5.6, 1.1, 0.9])
 _VOTES = 6.0  # what neighbours of one mind say against a colour, in logarithms
 _EVIDENCE = 0.3  # pixels of one garment are no independent witnesses: what they say together is worth this share
 _SELDOM = 1.5  # how seldom cloth has the very colour of the skin, in logarithms
-_LIKE, _BARE_SHARE = 0.45, 0.6  # what looks like skin; share of a top's place that does where none is worn
+_NO_TOP = 0.9  # a bare trunk makes a top elsewhere so unlikely
+_SHADED = 0.5  # of a bare part: skin that does not look like it
 _NEIGHBOURS = ((0, 1), (1, 0), (1, 1), (1, -1), (0, 2), (2, 0))
 
 
@@ -106,23 +108,22 @@ def group_posterior(rgb: np.ndarray, mask: np.ndarray, body: BodyView, sure_skin
     features = colour_features(rgb)
     skin = calibrate_skin(features[sure_skin > 0], sure_skin[sure_skin > 0])
     prior = _spatial_prior(mask, body)
-    log_prior = np.log(prior + 1e-4).astype(np.float32)
     bins = _bins(features)
     links = _links(features)
-    posterior = logs = prior
     head = body.skin_label == LABELS.index("face")
     skin_log = _skin_log(skin, features, np.where(head, 0.0, LIMB_LIGHT))
+    found = bare_parts(rgb, features, mask, body, skin)
     # Limbs that look like this person's skin teach no cloth its colours: else trousers would take bare legs in.
-    like_skin = np.exp(-0.25 * skin.distance2(features)) if skin.has_colour else np.zeros(mask.shape)
-    bare = _bare_trunk(prior, like_skin)
-    doubt = (1.0 - 0.95 * like_skin * np.maximum(np.minimum(4.0 * prior[..., SKIN], 1.0), bare))[..., None]
-    log_prior[..., SKIN] = np.log(prior[..., SKIN] + bare * like_skin + 1e-4)
+    bare = np.maximum(np.minimum(4.0 * prior[..., SKIN], 1.0), found.bare)
+    doubt = (1.0 - 0.95 * found.like_skin * bare)[..., None]
+    prior = posterior = logs = _bared(prior, found)
+    log_prior = np.log(prior + 1e-4).astype(np.float32)
     cloth = np.isin(np.arange(_GROUPS), (UPPER, LOWER, SHOES))
     teaching = np.sqrt(prior) * np.where(cloth, doubt, 1.0)
     teachers = prior**6 * np.where(cloth, doubt, 1.0)  # at first only where the body itself says what is there
     for turn in range(_ROUNDS):
         likelihood = _log_likelihood(bins, teachers if turn == 0 else posterior * teaching, skin_log)
-        likelihood[..., cloth] -= _SELDOM * like_skin[..., None]
+        likelihood[..., cloth] -= _SELDOM * found.like_skin[..., None]
         posterior = _normalised(log_prior + likelihood)
         for _ in range(3):
             logs = log_prior + likelihood + _VOTES * _vote(posterior, links)
@@ -130,15 +131,18 @@ def group_posterior(rgb: np.ndarray, mask: np.ndarray, body: BodyView, sure_skin
     return _normalised(_EVIDENCE * logs)
 
 
-def _bare_trunk(prior: np.ndarray, like_skin: np.ndarray) -> np.ndarray:
-    """(S, S) how likely no top is worn where one usually is: nearly all of its place looks like this person's skin.
+def _bared(prior: np.ndarray, found: BareParts) -> np.ndarray:
+    """(S, S, 6) the prior of somebody some parts of whom are bare.
 
-    A top of the very colour of the skin is about as rare as no top, but seldom looks like it everywhere: skin spreads
-    little, and cloth has folds, prints and seams.
+    Who wears no top wears none at the hips either, so that shorts are no tops.
     """
-    weight = prior[..., UPPER] ** 2
-    share = float((weight * (like_skin > _LIKE)).sum() / max(float(weight.sum()), 1e-9))
-    return np.asarray(prior[..., UPPER] / (1.0 + np.exp((_BARE_SHARE - share) / 0.03)))
+    prior = prior.copy()
+    looks = _SHADED + (1.0 - _SHADED) * found.like_skin
+    prior[..., SKIN] += found.bare * looks * prior[..., [UPPER, LOWER, SHOES]].sum(-1)
+    prior[..., UPPER] *= 1.0 - _NO_TOP * found.no_top
+    person = prior[..., 1:]
+    person *= ((1.0 - prior[..., 0]) / np.maximum(person.sum(-1), 1e-9))[..., None]
+    return prior
 
 
 def _spatial_prior(mask: np.ndarray, body: BodyView) -> np.ndarray:

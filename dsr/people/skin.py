@@ -49,6 +49,10 @@ class SkinModel:
         apart[..., 0] = np.square(features[..., 0] - self.mean[0]) / (self.spread[0] ** 2 + np.square(light))
         return np.asarray(apart.sum(-1))
 
+    def chroma2(self, features: np.ndarray) -> np.ndarray:
+        """The same of ln R/G and ln B/G alone: whatever the light's strength."""
+        return np.asarray(np.square((features - self.mean) / self.spread)[..., 1:].sum(-1))
+
 
 def colour_features(rgb: np.ndarray) -> np.ndarray:
     """Logarithms: ln brightness, ln R/G and ln B/G of sRGB colours (..., 3), 0 to 255."""

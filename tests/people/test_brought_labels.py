@@ -99,7 +99,7 @@ def test_labels_without_parts_take_them_from_the_body():
     groups = np.zeros((1, 3, 6))
     groups[0, :, 3], groups[0, 1, 4] = 0.5, 0.6
     skin = np.array([[ID["face"], ID["leftLeg"], ID["rightArm"]]])
-    view = BodyView(np.ones((1, 3), bool), np.zeros((1, 3)), groups, skin, np.zeros((1, 3), int))
+    view = BodyView(np.ones((1, 3), bool), np.zeros((1, 3)), groups, skin, np.zeros((1, 3), int), np.zeros((1, 3), int))
     assert resolve(np.array([[ANY_SKIN, ANY_CLOTH, ANY_CLOTH]]), view).tolist() == [
         [ID["face"], ID["pants"], ID["upperclothes"]]
     ]
@@ -107,7 +107,10 @@ def test_labels_without_parts_take_them_from_the_body():
     detection = Detection(np.array([10.0, 0, 20, 30]), 1.0, "blazepose33", np.zeros((33, 2)), np.zeros(33), mask=mask)
     grid = person_grid(detection, 3)
     wide = BodyView(
-        *(np.repeat(a, 3, 0) for a in (view.covered, view.distance, view.groups, view.skin_label, view.vertex))
+        *(
+            np.repeat(a, 3, 0)
+            for a in (view.covered, view.distance, view.groups, view.skin_label, view.part, view.vertex)
+        )
     )
     whole = ClothingMap(np.array([0.0, 0, 15, 15]), np.full((3, 3), ANY_SKIN), np.ones((3, 3), np.float32), "x")
     mine = of_person(whole, detection, wide, grid, np.array([0.5, 0.5]))

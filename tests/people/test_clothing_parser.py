@@ -9,6 +9,7 @@ import pytest
 
 from dsr.body import load_asset
 from dsr.camera import PictureCamera
+from dsr.clothing.bare import PARTS, body_parts
 from dsr.clothing.groups import GROUP_OF_LABEL, GROUPS, HAIR, LOWER, SHOES, SKIN, UPPER, group_shares
 from dsr.clothing.labels import LABELS
 from dsr.clothing.prior import load_clothing_prior
@@ -20,6 +21,7 @@ from dsr.rendering.zbuffer import rasterise
 
 SIZE = 320
 K = np.array([[480.0, 0, SIZE / 2], [0, 480.0, SIZE / 2], [0, 0, 1]])
+WHITE = (225, 225, 225)
 TONES = {"light": (242, 208, 182), "middle": (198, 141, 104), "dark": (82, 54, 37)}
 
 
@@ -30,7 +32,9 @@ def body():
     return asset, load_clothing_prior(asset), vertices
 
 
-def scene(body, tone, light=1.0, sleeve=0.35, hem=-0.35, top=(60, 90, 190), bottom=(70, 75, 70), noise=6.0):
+def scene(
+    body, tone, light=1.0, sleeve=0.35, hem=-0.35, top=(60, 90, 190), bottom=(70, 75, 70), noise=6.0, shoes=WHITE
+):
     """A T-shirt, shorts, shoes and hair painted onto the body: picture, groups, detection."""
     asset, _, vertices = body
     seen = rasterise(vertices, asset.faces, K, (SIZE, SIZE), cull_back=True)
@@ -40,7 +44,7 @@ def scene(body, tone, light=1.0, sleeve=0.35, hem=-0.35, top=(60, 90, 190), bott
     group[(y > hem) & (y < 0.1) & (np.abs(x) < 0.3)] = LOWER
     group[(y > 0.05) & (y < 0.5) & (np.abs(x) < sleeve)] = UPPER
     group[(y > 0.70) | ((y > 0.62) & (z < 0.02))] = HAIR
-    colours = np.array([(0, 0, 0), tone, (50, 32, 22), top, bottom, (225, 225, 225)], float)
+    colours = np.array([(0, 0, 0), tone, (50, 32, 22), top, bottom, shoes], float)
     rng = np.random.default_rng(3)
     picture = np.full((SIZE, SIZE, 3), (126.0, 140.0, 120.0))
     shade = 0.75 + 0.25 * np.cos(6 * y)
@@ -106,6 +110,35 @@ def test_a_bare_trunk_is_skin_and_shorts_are_not(body, tone, light):
     groups, _, _ = parsed(body, picture, detection)
     assert (groups[truth == UPPER] == SKIN).mean() > 0.8
     assert iou(groups == LOWER, truth == LOWER) > 0.8
+
+
+@pytest.mark.parametrize("tone", ["middle", "dark"])
+@pytest.mark.parametrize("light", [1.0, 1.3])
+def test_bare_feet_are_no_shoes(body, tone, light):
+    """Shoes are worn nearly always, and feet are lit from above; the shin above them goes on without an edge."""
+    picture, truth, detection = scene(body, TONES[tone], shoes=light * np.array(TONES[tone]))
+    groups, _, _ = parsed(body, picture, detection)
+    assert (groups[truth == SHOES] == SKIN).mean() > 0.75
+    assert iou(groups == LOWER, truth == LOWER) > 0.8
+
+
+def test_white_clothes_in_too_much_light_and_gloves_are_no_skin(body):
+    """A channel that is full has lost its colour, and dark gloves are the colour of nobody's skin."""
+    picture, truth, detection = scene(body, TONES["light"], light=1.3, top=(252, 250, 240), bottom=(252, 250, 240))
+    groups, _, _ = parsed(body, picture, detection)
+    assert (groups[truth == UPPER] == SKIN).mean() < 0.2 and (groups[truth == LOWER] == SKIN).mean() < 0.2
+    picture, truth, detection = scene(body, (52, 50, 58), bottom=(45, 44, 50))
+    groups, _, _ = parsed(body, picture, detection)
+    assert (groups[truth == LOWER] == SKIN).mean() < 0.4
+
+
+def test_parts_of_a_body_are_where_their_names_say(body):
+    asset, _, _ = body
+    part = np.array(PARTS)[body_parts(asset)]
+    middle = {name: np.abs(asset.v_template[part == name]).mean(0) for name in PARTS}
+    height = {name: asset.v_template[part == name][:, 1].mean() for name in PARTS}
+    assert height["head"] > height["trunk"] > height["pelvis"] > height["thigh"] > height["shin"] > height["foot"]
+    assert middle["hand"][0] > middle["forearm"][0] > middle["upper arm"][0] > middle["trunk"][0]
 
 
 def test_without_a_mask_there_is_nothing_to_say(body):
