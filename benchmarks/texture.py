@@ -8,10 +8,13 @@ really seen; ``guessed`` are the other pixels. Rows:
 * ``exact fit``: the truth's own body, mask and labels; what the texture itself loses.
 * ``fit, true body``: the texture made by the fit, worn by the true body; errors of pose and shape count only where they
   made it take wrong pixels.
-* ``fit, its body``: the fitted body itself, put where the person stands. Of a pattern it shows the wrong stripe where
-  the body is off by half of one, so this counts the fit's depth above all.
+* ``fit, its body``: the fitted body itself, put where the person stands (the middles of the surfaces, by area, one in
+  the other). Of a pattern it shows the wrong stripe where the body is off by half of one, so this counts the fit's
+  depth above all.
 * ``perfect, its body``: the fitted body painted as the person really is, where the photograph was seen: what no texture
   can mend.
+
+What was seen is told apart by what the person shows there: skin and hair, clothes of one colour, patterned clothes.
 """
 
 from __future__ import annotations
@@ -40,6 +43,8 @@ from dsr.synthetic.scene import draw_background
 SIZE, TURNS_DEG, FACING_DEG = 640, (-60.0, 60.0), 45.0
 _LAMP = np.array([0.4, -0.5, -0.77]) / np.linalg.norm([0.4, -0.5, -0.77])
 _AMBIENT = 0.62
+KINDS = ("skin and hair", "one colour", "patterned")
+_BARE = (2, 10, 13, 14, 15, 16, 17)
 
 
 class Subject:
@@ -71,9 +76,14 @@ class Subject:
     def seen_as(self, vertices_cam: np.ndarray, turn_deg: float) -> ZBuffer:
         """A fitted body (V, 3), turned like the person and put where they stand."""
         vertices = vertices_cam.astype(np.float64)
-        middle = vertices.mean(0)
-        body = turned(vertices, turn_deg, middle) + self.middle - middle
+        shift = middle_of_surface(self.vertices, self.asset) - middle_of_surface(vertices, self.asset)
+        body = turned(vertices + shift, turn_deg, self.middle)
         return rasterise(body, self.asset.faces, self.K, (SIZE, SIZE))
+
+    def kinds(self, labels: np.ndarray) -> np.ndarray:
+        """Index of :data:`KINDS` for labels of the person."""
+        patterned = [label for label, paint in self.outfit.paints.items() if paint.kind != "plain"]
+        return np.where(np.isin(labels, _BARE), 0, np.where(np.isin(labels, patterned), 2, 1))
 
     def painted(self) -> np.ndarray:
         """(S, S, 3) uint8, the skin's chart as the person really is, in the photograph's light."""
@@ -95,6 +105,13 @@ class Subject:
         normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
         light = _AMBIENT + (1 - _AMBIENT) * np.clip(normals @ _LAMP, 0, 1)
         return np.asarray(self.outfit.colours(places, labels) * light[:, None])
+
+
+def middle_of_surface(vertices: np.ndarray, asset: BodyAsset) -> np.ndarray:
+    """(3,) by area: most vertices of a body are in its face and hands."""
+    corners = vertices[asset.faces[~asset.interior]]
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+    return np.average(corners.mean(1), axis=0, weights=area)
 
 
 def turned(vertices: np.ndarray, degrees: float, about: np.ndarray) -> np.ndarray:
@@ -167,7 +184,9 @@ def main() -> None:
             perfect = replace(fitted, rgb=person.painted())
             for turn in TURNS_DEG:
                 grey = np.full((SIZE, SIZE, 3), 128.0)
-                true, there, _ = person.picture(turn, grey)
+                true, there, shown = person.picture(turn, grey)
+                kinds = np.full((SIZE, SIZE), -1)
+                kinds[there.covered] = person.kinds(shown)
                 own = person.seen_as(result.people[0].vertices_cam_m, turn)
                 ways = {
                     "exact fit": (exact, there),
@@ -181,17 +200,19 @@ def main() -> None:
                     error = np.abs(colours.astype(float) - true).mean(2)
                     seen, chart = seen & there.covered, chart & there.covered
                     guessed = chart & ~seen
-                    mean = [float(error[at].mean()) if at.any() else np.nan for at in (seen, guessed, chart)]
+                    places = (seen, guessed, chart, *(seen & (kinds == kind) for kind in range(len(KINDS))))
+                    mean = [float(error[at].mean()) if at.any() else np.nan for at in places]
                     rows.setdefault(name, []).append([*mean, seen.sum() / max(chart.sum(), 1)])
                     tile.append(colours)
                 tiles.append(np.hstack(tile)[::2, ::2])
     for name, values in rows.items():
         table = np.array(values)
-        seen, guessed, everything, share = np.nanmean(table, 0)
+        seen, guessed, everything, *of_kind, share = np.nanmean(table, 0)
         print(
             f"{name:17s} seen {seen:5.1f} (median {np.nanmedian(table[:, 0]):.1f}, worst {np.nanmax(table[:, 0]):.1f}),"
             f" guessed {guessed:5.1f}, all {everything:5.1f}; {100 * share:.0f} % seen; {len(table)} views"
         )
+        print(" " * 17, "seen of", ", ".join(f"{kind} {value:.1f}" for kind, value in zip(KINDS, of_kind, strict=True)))
     if arguments.sheet is not None:
         Image.fromarray(np.vstack(tiles)).save(arguments.sheet)
 

@@ -1,8 +1,9 @@
 """A person's own look: the photograph on the body's texture map where the camera saw it, a guess elsewhere.
 
 What the z-buffer shows and the person's mask covers is taken from the photograph, the more the straighter the surface
-faces the camera. The rest is taken from the mirrored half of the body where that was seen, and is filled with the
-median colour of its clothing label where it was not; light and shade of the photograph stay in the colours.
+faces the camera. The rest is taken from the mirrored half of the body where that was seen. Where it was not, the seen
+colours of its likely clothing label go on, nearest first, so that light and shade end nowhere; far from anything seen
+their median takes over.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ _DEPTH_M = 0.008  # of the z-buffer against the surface itself
 _FEATHER = 8.0  # texels over which the photograph fades in
 _MIRROR_M = 0.01  # a mirrored point farther from any seen one than this has not been seen
 _LEAST_SEEN = 0.003  # share of the surface; below it there is nothing to go by
+_LOCAL_M = 0.3  # so far from seen texels their own colours count rather than all of their label's
 _NEIGHBOURS = 24
 _AT_MOST = 20_000  # seen texels asked for the label of unseen ones
 _FLIP = np.array([-1.0, 1.0, 1.0])
@@ -228,7 +230,8 @@ def _fill(
 ) -> np.ndarray:
     """(N, 3) colour of each texel's likely label: what the prior of clothing and the nearest seen texels agree on.
 
-    Both halves of a body are dressed alike, so seen texels vote on either, and left and right are one label.
+    It is the mean of the nearest texels of that label, and far from them the median of all. Both halves of a body are
+    dressed alike, so seen texels vote on either, and left and right are one label.
     """
     from dsr.clothing.labels import LABEL_MIRROR
 
@@ -239,18 +242,23 @@ def _fill(
     for label in np.unique(kind):
         tones[label] = np.median(colours[good][kind == label], axis=0)
     step = -(-len(good) // _AT_MOST)
-    few, kind = atlas.places[good[::step]], kind[::step]
+    few, kind, shades = atlas.places[good[::step]], kind[::step], colours[good[::step]]
     template, count = asset.v_template.astype(np.float64), asset.num_vertices
     tree = cKDTree(np.vstack([few, few * _FLIP]))
     distance, nearest = tree.query(template, k=np.arange(1, min(_NEIGHBOURS, len(few)) + 1))
     near = 1.0 / (0.01 + distance)
     votes = np.zeros((count, len(sides)))
-    np.add.at(votes, (np.arange(count)[:, None], np.tile(kind, 2)[nearest]), near / near.sum(1, keepdims=True))
+    voters = np.tile(kind, 2)[nearest]
+    np.add.at(votes, (np.arange(count)[:, None], voters), near / near.sum(1, keepdims=True))
     if known:
         likely = np.zeros_like(votes)
         np.add.at(likely.T, sides, _prior(asset).T)
         votes *= 0.05 + likely
-    return atlas.of(tones[votes.argmax(1)])
+    label = votes.argmax(1)
+    same = near * (voters == label[:, None])
+    local = np.einsum("vk,vkc->vc", same, np.tile(shades, (2, 1))[nearest]) / np.maximum(same.sum(1), 1e-9)[:, None]
+    trust = np.exp(-(same * distance).sum(1) / np.maximum(same.sum(1), 1e-9) / _LOCAL_M) * (same.sum(1) > 0)
+    return atlas.of(tones[label] + trust[:, None] * (local - tones[label]))
 
 
 def _prior(asset: BodyAsset) -> np.ndarray:

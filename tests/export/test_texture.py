@@ -121,6 +121,21 @@ def test_the_back_has_the_colours_of_its_labels_and_no_background(asset, paint):
     assert (np.abs(got[skin] - BACKGROUND).max(1) < 60).mean() < 0.001
 
 
+def test_light_goes_on_where_nothing_was_seen(asset):
+    """One garment that is dark below and light above: its back follows, and neither edge nor median shows."""
+    y = asset.v_template[:, 1] - asset.v_template[:, 1].min()
+    paint = np.repeat(60 + 100 * y[:, None].astype(float), 3, axis=1)
+    result = photographed(asset, paint, 0.0)
+    (clothes,) = result.labels
+    result.labels = [replace(clothes, labels=np.where(clothes.labels > 0, UPPER, 0))]
+    texture = person_texture(result, 0, asset)
+    truth, zb = drawn(asset, seen_from(asset, 180.0), paint)
+    got, skin = looked_up(texture.rgb, asset, zb)
+    unseen = skin & (looked_up(texture.seen, asset, zb)[0] == 0)
+    error = np.abs(got - truth[zb.covered]).mean(1)[unseen]
+    assert unseen.mean() > 0.8 and error.mean() < 16 and np.ptp(got[unseen]) > 120
+
+
 def test_somebody_in_front_is_not_painted_on_who_is_behind(asset, paint):
     result = photographed(asset, paint, 0.0)
     alone = person_texture(result, 0, asset)
