@@ -8,9 +8,8 @@ really seen; ``guessed`` are the other pixels. Rows:
 * ``exact fit``: the truth's own body, mask and labels; what the texture itself loses.
 * ``fit, true body``: the texture made by the fit, worn by the true body; errors of pose and shape count only where they
   made it take wrong pixels.
-* ``fit, its body``: the fitted body itself, put where the person stands (the middles of the surfaces, by area, one in
-  the other). Of a pattern it shows the wrong stripe where the body is off by half of one, so this counts the fit's
-  depth above all.
+* ``fit, its body``: the fitted body itself, put where the person stands. Of a pattern it shows the wrong stripe where
+  the body is off by half of one, so this counts the fit's depth above all.
 * ``perfect, its body``: the fitted body painted as the person really is, where the photograph was seen: what no texture
   can mend.
 
@@ -76,8 +75,8 @@ class Subject:
     def seen_as(self, vertices_cam: np.ndarray, turn_deg: float) -> ZBuffer:
         """A fitted body (V, 3), turned like the person and put where they stand."""
         vertices = vertices_cam.astype(np.float64)
-        shift = middle_of_surface(self.vertices, self.asset) - middle_of_surface(vertices, self.asset)
-        body = turned(vertices + shift, turn_deg, self.middle)
+        middle = vertices.mean(0)
+        body = turned(vertices, turn_deg, middle) + self.middle - middle
         return rasterise(body, self.asset.faces, self.K, (SIZE, SIZE))
 
     def kinds(self, labels: np.ndarray) -> np.ndarray:
@@ -105,13 +104,6 @@ class Subject:
         normals = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
         light = _AMBIENT + (1 - _AMBIENT) * np.clip(normals @ _LAMP, 0, 1)
         return np.asarray(self.outfit.colours(places, labels) * light[:, None])
-
-
-def middle_of_surface(vertices: np.ndarray, asset: BodyAsset) -> np.ndarray:
-    """(3,) by area: most vertices of a body are in its face and hands."""
-    corners = vertices[asset.faces[~asset.interior]]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    return np.average(corners.mean(1), axis=0, weights=area)
 
 
 def turned(vertices: np.ndarray, degrees: float, about: np.ndarray) -> np.ndarray:
