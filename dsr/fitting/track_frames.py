@@ -15,7 +15,7 @@ from dsr.fitting.expectation import expect_upright
 from dsr.fitting.gravity import find_gravity, find_stances
 from dsr.fitting.lifted_people import with_lifted_limbs
 from dsr.fitting.network_start import joint_uncertainty, with_network
-from dsr.fitting.problem import FitProblem, fit_problem
+from dsr.fitting.problem import FitProblem, fit_problem, keypoint_trust
 from dsr.fitting.solver import FitWeights, State, placed
 from dsr.fitting.starts import best_of, starting_states
 from dsr.fitting.track_problem import TrackPoints, TrackWeights
@@ -127,15 +127,20 @@ def _one_shape(problem: FitProblem) -> FitProblem:
 
 
 def _sigma(problem: FitProblem, weights: TrackWeights) -> Tensor:
-    """(n, K, 3) metres, along the axes of the clip's camera."""
-    like = problem.targets.weight
+    """(n, K, 3) metres, along the axes of the clip's camera; infinite for keypoints that nobody has seen."""
+    like, detections = problem.targets.weight, problem.detections
+    trust = keypoint_trust(detections[0].keypoint_set).to(like)
+    confidence = torch.as_tensor(np.stack([d.confidence for d in detections])).to(like)
     if problem.network is None:
         wide, deep = weights.landmark_across_m, weights.landmark_along_m
         usual = like.new_tensor([wide, wide, deep]).expand(*like.shape, 3)
-        return usual if problem.targets.landmarks is not None else torch.full_like(usual, torch.inf)
+        if problem.targets.landmarks is None:
+            return torch.full_like(usual, torch.inf)
+        return usual / (confidence * trust.sqrt())[..., None]
     across, along = (part[..., None].to(like) for part in problem.network.point_sigma.unbind(-1))
     variance = torch.cat([across, across, along], -1).square() @ problem.rotation.square()
-    return weights.frames * variance.sqrt()
+    sure = trust * (confidence / weights.believed).clamp(0.0, 1.0)
+    return weights.frames * (variance / sure[..., None]).sqrt()
 
 
 def _by_landmarks(detections: list[Detection]) -> list[list[Detection]]:

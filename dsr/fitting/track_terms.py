@@ -26,9 +26,8 @@ def linearise_track(
     seen = slice(0, points.seen)
     _reprojection(terms, posed.points[:, seen], jacobian[:, seen], targets, weights)
     if targets.landmarks is not None and targets.landmark_sigma is not None:
-        weight = targets.weight
-        factor = weight.sqrt()[..., None] / targets.landmark_sigma
-        weight = weight * targets.landmark_sigma.isfinite().all(-1)
+        factor = 1 / targets.landmark_sigma
+        weight = targets.weight * targets.landmark_sigma.isfinite().all(-1)
         robust = weights.landmark_robust
         _shape_in_space(terms, posed.points[:, seen], jacobian[:, seen], targets.landmarks, weight, factor, robust)
     if targets.lifted is not None and targets.lifted_sigma is not None:

@@ -316,6 +316,32 @@ def test_frames_share_the_shape_that_the_network_says(body, walk, monkeypatch):
     assert shared.std(0).mean() < 0.6 * own.std(0).mean()
 
 
+def test_the_network_is_believed_about_keypoints_that_are_half_seen(body, walk, monkeypatch):
+    """It has heeded the confidence itself; only what is hardly seen counts less than its own word."""
+    points, wrist = track_points(body.asset, "blazepose33"), 15
+
+    def sigma(confidence):
+        moved = replace(walk.detections[0], confidence=walk.detections[0].confidence.copy())
+        moved.confidence[wrist] = confidence
+        with torch.no_grad(), one_thread():
+            return fit_frames([moved], CAMERA, body, OPTIONS, points, TrackWeights()).sigma[0, wrist]
+
+    def said(problem):
+        told = ask(problem)
+        alike = torch.full_like(told.network.point_sigma, 0.1)
+        return replace(told, network=replace(told.network, point_sigma=alike))
+
+    ask = track_frames.with_network
+    monkeypatch.setattr(track_frames, "with_network", said)
+    np.testing.assert_allclose(sigma(1.0), 0.06)
+    np.testing.assert_allclose(sigma(0.5), 0.06)
+    np.testing.assert_allclose(sigma(0.125), 0.12)
+    assert sigma(0.0).isinf().all()
+    monkeypatch.setattr(network_start, "default_network", lambda: None)
+    monkeypatch.setattr(track_frames, "with_network", ask)
+    np.testing.assert_allclose(sigma(0.5), [0.18, 0.18, 0.36])  # without it the confidence says all
+
+
 def test_targets_say_how_far_each_part_is_trusted(walk):
     """A lifter's joints err together: their sigma is 1.5 times what it says, of 15 mm at least."""
     uncertainty = np.full((4, 17), 40.0)
