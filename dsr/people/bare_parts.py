@@ -2,7 +2,8 @@
 
 Skin goes on and clothes end at edges: a part of the body most of which looks like the face and the hands is bare, for
 cloth of its wearer's own colour is about as rare as no cloth, and has folds, prints and seams. Limbs are lit and tinted
-otherwise than the face, so that parts which are bare beyond doubt say what the others would have to look like.
+otherwise than the face, so that parts which are bare beyond doubt say what the others would have to look like; where no
+face is seen, limbs of one colour that may be skin's say it alone.
 """
 
 from __future__ import annotations
@@ -26,7 +27,40 @@ _NO_SKIN = 4.0  # squared distance to the colours of human skin: gloves and gogg
 _SHARE, _SOFT = 0.7, 0.05  # share of a part that looks like skin where it is bare, and how softly that counts
 _BELOW_SHIN = 0.5  # the same of a foot below a bare shin: feet are lit from above, shoes like skin are rare
 _SURE = 0.75
+_ARMS = tuple(PARTS.index(name) for name in ("upper arm", "forearm", "hand"))
+_LIMBS = (*_ARMS, PARTS.index("thigh"), _SHIN)
+_ANYBODYS, _NARROW = 3.0, 0.2  # where no face is seen: colours of skin, and how little they may spread
+_AGREE = 3  # limbs of one colour
 _LIMB_TO_LIMB = 0.45  # limbs differ less in light from one another than from the face, ln brightness
+
+
+def skin_of_limbs(rgb: np.ndarray, features: np.ndarray, mask: np.ndarray, body: BodyView) -> SkinModel:
+    """The skin of somebody whose face is not seen: what most of the limbs have in common, if it looks like skin.
+
+    Args:
+        rgb: (S, S, 3) colours, 0 to 255.
+        features: (S, S, 3) of them.
+        mask: (S, S) probability of the person.
+        body: the fitted body there.
+
+    Returns:
+        The model; that of skin in general where hands and limbs have no such colour in common.
+    """
+    part = 2 * body.part + np.isin(body.skin_label, _LEFT)
+    limb = body.covered & (mask > _PERSON) & np.isin(body.part, _LIMBS) & _witness(rgb, features, _ANYBODYS)
+    skin = calibrate_skin(features[limb], np.ones(limb.sum()))
+    if not skin.has_colour or (skin.spread[1:] > _NARROW).any():
+        return SkinModel()
+    seen = body.covered & (mask > _PERSON)
+    shares = _shares(part[seen], (np.exp(-0.25 * skin.distance2(features)) > _LIKE)[seen])
+    sure = [k for k in np.flatnonzero(shares > _SHARE) if k // 2 in _LIMBS]
+    agree = len(sure) >= _AGREE and any(k // 2 in _ARMS for k in sure)
+    return skin if agree else SkinModel()
+
+
+def _witness(rgb: np.ndarray, features: np.ndarray, far: float) -> np.ndarray:
+    """(S, S) bool: pixels whose colour can be told, and is somebody's skin's."""
+    return (np.asarray(rgb).max(-1) < _CLIPPED) & (SkinModel().chroma2(features) < far)
 
 
 @dataclass(frozen=True)
@@ -63,7 +97,7 @@ def bare_parts(rgb: np.ndarray, features: np.ndarray, mask: np.ndarray, body: Bo
     side = np.isin(body.skin_label, _LEFT)
     part = 2 * body.part + side
     seen = body.covered & (mask > _PERSON)
-    witness = (np.asarray(rgb).max(-1) < _CLIPPED) & (SkinModel().chroma2(features) < _NO_SKIN)
+    witness = _witness(rgb, features, _NO_SKIN)
     like = np.exp(-0.25 * skin.distance2(features))
     shares = _shares(part[seen], (witness & (like > _LIKE))[seen])
     sure = seen & witness & (like > _LIKE) & (shares > _SURE)[part]

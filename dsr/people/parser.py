@@ -17,7 +17,7 @@ from dsr.camera import PictureCamera
 from dsr.clothing.groups import GROUP_NAMES, HAIR, LOWER, SHOES, SKIN, UPPER
 from dsr.clothing.labels import IGNORE, LABELS
 from dsr.clothing.prior import ClothingPrior
-from dsr.people.bare_parts import BareParts, bare_parts
+from dsr.people.bare_parts import BareParts, bare_parts, skin_of_limbs
 from dsr.people.body_view import BodyView, view_body
 from dsr.people.clothing_map import ClothingMap
 from dsr.people.crop_grid import CropGrid, person_grid
@@ -107,6 +107,8 @@ def group_posterior(rgb: np.ndarray, mask: np.ndarray, body: BodyView, sure_skin
     """
     features = colour_features(rgb)
     skin = calibrate_skin(features[sure_skin > 0], sure_skin[sure_skin > 0])
+    if not skin.calibrated:
+        skin = skin_of_limbs(rgb, features, mask, body)
     prior = _spatial_prior(mask, body)
     bins = _bins(features)
     links = _links(features)

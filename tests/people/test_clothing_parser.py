@@ -124,6 +124,18 @@ def test_bare_trunk_and_feet_in_other_light_than_the_face(body):
     assert iou(groups == LOWER, truth == LOWER) > 0.8
 
 
+@pytest.mark.parametrize("bottom", [(70, 75, 70), (60, 40, 120)])
+def test_limbs_tell_the_skin_of_somebody_without_a_face(body, bottom):
+    """Seen from behind, or behind somebody: arms and shins of one colour are skin, and so is the trunk then."""
+    picture, truth, detection = scene(body, TONES["middle"], top=TONES["middle"], sleeve=0.2, bottom=bottom)
+    unseen = replace(detection, confidence=np.zeros(33))
+    groups, _, _ = parsed(body, picture, unseen)
+    assert (groups[truth == UPPER] == SKIN).mean() > 0.8 and iou(groups == LOWER, truth == LOWER) > 0.8
+    clothed, truth, _ = scene(body, TONES["middle"], top=(60, 90, 190), sleeve=0.64, bottom=bottom, hem=-0.8)
+    groups, _, _ = parsed(body, clothed, unseen)
+    assert (groups[truth == UPPER] == SKIN).mean() < 0.1 and (groups[truth == LOWER] == SKIN).mean() < 0.1
+
+
 def test_white_clothes_in_too_much_light_and_gloves_are_no_skin(body):
     """A channel that is full has lost its colour, and dark gloves are the colour of nobody's skin."""
     picture, truth, detection = scene(body, TONES["light"], light=1.3, top=(252, 250, 240), bottom=(252, 250, 240))
