@@ -20,7 +20,7 @@ from dsr.regressors.default.averaging import both_ways
 from dsr.regressors.default.inputs import SHOWN_RAD, PersonInputs, rays_in, sample_masks, shown_cameras
 from dsr.regressors.default.network import LIMBS, DefaultRegressor, PredictedBodies, moved_onto
 
-ACROSS, ALONG, POSE, BETA = 0.8, 0.6, 0.8, 1.0
+ACROSS, ALONG, POSE, BETA = 0.8, 0.3, 0.8, 1.0
 """Factors on the network's standard deviations in a fit, chosen on held-out made-up people: keypoints of its body, its
 pose, its shape."""
 COMMON = 0.75
