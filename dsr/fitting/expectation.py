@@ -77,5 +77,6 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
         pose_sigma = pose_sigma.clone()
         pose_sigma[:, _KNEES] /= tensor(1 - 0.95 * stretched)
     shares = tensor(np.stack([keypoint_shares(d, problem.camera.size) for d in problem.detections]))
-    weight = targets.weight * shares
-    return replace(problem, targets=replace(targets, weight=weight, upright=upright, pose_sigma=pose_sigma))
+    believed = None if targets.landmark_weight is None else targets.landmark_weight * shares
+    targets = replace(targets, weight=targets.weight * shares, landmark_weight=believed, pose_sigma=pose_sigma)
+    return replace(problem, targets=replace(targets, upright=upright))

@@ -13,7 +13,7 @@ from dsr.body.rotations import rotmat_to_axis_angle
 from dsr.errors import CheckpointError
 from dsr.fitting.keypoint_model import POSED_JOINTS
 from dsr.fitting.lifted_people import lift_people, shipped_lifter
-from dsr.fitting.problem import FitProblem
+from dsr.fitting.problem import FitProblem, keypoint_trust
 from dsr.fitting.sigmas import common_errors
 from dsr.fitting.solver import FitWeights, State
 from dsr.regressors.default.averaging import both_ways
@@ -107,7 +107,11 @@ def with_network(problem: FitProblem) -> FitProblem:
     if common is not None:
         shared = COMMON * common_errors(said, problem.detections[0].keypoint_set)
         common = torch.where(pick[..., None], shared, common)
-    targets = replace(targets, landmarks=landmarks, landmark_sigma=sigma, landmark_common=common)
+    trust = keypoint_trust("blazepose33").to(targets.weight) * (targets.weight > 0)
+    believed = torch.where(pick[..., 0], trust, targets.weight)  # it has heeded the confidence itself
+    targets = replace(
+        targets, landmarks=landmarks, landmark_sigma=sigma, landmark_weight=believed, landmark_common=common
+    )
     if _is_open(problem):
         doubt = torch.where(share > 0.5, 1.0, torch.inf)[:, None]
         pose = rotmat_to_axis_angle(bodies.turns[:, 1 : 1 + POSED_JOINTS]).flatten(1)

@@ -187,7 +187,8 @@ def _refine_group(
         beta=weights.beta,
         child=weights.child,
     )
-    targets = replace(problem.targets, landmark_sigma=None, landmark_common=None, pixel_factor=None)
+    targets = replace(problem.targets, landmark_sigma=None, landmark_weight=None, landmark_common=None)
+    targets = replace(targets, pixel_factor=None)
     if model.child_axis is not None:
         betas = torch.zeros_like(start.betas) if targets.betas is None else targets.betas.clone()
         child = start.betas[:, model.child_axis]
@@ -197,7 +198,9 @@ def _refine_group(
         targets = replace(targets, betas=betas)
     if options.regressor != "default" and as_fitted.landmarks is not None:  # a network's pose has no landmarks of ours
         fitted = model.carried(start.root, start.theta, start.betas, start.transl)[0]
-        as_fitted = replace(as_fitted, landmarks=fitted, landmark_sigma=None, landmark_common=None)
+        as_fitted = replace(
+            as_fitted, landmarks=fitted, landmark_sigma=None, landmark_weight=None, landmark_common=None
+        )
     system = pose_as_fitted(
         linearise(model, problem.prior, targets, start, keypoint_weights),
         linearise(model, problem.prior, as_fitted, start, FitWeights()),

@@ -85,6 +85,7 @@ class Targets:
         sight: (B, 2) x/z, y/z of the line of sight in the picture's camera, or None where the camera is not turned.
         landmarks: (B, K, 3) 3D landmarks in the rotated camera's axes, metres, or None.
         landmark_sigma: (B, K, 3) their standard deviations, metres, infinite where nothing is known; None: all alike.
+        landmark_weight: (B, K) 0 to 1, how far these are believed; None: as ``weight`` says.
         landmark_common: (B, M, K, 3) standard deviations of the errors that they share, metres, or None.
         pixel_factor: (B, K) on the weights' standard deviation of keypoints; None: 1.
         height: (B,) standing height in metres, or None.
@@ -103,6 +104,7 @@ class Targets:
     sight: Tensor | None = None
     landmarks: Tensor | None = None
     landmark_sigma: Tensor | None = None
+    landmark_weight: Tensor | None = None
     landmark_common: Tensor | None = None
     pixel_factor: Tensor | None = None
     height: Tensor | None = None
@@ -287,7 +289,8 @@ def linearise(
             targets.metric,
             targets.shared_errors,
         )
-        more, factor = _robust(residual, targets.weight, weights.landmark_robust)
+        believed = targets.weight if targets.landmark_weight is None else targets.landmark_weight
+        more, factor = _robust(residual, believed, weights.landmark_robust)
         cost = cost + more
         rows.append((factor[..., None] * jacobian).flatten(1, 2))
         residuals.append((factor * residual).flatten(1))

@@ -97,6 +97,21 @@ def test_a_certain_network_is_followed_and_an_uncertain_one_is_not(body, true_po
     assert apart[0] < 0.5 * apart[1]
 
 
+def test_the_network_is_believed_about_what_is_hardly_seen(body, true_points, network):
+    """The network's word is not discounted by a confidence that it has heeded already; that of the landmarks is."""
+    hidden = detection(true_points, 0.04)
+    hidden.confidence[[15, 17, 19, 21]] = 0.05
+    targets = with_network(fit_problem([hidden], CAMERA, body, FitOptions())).targets
+    assert float(targets.weight[0, 15]) == pytest.approx(0.05)
+    assert float(targets.landmark_weight[0, 15]) == 1.0 and float(targets.landmark_weight[0, 21]) == pytest.approx(0.2)
+    hidden.confidence[15] = 0.0
+    targets = with_network(fit_problem([hidden], CAMERA, body, FitOptions())).targets
+    assert float(targets.landmark_weight[0, 15]) == 0.0
+    true = replace(hidden, keypoints_px=CAMERA.project(true_points), world_m=true_points)
+    targets = with_network(fit_problem([true], CAMERA, body, FitOptions())).targets
+    assert torch.equal(targets.landmark_weight, targets.weight)  # landmarks that know better keep theirs
+
+
 def test_every_joint_says_how_sure_it_is(body, true_points, network):
     seen = detection(true_points, 0.04)
     first = fit_people([seen], CAMERA, body, FitOptions())[0].joint_uncertainty_mm
