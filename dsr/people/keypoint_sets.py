@@ -48,3 +48,7 @@ def _as_blazepose33(detection: Detection) -> Detection:
                 a[names.index(name)] for a in (detection.keypoints_px, detection.confidence)
             )
     return replace(detection, keypoint_set="blazepose33", keypoints_px=points, confidence=confidence, world_m=None)
+
+
+GROUP_JOINTS = (0, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28)
+"""BlazePose's numbers of the joints that the network for groups says: nose, ears, and limbs without hands and feet."""

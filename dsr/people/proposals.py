@@ -9,7 +9,7 @@ import numpy as np
 
 from dsr.people.candidates import CANDIDATE_COLUMNS, body_length, person_detector
 from dsr.people.faces import Face, FaceFinder, distinct_faces
-from dsr.people.groups import in_picture
+from dsr.people.groups import in_picture, merged
 from dsr.people.regions import Pyramid, Region
 from dsr.people.suppression import HIP_DISTANCE, merge_candidates
 
@@ -131,7 +131,7 @@ class Proposals:
         return found
 
     def in_group(self, pyramid: Pyramid, sizes: list[float]) -> np.ndarray:
-        """Candidates (N, 13) of the network for groups, best first.
+        """Candidates (N, 58) of the network for groups, best first, see :mod:`dsr.people.groups`.
 
         Args:
             pyramid: the picture.
@@ -139,7 +139,7 @@ class Proposals:
         """
         longer, (least, most) = float(max(pyramid.width, pyramid.height)), _GROUP_SIDES
         sides = {least, min(max(_GROUP_SIZE * longer / float(np.median(sizes)), 1.5 * least), most)}
-        return merge_candidates(np.concatenate([in_picture(pyramid, side) for side in sorted(sides)]))
+        return merged(np.concatenate([in_picture(pyramid, side) for side in sorted(sides)]))
 
     def in_region(self, pyramid: Pyramid, region: Region) -> np.ndarray:
         """Candidates (N, 13) of one region, best first, down to hints."""

@@ -87,7 +87,18 @@ class PeopleSearch:
         return [] if legs is None else [Body(legs, _LEGS_SCORE)]
 
     def _everybody(self, rgb: np.ndarray, pyramid: Pyramid) -> list[Body]:
-        """Bodies that are clear at once, then those behind and beside them, then the doubtful."""
+        """Bodies of the two detectors, then those of the network for groups."""
+        everybody, candidates, clear = self._detected(rgb, pyramid)
+        if not clear:
+            return everybody
+        if self.settings.beside and self._may_be_more(pyramid, everybody, candidates):
+            rows = self._proposals.in_group(pyramid, [body.size for body in everybody])
+            known = self._without_things(pyramid, corroborated(everybody, rows))
+            everybody = with_neighbours(self._landmarks, rgb, known, rows, self._finished)
+        return self._alone(rgb, everybody)
+
+    def _detected(self, rgb: np.ndarray, pyramid: Pyramid) -> tuple[list[Body], np.ndarray, bool]:
+        """Bodies that are clear at once, behind and beside them, and doubtful; all candidates; is anybody clear?"""
         candidates, smaller = self._proposals.candidates(pyramid)
         bodies = self._bodies(pyramid, candidates[candidates[:, 0] >= MIN_SCORE])
         faces = self._proposals.faces(pyramid, candidates, bool(bodies))
@@ -95,7 +106,7 @@ class PeopleSearch:
         bodies += self._below_faces(pyramid, faces, bodies)
         sure = suppress_bodies([body for body in bodies if _is_sure(body)])
         if not sure:
-            return suppress_bodies(bodies)
+            return suppress_bodies(bodies), candidates, False
         sure = self._unmixed(pyramid, sure)
         crowd = self.settings.beside and len(sure) >= TOGETHER
         if crowd:
@@ -127,12 +138,7 @@ class PeopleSearch:
                 break
             sure = more
         sure = self._behind(rgb, faces, sure)
-        everybody = sure + self._confirmed(rgb, sure, doubtful)
-        if self.settings.beside and self._may_be_more(pyramid, everybody, candidates):
-            rows = self._proposals.in_group(pyramid, [body.size for body in everybody])
-            known = self._without_things(pyramid, corroborated(everybody, rows))
-            everybody = with_neighbours(self._landmarks, rgb, known, rows, self._finished)
-        return self._alone(rgb, everybody)
+        return sure + self._confirmed(rgb, sure, doubtful), candidates, True
 
     def _may_be_more(self, pyramid: Pyramid, sure: list[Body], candidates: np.ndarray) -> bool:
         """False where one person is clear and nothing hints at another."""
@@ -268,7 +274,7 @@ class PeopleSearch:
             refused = []
             for index in waiting:
                 body, rest = current[index], current[:index] + current[index + 1 :]
-                others = touching(body, rest)
+                others = touching(body.landmarks.points, rest)
                 if not others:
                     continue
                 picture = Pyramid(without_bodies(rgb, others, keep=body))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -224,7 +225,7 @@ def covered_fraction(body: Body, others: list[Body]) -> float:
     return float(np.any([bone_distance(points, other) < 0.07 for other in others], axis=0).mean())
 
 
-def bone_distance(points: np.ndarray, body: Body | Face) -> np.ndarray:
+def bone_distance(points: np.ndarray, body: HasBones) -> np.ndarray:
     """Distance (N,) of picture points (N, 2) to the nearest bone of a body, in units of its size."""
     ends = body.bones
     bone = ends[:, 1] - ends[:, 0]
@@ -262,7 +263,19 @@ def stands_apart(body: Body, kept: list[Body]) -> bool:
     return bool(sure and not covered[0] and not covered[1:3].all() and covered_fraction(body, kept) < _HALF)
 
 
-def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Body | Face | None = None) -> np.ndarray:
+class HasBones(Protocol):
+    """A skeleton in a picture."""
+
+    @property
+    def bones(self) -> np.ndarray:
+        """(N, 2, 2) ends of the bones, pixels."""
+
+    @property
+    def size(self) -> float:
+        """Rough standing height, pixels."""
+
+
+def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: HasBones | None = None) -> np.ndarray:
     """A copy of the picture (h, w, 3) uint8 with the silhouettes of bodies painted in its mean colour.
 
     Silhouettes run over onto neighbours: with ``keep``, what lies nearer to its bones than to theirs stays.
@@ -287,7 +300,7 @@ def without_bodies(rgb: np.ndarray, bodies: list[Body], keep: Body | Face | None
     return picture
 
 
-def _nearer(box: np.ndarray, shape: tuple[int, ...], body: Body, keep: Body | Face) -> np.ndarray:
+def _nearer(box: np.ndarray, shape: tuple[int, ...], body: Body, keep: HasBones) -> np.ndarray:
     """1 where a cell of a (h, w) grid over a box is nearer to the bones of ``body`` than to those of ``keep``."""
     step = 4
     rows, columns = np.arange(0, shape[0], step), np.arange(0, shape[1], step)
@@ -298,9 +311,9 @@ def _nearer(box: np.ndarray, shape: tuple[int, ...], body: Body, keep: Body | Fa
     return np.repeat(np.repeat(nearer, step, axis=0), step, axis=1)[: shape[0], : shape[1]]
 
 
-def touching(body: Body, others: list[Body]) -> list[Body]:
-    """Those of others whose landmarks' boxes overlap a body's."""
-    low, high = body.landmarks.points.min(axis=0), body.landmarks.points.max(axis=0)
+def touching(points: np.ndarray, others: list[Body]) -> list[Body]:
+    """Those of others whose landmarks' boxes overlap that of points (N, 2)."""
+    low, high = points.min(axis=0), points.max(axis=0)
     return [
         other
         for other in others

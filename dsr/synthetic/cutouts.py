@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from dsr.files import write_atomic
 from dsr.npz import read_npz
+from dsr.people.keypoint_sets import GROUP_JOINTS
 from dsr.rendering.drawing import draw
 from dsr.synthetic.body_poses import DrawnPose, PosePool
 from dsr.synthetic.body_shapes import ShapePool
@@ -39,8 +40,8 @@ class Cutout:
 
     Attributes:
         pixels: (h, w, 5) uint8 red, green, blue, cover (0 to 255) and part (0, :data:`HEAD`, :data:`TRUNK`).
-        points: (4, 2) pixels of the middles of head, trunk and hips, and of the point that gives the region its size
-            and direction.
+        points: (4 + 15, 2) pixels of the middles of head, trunk and hips, of the point that gives the region its size
+            and direction, and of :data:`GROUP_JOINTS`.
     """
 
     pixels: np.ndarray
@@ -122,12 +123,13 @@ def _reduced(fine: np.ndarray, parts: np.ndarray) -> np.ndarray:
 
 
 def _points(pixels: np.ndarray) -> np.ndarray:
-    """(4, 2) middles of head, trunk and hips, and the region's point, of BlazePose's keypoints (33, 2)."""
+    """(4 + 15, 2) middles of head, trunk and hips, the region's point and the joints, of keypoints (33, 2)."""
     region = true_region(pixels)
     radius = region.side / 2.5
     up = np.array([np.sin(region.angle), -np.cos(region.angle)]) * radius
     hips = pixels[[23, 24]].mean(0)
-    return np.stack([pixels[[0, 7, 8]].mean(0), pixels[[11, 12, 23, 24]].mean(0), hips, hips + up])
+    middles = [pixels[[0, 7, 8]].mean(0), pixels[[11, 12, 23, 24]].mean(0), hips, hips + up]
+    return np.concatenate([np.stack(middles), pixels[list(GROUP_JOINTS)]])
 
 
 def write_cutouts(path: Path, cutouts: Iterable[Cutout]) -> None:

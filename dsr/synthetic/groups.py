@@ -15,6 +15,8 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from dsr.errors import DatasetError
+from dsr.people.groups import MIRROR
+from dsr.people.keypoint_sets import GROUP_JOINTS
 from dsr.people.regions import brightened
 from dsr.synthetic.backdrop import draw_backdrop, draw_front, photograph
 from dsr.synthetic.cutouts import HEAD, TRUNK, Cutout
@@ -26,8 +28,10 @@ _LEAST_PX = {HEAD: 14, TRUNK: 40}
 _BACKDROPS, _BACKDROP_SIDE = 600, 320
 _SCENES, _SHARES = ("nobody", "one", "few", "row", "crowd"), (0.06, 0.15, 0.38, 0.18, 0.23)
 _SIZES = {"one": (45, 460), "few": (50, 440), "row": (38, 190), "crowd": (36, 140)}
-_LIMBS, _THINGS, _DARK = 0.3, 0.25, 0.12
+_LIMBS, _THINGS, _DARK = 0.3, 0.35, 0.12
 _CHILD = 0.15
+_POINTS = 4 + len(GROUP_JOINTS)
+_MIRROR = [*range(4), *(4 + place for place in MIRROR)]
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class GroupPicture:
 
     Attributes:
         rgb: (h, w, 3) uint8.
-        points: (N, 4, 2) pixels of the middles of head, trunk and hips, and of the point that gives the region.
+        points: (N, 4 + 15, 2) pixels of the middles of head, trunk and hips, of the point that gives the region, and of
+            the joints, seen or not.
         state: (N, 2) uint8 of head and trunk: 0 not seen, 1 doubtful, 2 seen.
     """
 
@@ -68,7 +73,7 @@ class GroupSource:
     """
 
     def __init__(self, cutouts: list[Cutout], side: int, seed: int = 0, places: Sequence[np.ndarray] = ()) -> None:
-        self._cutouts, self._side = cutouts, side
+        self._cutouts, self.side = cutouts, side
         rng = np.random.default_rng([29, seed])
         self._backdrops = []
         for k in range(_BACKDROPS):
@@ -82,7 +87,7 @@ class GroupSource:
 
     def draw(self, rng: np.random.Generator) -> GroupPicture:
         """A picture."""
-        side = self._side
+        side = self.side
         shape = (side, side)
         canvas = _Canvas(self._backdrop(rng), np.full(shape, -1, np.int16), np.zeros(shape, np.uint8))
         scene = str(rng.choice(_SCENES, p=_SHARES))
@@ -98,23 +103,23 @@ class GroupSource:
         if rng.random() < _THINGS:
             _things(rng, canvas, places)
         state = _state(canvas)
-        points = np.array(canvas.points, np.float32).reshape(-1, 4, 2)
+        points = np.array(canvas.points, np.float32).reshape(-1, _POINTS, 2)
         rgb = _developed(rng, canvas.colours)
         if rng.random() < 0.5:
             rgb = np.ascontiguousarray(rgb[:, ::-1])
-            points = points * np.array([-1, 1], np.float32) + np.array([side, 0], np.float32)
+            points = points[:, _MIRROR] * np.array([-1, 1], np.float32) + np.array([side, 0], np.float32)
         return GroupPicture(rgb, points, state)
 
     def _backdrop(self, rng: np.random.Generator) -> Image.Image:
         picture = self._backdrops[int(rng.integers(len(self._backdrops)))]
-        cut = int(rng.integers(self._side // 2, _BACKDROP_SIDE + 1))
+        cut = int(rng.integers(self.side // 2, _BACKDROP_SIDE + 1))
         v, u = rng.integers(0, _BACKDROP_SIDE - cut + 1, 2)
         window = picture[v : v + cut, u : u + cut]
         if rng.random() < 0.5:
             window = window[:, ::-1]
         gain = (1 + rng.normal(0, 0.1, 3)) * np.exp(rng.normal(0, 0.15))
         lit = np.clip(window * gain.astype(np.float32) + np.float32(rng.normal(0, 20)), 0, 255).astype(np.uint8)
-        return Image.fromarray(lit).resize((self._side, self._side), Image.Resampling.BILINEAR)
+        return Image.fromarray(lit).resize((self.side, self.side), Image.Resampling.BILINEAR)
 
     def _limb(self, rng: np.random.Generator, canvas: _Canvas, size: float) -> None:
         """An arm or legs of somebody who is not there."""
@@ -128,7 +133,7 @@ class GroupSource:
             pixels[:, (columns < cutout.points[2, 0]) == (rng.random() < 0.5)] = 0
         else:
             pixels[rows < hips + 15] = 0
-        at = rng.uniform(-0.1, 1.1, 2) * self._side
+        at = rng.uniform(-0.1, 1.1, 2) * self.side
         _paste(rng, canvas, Cutout(pixels, cutout.points), (float(at[0]), float(at[1])), size, None)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from dsr.errors import CheckpointError
 from dsr.people import groups
-from dsr.people.group_network import ANCHORS, SIZE_PX, STRIDE, VALUES
+from dsr.people.group_network import ANCHORS, JOINTS, PLACE, SIZE_PX, STRIDE, VALUES
 from dsr.people.regions import Pyramid
 from dsr.synthetic.cutouts import CutoutSource, read_cutouts, write_cutouts
 from dsr.synthetic.groups import GroupSource
@@ -21,11 +21,29 @@ def test_answers_become_candidates_head_and_trunk_of_one_person_are_one() -> Non
     for anchor, row, score in ((0, 4, 2.0), (1, 9, 1.0)):
         answers[anchor, row, 10] = score
         below = (48.0 - STRIDE * (row + 0.5)) / SIZE_PX
-        values[anchor, :, row, 10] = (0.0, below, 0.0, 0.0, 3.0)
+        values[anchor, :PLACE, row, 10] = (0.0, below, 0.0, 0.0, 3.0)
+        joints = values[anchor, PLACE:-JOINTS, row, 10].reshape(JOINTS, 2)
+        joints[:] = np.stack([np.linspace(-0.2, 0.2, JOINTS), below + np.linspace(-0.4, 0.4, JOINTS)], 1)
+        values[anchor, -JOINTS:, row, 10] = np.log((0.02, 0.04)[anchor])
     (candidate,) = groups.decoded(answers)
     assert candidate[0] == pytest.approx(1 / (1 + np.exp(-2)))
     np.testing.assert_allclose(candidate[5:9], [42, 48, 42, 48 - SIZE_PX / 2], atol=1e-9)
     assert candidate[2] < candidate[4] < 48, "the head is above the hips"
+    joints, scales = groups.joints_of(candidate[None])
+    np.testing.assert_allclose(joints[0, [0, -1]], [[42 - 12.8, 48 - 25.6], [42 + 12.8, 48 + 25.6]], atol=1e-9)
+    np.testing.assert_allclose(scales, 2 / (1 / 0.02 + 1 / 0.04) * SIZE_PX)
+
+
+def test_two_whose_joints_differ_are_two_and_a_back_taken_for_a_front_is_one() -> None:
+    rows = np.tile(np.r_[0.9, np.zeros(12), np.zeros(2 * JOINTS), np.full(JOINTS, 2.0)], (3, 1))
+    rows[:, 5:9] = (100, 100, 100, 50)
+    joints = np.stack([100 + 10.0 * np.cos(np.arange(JOINTS)), 60 + 6.0 * np.arange(JOINTS)], 1)
+    rows[:, 13:-JOINTS] = joints.ravel()
+    rows[1, 13:-JOINTS] = joints[groups.MIRROR].ravel()
+    rows[2, 13:-JOINTS] += 15.0
+    rows[:, 0] -= (0, 0.1, 0.2)
+    kept = groups.merged(rows)
+    assert kept[:, 0].tolist() == pytest.approx([0.9, 0.7])
 
 
 def test_what_ships_proposes_drawn_people_in_groups(tmp_path: Path) -> None:

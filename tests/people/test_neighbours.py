@@ -6,6 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from dsr.people.group_bodies import EVIDENCE, Proposed, evidence, likelihood
+from dsr.people.groups import GROUP_COLUMNS
+from dsr.people.keypoint_sets import GROUP_JOINTS
 from dsr.people.landmarks import CROP_SIZE, RegionLandmarks
 from dsr.people.neighbours import SCORE, corroborated, with_neighbours
 from dsr.people.regions import Pyramid, Region
@@ -57,8 +60,13 @@ def known(*places: tuple[float, float]) -> list[Body]:
     return [Body(marks(u, v, Region(u, v, 1.25 * HEIGHT, 0.0), 1.0), 0.9) for u, v in places]
 
 
-def candidates(*places: tuple[float, float]) -> np.ndarray:
-    return np.array([[0.6, 0, 0, 1, 1, u, v, u, v - HEIGHT / 2, u, v, u, v] for u, v in places]).reshape(-1, 13)
+def candidates(*places: tuple[float, float], score: float = 0.8) -> np.ndarray:
+    rows = []
+    for u, v in places:
+        joints = marks(u, v, Region(u, v, 1.25 * HEIGHT, 0.0), 1.0).points[list(GROUP_JOINTS)]
+        scales = np.full(len(GROUP_JOINTS), 0.03 * HEIGHT)
+        rows.append(np.r_[score, 0, 0, 1, 1, u, v, u, v - HEIGHT / 2, u, v, u, v, joints.ravel(), scales])
+    return np.array(rows).reshape(-1, GROUP_COLUMNS)
 
 
 def finished(pyramid: Pyramid, body: Body) -> Body | None:
@@ -81,10 +89,40 @@ def test_where_everybody_is_known_nobody_is_looked_at() -> None:
     assert model.looks == 0
 
 
-def test_what_looks_like_somebody_from_one_side_only_is_a_thing() -> None:
-    model = People(*ROW, mirrored=0.05)
-    people = with_neighbours(model, picture_of(*ROW), known(ROW[0]), candidates(*ROW), finished)  # type: ignore[arg-type]
-    assert len(people) == 1 and model.looks > 0
+def test_who_stands_close_behind_somebody_is_looked_at_with_them_taken_out() -> None:
+    behind, front = (100.0, 250.0), (136.0, 250.0)
+
+    class Shadowed(People):
+        """Shows the one in front as long as they are in the picture."""
+
+        def __call__(self, pyramid: Pyramid, region: Region, mirrored: bool = False) -> RegionLandmarks:
+            self.looks += 1
+            picture = np.asarray(pyramid.level(1.0)[0])
+            there = picture[int(front[1]), int(front[0] + 10), 0] == 255
+            return marks(*(front if there else behind), region, 1.0)
+
+    picture = picture_of(behind, front)
+    people = with_neighbours(Shadowed(), picture, known(front), candidates(front, behind), finished)  # type: ignore[arg-type]
+    assert places_of(people) == sorted([behind, front])
+    alone = with_neighbours(Shadowed(), picture, known(front), candidates(front), finished)  # type: ignore[arg-type]
+    assert places_of(alone) == [front], "nobody without a candidate"
+
+
+def test_a_look_at_a_neighbour_or_beside_the_candidate_is_less_likely_somebody_new() -> None:
+    (proposed,) = (Proposed(row) for row in candidates((190.0, 250.0)))
+    there, neighbour, beside = known((190.0, 250.0), (100.0, 250.0), (230.0, 250.0))
+    right = likelihood(proposed, there, there, [neighbour])
+    assert right > likelihood(proposed, neighbour, neighbour, [neighbour])
+    assert right > likelihood(proposed, beside, beside, [neighbour])
+    assert right > likelihood(Proposed(candidates((190.0, 250.0), score=0.42)[0]), there, there, [neighbour])
+    assert evidence(proposed, there, there, []).shape == (len(EVIDENCE),)
+
+
+def test_a_candidate_nearer_to_somebody_known_than_all_others_is_them() -> None:
+    model = People(*ROW)
+    rows = candidates(*((u + 0.12 * HEIGHT, v) for u, v in ROW))
+    assert len(with_neighbours(model, picture_of(*ROW), known(*ROW), rows, finished)) == 4  # type: ignore[arg-type]
+    assert model.looks == 0
 
 
 def test_doubtful_bodies_are_surer_where_the_network_proposes_them_too() -> None:
@@ -103,3 +141,9 @@ def test_a_doubtful_body_in_the_place_of_a_larger_person_is_left_out() -> None:
 
 def test_beside_nobody_there_are_no_neighbours() -> None:
     assert with_neighbours(People(*ROW), picture_of(*ROW), [], candidates(*ROW), finished) == []  # type: ignore[arg-type]
+
+
+def test_where_the_model_sees_nothing_at_all_nobody_is_made_up() -> None:
+    blind = People()
+    assert len(with_neighbours(blind, picture_of(*ROW), known(ROW[0]), candidates(*ROW), finished)) == 1  # type: ignore[arg-type]
+    assert blind.looks > 0
