@@ -142,7 +142,8 @@ def _grown_up(bodies: PredictedBodies | None, problem: FitProblem) -> PredictedB
 def joint_uncertainty(bodies: PredictedBodies) -> np.ndarray:
     """How far joints are off after the fit, (B, 24) millimetres: one standard deviation of the distance.
 
-    Of 297 made-up people 51 in a hundred errors are below 0.75 of it, 90 below 1.63; of 32 views of real ones 49 and 91.
+    Of 297 made-up people 51 in a hundred errors are below 0.75 of it, 90 below 1.63; of 32 views of real ones 49
+    and 91.
     """
     across, along = bodies.joint_sigma.unbind(-1)
     return np.asarray(AFTER_FIT * 1000 * (2 * across.square() + along.square()).sqrt().cpu())
