@@ -16,13 +16,14 @@ from dsr.people.candidates import body_length
 from dsr.people.group_bodies import Proposed, likelihood
 from dsr.people.landmarks import LandmarkModel
 from dsr.people.regions import Pyramid
-from dsr.people.suppression import MAX_COVERED, Body, covered_fraction, is_plausible, touching, without_bodies
+from dsr.people.suppression import Body, covered_fraction, is_plausible, touching, without_bodies
 
 SCORE = 0.75  # of somebody whom the person detector did not see
 _LEAST_SCORE = (0.5, 0.45)  # of a candidate, beside few people and beside several: below, photographs show things
 _LIKELY = 0.85  # of a look that is taken
 _SCALES, _WORTH = (1.0, 1.15, 0.87), 0.3  # of the region; likelihood that makes another look worth its time
 _THERE, _SEVERAL = (0.5, 0.1), 5  # presence in one of two looks, beside few and beside so many people
+_COVERED = (0.75, 0.9)  # share of the landmarks that lie on others
 _ALIKE_LOG = 0.7  # of sizes: beside somebody are people of about their size
 _CONSISTENT = 0.25  # of a look; half hidden people's landmarks lie on their own silhouette less than others'
 _LEAST_PX = 64.0  # size of people who are looked for: in less there is too little to see to tell them from things
@@ -113,7 +114,8 @@ def _there(
         mirrored = likely[1] > likely[0]
         best, other = looks[mirrored], looks[not mirrored]
         alike = any(abs(np.log(best.size / body.size)) < _ALIKE_LOG for body in bodies)
-        if max(likely) < _WORTH or not alike or covered_fraction(best, bodies) > MAX_COVERED:
+        lies_on = covered_fraction(best, bodies) > _COVERED[len(bodies) >= _SEVERAL]
+        if max(likely) < _WORTH or not alike or lies_on:
             return None
         if max(likely) >= _LIKELY and best.consistency >= _CONSISTENT:
             body = finish(picture, best)

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from dsr.errors import CheckpointError
-from dsr.people import groups
+from dsr.image.types import Photo
+from dsr.people import PeopleDetector, groups
 from dsr.people.group_network import ANCHORS, JOINTS, PLACE, SIZE_PX, STRIDE, VALUES
+from dsr.people.proposals import Proposals
 from dsr.people.regions import Pyramid
+from dsr.synthetic.crowds import CrowdSource
 from dsr.synthetic.cutouts import CutoutSource, read_cutouts, write_cutouts
 from dsr.synthetic.groups import GroupSource
 
@@ -61,6 +64,28 @@ def test_what_ships_proposes_drawn_people_in_groups(tmp_path: Path) -> None:
                 people += 1
                 found += bool((np.hypot(*(rows[:, 5:7] - points[2]).T) < 0.2 * length).any())
     assert people >= 30 and found >= 0.7 * people
+
+
+def test_who_is_hidden_by_half_is_found_with_the_network_and_not_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = CrowdSource().draw(33)
+    height, width = picture.rgb.shape[:2]
+    photo = Photo(Path("x.png"), np.ascontiguousarray(picture.rgb), width, height, 1.0, "", "PNG")
+    detector = PeopleDetector()
+
+    def found() -> int:
+        trunk, people = [11, 12, 23, 24], detector.detect(photo)
+        apart = np.array(
+            [
+                [np.hypot(*(p.keypoints_px[trunk] - who.keypoints_px[trunk]).T).mean() for p in people]
+                for who in picture.people
+            ]
+        )
+        size = [np.ptp(who.keypoints_px, axis=0).max() for who in picture.people]
+        return int((apart.min(1) < 0.1 * np.array(size)).sum())
+
+    assert found() == len(picture.people) == 4
+    monkeypatch.setattr(Proposals, "in_group", lambda *_: np.zeros((0, groups.GROUP_COLUMNS)))
+    assert found() <= 2
 
 
 def test_a_picture_without_anything_has_no_candidates() -> None:
