@@ -19,10 +19,13 @@ from dsr.people.regions import Pyramid
 from dsr.people.suppression import Body, covered_fraction, is_plausible, touching, without_bodies
 
 SCORE = 0.75  # of somebody whom the person detector did not see
-_LEAST_SCORE = (0.5, 0.45)  # of a candidate, beside few people and beside several: below, photographs show things
+_LEAST_SCORE = (0.4, 0.5, 0.45)  # of a candidate beside nobody, few and several: below, photographs show things
 _LIKELY = 0.85  # of a look that is taken
 _SCALES, _WORTH = (1.0, 1.15, 0.87), 0.3  # of the region; likelihood that makes another look worth its time
 _THERE, _SEVERAL = (0.5, 0.1), 5  # presence in one of two looks, beside few and beside so many people
+_PLAIN, _PLAINLY = 0.9, 0.97  # presence in both looks and likelihood of who is plain to see, whatever their size
+_FIRST = (0.65, 0.3, 0.9)  # beside nobody: score, presence in both looks, likelihood;
+_STEADY = (0.4, 0.9, 0.8)  # or in six looks, of which no thing looked at was so sure
 _COVERED = (0.75, 0.9)  # share of the landmarks that lie on others
 _ALIKE_LOG = 0.7  # of sizes: beside somebody are people of about their size
 _CONSISTENT = 0.25  # of a look; half hidden people's landmarks lie on their own silhouette less than others'
@@ -41,8 +44,9 @@ def with_neighbours(
     bodies: list[Body],
     rows: np.ndarray,
     finish: Callable[[Pyramid, Body], Body | None],
+    plainly: bool = False,
 ) -> list[Body]:
-    """Bodies, and those of candidates that are somebody else.
+    """Bodies, and those of candidates that are somebody else; beside nobody, those of the surest and who is with them.
 
     Args:
         model: landmark model.
@@ -50,11 +54,14 @@ def with_neighbours(
         bodies: who is known.
         rows: (N, 58) candidates, best first.
         finish: all further passes on a body of a picture; None where nobody is left.
+        plainly: only who is plain to see.
     """
-    if not bodies:  # all that was known were things: beside nobody there are no neighbours
-        return bodies
-    left = unknown(rows, bodies)
     whole = Pyramid(rgb)
+    if not bodies:
+        bodies = _first(model, whole, rows, finish)
+        if not bodies:
+            return bodies
+    left, company = unknown(rows, bodies), _company(bodies)
     for peeled in (False, True):
         refused = []
         for proposed in left:
@@ -66,13 +73,35 @@ def with_neighbours(
                 if not near:
                     continue
                 picture = Pyramid(without_bodies(rgb, near, keep=proposed))
-            body = _there(model, picture, proposed, bodies, finish)
+            body = _there(model, picture, proposed, bodies, finish, plainly)
             if body is None:
                 refused.append(proposed)
             else:
                 bodies = [*bodies, body]
-        left = refused
+        left = [] if plainly else refused
+    if _company(bodies) > company and not plainly:  # beside several people less is asked of a candidate than beside few
+        return with_neighbours(model, rgb, bodies, rows, finish)
     return bodies
+
+
+def _first(
+    model: LandmarkModel, picture: Pyramid, rows: np.ndarray, finish: Callable[[Pyramid, Body], Body | None]
+) -> list[Body]:
+    """The body of the best candidate (N, 58) that is somebody beyond doubt, one or none."""
+    for proposed in unknown(rows, []):
+        looks: list[Body] = []
+        for scale in _SCALES:
+            looks += _looks(model, picture, proposed, scale)
+            pair = looks[-2:]
+            likely = [likelihood(proposed, look, other, []) for look, other in (pair, pair[::-1])]
+            presence = min(look.landmarks.presence for look in looks)
+            score, there, enough = _STEADY if len(looks) == 2 * len(_SCALES) else _FIRST
+            best = pair[likely[1] > likely[0]]
+            if proposed.score >= score and presence >= there and max(likely) >= enough and is_plausible(best):
+                return [finish(picture, best) or best]
+            if presence < min(_FIRST[1], _STEADY[1]):
+                break
+    return []
 
 
 def unknown(rows: np.ndarray, bodies: list[Body]) -> list[Proposed]:
@@ -82,7 +111,7 @@ def unknown(rows: np.ndarray, bodies: list[Body]) -> list[Proposed]:
         rows: best first.
         bodies: who is known.
     """
-    rows = rows[(rows[:, 0] >= _LEAST_SCORE[len(bodies) >= _SEVERAL]) & (body_length(rows) >= _LEAST_PX)]
+    rows = rows[(rows[:, 0] >= _LEAST_SCORE[_company(bodies)]) & (body_length(rows) >= _LEAST_PX)]
     candidates = [Proposed(row) for row in rows[:_MOST_CANDIDATES]]
     if not bodies or not candidates:
         return candidates
@@ -90,6 +119,11 @@ def unknown(rows: np.ndarray, bodies: list[Body]) -> list[Proposed]:
     known = (apart < _KNOWN).any(1)
     known[apart.argmin(0)[apart.min(0) < _NEAREST]] = True
     return [proposed for proposed, it_is in zip(candidates, known.tolist(), strict=True) if not it_is]
+
+
+def _company(bodies: list[Body]) -> int:
+    """0 beside nobody, 1 beside few people, 2 beside several."""
+    return 0 if not bodies else 1 + (len(bodies) >= _SEVERAL)
 
 
 def beside(proposed: Proposed, bodies: list[Body]) -> list[Body]:
@@ -103,25 +137,36 @@ def _there(
     proposed: Proposed,
     bodies: list[Body],
     finish: Callable[[Pyramid, Body], Body | None],
+    plainly: bool,
 ) -> Body | None:
     """The body of a candidate after all passes, where a look most likely shows somebody new."""
+    several = len(bodies) >= _SEVERAL
+    if plainly and model(picture, proposed.region, False).presence < _PLAIN:
+        return None
     for scale in _SCALES:
-        region = replace(proposed.region, side=scale * proposed.region.side)
-        looks = [Body(model(picture, region, mirrored), SCORE) for mirrored in (False, True)]
-        if max(look.landmarks.presence for look in looks) < _THERE[len(bodies) >= _SEVERAL]:
+        looks = _looks(model, picture, proposed, scale)
+        presence = [look.landmarks.presence for look in looks]
+        if max(presence) < _THERE[several]:
             return None
         likely = [likelihood(proposed, look, other, bodies) for look, other in (looks, looks[::-1])]
         mirrored = likely[1] > likely[0]
         best, other = looks[mirrored], looks[not mirrored]
+        plain = min(presence) >= _PLAIN and max(likely) >= _PLAINLY
         alike = any(abs(np.log(best.size / body.size)) < _ALIKE_LOG for body in bodies)
-        lies_on = covered_fraction(best, bodies) > _COVERED[len(bodies) >= _SEVERAL]
-        if max(likely) < _WORTH or not alike or lies_on:
+        lies_on = covered_fraction(best, bodies) > _COVERED[several]
+        if max(likely) < _WORTH or not (plain or (alike and not plainly)) or lies_on:
             return None
         if max(likely) >= _LIKELY and best.consistency >= _CONSISTENT:
             body = finish(picture, best)
             kept = body is not None and is_plausible(body) and likelihood(proposed, body, other, bodies) >= _LIKELY
             return body if kept else best
     return None
+
+
+def _looks(model: LandmarkModel, picture: Pyramid, proposed: Proposed, scale: float) -> list[Body]:
+    """Both looks, plain and mirrored, at a candidate's region times a scale."""
+    region = replace(proposed.region, side=scale * proposed.region.side)
+    return [Body(model(picture, region, mirrored), SCORE) for mirrored in (False, True)]
 
 
 def corroborated(bodies: list[Body], rows: np.ndarray) -> list[Body]:

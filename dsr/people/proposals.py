@@ -41,7 +41,7 @@ class SearchSettings:
         wider: side of a square around the picture, in longer sides, that shows room around people who are cut off by
             the border; 0 for none.
         doubt: candidates scored lower must stand up to more looks, unless they have a clear face.
-        beside: whether several people are looked at closer, for more beside them.
+        beside: who is looked at closer, for more beside them: 0 nobody, 1 several people and small ones, 2 everybody.
         faces: tile sides in which faces are always looked for.
         faces_on_cue: tile sides searched for faces where the sides before show small ones; with no side before, where
             nobody was found.
@@ -53,15 +53,15 @@ class SearchSettings:
     peels: int
     wider: float
     doubt: float
-    beside: bool
+    beside: int
     faces: tuple[float, ...]
     faces_on_cue: tuple[float, ...]
 
 
 SETTINGS: dict[str, SearchSettings] = {
-    "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, False, (), (1,)),
-    "standard": SearchSettings((1, 2), (3, 5, 8), 3, 1, 1.33, 0.75, True, (1, 16 / 9), (3,)),
-    "best": SearchSettings((1, 2, 3), (4, 6, 9), 5, 2, 1.33, 0.75, True, (1, 16 / 9, 3), (5,)),
+    "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, 0, (), (1,)),
+    "standard": SearchSettings((1, 2), (3, 5, 8), 3, 1, 1.33, 0.75, 1, (1, 16 / 9), (3,)),
+    "best": SearchSettings((1, 2, 3), (4, 6, 9), 5, 2, 1.33, 0.75, 2, (1, 16 / 9, 3), (5,)),
 }
 
 
@@ -135,10 +135,11 @@ class Proposals:
 
         Args:
             pyramid: the picture.
-            sizes: of who is known, pixels: they say how closely to look.
+            sizes: of who is known, pixels: they say how closely to look; most closely where there are none.
         """
         longer, (least, most) = float(max(pyramid.width, pyramid.height)), _GROUP_SIDES
-        sides = {least, min(max(_GROUP_SIZE * longer / float(np.median(sizes)), 1.5 * least), most)}
+        closely = _GROUP_SIZE * longer / float(np.median(sizes)) if sizes else most
+        sides = {least, min(max(closely, 1.5 * least), most)}
         return merged(np.concatenate([in_picture(pyramid, side) for side in sorted(sides)]))
 
     def in_region(self, pyramid: Pyramid, region: Region) -> np.ndarray:

@@ -182,7 +182,7 @@ def girth(body, result):
 
 
 def test_loose_clothes_make_nobody_fat(body):
-    _, photo, detection = dressed(body, 0.035)
+    _, photo, detection = dressed(body, 0.05)
     start = fit_people([detection], CAMERA, body, FitOptions())
     true = measure_body(body.asset, np.zeros(body.num_betas)).waist_m
     (plain,) = refine_semantic(start, [detection], CAMERA, body, FitOptions(clothing="tight"), photo)

@@ -139,8 +139,23 @@ def test_a_doubtful_body_in_the_place_of_a_larger_person_is_left_out() -> None:
     assert corroborated(sure, larger) == sure
 
 
-def test_beside_nobody_there_are_no_neighbours() -> None:
-    assert with_neighbours(People(*ROW), picture_of(*ROW), [], candidates(*ROW), finished) == []  # type: ignore[arg-type]
+def found_beside(bodies: list[Body], score: float, mirrored: float, plainly: bool = False) -> int:
+    model, rows = People(*ROW, mirrored=mirrored), candidates(*ROW, score=score)
+    return len(with_neighbours(model, picture_of(*ROW), bodies, rows, finished, plainly))  # type: ignore[arg-type]
+
+
+def test_beside_nobody_the_surest_is_found_and_who_is_with_them() -> None:
+    assert found_beside([], 0.8, 0.5) == 4
+    assert found_beside([], 0.8, 0.2) == 0, "not to be seen in the mirror"
+    assert found_beside([], 0.5, 1.0) == 4, "six sure looks"
+    assert found_beside([], 0.5, 0.8) == 0
+    assert found_beside([], 0.39, 1.0) == 0
+
+
+def test_beside_one_clear_person_only_who_is_plain_to_see_is_found() -> None:
+    assert found_beside(known(ROW[0]), 0.8, 1.0, plainly=True) == 4
+    assert found_beside(known(ROW[0]), 0.8, 0.8, plainly=True) == 1
+    assert found_beside(known(ROW[0]), 0.8, 0.8) == 4
 
 
 def test_where_the_model_sees_nothing_at_all_nobody_is_made_up() -> None:
