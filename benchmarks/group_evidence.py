@@ -54,8 +54,8 @@ class Looks:
             near = neighbours.beside(proposed, bodies)
             pictures = [rgb, *([without_bodies(rgb, near, keep=proposed)] if near else [])]
             for picture in map(Pyramid, pictures):
-                looks = [Body(model(picture, proposed.region, mirrored), 0.75) for mirrored in (False, True)]
-                for look, other in (looks, looks[::-1]):
+                pair = neighbours.looks(model, picture, proposed)
+                for look, other in (pair, pair[::-1]):
                     apart = costs([look])[:, 0]
                     best = int(apart.argmin()) if len(apart) else -1
                     right = best >= 0 and apart[best] < FOUND_DISTANCE and best not in known

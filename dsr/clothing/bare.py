@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
@@ -17,20 +18,18 @@ TRUNK_SKIN = LABELS.index("jumpsuits")
 
 def bare_labels(asset: BodyAsset) -> np.ndarray:
     """(V,) label id of every vertex of a body without clothes, by the joint that moves it most."""
-    count = asset.weights.shape[1]
-    names = joint_names("smpl24")[: 24 if count == 24 else 22]  # larger rigs have jaw and fingers after the wrists
-    of_joint = np.full(count, TRUNK_SKIN)
-    for j, name in enumerate(names):
+
+    def label(name: str) -> int:
         side = name.split("_")[0]
         if name == "head":
-            of_joint[j] = LABELS.index("face")
-        elif any(part in name for part in ("shoulder", "elbow", "wrist", "hand")):
-            of_joint[j] = LABELS.index(f"{side}Arm")
-        elif any(part in name for part in ("hip", "knee", "ankle", "foot")):
-            of_joint[j] = LABELS.index(f"{side}Leg")
-    for j in range(len(names), count):
-        of_joint[j] = of_joint[asset.parents[j]]
-    return np.asarray(of_joint[asset.weights.argmax(1)])
+            return LABELS.index("face")
+        if any(part in name for part in ("shoulder", "elbow", "wrist", "hand")):
+            return LABELS.index(f"{side}Arm")
+        if any(part in name for part in ("hip", "knee", "ankle", "foot")):
+            return LABELS.index(f"{side}Leg")
+        return TRUNK_SKIN
+
+    return _by_joint(asset, label)
 
 
 PARTS: Final = ("head", "trunk", "pelvis", "upper arm", "forearm", "hand", "thigh", "shin", "foot")
@@ -47,9 +46,14 @@ _PART_OF_JOINT: Final = MappingProxyType(
 
 def body_parts(asset: BodyAsset) -> np.ndarray:
     """(V,) part of every vertex, an index of :data:`PARTS`, by the joint that moves it most."""
+    return _by_joint(asset, lambda name: PARTS.index(next(p for key, p in _PART_OF_JOINT.items() if key in name)))
+
+
+def _by_joint(asset: BodyAsset, value: Callable[[str], int]) -> np.ndarray:
+    """(V,) value of the joint that moves each vertex most, by its name."""
     count = asset.weights.shape[1]
-    names = joint_names("smpl24")[: 24 if count == 24 else 22]
-    of_joint = [PARTS.index(next(part for key, part in _PART_OF_JOINT.items() if key in name)) for name in names]
+    names = joint_names("smpl24")[: 24 if count == 24 else 22]  # larger rigs have jaw and fingers after the wrists
+    of_joint = [value(name) for name in names]
     for j in range(len(names), count):
         of_joint.append(of_joint[asset.parents[j]])
     return np.array(of_joint)[asset.weights.argmax(1)]

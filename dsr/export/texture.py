@@ -256,8 +256,9 @@ def _fill(
         votes *= 0.05 + likely
     label = votes.argmax(1)
     same = near * (voters == label[:, None])
-    local = np.einsum("vk,vkc->vc", same, np.tile(shades, (2, 1))[nearest]) / np.maximum(same.sum(1), 1e-9)[:, None]
-    trust = np.exp(-(same * distance).sum(1) / np.maximum(same.sum(1), 1e-9) / _LOCAL_M) * (same.sum(1) > 0)
+    total = same.sum(1)
+    local = np.einsum("vk,vkc->vc", same, np.tile(shades, (2, 1))[nearest]) / np.maximum(total, 1e-9)[:, None]
+    trust = np.exp(-(same * distance).sum(1) / np.maximum(total, 1e-9) / _LOCAL_M) * (total > 0)
     return atlas.of(tones[label] + trust[:, None] * (local - tones[label]))
 
 

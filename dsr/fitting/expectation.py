@@ -78,5 +78,6 @@ def expect_upright(problem: FitProblem, gravity: Gravity, stances: Sequence[Stan
         pose_sigma[:, _KNEES] /= tensor(1 - 0.95 * stretched)
     shares = tensor(np.stack([keypoint_shares(d, problem.camera.size) for d in problem.detections]))
     believed = None if targets.landmark_weight is None else targets.landmark_weight * shares
-    targets = replace(targets, weight=targets.weight * shares, landmark_weight=believed, pose_sigma=pose_sigma)
-    return replace(problem, targets=replace(targets, upright=upright))
+    weight = targets.weight * shares
+    targets = replace(targets, weight=weight, landmark_weight=believed, upright=upright, pose_sigma=pose_sigma)
+    return replace(problem, targets=targets)

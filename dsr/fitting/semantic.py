@@ -187,8 +187,9 @@ def _refine_group(
         beta=weights.beta,
         child=weights.child,
     )
-    targets = replace(problem.targets, landmark_sigma=None, landmark_weight=None, landmark_common=None)
-    targets = replace(targets, pixel_factor=None)
+    targets = replace(
+        problem.targets, landmark_sigma=None, landmark_weight=None, landmark_common=None, pixel_factor=None
+    )
     if model.child_axis is not None:
         betas = torch.zeros_like(start.betas) if targets.betas is None else targets.betas.clone()
         child = start.betas[:, model.child_axis]

@@ -15,7 +15,7 @@ import numpy as np
 from dsr.clothing.bare import PARTS
 from dsr.clothing.labels import LABELS
 from dsr.people.body_view import BodyView
-from dsr.people.skin import SkinModel, calibrate_skin
+from dsr.people.skin import LIMB_LIGHT, SkinModel, calibrate_skin
 
 _LEFT = [k for k, name in enumerate(LABELS) if name.startswith("left")]
 _TRUNK, _SHIN, _FOOT = (PARTS.index(name) for name in ("trunk", "shin", "foot"))
@@ -46,16 +46,25 @@ def skin_of_limbs(rgb: np.ndarray, features: np.ndarray, mask: np.ndarray, body:
     Returns:
         The model; that of skin in general where hands and limbs have no such colour in common.
     """
-    part = 2 * body.part + np.isin(body.skin_label, _LEFT)
     limb = body.covered & (mask > _PERSON) & np.isin(body.part, _LIMBS) & _witness(rgb, features, _ANYBODYS)
     skin = calibrate_skin(features[limb], np.ones(limb.sum()))
     if not skin.has_colour or (skin.spread[1:] > _NARROW).any():
         return SkinModel()
-    seen = body.covered & (mask > _PERSON)
-    shares = _shares(part[seen], (np.exp(-0.25 * skin.distance2(features)) > _LIKE)[seen])
+    part, seen = _sided(body, mask)
+    shares = _shares(part[seen], (_likeness(skin, features) > _LIKE)[seen])
     sure = [k for k in np.flatnonzero(shares > _SHARE) if k // 2 in _LIMBS]
     agree = len(sure) >= _AGREE and any(k // 2 in _ARMS for k in sure)
     return skin if agree else SkinModel()
+
+
+def _sided(body: BodyView, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Part and side (S, S) of the body, twice the part and 1 more on the left, and where it is seen, bool."""
+    return 2 * body.part + np.isin(body.skin_label, _LEFT), body.covered & (mask > _PERSON)
+
+
+def _likeness(skin: SkinModel, features: np.ndarray, light: float = LIMB_LIGHT) -> np.ndarray:
+    """(S, S) how much pixels look like a skin, 0 to 1."""
+    return np.asarray(np.exp(-0.25 * skin.distance2(features, light)))
 
 
 def _witness(rgb: np.ndarray, features: np.ndarray, far: float) -> np.ndarray:
@@ -94,16 +103,14 @@ def bare_parts(rgb: np.ndarray, features: np.ndarray, mask: np.ndarray, body: Bo
     if not skin.has_colour:
         nothing = np.zeros(mask.shape)
         return BareParts(nothing, nothing, 0.0)
-    side = np.isin(body.skin_label, _LEFT)
-    part = 2 * body.part + side
-    seen = body.covered & (mask > _PERSON)
+    part, seen = _sided(body, mask)
     witness = _witness(rgb, features, _NO_SKIN)
-    like = np.exp(-0.25 * skin.distance2(features))
+    like = _likeness(skin, features)
     shares = _shares(part[seen], (witness & (like > _LIKE))[seen])
     sure = seen & witness & (like > _LIKE) & (shares > _SURE)[part]
     limbs = calibrate_skin(features[sure], np.ones(sure.sum()))
     if limbs.has_colour:
-        like = np.maximum(like, np.exp(-0.25 * limbs.distance2(features, _LIMB_TO_LIMB)))
+        like = np.maximum(like, _likeness(limbs, features, _LIMB_TO_LIMB))
         shares = _shares(part[seen], (witness & (like > _LIKE))[seen])
     needed = np.full(len(shares), _SHARE)
     for s in range(2):

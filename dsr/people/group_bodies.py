@@ -15,6 +15,7 @@ import numpy as np
 from dsr.people.candidates import CANDIDATE_COLUMNS, body_length
 from dsr.people.groups import joint_distance, joints_of
 from dsr.people.keypoint_sets import GROUP_JOINTS
+from dsr.people.landmarks import sigmoid
 from dsr.people.regions import Region
 from dsr.people.suppression import Body, agreement, covered_fraction
 
@@ -113,4 +114,4 @@ def evidence(proposed: Proposed, look: Body, other: Body, bodies: list[Body]) ->
 
 def likelihood(proposed: Proposed, look: Body, other: Body, bodies: list[Body]) -> float:
     """0 to 1: how likely a look shows the candidate, and the candidate is somebody new."""
-    return float(1 / (1 + np.exp(-evidence(proposed, look, other, bodies) @ [weight for _, weight in EVIDENCE])))
+    return float(sigmoid(evidence(proposed, look, other, bodies) @ [weight for _, weight in EVIDENCE]))

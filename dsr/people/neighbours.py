@@ -89,17 +89,15 @@ def _first(
 ) -> list[Body]:
     """The body of the best candidate (N, 58) that is somebody beyond doubt, one or none."""
     for proposed in unknown(rows, []):
-        looks: list[Body] = []
+        presence = 1.0  # in the worst look so far
         for scale in _SCALES:
-            looks += _looks(model, picture, proposed, scale)
-            pair = looks[-2:]
-            likely = [likelihood(proposed, look, other, []) for look, other in (pair, pair[::-1])]
-            presence = min(look.landmarks.presence for look in looks)
-            score, there, enough = _STEADY if len(looks) == 2 * len(_SCALES) else _FIRST
-            best = pair[likely[1] > likely[0]]
-            if proposed.score >= score and presence >= there and max(likely) >= enough and is_plausible(best):
+            pair = looks(model, picture, proposed, scale)
+            best, _, likely = _likelier(proposed, pair, [])
+            presence = min(presence, *(look.landmarks.presence for look in pair))
+            score, there, enough = _STEADY if scale == _SCALES[-1] else _FIRST
+            if proposed.score >= score and presence >= there and likely >= enough and is_plausible(best):
                 return [finish(picture, best) or best]
-            if presence < min(_FIRST[1], _STEADY[1]):
+            if presence < _FIRST[1]:
                 break
     return []
 
@@ -141,32 +139,38 @@ def _there(
 ) -> Body | None:
     """The body of a candidate after all passes, where a look most likely shows somebody new."""
     several = len(bodies) >= _SEVERAL
-    if plainly and model(picture, proposed.region, False).presence < _PLAIN:
-        return None
     for scale in _SCALES:
-        looks = _looks(model, picture, proposed, scale)
-        presence = [look.landmarks.presence for look in looks]
-        if max(presence) < _THERE[several]:
+        pair = looks(model, picture, proposed, scale, _PLAIN if plainly else 0.0)
+        presence = [look.landmarks.presence for look in pair]
+        if len(pair) < 2 or max(presence) < _THERE[several]:
             return None
-        likely = [likelihood(proposed, look, other, bodies) for look, other in (looks, looks[::-1])]
-        mirrored = likely[1] > likely[0]
-        best, other = looks[mirrored], looks[not mirrored]
-        plain = min(presence) >= _PLAIN and max(likely) >= _PLAINLY
+        best, other, likely = _likelier(proposed, pair, bodies)
+        plain = min(presence) >= _PLAIN and likely >= _PLAINLY
         alike = any(abs(np.log(best.size / body.size)) < _ALIKE_LOG for body in bodies)
         lies_on = covered_fraction(best, bodies) > _COVERED[several]
-        if max(likely) < _WORTH or not (plain or (alike and not plainly)) or lies_on:
+        if likely < _WORTH or not (plain or (alike and not plainly)) or lies_on:
             return None
-        if max(likely) >= _LIKELY and best.consistency >= _CONSISTENT:
+        if likely >= _LIKELY and best.consistency >= _CONSISTENT:
             body = finish(picture, best)
             kept = body is not None and is_plausible(body) and likelihood(proposed, body, other, bodies) >= _LIKELY
             return body if kept else best
     return None
 
 
-def _looks(model: LandmarkModel, picture: Pyramid, proposed: Proposed, scale: float) -> list[Body]:
-    """Both looks, plain and mirrored, at a candidate's region times a scale."""
+def looks(
+    model: LandmarkModel, picture: Pyramid, proposed: Proposed, scale: float = 1.0, least: float = 0.0
+) -> list[Body]:
+    """Both looks, plain and mirrored, at a candidate's region times a scale; the first alone below a least presence."""
     region = replace(proposed.region, side=scale * proposed.region.side)
-    return [Body(model(picture, region, mirrored), SCORE) for mirrored in (False, True)]
+    plain = Body(model(picture, region, False), SCORE)
+    return [plain] if plain.landmarks.presence < least else [plain, Body(model(picture, region, True), SCORE)]
+
+
+def _likelier(proposed: Proposed, pair: list[Body], bodies: list[Body]) -> tuple[Body, Body, float]:
+    """The likelier one of two looks, the other one, and how likely it is."""
+    likely = [likelihood(proposed, look, other, bodies) for look, other in (pair, pair[::-1])]
+    mirrored = likely[1] > likely[0]
+    return pair[mirrored], pair[not mirrored], max(likely)
 
 
 def corroborated(bodies: list[Body], rows: np.ndarray) -> list[Body]:

@@ -41,7 +41,8 @@ class SearchSettings:
         wider: side of a square around the picture, in longer sides, that shows room around people who are cut off by
             the border; 0 for none.
         doubt: candidates scored lower must stand up to more looks, unless they have a clear face.
-        beside: who is looked at closer, for more beside them: 0 nobody, 1 several people and small ones, 2 everybody.
+        beside: whether several people, and small ones, are looked at closer, for more beside them.
+        beside_one: whether one clear person is as well.
         faces: tile sides in which faces are always looked for.
         faces_on_cue: tile sides searched for faces where the sides before show small ones; with no side before, where
             nobody was found.
@@ -53,15 +54,16 @@ class SearchSettings:
     peels: int
     wider: float
     doubt: float
-    beside: int
+    beside: bool
+    beside_one: bool
     faces: tuple[float, ...]
     faces_on_cue: tuple[float, ...]
 
 
 SETTINGS: dict[str, SearchSettings] = {
-    "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, 0, (), (1,)),
-    "standard": SearchSettings((1, 2), (3, 5, 8), 3, 1, 1.33, 0.75, 1, (1, 16 / 9), (3,)),
-    "best": SearchSettings((1, 2, 3), (4, 6, 9), 5, 2, 1.33, 0.75, 2, (1, 16 / 9, 3), (5,)),
+    "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, False, False, (), (1,)),
+    "standard": SearchSettings((1, 2), (3, 5, 8), 3, 1, 1.33, 0.75, True, False, (1, 16 / 9), (3,)),
+    "best": SearchSettings((1, 2, 3), (4, 6, 9), 5, 2, 1.33, 0.75, True, True, (1, 16 / 9, 3), (5,)),
 }
 
 

@@ -91,8 +91,8 @@ class PeopleSearch:
         everybody, candidates, clear = self._detected(rgb, pyramid)
         if not clear:
             return self._in_doubt(rgb, pyramid, everybody)
-        alone = not self._may_be_more(pyramid, everybody, candidates)
-        if self.settings.beside > alone:
+        alone = self.settings.beside and not self._may_be_more(pyramid, everybody, candidates)
+        if self.settings.beside_one or (self.settings.beside and not alone):
             rows = self._proposals.in_group(pyramid, [body.size for body in everybody])
             known = everybody if alone else self._without_things(pyramid, corroborated(everybody, rows))
             everybody = with_neighbours(self._landmarks, rgb, known, rows, self._finished, plainly=alone)
@@ -119,7 +119,7 @@ class PeopleSearch:
         if not sure:
             return suppress_bodies(bodies), candidates, False
         sure = self._unmixed(pyramid, sure)
-        crowd = self.settings.beside > 0 and len(sure) >= TOGETHER
+        crowd = self.settings.beside and len(sure) >= TOGETHER
         if crowd:
             every = self._proposals.beside(pyramid, candidates)
             new = every[(every[:, 0] >= MIN_SCORE) & ~(every[:, None] == candidates[None]).all(2).any(1)]
@@ -194,7 +194,7 @@ class PeopleSearch:
                 other for other in bodies if other is not body and abs(np.log(body.size / other.size)) < _ALIKE_LOG
             ]
             surely = sum(_among(other, sure) for other in alike)
-            among = self.settings.beside > 0 and surely >= 1 and len(alike) + surely >= _COMPANY
+            among = self.settings.beside and surely >= 1 and len(alike) + surely >= _COMPANY
             doubted = not among and body.candidate_score < MIN_SCORE
             if _among(body, sure) or (not doubted and self._is_somebody(pyramid, body, among)):
                 kept.append(body)
@@ -318,7 +318,7 @@ class PeopleSearch:
     def _bodies(self, pyramid: Pyramid, candidates: np.ndarray, others: list[Body] | None = None) -> list[Body]:
         """Bodies of candidates, best first; those that are what is left of ``others`` get one look only."""
         bodies: list[Body] = []
-        crowd = self.settings.beside > 0 and several(candidates, pyramid)
+        crowd = self.settings.beside and several(candidates, pyramid)
         for candidate in candidates[body_length(candidates) >= MIN_LENGTH]:
             score = float(candidate[0])
             region = Region.from_points(candidate[5:7], candidate[7:9])

@@ -143,10 +143,9 @@ def _begin_with(network: GroupNetwork, start: Path) -> None:
     from safetensors.torch import load_file
 
     mine = network.state_dict()
-    fitting = {
-        name: value.float() for name, value in load_file(start).items() if value.shape == mine.get(name, value).shape
-    }
-    network.load_state_dict({**mine, **{name: value for name, value in fitting.items() if name in mine}})
+    theirs = load_file(start).items()
+    fitting = {name: value.float() for name, value in theirs if name in mine and value.shape == mine[name].shape}
+    network.load_state_dict({**mine, **fitting})
 
 
 def _share(step: int, steps: int) -> float:
@@ -351,10 +350,8 @@ EIA-0196217.
     python -m dsr.training.systems.groups --out dsr/weights/{file} --bank BANK \\
         --mocap CMU --garments MAKEHUMAN --places BLENDER/datafiles/studiolights/world
 
-{steps} steps on one core, half an hour to an hour and a half. The weights that ship began with the backbone of an
-earlier network without joints (4500 steps on 3200 people, `--start`); the weight of the joints in the loss was doubled
-after 5200 steps. Runs that were stopped go on with other pictures, so weights do not come out byte for byte. This card
-is written by it.
+{steps} steps on one core, half an hour to an hour and a half. Runs that were stopped go on with other pictures, so
+weights do not come out byte for byte. This card is written by it.
 
 ## Validation
 
