@@ -22,6 +22,7 @@ _SHORTEST, _FULL = 0.03, 0.1  # of the picture's longer side: lines that count, 
 _REPEATED = 0.5  # the two edges of a post say the same
 _LEVEL_REPEATED, _LEVEL_MOST = 0.25, 80  # tiles, bricks and shelves repeat more; the longest lines that count
 _LEVEL_DEG = 3  # between the level directions tried
+_NOTHING = -20.0  # log of what no longer counts beside the lines that lie as they like
 
 FOCAL_LOG = 0.5
 """Logarithm by which a focal length may be wrong: a guess, a slip."""
@@ -53,6 +54,7 @@ class SceneLines:
     weight: np.ndarray
     focal_log: float = FOCAL_LOG
     _said: dict[float, float] = field(default_factory=dict, repr=False, compare=False)
+    _whole: dict[float, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
     def of(
@@ -88,14 +90,14 @@ class SceneLines:
         if not len(self.x):
             return np.zeros(GRID_UP.shape[:2])
         if self._evidence(0.0) < _FOCAL_STRUCTURE:
-            return _under_any_focal(self._tilt(0.0, 1), self.focal_log)
+            return _under_any_focal(self._whole[0.0], self.focal_log)
         shifts = np.array(_FOCAL_TRIED[0])
         said = np.array([self._evidence(shift) for shift in shifts])
         weight = said - 0.5 * (shifts / self.focal_log) ** 2
         parts = []
         for shift, log_weight in zip(shifts, weight - weight.max(), strict=True):
             if log_weight > _FOCAL_UNLIKELY:
-                told = _under_any_focal(self._tilt(shift, 1), min(self.focal_log, _FOCAL_STEP))
+                told = _under_any_focal(self._whole[shift], min(self.focal_log, _FOCAL_STEP))
                 parts.append(told + log_weight - _log_sum(told + usual_tilt()))
         return np.logaddexp.reduce(parts)
 
@@ -118,7 +120,12 @@ class SceneLines:
         """Log likelihood of the lines under any tilt, the focal length being ``e^shift`` times as long."""
         shift = round(float(shift), 2)
         if shift not in self._said:
-            self._said[shift] = _log_sum(_FOCAL_TRUST * self._tilt(shift, 2) + usual_tilt()[:, ::2])
+            if shift in _FOCAL_TRIED[0]:  # of these :meth:`tilt` wants every roll
+                self._whole[shift] = self._tilt(shift, 1)
+                tilt = self._whole[shift][:, ::2]
+            else:
+                tilt = self._tilt(shift, 2)
+            self._said[shift] = _log_sum(_FOCAL_TRUST * tilt + usual_tilt()[:, ::2])
         return self._said[shift]
 
     def _tilt(self, shift: float, step: int) -> np.ndarray:
@@ -126,7 +133,9 @@ class SceneLines:
         up, ratio = GRID_UP[:, ::step], np.exp(-shift)
         seen = SceneLines(self.x * ratio, self.y * ratio, self.along, self.weight)
         steep = seen[np.abs(self.along[:, 1]) > np.abs(self.along[:, 0])]
-        upright = np.log(1 - _UPRIGHT_SHARE + _towards(up.reshape(-1, 3), steep, _UPRIGHT_SHARE, np.pi / 4))
+        upright = _towards(up.reshape(-1, 3), steep, _UPRIGHT_SHARE, np.pi / 4)
+        upright += 1 - _UPRIGHT_SHARE
+        np.log(upright, out=upright)
         level = seen[np.argsort(-self.weight, kind="stable")[:_LEVEL_MOST]]._level(step)
         return np.asarray((upright @ (_REPEATED * steep.weight) + level).reshape(up.shape[:2]))
 
@@ -138,7 +147,10 @@ class SceneLines:
         # a line that points at both vanishing points counts twice here, which is too much: to choose the azimuth by
         azimuth = (np.log(1 - _LEVEL_SHARE + towards) @ weight)[pairs].sum(1).argmax(0)
         one, other = pairs[azimuth, :, np.arange(len(azimuth))].T
-        return np.asarray(np.log(1 - _LEVEL_SHARE + towards[one] + towards[other]) @ weight, np.float64)
+        both = towards[one]
+        both += 1 - _LEVEL_SHARE
+        both += towards[other]
+        return np.asarray(np.log(both, out=both) @ weight, np.float64)
 
 
 def _log_sum(log_values: np.ndarray) -> float:
@@ -160,8 +172,10 @@ def _towards(directions: np.ndarray, lines: SceneLines, share: float, span: floa
     square = (d[:, (0, 1, 2, 0, 1)] * d[:, (0, 1, 2, 2, 2)]) @ quadratic
     sigma = np.radians(_LINE_DEG)
     np.square(across, out=across)
-    across /= np.maximum(square, 1e-6)
+    np.maximum(square, 1e-6, out=square)
+    across /= square
     across *= -0.5 / sigma**2
+    np.maximum(across, _NOTHING, out=across)  # what underflows takes three times as long
     peak = np.exp(across, out=across)
     peak *= share * span / (sigma * np.sqrt(np.pi / 2))
     return np.asarray(peak)
