@@ -16,7 +16,7 @@ from dsr.people.candidates import body_length
 from dsr.people.group_bodies import Proposed, likelihood
 from dsr.people.landmarks import LandmarkModel
 from dsr.people.regions import Pyramid
-from dsr.people.suppression import Body, covered_fraction, is_plausible, touching, without_bodies
+from dsr.people.suppression import Body, covered_fraction, is_plausible, mask_at, touching, without_bodies
 
 SCORE = 0.75  # of somebody whom the person detector did not see
 _LEAST_SCORE = (0.4, 0.5, 0.45)  # of a candidate beside nobody, few and several: below, photographs show things
@@ -34,6 +34,7 @@ _KNOWN, _NEAREST = 0.07, 0.16  # distance of head and trunk, in sizes: somebody 
 _TAKEN, _TAKEN_LOG = 0.18, 0.45  # of the smaller size, and of sizes: a candidate whose hips are a body's
 _AS_LARGE = 0.3  # the same for a body that is doubtful: on parts of somebody lie smaller ones
 _SURELY = 0.6  # score of a candidate that counts for or against a doubtful body
+_GROUP, _MUCH_SMALLER, _ON_IT = 3, 0.5, 0.3  # so many candidates of such sizes, their hips on its silhouette: no body
 _MOST_CANDIDATES = 60
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 
@@ -177,11 +178,13 @@ def corroborated(bodies: list[Body], rows: np.ndarray) -> list[Body]:
     """Bodies with doubtful ones as the network for groups, candidates (N, 58), sees them.
 
     They are surer where it proposes them as well, and left out where it proposes somebody much larger or smaller in
-    their place: they lie on a part of that person, or on several.
+    their place: they lie on a part of that person, or on several. A body made of a whole group goes in any case.
     """
-    rows = rows[(rows[:, 0] >= _SURELY) & (body_length(rows) >= _LEAST_PX)]
+    every, rows = rows, rows[(rows[:, 0] >= _SURELY) & (body_length(rows) >= _LEAST_PX)]
     kept = []
     for body in bodies:
+        if _is_made_of(rows, body) and not any(is_taken(row, [body]) for row in every):
+            continue
         if body.candidate_score < SCORE:
             if any(is_taken(row, [body], _AS_LARGE) and Proposed(row).distance([body])[0] < _NEAREST for row in rows):
                 body = replace(body, candidate_score=SCORE)
@@ -189,6 +192,14 @@ def corroborated(bodies: list[Body], rows: np.ndarray) -> list[Body]:
                 continue
         kept.append(body)
     return kept
+
+
+def _is_made_of(rows: np.ndarray, body: Body) -> bool:
+    """True where several candidates much smaller than a body without a clear face lie on it."""
+    if body.has_clear_face:
+        return False
+    on_it = rows[body_length(rows) < _MUCH_SMALLER * body.size]
+    return bool((mask_at(body, on_it[:, 5:7]) > _ON_IT).sum() >= _GROUP)
 
 
 def is_taken(row: np.ndarray, bodies: list[Body], size_log: float = _TAKEN_LOG) -> bool:
