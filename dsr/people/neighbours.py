@@ -34,6 +34,7 @@ _KNOWN, _NEAREST = 0.07, 0.16  # distance of head and trunk, in sizes: somebody 
 _TAKEN, _TAKEN_LOG = 0.18, 0.45  # of the smaller size, and of sizes: a candidate whose hips are a body's
 _AS_LARGE = 0.3  # the same for a body that is doubtful: on parts of somebody lie smaller ones
 _SURELY = 0.6  # score of a candidate that counts for or against a doubtful body
+_MORE = 2  # so many of these beside one clear person are a group
 _GROUP, _MUCH_SMALLER, _ON_IT = 3, 0.5, 0.3  # so many candidates of such sizes, their hips on its silhouette: no body
 _MOST_CANDIDATES = 60
 _CORNERS = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
@@ -118,6 +119,11 @@ def unknown(rows: np.ndarray, bodies: list[Body]) -> list[Proposed]:
     known = (apart < _KNOWN).any(1)
     known[apart.argmin(0)[apart.min(0) < _NEAREST]] = True
     return [proposed for proposed, it_is in zip(candidates, known.tolist(), strict=True) if not it_is]
+
+
+def is_group(rows: np.ndarray, bodies: list[Body]) -> bool:
+    """True where candidates (N, 58) say surely that several people are beside bodies."""
+    return sum(proposed.score >= _SURELY for proposed in unknown(rows, bodies)) >= _MORE
 
 
 def _company(bodies: list[Body]) -> int:

@@ -41,8 +41,7 @@ class SearchSettings:
         wider: side of a square around the picture, in longer sides, that shows room around people who are cut off by
             the border; 0 for none.
         doubt: candidates scored lower must stand up to more looks, unless they have a clear face.
-        beside: whether several people, and small ones, are looked at closer, for more beside them.
-        beside_one: whether one clear person is as well.
+        beside: whether more people are looked for beside those found, closer beside several and small ones.
         faces: tile sides in which faces are always looked for.
         faces_on_cue: tile sides searched for faces where the sides before show small ones; with no side before, where
             nobody was found.
@@ -55,15 +54,14 @@ class SearchSettings:
     wider: float
     doubt: float
     beside: bool
-    beside_one: bool
     faces: tuple[float, ...]
     faces_on_cue: tuple[float, ...]
 
 
 SETTINGS: dict[str, SearchSettings] = {
-    "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, False, False, (), (1,)),
-    "standard": SearchSettings((1, 2), (3, 5, 8), 3, 1, 1.33, 0.75, True, False, (1, 16 / 9), (3,)),
-    "best": SearchSettings((1, 2, 3), (4, 6, 9), 5, 2, 1.33, 0.75, True, True, (1, 16 / 9, 3), (5,)),
+    "fast": SearchSettings((1,), (2, 3), 1, 0, 0, 0.6, False, (), (1,)),
+    "standard": SearchSettings((1, 2), (3, 5, 8), 3, 1, 1.33, 0.75, True, (1, 16 / 9), (3,)),
+    "best": SearchSettings((1, 2, 3), (4, 6, 9), 5, 2, 1.33, 0.75, True, (1, 16 / 9, 3), (5,)),
 }
 
 
@@ -132,14 +130,17 @@ class Proposals:
             found = merge_candidates(np.concatenate([found, more]))
         return found
 
-    def in_group(self, pyramid: Pyramid, sizes: list[float]) -> np.ndarray:
+    def in_group(self, pyramid: Pyramid, sizes: list[float], roughly: bool = False) -> np.ndarray:
         """Candidates (N, 58) of the network for groups, best first, see :mod:`dsr.people.groups`.
 
         Args:
             pyramid: the picture.
             sizes: of who is known, pixels: they say how closely to look; most closely where there are none.
+            roughly: look no closer than at any picture.
         """
         longer, (least, most) = float(max(pyramid.width, pyramid.height)), _GROUP_SIDES
+        if roughly:
+            return in_picture(pyramid, least)
         closely = _GROUP_SIZE * longer / float(np.median(sizes)) if sizes else most
         sides = {least, min(max(closely, 1.5 * least), most)}
         return merged(np.concatenate([in_picture(pyramid, side) for side in sorted(sides)]))

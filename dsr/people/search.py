@@ -11,7 +11,7 @@ from dsr.people.candidates import body_angle, body_length
 from dsr.people.faces import Face
 from dsr.people.landmarks import LandmarkModel
 from dsr.people.legs import legs_alone
-from dsr.people.neighbours import corroborated, with_neighbours
+from dsr.people.neighbours import corroborated, is_group, unknown, with_neighbours
 from dsr.people.proposals import MIN_SCORE, TOGETHER, Proposals, SearchSettings, several
 from dsr.people.regions import Pyramid, Region, brightened
 from dsr.people.second_look import right_sided, unmixed
@@ -91,9 +91,12 @@ class PeopleSearch:
         everybody, candidates, clear = self._detected(rgb, pyramid)
         if not clear:
             return self._in_doubt(rgb, pyramid, everybody)
-        alone = self.settings.beside and not self._may_be_more(pyramid, everybody, candidates)
-        if self.settings.beside_one or (self.settings.beside and not alone):
-            rows = self._proposals.in_group(pyramid, [body.size for body in everybody])
+        if self.settings.beside:
+            sizes, alone = [body.size for body in everybody], not self._may_be_more(pyramid, everybody, candidates)
+            rows = self._proposals.in_group(pyramid, sizes, roughly=alone)
+            if alone and unknown(rows, everybody):
+                rows = self._proposals.in_group(pyramid, sizes)
+                alone = not is_group(rows, everybody)
             known = everybody if alone else self._without_things(pyramid, corroborated(everybody, rows))
             everybody = with_neighbours(self._landmarks, rgb, known, rows, self._finished, plainly=alone)
         return self._alone(rgb, everybody)

@@ -84,7 +84,7 @@ def test_who_is_hidden_by_half_is_found_with_the_network_and_not_without(monkeyp
         return int((apart.min(1) < 0.1 * np.array(size)).sum())
 
     assert found() == len(picture.people) == 4
-    monkeypatch.setattr(Proposals, "in_group", lambda *_: np.zeros((0, groups.GROUP_COLUMNS)))
+    monkeypatch.setattr(Proposals, "in_group", lambda *_, **__: np.zeros((0, groups.GROUP_COLUMNS)))
     assert found() <= 2
 
 

@@ -10,7 +10,7 @@ from dsr.people.group_bodies import EVIDENCE, Proposed, evidence, likelihood
 from dsr.people.groups import GROUP_COLUMNS
 from dsr.people.keypoint_sets import GROUP_JOINTS
 from dsr.people.landmarks import CROP_SIZE, RegionLandmarks
-from dsr.people.neighbours import SCORE, corroborated, with_neighbours
+from dsr.people.neighbours import SCORE, corroborated, is_group, with_neighbours
 from dsr.people.regions import Pyramid, Region
 from dsr.people.suppression import Body
 
@@ -137,6 +137,28 @@ def test_a_doubtful_body_in_the_place_of_a_larger_person_is_left_out() -> None:
     assert [body.candidate_score for body in corroborated(doubtful, larger)] == [SCORE]
     sure = known(ROW[0])
     assert corroborated(sure, larger) == sure
+
+
+def giant() -> Body:
+    """A body as the person detector puts over a whole row, all of which its silhouette covers."""
+    over = Region(235.0, 250.0, 10 * HEIGHT, 0.0)
+    everything = np.full((CROP_SIZE, CROP_SIZE), 8.0)
+    return Body(replace(marks(235.0, 250.0, over, 0.93), region=over, mask_logits=everything), 0.8)
+
+
+def test_a_body_made_of_a_whole_group_is_left_out_however_sure() -> None:
+    people = [*known(ROW[0]), giant()]
+    assert corroborated(people, candidates(*ROW)) == people[:1]
+    assert corroborated(people, candidates(*ROW[:2])) == people, "two may stand before a large one"
+    itself = candidates((235.0, 250.0))
+    itself[0, 7:9] = 235.0, 250.0 - 4 * HEIGHT
+    assert corroborated(people, np.concatenate([candidates(*ROW), itself])) == people, "the network sees them too"
+
+
+def test_several_sure_candidates_beside_somebody_are_a_group() -> None:
+    assert is_group(candidates(*ROW), known(ROW[0]))
+    assert not is_group(candidates(*ROW[:2]), known(ROW[0])), "one more"
+    assert not is_group(candidates(*ROW, score=0.55), known(ROW[0])), "unsure"
 
 
 def found_beside(bodies: list[Body], score: float, mirrored: float, plainly: bool = False) -> int:
