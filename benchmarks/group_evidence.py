@@ -40,7 +40,9 @@ class Looks:
         self.now: Any = None
         self.count = 0
 
-    def __call__(self, model: Any, rgb: np.ndarray, bodies: list[Body], rows: np.ndarray, finish: Any) -> list[Body]:
+    def __call__(
+        self, model: Any, rgb: np.ndarray, bodies: list[Body], rows: np.ndarray, finish: Any, plainly: bool = False
+    ) -> list[Body]:
         """Look at everybody who is proposed and not known; the bodies as they are."""
         number, truth, photo = self.now
 

@@ -23,16 +23,16 @@ _BONES = [(0, 3), (0, 4), (3, 4), (3, 9), (4, 10), (9, 10), (3, 10), (4, 9), (3,
 _BONES += [(9, 11), (11, 13), (10, 12), (12, 14)]
 _FAR, _FARTHER = 0.3, 0.5  # distances in sizes from which on more makes no difference
 EVIDENCE = (
-    ("score of the candidate", 1.34),
-    ("presence of the look, logit", 0.08),
-    ("presence of the other look, logit", 0.08),
-    ("distance of head and trunk from the candidate's, sizes", -6.14),
-    ("the same from the nearest body's", -1.29),
-    ("agreement with the body it agrees with most", -6.98),
-    ("agreement of both looks", 2.32),
-    ("mean confidence", 4.36),
-    ("share of the landmarks that lie on bodies", -1.39),
-    ("always", -1.69),
+    ("score of the candidate", 2.03),
+    ("presence of the look, logit", 0.03),
+    ("presence of the other look, logit", 0.09),
+    ("distance of head and trunk from the candidate's, sizes", -6.40),
+    ("the same from the nearest body's", -0.54),
+    ("agreement with the body it agrees with most", -3.97),
+    ("agreement of both looks", -0.25),
+    ("mean confidence", 3.30),
+    ("share of the landmarks that lie on bodies", -2.70),
+    ("always", 0.11),
 )
 """Weights of what speaks for a look, a logistic regression on drawn pictures (benchmarks/group_evidence.py)."""
 

@@ -20,7 +20,7 @@ from dsr.people.suppression import Body, covered_fraction, is_plausible, mask_at
 
 SCORE = 0.75  # of somebody whom the person detector did not see
 _LEAST_SCORE = (0.4, 0.5, 0.45)  # of a candidate beside nobody, few and several: below, photographs show things
-_LIKELY = 0.85  # of a look that is taken
+_LIKELY = 0.7  # of a look that is taken
 _SCALES, _WORTH = (1.0, 1.15, 0.87), 0.3  # of the region; likelihood that makes another look worth its time
 _THERE, _SEVERAL = (0.5, 0.1), 5  # presence in one of two looks, beside few and beside so many people
 _PLAIN, _PLAINLY = 0.9, 0.97  # presence in both looks and likelihood of who is plain to see, whatever their size
@@ -34,6 +34,7 @@ _KNOWN, _NEAREST = 0.07, 0.16  # distance of head and trunk, in sizes: somebody 
 _TAKEN, _TAKEN_LOG = 0.18, 0.45  # of the smaller size, and of sizes: a candidate whose hips are a body's
 _AS_LARGE = 0.3  # the same for a body that is doubtful: on parts of somebody lie smaller ones
 _SURELY = 0.6  # score of a candidate that counts for or against a doubtful body
+_RATHER = 0.5  # of one that counts for a body whose head and trunk are its own
 _MORE = 2  # so many of these beside one clear person are a group
 _GROUP, _MUCH_SMALLER, _ON_IT = 3, 0.5, 0.3  # so many candidates of such sizes, their hips on its silhouette: no body
 _MOST_CANDIDATES = 60
@@ -192,12 +193,21 @@ def corroborated(bodies: list[Body], rows: np.ndarray) -> list[Body]:
         if _is_made_of(rows, body) and not any(is_taken(row, [body]) for row in every):
             continue
         if body.candidate_score < SCORE:
-            if any(is_taken(row, [body], _AS_LARGE) and Proposed(row).distance([body])[0] < _NEAREST for row in rows):
+            if any(_is_them(row, body) for row in every):
                 body = replace(body, candidate_score=SCORE)
             elif any(is_taken(row, [body]) for row in rows):
                 continue
         kept.append(body)
     return kept
+
+
+def _is_them(row: np.ndarray, body: Body) -> bool:
+    """True where a candidate sees a body too: surely and about there, or less surely with the same head and trunk."""
+    if row[0] < _RATHER or body_length(row[None])[0] < _LEAST_PX:
+        return False
+    apart = Proposed(row).distance([body])[0]
+    surely = row[0] >= _SURELY and apart < _NEAREST and is_taken(row, [body], _AS_LARGE)
+    return bool(surely or (apart < _KNOWN and is_taken(row, [body])))
 
 
 def _is_made_of(rows: np.ndarray, body: Body) -> bool:
