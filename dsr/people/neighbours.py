@@ -205,9 +205,8 @@ def _is_them(row: np.ndarray, body: Body) -> bool:
     """True where a candidate sees a body too: surely and about there, or less surely with the same head and trunk."""
     if row[0] < _RATHER or body_length(row[None])[0] < _LEAST_PX:
         return False
-    apart = Proposed(row).distance([body])[0]
-    surely = row[0] >= _SURELY and apart < _NEAREST and is_taken(row, [body], _AS_LARGE)
-    return bool(surely or (apart < _KNOWN and is_taken(row, [body])))
+    most = _NEAREST if row[0] >= _SURELY else _KNOWN
+    return is_taken(row, [body], _AS_LARGE) and bool(Proposed(row).distance([body])[0] < most)
 
 
 def _is_made_of(rows: np.ndarray, body: Body) -> bool:

@@ -67,25 +67,24 @@ def test_what_ships_proposes_drawn_people_in_groups(tmp_path: Path) -> None:
 
 
 def test_who_is_hidden_by_half_is_found_with_the_network_and_not_without(monkeypatch: pytest.MonkeyPatch) -> None:
-    picture = CrowdSource().draw(33)
-    height, width = picture.rgb.shape[:2]
-    photo = Photo(Path("x.png"), np.ascontiguousarray(picture.rgb), width, height, 1.0, "", "PNG")
+    pictures = [CrowdSource().draw(seed) for seed in (33, 47)]
     detector = PeopleDetector()
 
     def found() -> int:
-        trunk, people = [11, 12, 23, 24], detector.detect(photo)
-        apart = np.array(
-            [
-                [np.hypot(*(p.keypoints_px[trunk] - who.keypoints_px[trunk]).T).mean() for p in people]
-                for who in picture.people
-            ]
-        )
-        size = [np.ptp(who.keypoints_px, axis=0).max() for who in picture.people]
-        return int((apart.min(1) < 0.1 * np.array(size)).sum())
+        trunk, count = [11, 12, 23, 24], 0
+        for picture in pictures:
+            height, width = picture.rgb.shape[:2]
+            photo = Photo(Path("x.png"), np.ascontiguousarray(picture.rgb), width, height, 1.0, "", "PNG")
+            people = np.stack([person.keypoints_px[trunk] for person in detector.detect(photo)])
+            for who in picture.people:
+                apart = np.linalg.norm(people - who.keypoints_px[trunk], axis=-1).mean(1)
+                count += bool(apart.min() < 0.1 * np.ptp(who.keypoints_px, axis=0).max())
+        return count
 
-    assert found() == len(picture.people) == 4
+    assert sum(len(picture.people) for picture in pictures) == 8
+    assert found() >= 6
     monkeypatch.setattr(Proposals, "in_group", lambda *_, **__: np.zeros((0, groups.GROUP_COLUMNS)))
-    assert found() <= 2
+    assert found() <= 3
 
 
 def test_a_picture_without_anything_has_no_candidates() -> None:

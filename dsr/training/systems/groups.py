@@ -55,11 +55,11 @@ class Learn:
     """Folder of the unpacked MakeHuman assets; without it all clothes are painted."""
     places: Path | None = None
     """Folder of pictures or panoramas of places without people for half of the backdrops; without it all are drawn."""
-    cutouts: int = 4300
+    cutouts: int = 8000
     """People of the bank."""
     test: int = 200
     """Further people to measure on."""
-    steps: int = 9000
+    steps: int = 19500
     """Of the optimiser."""
     seed: int = 0
     """Of the network and the pictures."""
@@ -350,7 +350,7 @@ EIA-0196217.
     python -m dsr.training.systems.groups --out dsr/weights/{file} --bank BANK \\
         --mocap CMU --garments MAKEHUMAN --places BLENDER/datafiles/studiolights/world
 
-{steps} steps on one core, half an hour to an hour and a half. Runs that were stopped go on with other pictures, so
+{steps} steps on one core, three to eight a second. Runs that were stopped go on with other pictures, so
 weights do not come out byte for byte. This card is written by it.
 
 ## Validation
