@@ -90,14 +90,14 @@ class SceneLines:
         if not len(self.x):
             return np.zeros(GRID_UP.shape[:2])
         if self._evidence(0.0) < _FOCAL_STRUCTURE:
-            return _under_any_focal(self._whole[0.0], self.focal_log)
+            return _under_any_focal(self._whole_tilt(0.0), self.focal_log)
         shifts = np.array(_FOCAL_TRIED[0])
         said = np.array([self._evidence(shift) for shift in shifts])
         weight = said - 0.5 * (shifts / self.focal_log) ** 2
         parts = []
         for shift, log_weight in zip(shifts, weight - weight.max(), strict=True):
             if log_weight > _FOCAL_UNLIKELY:
-                told = _under_any_focal(self._whole[shift], min(self.focal_log, _FOCAL_STEP))
+                told = _under_any_focal(self._whole_tilt(shift), min(self.focal_log, _FOCAL_STEP))
                 parts.append(told + log_weight - _log_sum(told + usual_tilt()))
         return np.logaddexp.reduce(parts)
 
@@ -120,13 +120,16 @@ class SceneLines:
         """Log likelihood of the lines under any tilt, the focal length being ``e^shift`` times as long."""
         shift = round(float(shift), 2)
         if shift not in self._said:
-            if shift in _FOCAL_TRIED[0]:  # of these :meth:`tilt` wants every roll
-                self._whole[shift] = self._tilt(shift, 1)
-                tilt = self._whole[shift][:, ::2]
-            else:
-                tilt = self._tilt(shift, 2)
+            # every roll is wanted of the first look's
+            tilt = self._whole_tilt(shift)[:, ::2] if shift in _FOCAL_TRIED[0] else self._tilt(shift, 2)
             self._said[shift] = _log_sum(_FOCAL_TRUST * tilt + usual_tilt()[:, ::2])
         return self._said[shift]
+
+    def _whole_tilt(self, shift: float) -> np.ndarray:
+        """(P, R) :meth:`_tilt` with every roll, worked out once."""
+        if shift not in self._whole:
+            self._whole[shift] = self._tilt(shift, 1)
+        return self._whole[shift]
 
     def _tilt(self, shift: float, step: int) -> np.ndarray:
         """(P, R / step) log likelihoods if the focal length is ``e^shift`` times as long; every so manieth roll."""

@@ -130,20 +130,22 @@ class Proposals:
             found = merge_candidates(np.concatenate([found, more]))
         return found
 
-    def in_group(self, pyramid: Pyramid, sizes: list[float], roughly: bool = False) -> np.ndarray:
+    def in_group(self, pyramid: Pyramid, sizes: list[float] | None, rough: np.ndarray | None = None) -> np.ndarray:
         """Candidates (N, 58) of the network for groups, best first, see :mod:`dsr.people.groups`.
 
         Args:
             pyramid: the picture.
-            sizes: of who is known, pixels: they say how closely to look; most closely where there are none.
-            roughly: look no closer than at any picture.
+            sizes: of who is known, pixels: they say how closely to look; most closely where there are none. None looks
+                no closer than at any picture.
+            rough: what that look gave, where it was taken already.
         """
         longer, (least, most) = float(max(pyramid.width, pyramid.height)), _GROUP_SIDES
-        if roughly:
-            return in_picture(pyramid, least)
+        rough = in_picture(pyramid, least) if rough is None else rough
+        if sizes is None:
+            return rough
         closely = _GROUP_SIZE * longer / float(np.median(sizes)) if sizes else most
-        sides = {least, min(max(closely, 1.5 * least), most)}
-        return merged(np.concatenate([in_picture(pyramid, side) for side in sorted(sides)]))
+        closer = in_picture(pyramid, min(max(closely, 1.5 * least), most))
+        return merged(np.concatenate([rough, closer]))
 
     def in_region(self, pyramid: Pyramid, region: Region) -> np.ndarray:
         """Candidates (N, 13) of one region, best first, down to hints."""

@@ -93,9 +93,9 @@ class PeopleSearch:
             return self._in_doubt(rgb, pyramid, everybody)
         if self.settings.beside:
             sizes, alone = [body.size for body in everybody], not self._may_be_more(pyramid, everybody, candidates)
-            rows = self._proposals.in_group(pyramid, sizes, roughly=alone)
+            rows = self._proposals.in_group(pyramid, None if alone else sizes)
             if alone and unknown(rows, everybody):
-                rows = self._proposals.in_group(pyramid, sizes)
+                rows = self._proposals.in_group(pyramid, sizes, rows)
                 alone = not is_group(rows, everybody)
             known = everybody if alone else self._without_things(pyramid, corroborated(everybody, rows))
             everybody = with_neighbours(self._landmarks, rgb, known, rows, self._finished, plainly=alone)
